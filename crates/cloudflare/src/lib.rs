@@ -1,0 +1,1 @@
+//! A typed client for the Cloudflare calls that an identity hub makes.

@@ -1,0 +1,1 @@
+//! Flareward's nouns: ids, levels, states and the clock. No I/O.

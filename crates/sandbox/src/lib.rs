@@ -1,0 +1,1 @@
+//! A simulated Cloudflare account with an Okta-like receiver, chat and mail sinks.

@@ -1,0 +1,1 @@
+//! Sigma detection rules: parse, compile, match. No I/O and no clock.

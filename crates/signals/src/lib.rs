@@ -1,0 +1,1 @@
+//! OpenID Shared Signals: subjects, events, Security Event Tokens. No I/O.

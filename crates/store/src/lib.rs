@@ -1,0 +1,1 @@
+//! SQLite and PostgreSQL behind one Store: all SQL, all migrations.

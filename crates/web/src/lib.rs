@@ -1,0 +1,1 @@
+//! Flareward over HTTP: the API, the log receiver, Shared Signals and the console.
