@@ -1,1 +1,16 @@
-//! Flareward's nouns: ids, levels, states and the clock. No I/O.
+//! Flareward's nouns: ids, levels, states and the clock.
+//!
+//! Every other crate of ours speaks with these. Nothing here reads a file, a database, the network or
+//! (outside [`clock::SystemClock`]) the time. Start reading at [`risk::RiskLevel`] and [`state`].
+
+pub mod clock;
+pub mod id;
+pub mod risk;
+pub mod state;
+
+pub use clock::{Clock, IdSource, RandomIds, SeededIds, StoppedClock, SystemClock};
+pub use id::{CampaignId, ConnectionId, DetectionId, EventId, IntegrationId, MessageId, PersonId, SignalId};
+pub use risk::RiskLevel;
+pub use state::{
+    BatchState, Certainty, ConnectionState, CredentialKind, GrantKind, MessageState, SignalState, UnknownWord,
+};

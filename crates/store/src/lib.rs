@@ -1,1 +1,74 @@
-//! SQLite and PostgreSQL behind one Store: all SQL, all migrations.
+//! SQLite and PostgreSQL behind one [`Store`]: all SQL and all migrations.
+//!
+//! One SQL text serves both engines. Where an engine truly needs its own words, two constants stand side by
+//! side. Each file holds one family of tables with its rows, its statements and its operations; what writes
+//! more than one family in one transaction (the journal goes with the change it records) is an operation here
+//! too, so that no caller can forget it. This crate does not know why anything is written.
+//!
+//! Start reading at [`Store::connect`].
+
+mod access;
+mod access_token;
+mod audit;
+mod batch;
+mod coaching;
+mod connection;
+mod detection;
+mod engine;
+mod event;
+mod integration;
+mod journal;
+mod lease;
+mod listing;
+mod person;
+mod risk;
+mod signal;
+mod sync_run;
+
+#[cfg(test)]
+mod prepared;
+#[cfg(any(test, feature = "scratch"))]
+pub mod scratch;
+
+pub use access::{
+    AccessGroupRow, AccessGroupSeen, AccessUserRow, AccessUserSeen, GrantFilter, GrantRow, GrantSeen,
+    MemberRow, MemberSeen, RoleRow, RoleSeen,
+};
+pub use access_token::{AccessTokenRow, SessionRow};
+pub use audit::{AuditEntry, AuditRow, audit_hash};
+pub use batch::{BatchCounts, BatchRow, NewBatch};
+pub use coaching::{CampaignRow, MessageRow, NewMessage};
+pub use connection::{ConnectionRow, NewConnection, ProbeRow};
+pub use detection::{DetectionFilter, DetectionRow, RuleCount};
+pub use engine::{Store, StoreError};
+pub use event::{EventFilter, EventRow, RejectRow, UnmappedRow};
+pub use integration::{IntegrationRow, SigningKeyRow};
+pub use journal::{JournalEntry, JournalRow};
+pub use listing::{ListingRow, Overview};
+pub use person::{PersonFilter, PersonRow, PersonSeen};
+pub use risk::{NewRiskChange, RiskChangeRow, RiskCount};
+pub use signal::{NewSignal, SignalRow};
+pub use sync_run::SyncRunRow;
+
+/// The most rows that any list answers with, whatever was asked for.
+pub const LIST_LIMIT_MAX: i64 = 1_000;
+
+/// A place in a list that is ordered by time, newest first: the last row that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeCursor {
+    /// When the last row seen happened.
+    pub at: chrono::DateTime<chrono::Utc>,
+    /// Its id, which decides between equal times.
+    pub id: String,
+}
+
+impl TimeCursor {
+    /// The place before which everything lies: the first instant of the year 9000, which both engines can keep.
+    pub(crate) fn end() -> TimeCursor {
+        let at = chrono::DateTime::from_timestamp(221_845_392_000, 0).expect("the year 9000 is within range");
+        TimeCursor {
+            at,
+            id: String::new(),
+        }
+    }
+}

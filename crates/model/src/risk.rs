@@ -1,0 +1,39 @@
+//! How risky a person is held to be.
+
+use crate::state::word_enum;
+
+word_enum! {
+    /// The highest level of a behaviour that was triggered since the last reset.
+    ///
+    /// Ordered: unscored < low < medium < high. `Unscored` means that nothing was triggered, which is not
+    /// the same as low.
+    #[derive(Default)]
+    RiskLevel {
+        /// Nothing triggered since the last reset.
+        #[default]
+        Unscored = "unscored",
+        /// Worth knowing.
+        Low = "low",
+        /// Worth looking into.
+        Medium = "medium",
+        /// Worth acting on now.
+        High = "high",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RiskLevel;
+
+    #[test]
+    fn levels_are_ordered_and_read_back() {
+        assert!(RiskLevel::Unscored < RiskLevel::Low && RiskLevel::Medium < RiskLevel::High);
+        for level in RiskLevel::ALL {
+            assert_eq!(RiskLevel::try_from(level.to_string()).unwrap(), *level);
+        }
+        assert_eq!(
+            RiskLevel::try_from("severe".to_owned()).unwrap_err().to_string(),
+            "\"severe\" is not one of unscored, low, medium, high"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! Tokens that callers of the API hold, and the console's sessions. Only digests are kept.
+
+use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader};
+use chrono::{DateTime, Utc};
+
+/// A token for the API. The token itself is not here: only its digest.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct AccessTokenRow {
+    /// Our id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of the token, in hex.
+    pub token_hash: String,
+    /// The token's last four characters.
+    pub fingerprint: String,
+    /// A JSON array of permissions.
+    pub permissions: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A login to the console.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SessionRow {
+    /// SHA-256 of the cookie's value, in hex.
+    pub id_hash: String,
+    /// With which token it was opened.
+    pub access_token_id: String,
+    /// What every form of this session must carry.
+    pub csrf: String,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT,
+    BY_HASH,
+    GET,
+    LIST,
+    USED,
+    REVOKE,
+    SESSION_INSERT,
+    SESSION_GET,
+    SESSION_DELETE,
+    SESSION_EXPIRE,
+];
+
+const INSERT: &str = "
+    INSERT INTO access_token (id, name, token_hash, fingerprint, permissions, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6)";
+const BY_HASH: &str = "SELECT * FROM access_token WHERE token_hash = $1 AND revoked_at IS NULL";
+const GET: &str = "SELECT * FROM access_token WHERE id = $1 AND revoked_at IS NULL";
+const LIST: &str = "SELECT * FROM access_token ORDER BY created_at, id LIMIT 1000";
+const USED: &str = "UPDATE access_token SET last_used_at = $2 WHERE id = $1";
+const REVOKE: &str =
+    "UPDATE access_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
+const SESSION_INSERT: &str = "
+    INSERT INTO session (id_hash, access_token_id, csrf, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
+const SESSION_GET: &str = "SELECT * FROM session WHERE id_hash = $1 AND expires_at > $2";
+const SESSION_DELETE: &str = "DELETE FROM session WHERE id_hash = $1";
+const SESSION_EXPIRE: &str = "DELETE FROM session WHERE expires_at <= $1";
+
+impl Store {
+    /// Keeps a new token.
+    pub async fn access_token_insert(&self, new: &AccessTokenRow) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(INSERT)
+                .bind(&new.id).bind(&new.name).bind(&new.token_hash).bind(&new.fingerprint)
+                .bind(&new.permissions).bind(new.created_at).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The live token with this digest.
+    pub async fn access_token_by_hash(&self, hash: &str) -> Result<Option<AccessTokenRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(BY_HASH).bind(hash).fetch_optional(pool).await?))
+    }
+
+    /// One live token.
+    pub async fn access_token_get(&self, id: &str) -> Result<Option<AccessTokenRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
+    }
+
+    /// All tokens, also those taken back, oldest first.
+    pub async fn access_token_list(&self) -> Result<Vec<AccessTokenRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(LIST).fetch_all(pool).await?))
+    }
+
+    /// Remembers that a token was used.
+    pub async fn access_token_used(&self, id: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(USED).bind(id).bind(now).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// Takes a token back; `false` when there is no such live token. Its sessions end with it.
+    pub async fn access_token_revoke(&self, id: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let revoked: Option<String> = on_engine!(self, pool => {
+            sqlx::query_scalar(REVOKE).bind(id).bind(now).fetch_optional(pool).await?
+        });
+        Ok(revoked.is_some())
+    }
+
+    /// Opens a session and sweeps those that ended.
+    pub async fn session_insert(&self, new: &SessionRow) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(SESSION_EXPIRE).bind(new.created_at).execute(&mut *tx).await?;
+            sqlx::query(SESSION_INSERT)
+                .bind(&new.id_hash).bind(&new.access_token_id).bind(&new.csrf).bind(new.created_at)
+                .bind(new.expires_at).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// The session with this digest, if it has not ended.
+    pub async fn session_get(
+        &self,
+        hash: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<SessionRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(SESSION_GET).bind(hash).bind(now).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Ends a session.
+    pub async fn session_delete(&self, hash: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(SESSION_DELETE).bind(hash).execute(pool).await?; });
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Log batches: where each lies in the archive and how far it has been processed.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use chrono::{DateTime, Utc};
+use model::{BatchState, ConnectionId};
+
+/// A batch that is durable in the archive.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of BatchRow")]
+pub struct NewBatch {
+    pub id: String,
+    pub connection_id: ConnectionId,
+    pub dataset: String,
+    pub source: &'static str,
+    pub path: String,
+    pub bytes: i64,
+    pub received_at: DateTime<Utc>,
+}
+
+/// One delivery of log records.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct BatchRow {
+    /// SHA-256 over connection, dataset and uncompressed content, in hex.
+    pub id: String,
+    /// From which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Of which dataset.
+    pub dataset: String,
+    /// `logpush` or `file`.
+    pub source: String,
+    /// Where it lies in the archive.
+    pub path: String,
+    /// Its size, uncompressed.
+    pub bytes: i64,
+    /// When it was first delivered.
+    pub received_at: DateTime<Utc>,
+    /// How often the same content was delivered.
+    pub deliveries: i64,
+    /// How far it has come.
+    #[sqlx(try_from = "String")]
+    pub state: BatchState,
+    /// Why it cannot be processed.
+    pub problem: Option<String>,
+    /// Lines that are not blank.
+    pub records: i64,
+    /// Records that became events of this batch.
+    pub accepted: i64,
+    /// Records that were events already.
+    pub duplicates: i64,
+    /// Lines that could not be understood.
+    pub rejected: i64,
+}
+
+/// What was received so far, over all batches.
+#[derive(Debug, Clone, Default, sqlx::FromRow)]
+#[expect(
+    missing_docs,
+    reason = "sums of the columns of the same name; pending counts unfinished batches"
+)]
+pub struct BatchCounts {
+    pub batches: i64,
+    pub deliveries: i64,
+    pub records: i64,
+    pub accepted: i64,
+    pub duplicates: i64,
+    pub rejected: i64,
+    pub pending: i64,
+    pub failed: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[ARCHIVE, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS];
+
+const ARCHIVE: &str = "
+    INSERT INTO batch (id, connection_id, dataset, source, path, bytes, received_at, deliveries, state, records,
+        accepted, duplicates, rejected)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'archived', 0, 0, 0, 0)
+    ON CONFLICT (id) DO UPDATE SET deliveries = batch.deliveries + 1
+    RETURNING deliveries";
+const NEXT: &str = "SELECT * FROM batch WHERE state = $1 ORDER BY received_at, id LIMIT 1";
+// Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
+// comes to the same figures.
+const STORED: &str = "
+    UPDATE batch SET state = 'stored', records = $2,
+        accepted = (SELECT COUNT(*) FROM event WHERE batch_id = $1),
+        rejected = (SELECT COUNT(*) FROM reject WHERE batch_id = $1),
+        duplicates = $2 - (SELECT COUNT(*) FROM event WHERE batch_id = $1)
+            - (SELECT COUNT(*) FROM reject WHERE batch_id = $1)
+    WHERE id = $1 AND state = 'archived'";
+const DETECTED: &str = "UPDATE batch SET state = 'detected' WHERE id = $1";
+const FAILED: &str = "UPDATE batch SET state = 'failed', problem = $2 WHERE id = $1";
+const LIST: &str = "
+    SELECT * FROM batch
+    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
+    ORDER BY received_at DESC, id DESC LIMIT $3";
+const COUNTS: &str = "
+    SELECT COUNT(*) AS batches, CAST(COALESCE(SUM(deliveries), 0) AS BIGINT) AS deliveries,
+        CAST(COALESCE(SUM(records), 0) AS BIGINT) AS records,
+        CAST(COALESCE(SUM(accepted), 0) AS BIGINT) AS accepted,
+        CAST(COALESCE(SUM(duplicates), 0) AS BIGINT) AS duplicates,
+        CAST(COALESCE(SUM(rejected), 0) AS BIGINT) AS rejected,
+        COUNT(CASE WHEN state IN ('archived', 'stored') THEN 1 END) AS pending,
+        COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed
+    FROM batch WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1";
+
+impl Store {
+    /// Records that a batch lies in the archive. Answers `false` when the same content was there already.
+    pub async fn batch_archive(&self, new: &NewBatch) -> Result<bool, StoreError> {
+        let deliveries: i64 = on_engine!(self, pool => {
+            sqlx::query_scalar(ARCHIVE)
+                .bind(&new.id).bind(&new.connection_id.0).bind(&new.dataset).bind(new.source).bind(&new.path)
+                .bind(new.bytes).bind(new.received_at).fetch_one(pool).await?
+        });
+        Ok(deliveries == 1)
+    }
+
+    /// The oldest batch in this state.
+    pub async fn batch_next(&self, state: BatchState) -> Result<Option<BatchRow>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(NEXT).bind(state.as_str()).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Ends the storing of a batch that held `records` lines.
+    pub async fn batch_stored(&self, id: &str, records: i64) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(STORED).bind(id).bind(records).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// Ends the detection over a batch.
+    pub async fn batch_detected(&self, id: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(DETECTED).bind(id).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// Sets a batch aside that cannot be read, with the reason. Its object stays in the archive.
+    pub async fn batch_failed(&self, id: &str, problem: &str) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(FAILED).bind(id).bind(storable(problem).into_owned()).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Batches, newest first.
+    pub async fn batch_list(
+        &self,
+        connection: Option<&ConnectionId>,
+        state: Option<BatchState>,
+        limit: i64,
+    ) -> Result<Vec<BatchRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST)
+                .bind(connection.map(ConnectionId::as_str)).bind(state.map(BatchState::as_str))
+                .bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Sums over all batches, of one connection or of all.
+    pub async fn batch_counts(&self, connection: Option<&ConnectionId>) -> Result<BatchCounts, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(COUNTS).bind(connection.map(ConnectionId::as_str)).fetch_one(pool).await?
+        }))
+    }
+}

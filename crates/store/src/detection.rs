@@ -1,0 +1,158 @@
+//! Detections: a rule matched an event.
+
+use crate::TimeCursor;
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::journal::{JournalEntry, journal_write};
+use chrono::{DateTime, Utc};
+use model::{ConnectionId, DetectionId, EventId, PersonId};
+
+/// A rule that matched for a person, or for an identifier that nobody owns.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DetectionRow {
+    /// Digest of rule and event.
+    #[sqlx(try_from = "String")]
+    pub id: DetectionId,
+    /// The rule's own id.
+    pub rule_id: String,
+    /// Its short name.
+    pub rule_name: String,
+    /// Its title at the time.
+    pub title: String,
+    /// Its Sigma level: informational, low, medium, high, critical.
+    pub level: String,
+    /// The behaviour that it triggers.
+    pub behaviour: Option<String>,
+    /// What to coach about.
+    pub topic: Option<String>,
+    /// The event that matched.
+    #[sqlx(try_from = "String")]
+    pub event_id: EventId,
+    /// From which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Of which dataset.
+    pub dataset: String,
+    /// Whose it is.
+    pub person_id: Option<String>,
+    /// The identifier that the event carries.
+    pub identifier: Option<String>,
+    /// When the event happened.
+    pub at: DateTime<Utc>,
+    /// When the rule matched.
+    pub detected_at: DateTime<Utc>,
+    /// What a rule found beyond its selections, for example the speed of a journey.
+    pub detail: Option<String>,
+}
+
+/// How often a rule matched.
+#[derive(Debug, Clone, sqlx::FromRow)]
+#[expect(
+    missing_docs,
+    reason = "the rule's name, its detections, and the people concerned"
+)]
+pub struct RuleCount {
+    pub rule_name: String,
+    pub detections: i64,
+    pub people: i64,
+    pub last_at: DateTime<Utc>,
+}
+
+/// Which detections to list.
+#[derive(Debug, Clone, Default)]
+pub struct DetectionFilter {
+    /// Only of this person.
+    pub person_id: Option<PersonId>,
+    /// Only of the rule with this name.
+    pub rule_name: Option<String>,
+    /// Only before this place.
+    pub before: Option<TimeCursor>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, LIST, LIST_BY_PERSON, GET, COUNTS];
+
+const INSERT: &str = "
+    INSERT INTO detection (id, rule_id, rule_name, title, level, behaviour, topic, event_id, connection_id,
+        dataset, person_id, identifier, at, detected_at, detail)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+    ON CONFLICT DO NOTHING RETURNING id";
+const LIST: &str = "
+    SELECT * FROM detection
+    WHERE (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR rule_name = $3)
+    ORDER BY at DESC, id DESC LIMIT $4";
+const LIST_BY_PERSON: &str = "
+    SELECT * FROM detection
+    WHERE person_id = $5 AND (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR rule_name = $3)
+    ORDER BY at DESC, id DESC LIMIT $4";
+const GET: &str = "SELECT * FROM detection WHERE id = $1";
+const COUNTS: &str = "
+    SELECT rule_name, COUNT(*) AS detections, COUNT(DISTINCT COALESCE(person_id, identifier)) AS people,
+        MAX(at) AS last_at
+    FROM detection GROUP BY rule_name ORDER BY rule_name LIMIT 1000";
+
+impl Store {
+    /// Records detections, each new one with its journal entry. Answers how many were new.
+    pub async fn detection_record(&self, detections: &[DetectionRow]) -> Result<usize, StoreError> {
+        let new = in_transaction!(self, tx => {
+            let mut new = 0;
+            for found in detections {
+                let inserted: Option<String> = sqlx::query_scalar(INSERT)
+                    .bind(&found.id.0).bind(&found.rule_id).bind(&found.rule_name).bind(&found.title)
+                    .bind(&found.level).bind(&found.behaviour).bind(&found.topic).bind(&found.event_id.0)
+                    .bind(&found.connection_id.0).bind(&found.dataset).bind(&found.person_id)
+                    .bind(found.identifier.as_deref().map(|text| storable(text).into_owned()))
+                    .bind(found.at).bind(found.detected_at).bind(&found.detail)
+                    .fetch_optional(&mut *tx).await?;
+                if inserted.is_none() {
+                    continue;
+                }
+                new += 1;
+                let whose = found.identifier.as_deref().unwrap_or("nobody known");
+                let entry = JournalEntry {
+                    at: found.detected_at,
+                    kind: "detection.created",
+                    person_id: found.person_id.clone().map(PersonId),
+                    connection_id: Some(found.connection_id.clone()),
+                    subject_id: Some(found.id.0.clone()),
+                    summary: format!("{}: {whose}", found.title),
+                    data: serde_json::json!({
+                        "rule": found.rule_name, "level": found.level, "behaviour": found.behaviour,
+                        "topic": found.topic, "event_id": found.event_id, "event_at": found.at,
+                    }),
+                };
+                journal_write!(tx, &entry);
+            }
+            new
+        });
+        Ok(new)
+    }
+
+    /// Detections, newest event first.
+    pub async fn detection_list(&self, filter: &DetectionFilter) -> Result<Vec<DetectionRow>, StoreError> {
+        let before = filter.before.clone().unwrap_or_else(TimeCursor::end);
+        let limit = bounded(filter.limit);
+        Ok(on_reader!(self, pool => {
+            match &filter.person_id {
+                Some(person) => sqlx::query_as(LIST_BY_PERSON)
+                    .bind(before.at).bind(&before.id).bind(filter.rule_name.as_deref()).bind(limit)
+                    .bind(&person.0).fetch_all(pool).await?,
+                None => sqlx::query_as(LIST)
+                    .bind(before.at).bind(&before.id).bind(filter.rule_name.as_deref()).bind(limit)
+                    .fetch_all(pool).await?,
+            }
+        }))
+    }
+
+    /// One detection.
+    pub async fn detection_get(&self, id: &DetectionId) -> Result<Option<DetectionRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// How often each rule matched, by name.
+    pub async fn detection_counts(&self) -> Result<Vec<RuleCount>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(COUNTS).fetch_all(pool).await?))
+    }
+}

@@ -1,0 +1,185 @@
+//! The two engines behind one type, and the macros that let one function serve both.
+
+use sqlx::{
+    PgPool, SqlitePool,
+    postgres::PgPoolOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{str::FromStr, time::Duration};
+
+/// A store on SQLite or PostgreSQL. Cloning shares the pools.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) engine: Engine,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    /// SQLite has one writer: a pool of one queues the writers here instead of failing them there.
+    Sqlite {
+        write: SqlitePool,
+        read: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address names no engine that we know.
+    #[error("the store's address must begin with sqlite:// or postgres://")]
+    Address,
+    /// The database refused or could not be reached.
+    #[error("the database could not do what was asked")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought to this version's shape.
+    #[error("the database could not be brought to this version's shape")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A stored document cannot be read back.
+    #[error("a stored document of {what} cannot be read")]
+    Document {
+        /// Which column.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value that must be unique exists already.
+    #[error("{0} exists already")]
+    Exists(String),
+}
+
+impl StoreError {
+    /// Whether the statement broke a uniqueness rule.
+    pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
+        error
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
+}
+
+/// Runs one expression on whichever engine this store has; `$pool` may write.
+macro_rules! on_engine {
+    ($store:expr, $pool:ident => $body:expr) => {
+        match &$store.engine {
+            $crate::engine::Engine::Sqlite { write: $pool, .. } => $body,
+            $crate::engine::Engine::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on_engine;
+
+/// The same for reading alone: on SQLite readers do not wait for the writer.
+macro_rules! on_reader {
+    ($store:expr, $pool:ident => $body:expr) => {
+        match &$store.engine {
+            $crate::engine::Engine::Sqlite { read: $pool, .. } => $body,
+            $crate::engine::Engine::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on_reader;
+
+/// Runs a block in one transaction, which is undone when the block leaves by `?`.
+///
+/// SQLite takes the write lock at once: a transaction that reads first and writes later would be refused when
+/// another process wrote in between.
+macro_rules! in_transaction {
+    ($store:expr, $tx:ident => $body:expr) => {
+        match &$store.engine {
+            $crate::engine::Engine::Sqlite { write, .. } => {
+                #[allow(unused_mut, reason = "a block may only read")]
+                let mut $tx = write.begin_with("BEGIN IMMEDIATE").await?;
+                let result = $body;
+                $tx.commit().await?;
+                result
+            }
+            $crate::engine::Engine::Postgres(pool) => {
+                #[allow(unused_mut, reason = "a block may only read")]
+                let mut $tx = pool.begin().await?;
+                let result = $body;
+                $tx.commit().await?;
+                result
+            }
+        }
+    };
+}
+pub(crate) use in_transaction;
+
+impl Store {
+    /// Opens the store at `address` (`sqlite:///path/file.db` or `postgres://…`), makes a SQLite file that is
+    /// missing, and brings the tables to this version's shape.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Address`] for another scheme; otherwise the database's own refusal.
+    pub async fn connect(address: &str) -> Result<Store, StoreError> {
+        let engine = if address.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(address)?
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .foreign_keys(true)
+                .busy_timeout(Duration::from_secs(30));
+            let write = SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_with(options.clone())
+                .await?;
+            sqlx::migrate!("migrations/sqlite").run(&write).await?;
+            let read = SqlitePoolOptions::new()
+                .max_connections(4)
+                .connect_with(options.read_only(true))
+                .await?;
+            Engine::Sqlite { write, read }
+        } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {
+            let pool = PgPoolOptions::new()
+                .max_connections(10)
+                .acquire_timeout(Duration::from_secs(30))
+                .connect(address)
+                .await?;
+            sqlx::migrate!("migrations/postgres").run(&pool).await?;
+            Engine::Postgres(pool)
+        } else {
+            return Err(StoreError::Address);
+        };
+        Ok(Store { engine })
+    }
+
+    /// Which engine this is, for messages: `SQLite` or `PostgreSQL`.
+    pub fn engine_name(&self) -> &'static str {
+        match self.engine {
+            Engine::Sqlite { .. } => "SQLite",
+            Engine::Postgres(_) => "PostgreSQL",
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        on_reader!(self, pool => sqlx::query("SELECT 1").execute(pool).await.is_ok())
+    }
+
+    /// Closes every connection to the database.
+    pub async fn close(&self) {
+        match &self.engine {
+            Engine::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A limit that a caller asked for, within what any list answers with.
+pub(crate) fn bounded(limit: i64) -> i64 {
+    limit.clamp(1, crate::LIST_LIMIT_MAX)
+}
+
+/// Text that both engines can keep: PostgreSQL refuses NUL in text.
+pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\0') {
+        text.replace('\0', "\u{fffd}").into()
+    } else {
+        text.into()
+    }
+}

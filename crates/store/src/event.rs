@@ -1,0 +1,288 @@
+//! Events, the lines that could not become one, and the identifiers that no person owns.
+
+use crate::TimeCursor;
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use chrono::{DateTime, Utc};
+use model::{ConnectionId, EventId, PersonId};
+use sqlx::QueryBuilder;
+use std::collections::{BTreeMap, HashSet};
+
+/// One log record, normalised.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct EventRow {
+    /// Digest of connection, dataset and the record's key.
+    #[sqlx(try_from = "String")]
+    pub id: EventId,
+    /// From which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Of which dataset.
+    pub dataset: String,
+    /// When it happened, by the record's own time.
+    pub at: DateTime<Utc>,
+    /// Whose it is.
+    pub person_id: Option<String>,
+    /// The address or name that the record carries, in lower case.
+    pub identifier: Option<String>,
+    /// What was done or decided.
+    pub action: Option<String>,
+    /// On what: a name, an address, an application.
+    pub target: Option<String>,
+    /// From which address.
+    pub source_ip: Option<String>,
+    /// From which country, upper case.
+    pub country: Option<String>,
+    /// The batch that first brought it.
+    pub batch_id: String,
+    /// The record as it came.
+    pub raw: String,
+}
+
+/// A line that could not become an event.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct RejectRow {
+    /// In which batch.
+    pub batch_id: String,
+    /// Which line, from 1.
+    pub line: i64,
+    /// From which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Of which dataset.
+    pub dataset: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its beginning.
+    pub excerpt: String,
+    /// When it was looked at.
+    pub rejected_at: DateTime<Utc>,
+}
+
+/// An identifier in events that belongs to no person.
+#[derive(Debug, Clone, sqlx::FromRow)]
+#[expect(
+    missing_docs,
+    reason = "identifier and dataset as in events; how many, the first and the last"
+)]
+pub struct UnmappedRow {
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    pub identifier: String,
+    pub dataset: String,
+    pub events: i64,
+    pub first_at: DateTime<Utc>,
+    pub last_at: DateTime<Utc>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Only of this person.
+    pub person_id: Option<PersonId>,
+    /// Only of this dataset.
+    pub dataset: Option<String>,
+    /// Only of this connection.
+    pub connection_id: Option<ConnectionId>,
+    /// Only before this place.
+    pub before: Option<TimeCursor>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    REJECT_INSERT,
+    UNMAPPED_ADD,
+    LIST,
+    LIST_BY_PERSON,
+    LIST_BY_DATASET,
+    BY_BATCH,
+    GET,
+    NEIGHBOURS,
+    REJECT_LIST,
+    UNMAPPED_LIST,
+];
+pub(crate) const INSERT_HEAD: &str = "
+    INSERT INTO event (id, connection_id, dataset, at, person_id, identifier, action, target, source_ip,
+        country, batch_id, raw) ";
+pub(crate) const INSERT_TAIL: &str = " ON CONFLICT (id) DO NOTHING RETURNING id";
+
+const REJECT_INSERT: &str = "
+    INSERT INTO reject (batch_id, line, connection_id, dataset, reason, excerpt, rejected_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (batch_id, line) DO NOTHING";
+const UNMAPPED_ADD: &str = "
+    INSERT INTO unmapped_identifier (connection_id, identifier, dataset, events, first_at, last_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (connection_id, identifier, dataset) DO UPDATE SET
+        events = unmapped_identifier.events + excluded.events,
+        first_at = CASE WHEN excluded.first_at < unmapped_identifier.first_at
+            THEN excluded.first_at ELSE unmapped_identifier.first_at END,
+        last_at = CASE WHEN excluded.last_at > unmapped_identifier.last_at
+            THEN excluded.last_at ELSE unmapped_identifier.last_at END";
+const LIST: &str = "
+    SELECT * FROM event
+    WHERE (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR connection_id = $3)
+    ORDER BY at DESC, id DESC LIMIT $4";
+const LIST_BY_PERSON: &str = "
+    SELECT * FROM event
+    WHERE person_id = $5 AND (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR connection_id = $3)
+      AND (CAST($6 AS TEXT) IS NULL OR dataset = $6)
+    ORDER BY at DESC, id DESC LIMIT $4";
+const LIST_BY_DATASET: &str = "
+    SELECT * FROM event
+    WHERE dataset = $5 AND (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR connection_id = $3)
+    ORDER BY at DESC, id DESC LIMIT $4";
+const BY_BATCH: &str = "SELECT * FROM event WHERE batch_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+const GET: &str = "SELECT * FROM event WHERE id = $1";
+const NEIGHBOURS: &str = "
+    SELECT * FROM event
+    WHERE dataset = $1 AND person_id = $2 AND at >= $3 AND at <= $4
+    ORDER BY at, id LIMIT 1000";
+const REJECT_LIST: &str = "
+    SELECT * FROM reject WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
+    ORDER BY rejected_at DESC, batch_id, line LIMIT $2";
+const UNMAPPED_LIST: &str = "
+    SELECT * FROM unmapped_identifier WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
+    ORDER BY events DESC, identifier, dataset, connection_id LIMIT $2";
+
+impl Store {
+    /// Stores a part of a batch in one transaction: events that are new, rejects, and the counts of
+    /// identifiers that nobody owns (from new events alone, so that repeating a part changes nothing).
+    /// Answers how many events were new.
+    pub async fn event_store(&self, events: &[EventRow], rejects: &[RejectRow]) -> Result<usize, StoreError> {
+        let count = in_transaction!(self, tx => {
+            let mut new: HashSet<String> = HashSet::new();
+            for part in events.chunks(200) {
+                let mut query = QueryBuilder::new(INSERT_HEAD);
+                query.push_values(part, |mut row, event| {
+                    row.push_bind(&event.id.0).push_bind(&event.connection_id.0).push_bind(&event.dataset)
+                        .push_bind(event.at).push_bind(&event.person_id).push_bind(kept(&event.identifier))
+                        .push_bind(kept(&event.action)).push_bind(kept(&event.target))
+                        .push_bind(kept(&event.source_ip)).push_bind(kept(&event.country))
+                        .push_bind(&event.batch_id).push_bind(storable(&event.raw).into_owned());
+                });
+                query.push(INSERT_TAIL);
+                let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await?;
+                new.extend(ids);
+            }
+            for reject in rejects {
+                sqlx::query(REJECT_INSERT)
+                    .bind(&reject.batch_id).bind(reject.line).bind(&reject.connection_id.0).bind(&reject.dataset)
+                    .bind(storable(&reject.reason).into_owned()).bind(storable(&reject.excerpt).into_owned())
+                    .bind(reject.rejected_at).execute(&mut *tx).await?;
+            }
+            for ((connection, identifier, dataset), (events, first, last)) in unmapped(events, &new) {
+                sqlx::query(UNMAPPED_ADD)
+                    .bind(connection).bind(storable(identifier).into_owned()).bind(dataset).bind(events)
+                    .bind(first).bind(last).execute(&mut *tx).await?;
+            }
+            new.len()
+        });
+        Ok(count)
+    }
+
+    /// Events, newest first.
+    pub async fn event_list(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+        let before = filter.before.clone().unwrap_or_else(TimeCursor::end);
+        let connection = filter.connection_id.as_ref().map(ConnectionId::as_str);
+        let limit = bounded(filter.limit);
+        Ok(on_reader!(self, pool => {
+            match (&filter.person_id, &filter.dataset) {
+                (Some(person), dataset) => sqlx::query_as(LIST_BY_PERSON)
+                    .bind(before.at).bind(&before.id).bind(connection).bind(limit).bind(&person.0)
+                    .bind(dataset.as_deref()).fetch_all(pool).await?,
+                (None, Some(dataset)) => sqlx::query_as(LIST_BY_DATASET)
+                    .bind(before.at).bind(&before.id).bind(connection).bind(limit).bind(dataset)
+                    .fetch_all(pool).await?,
+                (None, None) => sqlx::query_as(LIST)
+                    .bind(before.at).bind(&before.id).bind(connection).bind(limit).fetch_all(pool).await?,
+            }
+        }))
+    }
+
+    /// One event.
+    pub async fn event_get(&self, id: &EventId) -> Result<Option<EventRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// A part of a batch's events, by id, after `after`.
+    pub async fn event_by_batch(
+        &self,
+        batch: &str,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(BY_BATCH).bind(batch).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// One person's events of a dataset between two times, oldest first, at most 1,000.
+    pub async fn event_between(
+        &self,
+        dataset: &str,
+        person: &PersonId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<EventRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(NEIGHBOURS).bind(dataset).bind(&person.0).bind(from).bind(to).fetch_all(pool).await?
+        }))
+    }
+
+    /// Rejected lines, newest first.
+    pub async fn reject_list(
+        &self,
+        connection: Option<&ConnectionId>,
+        limit: i64,
+    ) -> Result<Vec<RejectRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(REJECT_LIST).bind(connection.map(ConnectionId::as_str)).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+
+    /// Identifiers that no person owns, by how many events carry them.
+    pub async fn unmapped_list(
+        &self,
+        connection: Option<&ConnectionId>,
+        limit: i64,
+    ) -> Result<Vec<UnmappedRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(UNMAPPED_LIST).bind(connection.map(ConnectionId::as_str)).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+}
+
+fn kept(text: &Option<String>) -> Option<String> {
+    text.as_deref().map(|text| storable(text).into_owned())
+}
+
+type UnmappedKey<'a> = (&'a str, &'a str, &'a str);
+
+fn unmapped<'a>(
+    events: &'a [EventRow],
+    new: &HashSet<String>,
+) -> BTreeMap<UnmappedKey<'a>, (i64, DateTime<Utc>, DateTime<Utc>)> {
+    let mut counted = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for event in events
+        .iter()
+        .filter(|event| event.person_id.is_none() && new.contains(&event.id.0))
+    {
+        let Some(identifier) = event.identifier.as_deref() else {
+            continue;
+        };
+        if !seen.insert(&event.id) {
+            continue;
+        }
+        let key = (event.connection_id.as_str(), identifier, event.dataset.as_str());
+        let (count, first, last) = counted.entry(key).or_insert((0, event.at, event.at));
+        *count += 1;
+        *first = event.at.min(*first);
+        *last = event.at.max(*last);
+    }
+    counted
+}

@@ -1,0 +1,145 @@
+//! The append-only record of what happened, and how far each consumer has read it.
+//!
+//! Rows are written by the operations whose change they record, in the same transaction.
+
+use crate::engine::{Engine, Store, StoreError, bounded, on_reader};
+use chrono::{DateTime, Utc};
+use model::{ConnectionId, PersonId};
+use serde_json::Value;
+
+/// Something that happened, to be written with the change that it records.
+#[derive(Debug, Clone)]
+pub struct JournalEntry {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What kind of thing: `noun.verb`, for example `risk.changed`.
+    pub kind: &'static str,
+    /// The person concerned.
+    pub person_id: Option<PersonId>,
+    /// The connection concerned.
+    pub connection_id: Option<ConnectionId>,
+    /// The id of the thing that changed.
+    pub subject_id: Option<String>,
+    /// One sentence for people.
+    pub summary: String,
+    /// The same for programs.
+    pub data: Value,
+}
+
+/// An entry as it was written.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct JournalRow {
+    /// Its place; later entries have larger ones, with gaps.
+    pub seq: i64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// `noun.verb`.
+    pub kind: String,
+    /// The person concerned.
+    pub person_id: Option<String>,
+    /// The connection concerned.
+    pub connection_id: Option<String>,
+    /// The id of the thing that changed.
+    pub subject_id: Option<String>,
+    /// One sentence for people.
+    pub summary: String,
+    /// A JSON object for programs.
+    pub data: String,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, LATEST, POSITION, POSITION_SET];
+
+pub(crate) const INSERT: &str = "
+    INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const LATEST: &str = "
+    SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
+    WHERE seq < $1 AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
+    ORDER BY seq DESC LIMIT $3";
+
+// On PostgreSQL a transaction with a lower number may commit after one with a higher: a reader that went on
+// from the highest number it saw would lose the late one. So it reads only below the oldest transaction that
+// still runs. SQLite has one writer, so numbers become visible in order.
+pub(crate) const AFTER_SQLITE: &str = "
+    SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
+    WHERE seq > $1 AND kind = $2 ORDER BY seq LIMIT $3";
+pub(crate) const AFTER_POSTGRES: &str = "
+    SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
+    WHERE seq > $1 AND kind = $2 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+    ORDER BY seq LIMIT $3";
+
+const POSITION: &str = "SELECT position FROM consumer WHERE name = $1";
+pub(crate) const POSITION_SET: &str = "
+    INSERT INTO consumer (name, position) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE consumer.position < excluded.position";
+
+/// Writes one entry in the transaction `$tx`.
+macro_rules! journal_write {
+    ($tx:expr, $entry:expr) => {{
+        let entry: &$crate::journal::JournalEntry = $entry;
+        sqlx::query($crate::journal::INSERT)
+            .bind(entry.at)
+            .bind(entry.kind)
+            .bind(entry.person_id.as_ref().map(|id| id.0.as_str()))
+            .bind(entry.connection_id.as_ref().map(|id| id.0.as_str()))
+            .bind(entry.subject_id.as_deref())
+            .bind($crate::engine::storable(&entry.summary).into_owned())
+            .bind(entry.data.to_string())
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+pub(crate) use journal_write;
+
+impl Store {
+    /// The newest entries before `before` (a `seq`; `None` for the very newest), newest first.
+    pub async fn journal_latest(
+        &self,
+        person: Option<&PersonId>,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LATEST)
+                .bind(before.unwrap_or(i64::MAX)).bind(person.map(PersonId::as_str)).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+
+    /// Entries of one kind after `position`, oldest first, without ever skipping one that commits late.
+    pub async fn journal_after(
+        &self,
+        position: i64,
+        kind: &str,
+        limit: i64,
+    ) -> Result<Vec<JournalRow>, StoreError> {
+        Ok(match &self.engine {
+            Engine::Sqlite { write, .. } => {
+                sqlx::query_as(AFTER_SQLITE)
+                    .bind(position)
+                    .bind(kind)
+                    .bind(bounded(limit))
+                    .fetch_all(write)
+                    .await?
+            }
+            Engine::Postgres(pool) => {
+                sqlx::query_as(AFTER_POSTGRES)
+                    .bind(position)
+                    .bind(kind)
+                    .bind(bounded(limit))
+                    .fetch_all(pool)
+                    .await?
+            }
+        })
+    }
+
+    /// How far a consumer has read: a `seq`, 0 at first.
+    pub async fn consumer_position(&self, name: &str) -> Result<i64, StoreError> {
+        let position: Option<i64> =
+            on_reader!(self, pool => sqlx::query_scalar(POSITION).bind(name).fetch_optional(pool).await?);
+        Ok(position.unwrap_or(0))
+    }
+}

@@ -1,0 +1,170 @@
+//! People, joined over all connections by address.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use chrono::{DateTime, Utc};
+use model::{PersonId, RiskLevel};
+use sqlx::QueryBuilder;
+use std::collections::HashMap;
+
+/// One human, or service, across all connections.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct PersonRow {
+    /// Our id.
+    #[sqlx(try_from = "String")]
+    pub id: PersonId,
+    /// The address that joins the lists, in lower case; unique.
+    pub email: String,
+    /// A name, where some list has one.
+    pub name: Option<String>,
+    /// The highest level triggered since the last reset.
+    #[sqlx(try_from = "String")]
+    pub risk_level: RiskLevel,
+    /// Since when that level holds.
+    pub risk_since: Option<DateTime<Utc>>,
+    /// When the level was last reset.
+    pub risk_reset_at: Option<DateTime<Utc>>,
+    /// When the person was first seen.
+    pub created_at: DateTime<Utc>,
+    /// When anything last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// An address in some list of a connection.
+#[derive(Debug, Clone)]
+pub struct PersonSeen {
+    /// The id to use if nobody has this address yet.
+    pub new_id: PersonId,
+    /// Lower case, without surrounding space.
+    pub email: String,
+    /// A name, if the list has one.
+    pub name: Option<String>,
+}
+
+/// Which people to list.
+#[derive(Debug, Clone, Default)]
+pub struct PersonFilter {
+    /// Part of the address or name, whatever the case.
+    pub search: Option<String>,
+    /// Only this level.
+    pub risk_level: Option<RiskLevel>,
+    /// Only addresses after this one: the last of the page before.
+    pub after_email: Option<String>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[GET, BY_EMAIL, LIST, COUNT, EMAILS];
+/// Begins the statement that a builder completes with rows.
+pub(crate) const UPSERT_HEAD: &str =
+    "INSERT INTO person (id, email, name, risk_level, created_at, updated_at) ";
+pub(crate) const UPSERT_TAIL: &str = "
+    ON CONFLICT (email) DO UPDATE SET name = COALESCE(excluded.name, person.name)
+    RETURNING id, email";
+
+const GET: &str = "SELECT * FROM person WHERE id = $1";
+const BY_EMAIL: &str = "SELECT * FROM person WHERE email = $1";
+const LIST: &str = "
+    SELECT * FROM person
+    WHERE (CAST($1 AS TEXT) IS NULL OR email > $1)
+      AND (CAST($2 AS TEXT) IS NULL OR risk_level = $2)
+      AND (CAST($3 AS TEXT) IS NULL OR LOWER(email) LIKE $3 ESCAPE '!' OR LOWER(name) LIKE $3 ESCAPE '!')
+    ORDER BY email LIMIT $4";
+const COUNT: &str = "SELECT COUNT(*) FROM person";
+const EMAILS: &str = "SELECT email, id FROM person WHERE email > $1 ORDER BY email LIMIT $2";
+
+/// The pattern that finds `text` anywhere, with LIKE's own characters taken literally.
+fn like_anywhere(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+impl Store {
+    /// Makes sure that there is a person for every address; answers each address's person.
+    pub async fn person_ensure(
+        &self,
+        seen: &[PersonSeen],
+        now: DateTime<Utc>,
+    ) -> Result<HashMap<String, PersonId>, StoreError> {
+        let mut sorted: Vec<&PersonSeen> = seen.iter().collect();
+        // One order for everyone: two syncs that meet on PostgreSQL would otherwise wait for each other.
+        sorted.sort_by(|a, b| a.email.cmp(&b.email));
+        sorted.dedup_by(|a, b| a.email == b.email);
+        let mut found = HashMap::with_capacity(sorted.len());
+        for part in sorted.chunks(500) {
+            in_transaction!(self, tx => {
+                let mut query = QueryBuilder::new(UPSERT_HEAD);
+                query.push_values(part, |mut row, person| {
+                    row.push_bind(&person.new_id.0)
+                        .push_bind(storable(&person.email).into_owned())
+                        .push_bind(person.name.as_deref().map(|name| storable(name).into_owned()))
+                        .push_bind(RiskLevel::Unscored.as_str())
+                        .push_bind(now)
+                        .push_bind(now);
+                });
+                query.push(UPSERT_TAIL);
+                let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&mut *tx).await?;
+                found.extend(rows.into_iter().map(|(id, email)| (email, PersonId(id))));
+            });
+        }
+        Ok(found)
+    }
+
+    /// One person.
+    pub async fn person_get(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// The person with this address, which must be in lower case.
+    pub async fn person_by_email(&self, email: &str) -> Result<Option<PersonRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(BY_EMAIL).bind(email).fetch_optional(pool).await?))
+    }
+
+    /// People by address.
+    pub async fn person_list(&self, filter: &PersonFilter) -> Result<Vec<PersonRow>, StoreError> {
+        let search = filter.search.as_deref().map(like_anywhere);
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST)
+                .bind(filter.after_email.as_deref()).bind(filter.risk_level.map(RiskLevel::as_str))
+                .bind(search).bind(bounded(filter.limit))
+                .fetch_all(pool).await?
+        }))
+    }
+
+    /// How many people there are.
+    pub async fn person_count(&self) -> Result<i64, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_scalar(COUNT).fetch_one(pool).await?))
+    }
+
+    /// Every address with its person: what events are mapped by.
+    pub async fn person_emails(&self) -> Result<HashMap<String, PersonId>, StoreError> {
+        let mut found = HashMap::new();
+        let mut after = String::new();
+        loop {
+            let rows: Vec<(String, String)> = on_reader!(self, pool => {
+                sqlx::query_as(EMAILS).bind(&after).bind(10_000_i64).fetch_all(pool).await?
+            });
+            let Some((last, _)) = rows.last() else {
+                return Ok(found);
+            };
+            after.clone_from(last);
+            found.extend(rows.into_iter().map(|(email, id)| (email, PersonId(id))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_search_takes_percent_and_underscore_literally() {
+        assert_eq!(super::like_anywhere("A_b%"), "%a!_b!%%");
+    }
+}

@@ -1,0 +1,100 @@
+//! Every statement of this crate is prepared on both engines, and both have the same tables.
+
+use crate::engine::Engine;
+use crate::scratch::Scratch;
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use std::collections::BTreeSet;
+
+fn with_rows(head: &str, columns: usize, tail: &str) -> String {
+    let values: Vec<String> = (1..=columns).map(|n| format!("${n}")).collect();
+    format!("{head} VALUES ({}) {tail}", values.join(", "))
+}
+
+fn built() -> Vec<String> {
+    use crate::{access, event, person};
+    vec![
+        with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
+        with_rows(access::MEMBER_HEAD, 10, access::MEMBER_TAIL),
+        with_rows(access::ROLE_HEAD, 6, access::ROLE_TAIL),
+        with_rows(access::ACCESS_USER_HEAD, 11, access::ACCESS_USER_TAIL),
+        with_rows(access::ACCESS_GROUP_HEAD, 5, access::ACCESS_GROUP_TAIL),
+        with_rows(access::GRANT_HEAD, 8, access::GRANT_TAIL),
+        with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
+    ]
+}
+
+fn statements() -> Vec<String> {
+    let files = [
+        crate::access::STATEMENTS,
+        crate::access_token::STATEMENTS,
+        crate::audit::STATEMENTS,
+        crate::batch::STATEMENTS,
+        crate::coaching::STATEMENTS,
+        crate::connection::STATEMENTS,
+        crate::detection::STATEMENTS,
+        crate::event::STATEMENTS,
+        crate::integration::STATEMENTS,
+        crate::journal::STATEMENTS,
+        crate::lease::STATEMENTS,
+        crate::listing::STATEMENTS,
+        crate::person::STATEMENTS,
+        crate::risk::STATEMENTS,
+        crate::signal::STATEMENTS,
+        crate::sync_run::STATEMENTS,
+    ];
+    files
+        .into_iter()
+        .flatten()
+        .map(|text| (*text).to_owned())
+        .chain(built())
+        .collect()
+}
+
+#[tokio::test]
+async fn every_statement_is_prepared_on_both_engines() {
+    for Scratch { store, .. } in &crate::scratch::stores().await.unwrap() {
+        let own = match store.engine {
+            Engine::Sqlite { .. } => vec![crate::journal::AFTER_SQLITE],
+            Engine::Postgres(_) => vec![crate::journal::AFTER_POSTGRES, crate::audit::LOCK_POSTGRES],
+        };
+        for text in statements().into_iter().chain(own.into_iter().map(str::to_owned)) {
+            let sql = AssertSqlSafe(text.clone()).into_sql_str();
+            let prepared = match &store.engine {
+                Engine::Sqlite { write, .. } => write.prepare(sql).await.map(|_| ()),
+                Engine::Postgres(pool) => pool.prepare(sql).await.map(|_| ()),
+            };
+            if let Err(error) = prepared {
+                panic!("{} refuses {text}: {error}", store.engine_name());
+            }
+        }
+    }
+}
+
+#[test]
+fn both_engines_have_the_same_tables_and_columns() {
+    fn names(text: &str) -> BTreeSet<String> {
+        let mut table = String::new();
+        let mut found = BTreeSet::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
+                table = rest.trim_end_matches(" (").to_owned();
+            } else if line.starts_with("    ") {
+                found.insert(format!("{table}.{}", line.split_whitespace().next().unwrap()));
+            } else {
+                found.insert(
+                    line.trim_start_matches(");")
+                        .replace(" STRICT;", "")
+                        .replace(") STRICT;", ""),
+                );
+            }
+        }
+        found
+    }
+    let sqlite = names(include_str!("../migrations/sqlite/0001_foundation.sql"));
+    let postgres = names(include_str!("../migrations/postgres/0001_foundation.sql"));
+    let differ: Vec<_> = sqlite
+        .symmetric_difference(&postgres)
+        .filter(|name| name.contains('.'))
+        .collect();
+    assert!(differ.is_empty(), "{differ:?}");
+}

@@ -1,0 +1,70 @@
+//! Throw-away stores for tests: SQLite always, PostgreSQL where `FLAREWARD_TEST_POSTGRES` names a server
+//! (`postgres://user@host:port`), in a database of its own.
+
+use crate::{Store, StoreError};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An empty store that nothing else uses.
+pub struct Scratch {
+    /// The store.
+    pub store: Store,
+    /// Its address, to be opened a second time, as another process would.
+    pub address: String,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// One empty store for each engine that is at hand.
+///
+/// # Errors
+///
+/// When a store cannot be made.
+pub async fn stores() -> Result<Vec<Scratch>, StoreError> {
+    let mut made = vec![sqlite().await?];
+    match std::env::var("FLAREWARD_TEST_POSTGRES") {
+        Ok(server) if !server.is_empty() => made.push(postgres(&server).await?),
+        _ => skipped(),
+    }
+    Ok(made)
+}
+
+#[expect(clippy::print_stderr, reason = "a test that leaves something out must say so")]
+fn skipped() {
+    eprintln!("skipped on PostgreSQL: FLAREWARD_TEST_POSTGRES names no server");
+}
+
+/// An empty store on SQLite.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub async fn sqlite() -> Result<Scratch, StoreError> {
+    let folder = tempfile::tempdir().map_err(sqlx::Error::Io)?;
+    let address = format!("sqlite://{}/store.db", folder.path().display());
+    Ok(Scratch {
+        store: Store::connect(&address).await?,
+        address,
+        _folder: Some(folder),
+    })
+}
+
+async fn postgres(server: &str) -> Result<Scratch, StoreError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "scratch_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let mut admin = PgConnection::connect(&format!("{server}/postgres")).await?;
+    // The name is made of two numbers.
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&mut admin)
+        .await?;
+    admin.close().await?;
+    let address = format!("{server}/{name}");
+    Ok(Scratch {
+        store: Store::connect(&address).await?,
+        address,
+        _folder: None,
+    })
+}

@@ -1,0 +1,241 @@
+//! The outbox of signals: one row per integration for every change of a risk level.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::journal::{JournalEntry, journal_write};
+use chrono::{DateTime, Utc};
+use model::{IntegrationId, PersonId, RiskLevel, SignalId, SignalState};
+
+/// A signal to be sent, written with the change that it tells of.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of SignalRow")]
+pub struct NewSignal {
+    pub id: SignalId,
+    pub integration_id: IntegrationId,
+    pub person_id: PersonId,
+    pub risk_change_id: String,
+    pub subject: String,
+    pub previous: RiskLevel,
+    pub current: RiskLevel,
+    pub claims: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One Security Event Token on its way to one receiver.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SignalRow {
+    /// The token's `jti`.
+    #[sqlx(try_from = "String")]
+    pub id: SignalId,
+    /// Through which integration.
+    #[sqlx(try_from = "String")]
+    pub integration_id: IntegrationId,
+    /// About whom.
+    #[sqlx(try_from = "String")]
+    pub person_id: PersonId,
+    /// The change that it tells of.
+    pub risk_change_id: String,
+    /// The subject's address as the receiver gets it.
+    pub subject: String,
+    /// The level before.
+    #[sqlx(try_from = "String")]
+    pub previous: RiskLevel,
+    /// The level after.
+    #[sqlx(try_from = "String")]
+    pub current: RiskLevel,
+    /// The claims, as JSON.
+    pub claims: String,
+    /// The signed token, once it was signed: repeated attempts send the same bytes.
+    pub token: Option<String>,
+    /// What became of it.
+    #[sqlx(try_from = "String")]
+    pub state: SignalState,
+    /// How often it was sent.
+    pub attempts: i64,
+    /// When it may be sent next.
+    pub next_attempt_at: DateTime<Utc>,
+    /// The last HTTP status.
+    pub last_status: Option<i64>,
+    /// What the last attempt said.
+    pub problem: Option<String>,
+    /// When the change happened.
+    pub created_at: DateTime<Utc>,
+    /// Its place among the signals about one person through one integration.
+    pub position: i64,
+    /// When the receiver took it.
+    pub delivered_at: Option<DateTime<Utc>>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, LIST, WAITING];
+
+pub(crate) const INSERT: &str = "
+    INSERT INTO signal (id, integration_id, person_id, risk_change_id, subject, previous, current, claims, state,
+        attempts, next_attempt_at, created_at, position)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', 0, $9, $9,
+        (SELECT COALESCE(MAX(position), 0) + 1 FROM signal WHERE integration_id = $2 AND person_id = $3))
+    ON CONFLICT DO NOTHING";
+// Only the oldest pending signal about a person is due: a receiver must see the levels in their order.
+const DUE: &str = "
+    SELECT s.* FROM signal s JOIN integration i ON i.id = s.integration_id
+    WHERE s.state = 'pending' AND s.next_attempt_at <= $1 AND i.active AND i.deleted_at IS NULL
+      AND i.suspended_reason IS NULL
+      AND NOT EXISTS (SELECT 1 FROM signal e WHERE e.integration_id = s.integration_id
+          AND e.person_id = s.person_id AND e.state = 'pending' AND e.position < s.position)
+    ORDER BY s.next_attempt_at, s.id LIMIT $2";
+const SIGNED: &str = "UPDATE signal SET token = $2 WHERE id = $1 AND token IS NULL";
+const DELIVERED: &str = "
+    UPDATE signal SET state = 'delivered', attempts = attempts + 1, last_status = $2, problem = NULL,
+        delivered_at = $3
+    WHERE id = $1 AND state = 'pending' RETURNING subject";
+const RETRY: &str = "
+    UPDATE signal SET attempts = attempts + 1, last_status = $2, problem = $3, next_attempt_at = $4
+    WHERE id = $1 AND state = 'pending'";
+const DEAD: &str = "
+    UPDATE signal SET state = 'dead', attempts = attempts + 1, last_status = $2, problem = $3
+    WHERE id = $1 AND state = 'pending' RETURNING subject";
+const CANCEL: &str = "
+    UPDATE signal SET state = 'cancelled', problem = $2 WHERE integration_id = $1 AND state = 'pending'";
+const LIST: &str = "
+    SELECT * FROM signal
+    WHERE (CAST($1 AS TEXT) IS NULL OR integration_id = $1) AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
+      AND (CAST($3 AS TEXT) IS NULL OR state = $3)
+    ORDER BY created_at DESC, id DESC LIMIT $4";
+const WAITING: &str = "
+    SELECT COUNT(*) FROM signal s JOIN integration i ON i.id = s.integration_id
+    WHERE s.state = 'pending' AND i.active AND i.deleted_at IS NULL AND i.suspended_reason IS NULL";
+
+/// Writes one signal in the transaction `$tx`.
+macro_rules! signal_insert {
+    ($tx:expr, $signal:expr) => {{
+        let signal: &$crate::signal::NewSignal = $signal;
+        sqlx::query($crate::signal::INSERT)
+            .bind(&signal.id.0)
+            .bind(&signal.integration_id.0)
+            .bind(&signal.person_id.0)
+            .bind(&signal.risk_change_id)
+            .bind(&signal.subject)
+            .bind(signal.previous.as_str())
+            .bind(signal.current.as_str())
+            .bind(&signal.claims)
+            .bind(signal.created_at)
+            .execute(&mut *$tx)
+            .await?;
+    }};
+}
+pub(crate) use signal_insert;
+
+impl Store {
+    /// Signals that may be sent at `now`, at most one per person and integration.
+    pub async fn signal_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<SignalRow>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(DUE).bind(now).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Keeps the signed bytes, so that every attempt sends the same.
+    pub async fn signal_signed(&self, id: &SignalId, token: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(SIGNED).bind(&id.0).bind(token).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// The receiver took it.
+    pub async fn signal_delivered(
+        &self,
+        signal: &SignalRow,
+        status: u16,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            let subject: Option<String> = sqlx::query_scalar(DELIVERED)
+                .bind(&signal.id.0).bind(i64::from(status)).bind(now).fetch_optional(&mut *tx).await?;
+            if let Some(subject) = subject {
+                let entry = outcome_entry(signal, now, "signal.delivered",
+                    format!("The receiver took the change of {subject} to {}", signal.current));
+                journal_write!(tx, &entry);
+            }
+        });
+        Ok(())
+    }
+
+    /// To be tried again at `next`.
+    pub async fn signal_retry(
+        &self,
+        id: &SignalId,
+        status: Option<u16>,
+        problem: &str,
+        next: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(RETRY).bind(&id.0).bind(status.map(i64::from)).bind(storable(problem).into_owned())
+                .bind(next).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The receiver refused it for good.
+    pub async fn signal_dead(
+        &self,
+        signal: &SignalRow,
+        status: Option<u16>,
+        problem: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            let subject: Option<String> = sqlx::query_scalar(DEAD)
+                .bind(&signal.id.0).bind(status.map(i64::from)).bind(storable(problem).into_owned())
+                .fetch_optional(&mut *tx).await?;
+            if let Some(subject) = subject {
+                let entry = outcome_entry(signal, now, "signal.dead",
+                    format!("The receiver refused the change of {subject} to {}: {problem}", signal.current));
+                journal_write!(tx, &entry);
+            }
+        });
+        Ok(())
+    }
+
+    /// Gives up what an integration has not sent, since it was switched off or removed.
+    pub async fn signal_cancel(&self, integration: &IntegrationId, reason: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(CANCEL).bind(&integration.0).bind(reason).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Signals, newest first.
+    pub async fn signal_list(
+        &self,
+        integration: Option<&IntegrationId>,
+        person: Option<&PersonId>,
+        state: Option<SignalState>,
+        limit: i64,
+    ) -> Result<Vec<SignalRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST)
+                .bind(integration.map(IntegrationId::as_str)).bind(person.map(PersonId::as_str))
+                .bind(state.map(SignalState::as_str)).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// How many signals wait for a receiver that is switched on.
+    pub async fn signal_waiting(&self) -> Result<i64, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_scalar(WAITING).fetch_one(pool).await?))
+    }
+}
+
+fn outcome_entry(
+    signal: &SignalRow,
+    now: DateTime<Utc>,
+    kind: &'static str,
+    summary: String,
+) -> JournalEntry {
+    JournalEntry {
+        at: now,
+        kind,
+        person_id: Some(signal.person_id.clone()),
+        connection_id: None,
+        subject_id: Some(signal.id.0.clone()),
+        summary,
+        data: serde_json::json!({ "integration_id": signal.integration_id, "attempts": signal.attempts + 1 }),
+    }
+}

@@ -1,0 +1,110 @@
+//! The history of syncs.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
+use crate::journal::{JournalEntry, journal_write};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+
+/// One run of the sync of one connection.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SyncRunRow {
+    /// Our id.
+    pub id: String,
+    /// Which connection.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; `None` while it runs or when it was killed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// `running`, `complete`, `partial`, `failed`, `paused`, `interrupted`.
+    pub outcome: String,
+    /// What went wrong.
+    pub problem: Option<String>,
+    /// How many requests Cloudflare was asked.
+    pub requests: i64,
+    /// A JSON object: seen, gone and total per kind while it runs and after.
+    pub counts: String,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, PROGRESS, FINISH, LIST];
+
+const INTERRUPTED: &str = "
+    UPDATE sync_run SET outcome = 'interrupted', finished_at = $2
+    WHERE connection_id = $1 AND outcome = 'running'";
+const START: &str = "
+    INSERT INTO sync_run (id, connection_id, started_at, outcome, requests, counts)
+    VALUES ($1, $2, $3, 'running', 0, '{}')";
+const PROGRESS: &str = "UPDATE sync_run SET requests = $2, counts = $3 WHERE id = $1";
+const FINISH: &str = "
+    UPDATE sync_run SET finished_at = $2, outcome = $3, problem = $4, requests = $5, counts = $6
+    WHERE id = $1";
+const LIST: &str = "
+    SELECT * FROM sync_run WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
+    ORDER BY started_at DESC, id DESC LIMIT $2";
+
+impl Store {
+    /// Begins a run. The caller holds the connection's sync lease, so an older run that still says `running`
+    /// was killed and is marked so.
+    pub async fn sync_run_start(
+        &self,
+        id: &str,
+        connection: &ConnectionId,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(INTERRUPTED).bind(&connection.0).bind(now).execute(&mut *tx).await?;
+            sqlx::query(START).bind(id).bind(&connection.0).bind(now).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Shows how far a run has come.
+    pub async fn sync_run_progress(&self, id: &str, requests: i64, counts: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PROGRESS).bind(id).bind(requests).bind(counts).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Ends a run and writes its outcome to the journal.
+    pub async fn sync_run_finish(&self, run: &SyncRunRow, label: &str) -> Result<(), StoreError> {
+        let at = run.finished_at.unwrap_or(run.started_at);
+        let entry = JournalEntry {
+            at,
+            kind: "sync.finished",
+            person_id: None,
+            connection_id: Some(run.connection_id.clone()),
+            subject_id: Some(run.id.clone()),
+            summary: match &run.problem {
+                None => format!(
+                    "Sync of {label} is {} after {} requests",
+                    run.outcome, run.requests
+                ),
+                Some(problem) => format!("Sync of {label} is {}: {problem}", run.outcome),
+            },
+            data: serde_json::json!({ "outcome": run.outcome, "requests": run.requests }),
+        };
+        in_transaction!(self, tx => {
+            sqlx::query(FINISH)
+                .bind(&run.id).bind(at).bind(&run.outcome).bind(&run.problem).bind(run.requests)
+                .bind(&run.counts).execute(&mut *tx).await?;
+            journal_write!(tx, &entry);
+        });
+        Ok(())
+    }
+
+    /// Runs, newest first.
+    pub async fn sync_run_list(
+        &self,
+        connection: Option<&ConnectionId>,
+        limit: i64,
+    ) -> Result<Vec<SyncRunRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST).bind(connection.map(ConnectionId::as_str)).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+}

@@ -1,0 +1,159 @@
+//! The journal, the audit chain and leases.
+
+use crate::access::{connection, noon};
+use chrono::TimeDelta;
+use model::ConnectionState;
+use store::{AuditEntry, Store, audit_hash, scratch};
+
+#[tokio::test]
+async fn a_state_is_journalled_when_it_changes_and_only_then() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        let corp = connection(store, "corp").await;
+        for reason in [None, None, Some("members are dark")] {
+            store
+                .connection_state_set(&corp, ConnectionState::Degraded, reason, noon())
+                .await
+                .unwrap();
+        }
+        let rows = store.journal_after(0, "connection.state", 10).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1].summary, "Connection corp is degraded: members are dark");
+        assert_eq!(
+            store
+                .journal_after(rows[0].seq, "connection.state", 10)
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_never_goes_back() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        assert_eq!(store.consumer_position("risk").await.unwrap(), 0);
+        store.consumer_advance("risk", 7).await.unwrap();
+        store.consumer_advance("risk", 3).await.unwrap();
+        assert_eq!(store.consumer_position("risk").await.unwrap(), 7);
+    }
+}
+
+#[tokio::test]
+async fn a_late_commit_is_not_skipped() {
+    let server = std::env::var("FLAREWARD_TEST_POSTGRES").unwrap_or_default();
+    if server.is_empty() {
+        eprintln!("skipped: commits come in order on SQLite, and no PostgreSQL server is named");
+        return;
+    }
+    let scratch = scratch::stores().await.unwrap().pop().unwrap();
+    let store = &scratch.store;
+    let slow = sqlx::PgPool::connect(&scratch.address).await.unwrap();
+    let mut open = slow.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO journal (at, kind, summary, data) VALUES (now(), 'connection.state', 'early', '{}')",
+    )
+    .execute(&mut *open)
+    .await
+    .unwrap();
+
+    let corp = connection(store, "corp").await;
+    store
+        .connection_state_set(&corp, ConnectionState::Connected, None, noon())
+        .await
+        .unwrap();
+    assert!(
+        store
+            .journal_after(0, "connection.state", 10)
+            .await
+            .unwrap()
+            .is_empty(),
+        "the later row waits for the earlier one, which is still being written"
+    );
+    open.commit().await.unwrap();
+    // Transactions of other tests on the same server hold the horizon back for a moment too.
+    let both = async {
+        while store
+            .journal_after(0, "connection.state", 10)
+            .await
+            .unwrap()
+            .len()
+            < 2
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), both)
+        .await
+        .expect("both rows become visible");
+}
+
+#[tokio::test]
+async fn the_audit_log_is_one_chain_also_from_two_processes() {
+    for scratch in scratch::stores().await.unwrap() {
+        let other = Store::connect(&scratch.address).await.unwrap();
+        let entry = |n: usize| AuditEntry {
+            at: noon(),
+            actor: "cli".to_owned(),
+            action: "risk.reset",
+            target: format!("person {n}"),
+            outcome: "changed".to_owned(),
+            detail: serde_json::json!({ "reason": "checked" }),
+        };
+        let writers = (0..10).map(|n| {
+            let store = if n % 2 == 0 {
+                scratch.store.clone()
+            } else {
+                other.clone()
+            };
+            tokio::spawn(async move { store.audit_append(&entry(n)).await.unwrap() })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        let mut rows = scratch.store.audit_list(None, 100).await.unwrap();
+        rows.reverse();
+        assert_eq!(rows.len(), 10);
+        let mut previous = String::new();
+        for row in rows {
+            assert_eq!(row.previous_hash, previous);
+            let fields = [
+                &*row.actor,
+                &*row.action,
+                &*row.target,
+                &*row.outcome,
+                &*row.detail,
+            ];
+            assert_eq!(row.hash, audit_hash(&previous, row.at, fields));
+            previous = row.hash;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lease_has_one_holder_until_it_runs_out() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        let (now, until) = (noon(), noon() + TimeDelta::seconds(60));
+        assert!(store.lease_take("sync", "one", until, now).await.unwrap());
+        assert!(
+            store.lease_take("sync", "one", until, now).await.unwrap(),
+            "renewed"
+        );
+        assert!(!store.lease_take("sync", "two", until, now).await.unwrap());
+        let later = until + TimeDelta::seconds(1);
+        assert!(
+            store
+                .lease_take("sync", "two", later + TimeDelta::seconds(60), later)
+                .await
+                .unwrap()
+        );
+        store.lease_release("sync", "one").await.unwrap();
+        assert!(
+            !store.lease_take("sync", "one", later, later).await.unwrap(),
+            "only the holder gives it back"
+        );
+    }
+}
