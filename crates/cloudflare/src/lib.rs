@@ -1,1 +1,38 @@
 //! A typed client for the Cloudflare calls that an identity hub makes.
+//!
+//! It speaks Cloudflare's words and knows nothing of ours. Every call goes through [`Client::send`], which
+//! keeps within the credential's budget ([`budget`]), repeats what may be repeated ([`retry`]) and turns a
+//! refusal into a typed error that keeps Cloudflare's code, message and ray id ([`error`]). Lists are streams
+//! ([`paging`]). Objects keep the members that this crate does not know.
+//!
+//! Source of the facts: Cloudflare's published API description, version 4.
+
+mod access;
+mod account;
+mod audit;
+pub mod budget;
+mod client;
+pub mod credential;
+pub mod error;
+mod logpush;
+pub mod paging;
+pub mod retry;
+mod risk_scoring;
+
+pub use access::{AccessGroup, AccessUser, App, IdentityProvider, Organization, Policy};
+pub use account::{
+    Account, AccountId, Member, Role, RoleReference, SUPER_ADMINISTRATOR_ROLE_ID, TokenStatus, User,
+};
+pub use audit::AuditWindow;
+pub use budget::Priority;
+pub use client::{Answer, Client, ClientOptions, RawAnswer, RawCall};
+pub use credential::Credential;
+pub use error::{ApiMessage, CloudflareError, Refusal};
+pub use logpush::{LogpushJob, NewLogpushJob};
+pub use risk_scoring::{RiskBehavior, RiskEvent, RiskSummaryUser, UserRisk};
+
+/// Where Cloudflare's API is.
+pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
+
+/// Members of an object that this crate does not name, kept as they came.
+pub type Others = serde_json::Map<String, serde_json::Value>;

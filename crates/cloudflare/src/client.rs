@@ -1,0 +1,398 @@
+//! Sending one call.
+
+use crate::budget::{Budget, CALLS_PER_WINDOW, Priority};
+use crate::credential::Credential;
+use crate::error::{ApiMessage, CloudflareError, Refusal};
+use crate::retry::RetryPolicy;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use url::Url;
+
+/// The largest answer that is read, in bytes: a page of 1,000 large objects stays far below.
+const ANSWER_LIMIT_BYTES: usize = 64 << 20;
+/// The largest answer to a raw call, in bytes.
+const RAW_LIMIT_BYTES: usize = 5 << 20;
+
+/// A client for one credential. Cloning shares the budget and the connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    priority: Priority,
+    policy: RetryPolicy,
+}
+
+#[derive(Debug)]
+struct Shared {
+    http: reqwest::Client,
+    base_url: Url,
+    sign: HeaderMap,
+    budget: Budget,
+    requests: AtomicU64,
+}
+
+/// What a client needs to know.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// What signs the calls.
+    pub credential: Credential,
+    /// Where the API is: [`crate::DEFAULT_BASE_URL`] or a stand-in.
+    pub base_url: String,
+    /// Calls in each five minutes; [`CALLS_PER_WINDOW`] is what Cloudflare allows.
+    pub calls_per_window: u32,
+}
+
+impl ClientOptions {
+    /// Options for Cloudflare itself.
+    pub fn new(credential: Credential) -> Self {
+        Self {
+            credential,
+            base_url: crate::DEFAULT_BASE_URL.to_owned(),
+            calls_per_window: CALLS_PER_WINDOW,
+        }
+    }
+}
+
+/// The envelope around an answer's result.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Answer<T> {
+    /// What was asked for.
+    #[serde(default = "none")]
+    pub result: Option<T>,
+    /// Where in a list this answer stands.
+    #[serde(default)]
+    pub result_info: Option<Value>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+/// A call as someone wrote it.
+#[derive(Debug, Clone)]
+pub struct RawCall {
+    /// GET, POST, PUT, PATCH or DELETE.
+    pub method: Method,
+    /// The path below the base URL, beginning with `/`.
+    pub path: String,
+    /// Query parameters in their order, also repeated ones.
+    pub query: Vec<(String, String)>,
+    /// Further headers; those that sign the call cannot be replaced.
+    pub headers: HeaderMap,
+    /// A JSON body.
+    pub body: Option<Value>,
+}
+
+/// The answer to a raw call, whatever it says.
+#[derive(Debug, Clone)]
+pub struct RawAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+impl Client {
+    /// A client that sends through `http`, which the caller built: it decides which addresses may be reached
+    /// and must not follow redirects.
+    ///
+    /// # Errors
+    ///
+    /// [`CloudflareError::Unusable`] when the base URL is none or the secret fits in no header.
+    pub fn new(options: &ClientOptions, http: reqwest::Client) -> Result<Self, CloudflareError> {
+        let base_url = Url::parse(options.base_url.trim_end_matches('/'))
+            .ok()
+            .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
+            .ok_or_else(|| {
+                CloudflareError::Unusable(format!("the base URL \"{}\" is not one", options.base_url))
+            })?;
+        let sign = options.credential.headers().map_err(|_| {
+            CloudflareError::Unusable("the credential has characters that no header can carry".to_owned())
+        })?;
+        let shared = Shared {
+            http,
+            base_url,
+            sign,
+            budget: Budget::new(options.calls_per_window),
+            requests: AtomicU64::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            priority: Priority::Interactive,
+            policy: RetryPolicy::INTERACTIVE,
+        })
+    }
+
+    /// The same client for work that nobody waits for: it may wait longer and leaves a reserve.
+    #[must_use]
+    pub fn in_background(&self) -> Self {
+        Self {
+            priority: Priority::Background,
+            policy: RetryPolicy::BACKGROUND,
+            ..self.clone()
+        }
+    }
+
+    /// The same client with another retry policy.
+    #[must_use]
+    pub fn with_policy(&self, policy: RetryPolicy) -> Self {
+        Self {
+            policy,
+            ..self.clone()
+        }
+    }
+
+    /// How many requests were sent with this credential since the client was made.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many calls the budget has left by our count.
+    pub fn budget_left(&self) -> u32 {
+        self.shared.budget.left()
+    }
+
+    /// GETs `path` and reads the envelope's result.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`]; an answer without a result is [`CloudflareError::NotJson`].
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CloudflareError> {
+        self.result(Method::GET, path, query, None).await
+    }
+
+    /// Makes a call and reads the envelope's result.
+    pub(crate) async fn result<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<T, CloudflareError> {
+        let call = format!("{method} {path}");
+        let answer: Answer<T> = self.send(method, path, query, body).await?;
+        answer.result.ok_or(CloudflareError::NotJson {
+            call,
+            status: 200,
+            problem: "the result is missing".to_owned(),
+        })
+    }
+
+    /// Makes a call, keeping to the budget and repeating it where that is safe, and reads the envelope.
+    ///
+    /// GET, PUT and DELETE are repeated after transport errors, statuses of 500 and above, truncated bodies and
+    /// 429. Other methods are repeated after 429 alone, since Cloudflare did not act on those.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`]. A 200 with `success: false` is [`CloudflareError::Refused`].
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer<T>, CloudflareError> {
+        let call = format!("{method} {path}");
+        let may_repeat = matches!(method, Method::GET | Method::PUT | Method::DELETE);
+        let mut attempt = 1;
+        loop {
+            self.wait_for_budget(&call).await?;
+            let request = self.request(method.clone(), path)?.query(query);
+            let request = match body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            let failure = match self.exchange(request, &call, ANSWER_LIMIT_BYTES).await {
+                Ok((status, headers, body)) => match read_envelope(&call, status, &headers, &body) {
+                    Ok(answer) => return Ok(answer),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            let repeat = match &failure {
+                CloudflareError::RateLimited { retry_after, .. } => {
+                    self.shared.budget.block(*retry_after);
+                    true
+                }
+                CloudflareError::Unreachable { .. } => may_repeat,
+                CloudflareError::Refused(refusal) => may_repeat && refusal.status >= 500,
+                CloudflareError::NotJson { status, .. } => may_repeat && (*status >= 500 || *status == 200),
+                _ => false,
+            };
+            if !repeat || attempt >= self.policy.attempts {
+                return Err(failure);
+            }
+            attempt += 1;
+            let wait = self.policy.wait(attempt);
+            tracing::debug!(
+                call,
+                attempt,
+                wait_ms = wait.as_millis(),
+                "repeating a call to Cloudflare"
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Makes a call as someone wrote it, once, and answers whatever comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`CloudflareError::Unreachable`], [`CloudflareError::TooLarge`] above 5 MiB, or
+    /// [`CloudflareError::RateLimited`] when our own count says that the budget is used up.
+    pub async fn raw(&self, call: RawCall) -> Result<RawAnswer, CloudflareError> {
+        let name = format!("{} {}", call.method, call.path);
+        self.wait_for_budget(&name).await?;
+        let mut headers = call.headers;
+        // The caller's headers go first, so that those that sign the call win.
+        for (header, value) in &self.shared.sign {
+            headers.insert(header, value.clone());
+        }
+        let url = self.url(&call.path)?;
+        let request = self
+            .shared
+            .http
+            .request(call.method, url)
+            .query(&call.query)
+            .headers(headers);
+        let request = match &call.body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let (status, headers, body) = self.exchange(request, &name, RAW_LIMIT_BYTES).await?;
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            self.shared.budget.block(retry_after(&headers));
+        }
+        Ok(RawAnswer {
+            status: status.as_u16(),
+            headers,
+            body,
+        })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, CloudflareError> {
+        let text = format!("{}{path}", self.shared.base_url.as_str().trim_end_matches('/'));
+        Url::parse(&text).map_err(|_| CloudflareError::Unusable(format!("the path \"{path}\" is not one")))
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, CloudflareError> {
+        Ok(self
+            .shared
+            .http
+            .request(method, self.url(path)?)
+            .headers(self.shared.sign.clone()))
+    }
+
+    async fn wait_for_budget(&self, call: &str) -> Result<(), CloudflareError> {
+        let mut waited = Duration::ZERO;
+        while let Err(wait) = self.shared.budget.try_take(self.priority) {
+            waited += wait;
+            if waited > self.policy.budget_wait {
+                return Err(CloudflareError::RateLimited {
+                    call: call.to_owned(),
+                    retry_after: wait,
+                });
+            }
+            tracing::info!(wait_s = wait.as_secs(), "waiting for Cloudflare's rate limit");
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn exchange(
+        &self,
+        request: reqwest::RequestBuilder,
+        call: &str,
+        limit_bytes: usize,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), CloudflareError> {
+        let unreachable = |source| CloudflareError::Unreachable {
+            call: call.to_owned(),
+            source,
+        };
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let mut response = request.send().await.map_err(unreachable)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if let Some(header) = headers.get("ratelimit").and_then(|value| value.to_str().ok()) {
+            self.shared.budget.heed(header);
+        }
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + part.len() > limit_bytes {
+                return Err(CloudflareError::TooLarge {
+                    call: call.to_owned(),
+                    limit_bytes,
+                });
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok((status, headers, body))
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    // Without the header, the whole window: Cloudflare blocks until it ends.
+    seconds.map_or(crate::budget::WINDOW, Duration::from_secs)
+}
+
+fn read_envelope<T: DeserializeOwned>(
+    call: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Answer<T>, CloudflareError> {
+    #[derive(Deserialize)]
+    struct Verdict {
+        #[serde(default)]
+        success: Option<bool>,
+        #[serde(default)]
+        errors: Option<Vec<ApiMessage>>,
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(CloudflareError::RateLimited {
+            call: call.to_owned(),
+            retry_after: retry_after(headers),
+        });
+    }
+    let not_json = |problem: serde_json::Error| CloudflareError::NotJson {
+        call: call.to_owned(),
+        status: status.as_u16(),
+        problem: problem.to_string(),
+    };
+    let verdict: Verdict = match serde_json::from_slice(body) {
+        Ok(verdict) => verdict,
+        // A refusal by something in between still says what its status says.
+        Err(_) if status.is_client_error() => Verdict {
+            success: Some(false),
+            errors: None,
+        },
+        Err(problem) => return Err(not_json(problem)),
+    };
+    if !status.is_success() || verdict.success == Some(false) {
+        return Err(CloudflareError::Refused(Refusal {
+            call: call.to_owned(),
+            status: status.as_u16(),
+            errors: verdict.errors.unwrap_or_default(),
+            ray_id: headers
+                .get("cf-ray")
+                .and_then(|value| Some(value.to_str().ok()?.to_owned())),
+        }));
+    }
+    serde_json::from_slice(body).map_err(not_json)
+}

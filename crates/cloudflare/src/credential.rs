@@ -1,0 +1,102 @@
+//! What signs the calls, and the official tools' environment names for it.
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A secret that Cloudflare accepts. It is never printed.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// An API token, owned by a user or by an account.
+    Token(SecretString),
+    /// A user's address and global API key: every right of that user.
+    GlobalKey {
+        /// The user's address.
+        email: String,
+        /// The key.
+        key: SecretString,
+    },
+}
+
+/// Environment name of the official tools for an API token.
+pub const ENV_API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
+/// Environment name of the official tools for the account.
+pub const ENV_ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
+/// Environment name of the official tools for the address that goes with a global key.
+pub const ENV_EMAIL: &str = "CLOUDFLARE_EMAIL";
+/// Environment name of the official tools for a global key.
+pub const ENV_API_KEY: &str = "CLOUDFLARE_API_KEY";
+/// Environment name of the official SDKs for the API's address.
+pub const ENV_BASE_URL: &str = "CLOUDFLARE_BASE_URL";
+
+impl Credential {
+    /// An API token; surrounding white space, as a file's last line break, is not part of it.
+    pub fn token(token: &str) -> Self {
+        Self::Token(SecretString::from(token.trim()))
+    }
+
+    /// A global key.
+    pub fn global_key(email: &str, key: &str) -> Self {
+        Self::GlobalKey {
+            email: email.trim().to_owned(),
+            key: SecretString::from(key.trim()),
+        }
+    }
+
+    /// The secret part, for sealing. Never log it.
+    pub fn secret(&self) -> &SecretString {
+        match self {
+            Self::Token(token) => token,
+            Self::GlobalKey { key, .. } => key,
+        }
+    }
+
+    /// The address of a global key.
+    pub fn email(&self) -> Option<&str> {
+        match self {
+            Self::Token(_) => None,
+            Self::GlobalKey { email, .. } => Some(email),
+        }
+    }
+
+    /// The headers that sign a call.
+    ///
+    /// # Errors
+    ///
+    /// When the secret has characters that no header can carry.
+    pub(crate) fn headers(&self) -> Result<HeaderMap, InvalidHeaderValue> {
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::Token(token) => {
+                let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))?;
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+            Self::GlobalKey { email, key } => {
+                headers.insert(
+                    HeaderName::from_static("x-auth-email"),
+                    HeaderValue::from_str(email)?,
+                );
+                let mut value = HeaderValue::from_str(key.expose_secret())?;
+                value.set_sensitive(true);
+                headers.insert(HeaderName::from_static("x-auth-key"), value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_does_not_print_its_secret() {
+        let printed = format!(
+            "{:?} {:?}",
+            Credential::token("s3cret\n"),
+            Credential::global_key("a@b", "s3cret")
+        );
+        assert!(!printed.contains("s3cret"), "{printed}");
+        assert_eq!(Credential::token("s3cret\n").secret().expose_secret(), "s3cret");
+    }
+}

@@ -1,0 +1,126 @@
+//! Cloudflare's own risk scores, which the Enterprise plan has.
+
+use crate::Others;
+use crate::account::AccountId;
+use crate::client::{Answer, Client};
+use crate::error::CloudflareError;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A line of the summary.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RiskSummaryUser {
+    /// The Access user's id.
+    pub user_id: String,
+    /// The address.
+    #[serde(default)]
+    pub email: String,
+    /// `low`, `medium`, `high`.
+    #[serde(default)]
+    pub max_risk_level: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Others,
+}
+
+/// Something that raised a level.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RiskEvent {
+    /// Its id.
+    pub id: String,
+    /// The behaviour's name.
+    #[serde(default)]
+    pub name: String,
+    /// `low`, `medium`, `high`.
+    #[serde(default)]
+    pub risk_level: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Others,
+}
+
+/// One user's score.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserRisk {
+    /// `low`, `medium`, `high`; absent when nothing was triggered since the last reset.
+    #[serde(default)]
+    pub risk_level: Option<String>,
+    /// What raised it.
+    #[serde(default)]
+    pub events: Vec<RiskEvent>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Others,
+}
+
+/// A behaviour's setting.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RiskBehavior {
+    /// Whether it is watched.
+    #[serde(default)]
+    pub enabled: bool,
+    /// The level that it gives.
+    #[serde(default)]
+    pub risk_level: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub other: Others,
+}
+
+impl Client {
+    /// Everyone with a score.
+    ///
+    /// # Errors
+    ///
+    /// Refused without the entitlement.
+    pub async fn risk_summary(&self, account: &AccountId) -> Result<Vec<RiskSummaryUser>, CloudflareError> {
+        #[derive(Deserialize)]
+        struct Summary {
+            #[serde(default)]
+            users: Vec<RiskSummaryUser>,
+        }
+        let summary: Summary = self.get(&account.path("/zt_risk_scoring/summary"), &[]).await?;
+        Ok(summary.users)
+    }
+
+    /// One user's score.
+    ///
+    /// # Errors
+    ///
+    /// Refused without the entitlement.
+    pub async fn user_risk(&self, account: &AccountId, user_id: &str) -> Result<UserRisk, CloudflareError> {
+        self.get(&account.path(&format!("/zt_risk_scoring/{user_id}")), &[])
+            .await
+    }
+
+    /// Takes a user's score back to nothing.
+    ///
+    /// # Errors
+    ///
+    /// Refused without the entitlement.
+    pub async fn user_risk_reset(&self, account: &AccountId, user_id: &str) -> Result<(), CloudflareError> {
+        let path = account.path(&format!("/zt_risk_scoring/{user_id}/reset"));
+        let _: Answer<Value> = self.send(Method::POST, &path, &[], None).await?;
+        Ok(())
+    }
+
+    /// The behaviours, by key. The keys are data: there may be any.
+    ///
+    /// # Errors
+    ///
+    /// Refused without the entitlement.
+    pub async fn risk_behaviors(
+        &self,
+        account: &AccountId,
+    ) -> Result<BTreeMap<String, RiskBehavior>, CloudflareError> {
+        #[derive(Deserialize)]
+        struct Behaviors {
+            #[serde(default)]
+            behaviors: BTreeMap<String, RiskBehavior>,
+        }
+        let answer: Behaviors = self.get(&account.path("/zt_risk_scoring/behaviors"), &[]).await?;
+        Ok(answer.behaviors)
+    }
+}
