@@ -1,0 +1,378 @@
+//! `access/users` and `access/seats`: the Zero Trust users, their seats, sessions and last seen identity.
+//!
+//! Not the dashboard's members. The `email` filter matches a part of the address, as the real one does, so a caller
+//! that looks for one person must compare what comes back.
+
+use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::call::{Body, Call};
+use crate::clock::rfc3339;
+use crate::envelope::{Answer, Refusal, accepted, access_pages, created, found, listed};
+use crate::ids::{Ids, hex32_of, is_uuid, unix};
+use crate::people::{Part, Person};
+use crate::permissions::{ACCESS_LOGS_READ, NONE_PUBLISHED, SEATS_WRITE};
+use crate::server::Route;
+use crate::world::{World, identity_provider_id};
+
+/// A Zero Trust user.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessUser {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) seat_uid: String,
+    pub(crate) access_seat: bool,
+    pub(crate) gateway_seat: bool,
+    pub(crate) device_count: usize,
+    pub(crate) last_login: Option<DateTime<Utc>>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) part: Part,
+    pub(crate) country: &'static str,
+    pub(crate) ip: String,
+    pub(crate) device_id: String,
+    pub(crate) okta_groups: Vec<&'static str>,
+    pub(crate) authenticator_id: Option<String>,
+}
+
+impl AccessUser {
+    pub(crate) fn new(person: &Person, ids: &mut Ids, now: DateTime<Utc>) -> Self {
+        let created_at = now - TimeDelta::days(ids.between(60, 600));
+        let last_login = now - TimeDelta::minutes(ids.between(30, 4000));
+        let okta_groups = match person.part {
+            Part::TokenMaker | Part::FileDownloader | Part::Infected => vec!["Engineering", "Staff"],
+            _ => vec!["Staff"],
+        };
+        Self {
+            id: ids.uuid(),
+            email: person.email.clone(),
+            name: person.name(),
+            seat_uid: ids.uuid(),
+            access_seat: true,
+            gateway_seat: true,
+            device_count: 1,
+            last_login: Some(last_login),
+            created_at,
+            updated_at: last_login,
+            part: person.part,
+            country: person.country,
+            ip: person.ip.clone(),
+            device_id: person.device.id.clone(),
+            okta_groups,
+            authenticator_id: person.second_factor.then(|| ids.uuid()),
+        }
+    }
+
+    /// Someone created by a call, who has not signed in yet.
+    pub(crate) fn fresh(ids: &mut Ids, email: &str, name: &str, now: DateTime<Utc>) -> Self {
+        Self {
+            id: ids.uuid(),
+            email: email.to_owned(),
+            name: name.to_owned(),
+            seat_uid: String::new(),
+            access_seat: false,
+            gateway_seat: false,
+            device_count: 0,
+            last_login: None,
+            created_at: now,
+            updated_at: now,
+            part: Part::Ordinary,
+            country: "GB",
+            ip: "198.18.255.1".to_owned(),
+            device_id: ids.uuid(),
+            okta_groups: Vec::new(),
+            authenticator_id: None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let mut user = json!({
+            "id": self.id, "uid": self.id, "seat_uid": self.seat_uid, "email": self.email, "name": self.name,
+            "access_seat": self.access_seat, "gateway_seat": self.gateway_seat,
+            "active_device_count": self.device_count,
+            "created_at": rfc3339(self.created_at), "updated_at": rfc3339(self.updated_at),
+        });
+        if let Some(last_login) = self.last_login {
+            user["last_successful_login"] = json!(rfc3339(last_login));
+        }
+        user
+    }
+
+    /// The name of the one session that someone who has signed in holds.
+    pub(crate) fn session_nonce(&self) -> String {
+        hex32_of(&format!("session of {}", self.id))[..16].to_owned()
+    }
+
+    fn identity(&self, account_id: &str) -> Value {
+        let seen = self.last_login.unwrap_or(self.created_at);
+        json!({
+            "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": self.device_id,
+            "devicePosture": {
+                "disk-encryption": {
+                    "id": "disk-encryption", "rule_name": "Disk encryption", "type": "disk_encryption",
+                    "description": "", "error": "", "success": self.part != Part::Infected,
+                    "timestamp": rfc3339(seen), "check": { "exists": true, "path": "" }, "data": {},
+                },
+            },
+            "device_sessions": { self.device_id.clone(): { "last_authenticated": unix(seen) } },
+            "email": self.email, "geo": { "country": self.country }, "iat": unix(seen),
+            "idp": { "id": identity_provider_id("okta"), "type": "okta" }, "ip": self.ip,
+            "groups": self.okta_groups, "amr": ["pwd", "mfa"],
+            "is_gateway": true, "is_warp": true,
+            "mtls_auth": {
+                "auth_status": "NONE", "cert_issuer_dn": "", "cert_issuer_ski": "", "cert_presented": false,
+                "cert_serial": "",
+            },
+            "service_token_id": "", "service_token_status": false, "user_uuid": self.id, "version": 2,
+        })
+    }
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    const LIST: &str = "/accounts/{account_id}/access/users";
+    const ONE: &str = "/accounts/{account_id}/access/users/{user_id}";
+    const SESSIONS: &str = "/accounts/{account_id}/access/users/{user_id}/active_sessions";
+    const SESSION: &str = "/accounts/{account_id}/access/users/{user_id}/active_sessions/{nonce}";
+    const FAILED: &str = "/accounts/{account_id}/access/users/{user_id}/failed_logins";
+    const IDENTITY: &str = "/accounts/{account_id}/access/users/{user_id}/last_seen_identity";
+    const AUTHENTICATOR: &str =
+        "/accounts/{account_id}/access/users/{user_id}/mfa_authenticators/{authenticator_id}";
+    vec![
+        Route::get(LIST, list),
+        Route::post(LIST, create),
+        Route::get(ONE, get),
+        Route::put(ONE, rename),
+        Route::delete(ONE, remove),
+        Route::get(SESSIONS, sessions),
+        Route::get(SESSION, session),
+        Route::get(FAILED, failed_logins),
+        Route::get(IDENTITY, last_seen_identity),
+        Route::delete(AUTHENTICATOR, remove_authenticator),
+        Route::patch("/accounts/{account_id}/access/seats", seats),
+    ]
+}
+
+async fn list(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    let asked = call.page(access_pages(1000))?;
+    let part = |name: &str| call.query(name).map(str::to_lowercase);
+    let (email, name, search) = (part("email"), part("name"), part("search"));
+    let has = |text: &str, part: &Option<String>| {
+        part.as_ref()
+            .is_none_or(|part| text.to_lowercase().contains(part))
+    };
+    let world = call.world();
+    let shown: Vec<&AccessUser> = world
+        .access_users
+        .iter()
+        .filter(|user| has(&user.email, &email) && has(&user.name, &name))
+        .filter(|user| has(&user.email, &search) || has(&user.name, &search))
+        .collect();
+    listed(asked.cut(&shown, |user| user.to_json()))
+}
+
+async fn create(call: Call, Body(body): Body) -> Answer {
+    call.needs(NONE_PUBLISHED)?;
+    let email = body["email"].as_str().filter(|email| email.contains('@'));
+    let email = email.ok_or_else(|| invalid("email is required"))?;
+    let now = call.now();
+    let mut world = call.world();
+    if world
+        .access_users
+        .iter()
+        .any(|user| user.email.eq_ignore_ascii_case(email))
+    {
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            12132,
+            "access.api.error.user_already_exists",
+        ));
+    }
+    let user = AccessUser::fresh(
+        &mut world.ids,
+        email,
+        body["name"].as_str().unwrap_or_default(),
+        now,
+    );
+    let answer = user.to_json();
+    world.access_users.push(user);
+    created(answer)
+}
+
+async fn get(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    found(asked_for(&call, &call.world())?.to_json())
+}
+
+async fn rename(call: Call, Body(body): Body) -> Answer {
+    call.needs(SEATS_WRITE)?;
+    let name = body["name"].as_str().ok_or_else(|| invalid("name is required"))?;
+    let email = body["email"]
+        .as_str()
+        .ok_or_else(|| invalid("email is required"))?;
+    let now = call.now();
+    let mut world = call.world();
+    let at = position(&call, &world)?;
+    let user = &mut world.access_users[at];
+    // The address only confirms who is meant: it cannot be changed.
+    if !user.email.eq_ignore_ascii_case(email) {
+        return Err(invalid("email does not match the user"));
+    }
+    name.clone_into(&mut user.name);
+    user.updated_at = now;
+    found(user.to_json())
+}
+
+async fn remove(call: Call) -> Answer {
+    call.needs(NONE_PUBLISHED)?;
+    let mut world = call.world();
+    let at = position(&call, &world)?;
+    let user = world.access_users.remove(at);
+    world.risk.forget(&user.id);
+    accepted(Value::Null)
+}
+
+async fn sessions(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    let world = call.world();
+    let user = asked_for(&call, &world)?;
+    let nonce = user.session_nonce();
+    let held = user
+        .last_login
+        .filter(|_| !world.revoked_sessions.contains(&nonce));
+    let sessions: Vec<Value> = held
+        .map(|login| {
+            let expires = login + TimeDelta::days(7);
+            json!({
+                "name": format!("{}_{nonce}", user.id), "expiration": unix(expires),
+                "metadata": {
+                    "apps": {
+                        "wiki": { "hostname": "wiki.tidewater.example", "name": "Wiki", "type": "self_hosted",
+                                  "uid": crate::access_apps::app_id("Wiki") },
+                    },
+                    "expires": unix(expires), "iat": unix(login), "nonce": nonce, "ttl": 604_800,
+                },
+            })
+        })
+        .into_iter()
+        .collect();
+    found(sessions)
+}
+
+async fn session(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    let world = call.world();
+    let user = asked_for(&call, &world)?;
+    let nonce = user.session_nonce();
+    if nonce != call.path("nonce") || user.last_login.is_none() {
+        return Err(Refusal::not_found(12133, "access.api.error.session_not_found"));
+    }
+    let mut identity = user.identity(&world.account_id);
+    identity["isActive"] = json!(!world.revoked_sessions.contains(&nonce));
+    found(identity)
+}
+
+async fn failed_logins(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    let world = call.world();
+    let user = asked_for(&call, &world)?;
+    let failed: Vec<Value> = world
+        .access_logins
+        .iter()
+        .filter(|login| !login.allowed && login.email.eq_ignore_ascii_case(&user.email))
+        .map(|login| {
+            json!({
+                "expiration": unix(login.at + TimeDelta::days(30)),
+                "metadata": {
+                    "app_name": login.app_domain, "aud": hex32_of(&login.app_id), "datetime": rfc3339(login.at),
+                    "ray_id": login.ray_id, "user_email": user.email, "user_uuid": user.id,
+                },
+            })
+        })
+        .collect();
+    found(failed)
+}
+
+async fn last_seen_identity(call: Call) -> Answer {
+    call.needs(ACCESS_LOGS_READ)?;
+    let world = call.world();
+    let user = asked_for(&call, &world)?;
+    if user.last_login.is_none() {
+        return Err(Refusal::not_found(12134, "access.api.error.identity_not_found"));
+    }
+    found(user.identity(&world.account_id))
+}
+
+async fn remove_authenticator(call: Call) -> Answer {
+    call.needs(NONE_PUBLISHED)?;
+    let mut world = call.world();
+    let at = position(&call, &world)?;
+    let user = &mut world.access_users[at];
+    if user.authenticator_id.as_deref() != Some(call.path("authenticator_id")) {
+        return Err(Refusal::not_found(
+            12135,
+            "access.api.error.authenticator_not_found",
+        ));
+    }
+    user.authenticator_id = None;
+    found(Value::Null)
+}
+
+async fn seats(call: Call, Body(body): Body) -> Answer {
+    call.needs(SEATS_WRITE)?;
+    let asked = body
+        .as_array()
+        .filter(|seats| !seats.is_empty())
+        .ok_or_else(|| invalid("a list of seats is required"))?;
+    let now = call.now();
+    let mut world = call.world();
+    let mut answer = Vec::new();
+    // All are checked before any is changed.
+    let mut changes = Vec::new();
+    for seat in asked {
+        let uid = seat["seat_uid"]
+            .as_str()
+            .filter(|uid| !uid.is_empty())
+            .ok_or_else(|| invalid("seat_uid is required"))?;
+        let (Some(access), Some(gateway)) = (seat["access_seat"].as_bool(), seat["gateway_seat"].as_bool())
+        else {
+            return Err(invalid("access_seat and gateway_seat are required"));
+        };
+        let at = world.access_users.iter().position(|user| user.seat_uid == uid);
+        let at = at.ok_or_else(|| Refusal::not_found(12136, "access.api.error.seat_not_found"))?;
+        changes.push((at, access, gateway));
+    }
+    for (at, access, gateway) in changes {
+        let user = &mut world.access_users[at];
+        user.access_seat = access;
+        user.gateway_seat = gateway;
+        user.updated_at = now;
+        answer.push(json!({
+            "seat_uid": user.seat_uid, "access_seat": access, "gateway_seat": gateway,
+            "created_at": rfc3339(user.created_at), "updated_at": rfc3339(now),
+        }));
+    }
+    found(answer)
+}
+
+fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
+    let id = call.path("user_id");
+    if !is_uuid(id) {
+        return Err(Refusal::bad_request(12131, "access.api.error.invalid_user_id"));
+    }
+    world
+        .access_users
+        .iter()
+        .position(|user| user.id == id)
+        .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))
+}
+
+fn asked_for<'a>(call: &Call, world: &'a World) -> Result<&'a AccessUser, Refusal> {
+    position(call, world).map(|at| &world.access_users[at])
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::bad_request(12130, format!("access.api.error.invalid_request: {why}"))
+}

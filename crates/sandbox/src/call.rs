@@ -1,0 +1,212 @@
+//! What every handler is given: who calls, for which account, with which parameters, and the world to answer from.
+//!
+//! A call only reaches its handler with a valid credential and an account that exists; permissions are the handler's
+//! first line.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard};
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::envelope::{PageAsked, PageStyle, Refusal};
+use crate::permissions::AnyOf;
+use crate::server::Shared;
+use crate::world::World;
+
+/// How the caller proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credential {
+    UserToken,
+    AccountToken,
+    /// The global key of a user, which may do everything that the user may.
+    Key,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) credential: Credential,
+    path: HashMap<String, String>,
+    query: Vec<(String, String)>,
+}
+
+impl Call {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    /// A part of the path; empty if the path has none of this name.
+    pub(crate) fn path(&self, name: &str) -> &str {
+        self.path.get(name).map_or("", String::as_str)
+    }
+
+    /// The first parameter of this name.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Every parameter of this name, written `a=1&a=2` or `a[]=1&a[]=2` or `a=1,2`.
+    pub(crate) fn query_all(&self, name: &str) -> Vec<&str> {
+        let listed = format!("{name}[]");
+        self.query
+            .iter()
+            .filter(|(key, _)| key == name || *key == listed)
+            .flat_map(|(_, value)| value.split(','))
+            .filter(|value| !value.is_empty())
+            .collect()
+    }
+
+    pub(crate) fn page(&self, style: PageStyle) -> Result<PageAsked, Refusal> {
+        PageAsked::read(style, self.query("page"), self.query("per_page"))
+    }
+
+    /// Lets a call pass that has one of the permissions. A missing one looks like a wrong credential.
+    pub(crate) fn needs(&self, any_of: AnyOf) -> Result<(), Refusal> {
+        if any_of.is_empty() || self.credential == Credential::Key || self.has(any_of) {
+            Ok(())
+        } else {
+            Err(Refusal::authentication())
+        }
+    }
+
+    pub(crate) fn has(&self, any_of: AnyOf) -> bool {
+        let faults = self.shared.faults.settings();
+        any_of
+            .iter()
+            .any(|name| !faults.removed_permissions.iter().any(|removed| removed == name))
+    }
+
+    /// Refuses a token that no user owns.
+    pub(crate) fn needs_user(&self) -> Result<(), Refusal> {
+        if self.credential == Credential::AccountToken {
+            return Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                9109,
+                "Valid user-level authentication not found",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for Call {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+        let request_path = parts.uri.path().to_owned();
+        let credential = credential(parts, shared, &request_path)?;
+        let path = match RawPathParams::from_request_parts(parts, shared).await {
+            Ok(params) => params
+                .iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            Err(_) => HashMap::new(),
+        };
+        let call = Self {
+            shared: Arc::clone(shared),
+            credential,
+            query: url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect(),
+            path,
+        };
+        if let Some(account_id) = call.path.get("account_id")
+            && *account_id != shared.info.account_id
+        {
+            return Err(Refusal::no_route(&request_path));
+        }
+        Ok(call)
+    }
+}
+
+fn credential(parts: &Parts, shared: &Shared, path: &str) -> Result<Credential, Refusal> {
+    let header = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("\u{fffd}"))
+    };
+    let malformed = |code: u32, message: &str| {
+        let mut refusal = Refusal::bad_request(6003, "Invalid request headers");
+        refusal.chain = Some((code, message.to_owned()));
+        refusal
+    };
+    if let Some(authorization) = header("authorization") {
+        let token = authorization
+            .strip_prefix("Bearer ")
+            .filter(|token| token.len() >= 20)
+            .filter(|token| {
+                token
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter))
+            })
+            .ok_or_else(|| malformed(6111, "Invalid format for Authorization header"))?;
+        return match token {
+            token if token == shared.info.token => Ok(Credential::UserToken),
+            token if token == shared.info.account_token => Ok(Credential::AccountToken),
+            _ => Err(unknown_token(path)),
+        };
+    }
+    let (Some(email), Some(key)) = (header("x-auth-email"), header("x-auth-key")) else {
+        return Err(Refusal::bad_request(
+            9106,
+            "Missing X-Auth-Key, X-Auth-Email or Authorization headers",
+        ));
+    };
+    if key.len() < 37
+        || !key
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    {
+        return Err(malformed(6103, "Invalid format for X-Auth-Key header"));
+    }
+    if email.eq_ignore_ascii_case(&shared.info.email) && key == shared.info.api_key {
+        Ok(Credential::Key)
+    } else {
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            9103,
+            "Unknown X-Auth-Key or X-Auth-Email",
+        ))
+    }
+}
+
+/// Each service has its own words for a token that it does not know.
+fn unknown_token(path: &str) -> Refusal {
+    if path.ends_with("/tokens/verify") {
+        Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")
+    } else if path.contains("/access/") || path.contains("/logpush/") || path.contains("/zt_risk_scoring/") {
+        Refusal::authentication()
+    } else {
+        Refusal::new(StatusCode::FORBIDDEN, 9109, "Invalid access token")
+    }
+}
+
+/// A JSON body, or a refusal in the usual envelope.
+#[derive(Debug)]
+pub(crate) struct Body(pub(crate) Value);
+
+impl FromRequest<Arc<Shared>> for Body {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Refusal> {
+        let unreadable = |_| Refusal::bad_request(6007, "Malformed JSON in request body");
+        let bytes = bytes::Bytes::from_request(request, shared)
+            .await
+            .map_err(unreadable)?;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|_| Refusal::bad_request(6007, "Malformed JSON in request body"))
+    }
+}

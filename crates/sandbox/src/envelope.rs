@@ -1,0 +1,195 @@
+//! The shape of every answer: `success`, `errors`, `messages`, `result` and, for lists, `result_info`.
+//!
+//! Also cuts lists into pages, in the two styles that the service has.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What a handler returns.
+pub(crate) type Answer = Result<Response, Refusal>;
+
+/// A 200 with a result.
+pub(crate) fn found(result: impl Serialize) -> Answer {
+    answer(StatusCode::OK, result)
+}
+
+/// A 201 with what was made.
+pub(crate) fn created(result: impl Serialize) -> Answer {
+    answer(StatusCode::CREATED, result)
+}
+
+/// A 202, which several deletions answer.
+pub(crate) fn accepted(result: impl Serialize) -> Answer {
+    answer(StatusCode::ACCEPTED, result)
+}
+
+/// A 200 with one page and where it stands in the list.
+pub(crate) fn listed(page: Page) -> Answer {
+    let body = json!({
+        "success": true, "errors": [], "messages": [], "result": page.items, "result_info": page.info,
+    });
+    Ok(Json(body).into_response())
+}
+
+fn answer(status: StatusCode, result: impl Serialize) -> Answer {
+    let body = json!({ "success": true, "errors": [], "messages": [], "result": result });
+    Ok((status, Json(body)).into_response())
+}
+
+/// A call that is not answered: an HTTP status, and the service's own code and message.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) errors: Vec<(u32, String)>,
+    /// The newer audit log sends messages without codes.
+    pub(crate) without_codes: bool,
+    /// A second, nested reason, as header problems carry.
+    pub(crate) chain: Option<(u32, String)>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            errors: vec![(code, message.into())],
+            without_codes: false,
+            chain: None,
+        }
+    }
+
+    pub(crate) fn bad_request(code: u32, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn not_found(code: u32, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    /// An unknown route and an unknown account look the same.
+    pub(crate) fn no_route(path: &str) -> Self {
+        let mut refusal = Self::not_found(
+            7003,
+            format!("Could not route to {path}, perhaps your object identifier is invalid?"),
+        );
+        refusal.errors.push((7000, "No route for that URI".to_owned()));
+        refusal
+    }
+
+    /// A wrong credential and a missing permission cannot be told apart.
+    pub(crate) fn authentication() -> Self {
+        Self::new(StatusCode::FORBIDDEN, 10000, "Authentication error")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let errors: Vec<Value> = self
+            .errors
+            .iter()
+            .map(|(code, message)| {
+                if self.without_codes {
+                    return json!({ "message": message });
+                }
+                let mut error = json!({ "code": code, "message": message });
+                if let Some((code, message)) = &self.chain {
+                    error["error_chain"] = json!([{ "code": code, "message": message }]);
+                }
+                error
+            })
+            .collect();
+        let body = json!({ "success": false, "errors": errors, "messages": [], "result": null });
+        (self.status, Json(body)).into_response()
+    }
+}
+
+/// How one listing is cut into pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageStyle {
+    per_page: usize,
+    min: usize,
+    max: usize,
+    total_pages: bool,
+}
+
+/// Accounts, members, roles, memberships, permission groups: 20 a page, 5 to 50, and no count of pages.
+pub(crate) const IAM_PAGES: PageStyle = PageStyle {
+    per_page: 20,
+    min: 5,
+    max: 50,
+    total_pages: false,
+};
+/// User groups and their members: 100 a page, 1 to 500.
+pub(crate) const USER_GROUP_PAGES: PageStyle = PageStyle {
+    per_page: 100,
+    min: 1,
+    max: 500,
+    total_pages: false,
+};
+
+/// Access listings say how many pages there are; their largest page is not published (1,000 is the default of most).
+pub(crate) const fn access_pages(per_page: usize) -> PageStyle {
+    PageStyle {
+        per_page,
+        min: 1,
+        max: 1000,
+        total_pages: true,
+    }
+}
+
+/// The numbers that a caller asked for, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageAsked {
+    pub(crate) page: usize,
+    pub(crate) per_page: usize,
+    pub(crate) total_pages: bool,
+}
+
+impl PageAsked {
+    /// Reads `page` and `per_page`; one that is out of bounds is refused, not corrected.
+    pub(crate) fn read(
+        style: PageStyle,
+        page: Option<&str>,
+        per_page: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let number = |name: &str, text: Option<&str>, default: usize, min: usize, max: usize| match text {
+            None | Some("") => Ok(default),
+            Some(text) => text
+                .parse::<usize>()
+                .ok()
+                .filter(|asked| (min..=max).contains(asked))
+                .ok_or_else(|| Refusal::bad_request(1400, format!("Invalid value for {name}: {text}"))),
+        };
+        Ok(Self {
+            page: number("page", page, 1, 1, usize::MAX)?,
+            per_page: number("per_page", per_page, style.per_page, style.min, style.max)?,
+            total_pages: style.total_pages,
+        })
+    }
+
+    /// Cuts the page out of `items`, writing only what is on it.
+    pub(crate) fn cut<T>(self, items: &[T], write: impl Fn(&T) -> Value) -> Page {
+        let on_page: Vec<Value> = items
+            .iter()
+            .skip((self.page - 1).saturating_mul(self.per_page))
+            .take(self.per_page)
+            .map(write)
+            .collect();
+        let mut info = json!({
+            "count": on_page.len(), "page": self.page, "per_page": self.per_page, "total_count": items.len(),
+        });
+        if self.total_pages {
+            info["total_pages"] = json!(items.len().div_ceil(self.per_page));
+        }
+        Page { items: on_page, info }
+    }
+}
+
+/// One page, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Value>,
+    pub(crate) info: Value,
+}

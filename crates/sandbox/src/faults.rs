@@ -1,0 +1,309 @@
+//! What can be made to go wrong while the sandbox runs, and the layer that makes it go wrong.
+//!
+//! Faults touch the simulated API only (`/client/v4`); how the sinks refuse is in [`SinkFaults`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use futures::stream;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::envelope::Refusal;
+use crate::server::{API, Shared};
+
+/// The published quota of a user or token: 1,200 calls in five minutes.
+const QUOTA: u64 = 1200;
+const WINDOW: Duration = Duration::from_secs(300);
+
+/// Every fault, all off by default. Switching one on replaces what was on before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Faults {
+    /// Refuse with 429 for five minutes once the quota of 1,200 calls in five minutes is used up.
+    pub enforce_rate_limit: bool,
+    /// Refuse everything with 429 for this many seconds from now.
+    pub rate_limited_for_seconds: Option<u64>,
+    /// Refuse with 429 after this many more calls, until the faults are changed.
+    pub rate_limited_after_requests: Option<u64>,
+    /// What `Retry-After` says then; 1 if left out.
+    pub retry_after_seconds: Option<u64>,
+    /// Every n-th call fails with `server_error_status`.
+    pub server_error_every: Option<u64>,
+    /// 500 if left out.
+    pub server_error_status: Option<u16>,
+    /// Wait this long before answering.
+    pub latency_ms: u64,
+    /// Every n-th answer ends in the middle of its body.
+    pub truncate_every: Option<u64>,
+    /// Answers for paths that end so end in the middle.
+    pub truncate_path: Option<String>,
+    /// These pages of listings fail with 500.
+    pub failing_pages: Vec<FailingPage>,
+    /// Answers for paths that end so are 200 and a web page.
+    pub not_json_path: Option<String>,
+    /// Answers for paths that end so are 200 with `success: false`.
+    pub unsuccessful_path: Option<String>,
+    /// Permission groups that the tokens have lost, by name.
+    pub removed_permissions: Vec<String>,
+    /// Risk scoring is not part of the plan: its calls answer 403.
+    pub risk_not_entitled: bool,
+    /// How the chat and mail sinks and the Okta-like receiver refuse.
+    pub sinks: SinkFaults,
+}
+
+/// One page of one listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailingPage {
+    /// How the path ends, for example `/members`.
+    pub path: String,
+    /// The page, from 1.
+    pub page: u64,
+}
+
+/// How often each sink refuses before it works again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkFaults {
+    /// The Slack webhook.
+    pub slack: SinkFault,
+    /// The Teams webhook.
+    pub teams: SinkFault,
+    /// The Google Chat webhook.
+    pub google_chat: SinkFault,
+    /// The mail server, which answers a message with a temporary 451.
+    pub smtp: SinkFault,
+    /// The Okta-like receiver.
+    pub okta: SinkFault,
+}
+
+/// The next `times` deliveries are refused with `status`; a 429 carries `Retry-After: 1`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinkFault {
+    /// How many are refused.
+    pub times: u64,
+    /// 500 if left out.
+    pub status: Option<u16>,
+}
+
+/// The faults that are on, and what they count.
+#[derive(Debug)]
+pub(crate) struct FaultState(Mutex<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    settings: Faults,
+    /// Calls since the faults were last changed.
+    calls: u64,
+    since: Instant,
+    window_began: Instant,
+    window_calls: u64,
+    blocked_until: Option<Instant>,
+}
+
+impl FaultState {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self(Mutex::new(Counted {
+            settings: Faults::default(),
+            calls: 0,
+            since: now,
+            window_began: now,
+            window_calls: 0,
+            blocked_until: None,
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn settings(&self) -> Faults {
+        self.lock().settings.clone()
+    }
+
+    pub(crate) fn set(&self, settings: Faults) {
+        let mut counted = self.lock();
+        counted.settings = settings;
+        counted.calls = 0;
+        counted.since = Instant::now();
+        counted.blocked_until = None;
+        counted.window_calls = 0;
+        counted.window_began = Instant::now();
+    }
+
+    /// Uses up one refusal of a sink, if it has any left: the status to refuse with.
+    pub(crate) fn sink_refuses(&self, sink: impl Fn(&mut SinkFaults) -> &mut SinkFault) -> Option<u16> {
+        let mut counted = self.lock();
+        let fault = sink(&mut counted.settings.sinks);
+        fault.times = fault.times.checked_sub(1)?;
+        Some(fault.status.unwrap_or(500))
+    }
+
+    /// Counts a call and says what is left of the quota and whether the call is over it.
+    fn count(&self) -> Counting {
+        let mut counted = self.lock();
+        let now = Instant::now();
+        if now.duration_since(counted.window_began) >= WINDOW {
+            counted.window_began = now;
+            counted.window_calls = 0;
+        }
+        counted.window_calls += 1;
+        counted.calls += 1;
+        let faults = &counted.settings;
+        let chosen_wait = Duration::from_secs(faults.retry_after_seconds.unwrap_or(1));
+        let mut retry_after = None;
+        if let Some(seconds) = faults.rate_limited_for_seconds {
+            let left = Duration::from_secs(seconds).saturating_sub(now.duration_since(counted.since));
+            retry_after =
+                (!left.is_zero()).then_some(faults.retry_after_seconds.map_or(left, Duration::from_secs));
+        }
+        if faults
+            .rate_limited_after_requests
+            .is_some_and(|calls| counted.calls > calls)
+        {
+            retry_after = Some(chosen_wait);
+        }
+        if faults.enforce_rate_limit {
+            if counted.blocked_until.is_none() && counted.window_calls > QUOTA {
+                counted.blocked_until = Some(now + WINDOW);
+            }
+            if let Some(until) = counted.blocked_until {
+                let left = until.saturating_duration_since(now);
+                if left.is_zero() {
+                    counted.blocked_until = None;
+                } else {
+                    retry_after = Some(left);
+                }
+            }
+        }
+        Counting {
+            call: counted.calls,
+            left: QUOTA.saturating_sub(counted.window_calls),
+            window_left: WINDOW.saturating_sub(now.duration_since(counted.window_began)),
+            retry_after,
+        }
+    }
+}
+
+struct Counting {
+    call: u64,
+    left: u64,
+    window_left: Duration,
+    retry_after: Option<Duration>,
+}
+
+/// The layer around the simulated API: counts calls, adds the limit headers, and makes happen what is switched on.
+pub(crate) async fn layer(
+    State(shared): State<std::sync::Arc<Shared>>,
+    matched: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let faults = shared.faults.settings();
+    let counting = shared.faults.count();
+    let path = request.uri().path().to_owned();
+    let endpoint = matched.map_or_else(
+        || "unknown".to_owned(),
+        |matched| matched.as_str().replace(API, ""),
+    );
+    shared.count_request(&format!("{} {endpoint}", request.method()));
+    if faults.latency_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(faults.latency_ms)).await;
+    }
+    let mut response = match refusal(
+        &faults,
+        &counting,
+        &path,
+        request.uri().query().unwrap_or_default(),
+    ) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    let nth =
+        |every: Option<u64>| every.is_some_and(|every| every > 0 && counting.call.is_multiple_of(every));
+    let ends = |end: &Option<String>| end.as_ref().is_some_and(|end| path.ends_with(end.as_str()));
+    if nth(faults.truncate_every) || ends(&faults.truncate_path) {
+        response = truncated(response).await;
+    }
+    let headers = response.headers_mut();
+    let seconds = counting.window_left.as_secs();
+    let limit = format!("\"default\";r={};t={seconds}", counting.left);
+    if let Ok(limit) = HeaderValue::from_str(&limit) {
+        headers.insert("ratelimit", limit);
+    }
+    headers.insert(
+        "ratelimit-policy",
+        HeaderValue::from_static("\"default\";q=1200;w=300"),
+    );
+    response
+}
+
+/// What is answered in place of the real answer, if anything.
+fn refusal(faults: &Faults, counting: &Counting, path: &str, query: &str) -> Option<Response<Body>> {
+    if let Some(wait) = counting.retry_after {
+        let message = "More than 1200 requests per 300 seconds reached. Please wait and consider throttling your request speed";
+        let mut response = Refusal::new(StatusCode::TOO_MANY_REQUESTS, 10100, message).into_response();
+        let seconds = wait.as_millis().div_ceil(1000);
+        if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        return Some(response);
+    }
+    if faults
+        .server_error_every
+        .is_some_and(|every| every > 0 && counting.call.is_multiple_of(every))
+    {
+        let status = faults
+            .server_error_status
+            .and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        return Some(Refusal::new(status, 10013, "Unknown error").into_response());
+    }
+    let page = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == "page")
+        .and_then(|(_, page)| page.parse::<u64>().ok())
+        .unwrap_or(1);
+    if faults
+        .failing_pages
+        .iter()
+        .any(|failing| failing.page == page && path.ends_with(failing.path.as_str()))
+    {
+        return Some(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 10013, "Unknown error").into_response());
+    }
+    if faults
+        .not_json_path
+        .as_ref()
+        .is_some_and(|end| path.ends_with(end.as_str()))
+    {
+        let page = "<!DOCTYPE html><html><body>Checking your browser</body></html>";
+        return Some(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response());
+    }
+    if faults
+        .unsuccessful_path
+        .as_ref()
+        .is_some_and(|end| path.ends_with(end.as_str()))
+    {
+        return Some(Refusal::new(StatusCode::OK, 1500, "The request did not succeed").into_response());
+    }
+    None
+}
+
+/// Announces the whole body and sends half of it.
+async fn truncated(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let half = whole.slice(..whole.len() / 2);
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let broken = Err::<Bytes, _>(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    Response::from_parts(parts, Body::from_stream(stream::iter([Ok(half), broken])))
+}

@@ -1,0 +1,226 @@
+//! The library's way to look into a running sandbox and to change it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::access_users::AccessUser;
+use crate::clock::rfc3339;
+use crate::faults::Faults;
+use crate::members::Member;
+use crate::server::Shared;
+
+/// Reads and changes the world of a running [`crate::Sandbox`]. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WorldHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl WorldHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The faults that are on.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.shared.faults.settings()
+    }
+
+    /// Switches to exactly these faults; counting begins anew.
+    pub fn faults_set(&self, faults: Faults) {
+        self.shared.world().risk_entitled = !faults.risk_not_entitled;
+        self.shared.faults.set(faults);
+    }
+
+    /// Switches all faults off.
+    pub fn faults_clear(&self) {
+        self.faults_set(Faults::default());
+    }
+
+    /// How many calls each operation of the API has had, by method and path template.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.shared.requests()
+    }
+
+    /// Adds a dashboard member with these roles, by name; unknown names are left out. Returns the membership's id.
+    pub fn member_add(&self, email: &str, role_names: &[&str], accepted: bool) -> String {
+        let mut world = self.shared.world();
+        let id = world.ids.hex32();
+        let named = |role: &&crate::roles::Role| role_names.contains(&role.name.as_str());
+        let member = Member {
+            id: id.clone(),
+            email: email.to_owned(),
+            user_id: accepted.then(|| world.ids.hex32()),
+            first_name: None,
+            last_name: None,
+            second_factor: false,
+            accepted,
+            role_ids: world
+                .roles
+                .iter()
+                .filter(named)
+                .map(|role| role.id.clone())
+                .collect(),
+            policies: Vec::new(),
+        };
+        world.members.push(member);
+        id
+    }
+
+    /// Removes whoever has this address from the members; whether there was anyone.
+    pub fn member_remove(&self, email: &str) -> bool {
+        let mut world = self.shared.world();
+        let before = world.members.len();
+        world
+            .members
+            .retain(|member| !member.email.eq_ignore_ascii_case(email));
+        world.members.len() < before
+    }
+
+    /// The addresses of all members, as they are written.
+    #[must_use]
+    pub fn member_emails(&self) -> Vec<String> {
+        self.shared
+            .world()
+            .members
+            .iter()
+            .map(|member| member.email.clone())
+            .collect()
+    }
+
+    /// The names of the roles that a member holds.
+    #[must_use]
+    pub fn member_roles(&self, email: &str) -> Vec<String> {
+        let world = self.shared.world();
+        let member = world
+            .members
+            .iter()
+            .find(|member| member.email.eq_ignore_ascii_case(email));
+        let held = member
+            .map(|member| member.role_ids.as_slice())
+            .unwrap_or_default();
+        world
+            .roles
+            .iter()
+            .filter(|role| held.contains(&role.id))
+            .map(|role| role.name.clone())
+            .collect()
+    }
+
+    /// Adds a Zero Trust user and returns the id.
+    pub fn access_user_add(&self, email: &str, name: &str) -> String {
+        let now = self.shared.clock.now();
+        let mut world = self.shared.world();
+        let user = AccessUser::fresh(&mut world.ids, email, name, now);
+        let id = user.id.clone();
+        world.access_users.push(user);
+        id
+    }
+
+    /// Removes the Zero Trust user with this address; whether there was one.
+    pub fn access_user_remove(&self, email: &str) -> bool {
+        let mut world = self.shared.world();
+        let Some(at) = world
+            .access_users
+            .iter()
+            .position(|user| user.email.eq_ignore_ascii_case(email))
+        else {
+            return false;
+        };
+        let user = world.access_users.remove(at);
+        world.risk.forget(&user.id);
+        true
+    }
+
+    /// The id of the Zero Trust user with this address.
+    #[must_use]
+    pub fn access_user_id(&self, email: &str) -> Option<String> {
+        let world = self.shared.world();
+        world
+            .access_users
+            .iter()
+            .find(|user| user.email.eq_ignore_ascii_case(email))
+            .map(|user| user.id.clone())
+    }
+
+    /// The addresses of all Zero Trust users, as they are written.
+    #[must_use]
+    pub fn access_user_emails(&self) -> Vec<String> {
+        self.shared
+            .world()
+            .access_users
+            .iter()
+            .map(|user| user.email.clone())
+            .collect()
+    }
+
+    /// The id of the second factor of the Zero Trust user with this address. No call of the API shows it.
+    #[must_use]
+    pub fn authenticator_id(&self, email: &str) -> Option<String> {
+        let world = self.shared.world();
+        world
+            .access_users
+            .iter()
+            .find(|user| user.email.eq_ignore_ascii_case(email))?
+            .authenticator_id
+            .clone()
+    }
+
+    /// An Access group as the API would show it.
+    #[must_use]
+    pub fn access_group(&self, name: &str) -> Option<Value> {
+        self.shared
+            .world()
+            .access_groups
+            .iter()
+            .find(|group| group["name"] == name)
+            .cloned()
+    }
+
+    /// Adds an Access group, or replaces the one of this name, as someone else with the dashboard open would.
+    /// Returns its id.
+    pub fn access_group_put(&self, name: &str, include: Value, exclude: Value, require: Value) -> String {
+        let now = rfc3339(self.shared.clock.now());
+        let mut world = self.shared.world();
+        let known = world.access_groups.iter().position(|group| group["name"] == name);
+        let id = match known {
+            Some(at) => world.access_groups[at]["id"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            None => world.ids.uuid(),
+        };
+        let group = json!({
+            "id": id, "uid": id, "name": name, "include": include, "exclude": exclude, "require": require,
+            "created_at": now, "updated_at": now,
+        });
+        match known {
+            Some(at) => world.access_groups[at] = group,
+            None => world.access_groups.push(group),
+        }
+        id
+    }
+
+    /// Removes the Access group of this name; whether there was one.
+    pub fn access_group_remove(&self, name: &str) -> bool {
+        let mut world = self.shared.world();
+        let before = world.access_groups.len();
+        world.access_groups.retain(|group| group["name"] != name);
+        world.access_groups.len() < before
+    }
+
+    /// Lets a Zero Trust user trigger a risk behaviour at a level; whether there is such a user.
+    pub fn risk_trigger(&self, email: &str, behaviour: &str, level: &str) -> bool {
+        let now = self.shared.clock.now();
+        let Some(user_id) = self.access_user_id(email) else {
+            return false;
+        };
+        let mut world = self.shared.world();
+        let event_id = world.ids.uuid();
+        world.risk.trigger(event_id, &user_id, behaviour, level, now);
+        true
+    }
+}

@@ -1,0 +1,5 @@
+//! Logpush jobs.
+
+/// One export of one dataset to one destination.
+#[derive(Debug, Clone)]
+pub(crate) struct Job;

@@ -1,0 +1,270 @@
+//! Puts the sandbox together and serves it: one HTTP port for everything, one port for mail.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::{SandboxConfig, SandboxInfo};
+use crate::envelope::Refusal;
+use crate::faults::{self, FaultState};
+use crate::handle::WorldHandle;
+use crate::ids::Ids;
+use crate::world::World;
+
+/// Where the simulated API begins.
+pub(crate) const API: &str = "/client/v4";
+
+/// Why a sandbox did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The port is taken, or may not be used.
+    #[error("could not listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The client that pushes logs could not be made.
+    #[error("could not prepare the client that pushes logs")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits until it has.
+#[derive(Debug)]
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What all parts of a running sandbox reach.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: SandboxConfig,
+    pub(crate) info: SandboxInfo,
+    pub(crate) clock: Clock,
+    pub(crate) faults: FaultState,
+    pub(crate) http: reqwest::Client,
+    pub(crate) stopping: CancellationToken,
+    world: Mutex<World>,
+    requests: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Shared {
+    /// The world. A panic of another holder does not make it unreadable.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count_request(&self, endpoint: &str) {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        *requests.entry(endpoint.to_owned()).or_default() += 1;
+    }
+
+    /// Calls so far, by method and path template.
+    pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Sandbox {
+    /// Makes the account and serves it on 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Listen`] if the port cannot be had.
+    pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        let port = config.port;
+        let listening = |source| SandboxError::Listen { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(listening)?;
+        let http_port = listener.local_addr().map_err(listening)?.port();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            .build()?;
+        let clock = Clock::new(config.now);
+        let world = World::new(&config, clock.now());
+        let shared = Arc::new(Shared {
+            info: info(&config, &world, http_port, 0),
+            clock,
+            faults: FaultState::new(),
+            http,
+            stopping: CancellationToken::new(),
+            world: Mutex::new(world),
+            requests: Mutex::default(),
+            config,
+        });
+        let stopping = shared.stopping.clone();
+        let app = router(&shared);
+        let http_task = tokio::spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(stopping.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!("the sandbox stopped serving: {error}");
+            }
+        });
+        Ok(Self {
+            shared,
+            tasks: vec![http_task],
+        })
+    }
+
+    /// Where everything is, and the credentials.
+    #[must_use]
+    pub fn info(&self) -> &SandboxInfo {
+        &self.shared.info
+    }
+
+    /// Reads and changes the world while it is being served.
+    #[must_use]
+    pub fn world(&self) -> WorldHandle {
+        WorldHandle::new(Arc::clone(&self.shared))
+    }
+
+    /// Stops serving and waits until connections have ended, at most two seconds.
+    pub async fn stop(mut self) {
+        self.shared.stopping.cancel();
+        for mut task in std::mem::take(&mut self.tasks) {
+            if tokio::time::timeout(Duration::from_secs(2), &mut task)
+                .await
+                .is_err()
+            {
+                task.abort();
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -> SandboxInfo {
+    let mut ids = Ids::new(config.seed, "credentials");
+    let root = format!("http://127.0.0.1:{http_port}");
+    SandboxInfo {
+        base_url: format!("{root}{API}"),
+        account_id: world.account_id.clone(),
+        account_name: world.account_name.clone(),
+        token: ids.secret("cfut_"),
+        account_token: ids.secret("cfat_"),
+        email: world
+            .members
+            .first()
+            .map(|owner| owner.email.clone())
+            .unwrap_or_default(),
+        api_key: ids.secret("cfk_"),
+        okta_url: format!("{root}/okta"),
+        slack_webhook_url: format!("{root}/slack/services/T000/B000/{}", ids.ray()),
+        teams_webhook_url: format!("{root}/teams/workflows/{}", ids.ray()),
+        google_chat_webhook_url: format!("{root}/google-chat/v1/spaces/{}/messages", ids.ray()),
+        smtp_host: "127.0.0.1".to_owned(),
+        smtp_port,
+        control_url: format!("{root}/sandbox"),
+    }
+}
+
+/// One served operation: its method, its path as the API description writes it, and its handler.
+#[derive(Debug)]
+pub(crate) struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<Arc<Shared>>,
+}
+
+impl Route {
+    fn new<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Shared>>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("only common methods are used below");
+        Self {
+            method,
+            path,
+            handler: on(filter, handler),
+        }
+    }
+
+    pub(crate) fn get<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self::new(Method::GET, path, handler)
+    }
+
+    pub(crate) fn post<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self::new(Method::POST, path, handler)
+    }
+
+    pub(crate) fn put<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self::new(Method::PUT, path, handler)
+    }
+
+    pub(crate) fn patch<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self::new(Method::PATCH, path, handler)
+    }
+
+    pub(crate) fn delete<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self::new(Method::DELETE, path, handler)
+    }
+}
+
+/// Every operation of the simulated API.
+fn routes() -> Vec<Route> {
+    let mut routes = crate::accounts::routes();
+    routes.extend(crate::members::routes());
+    routes.extend(crate::roles::routes());
+    routes.extend(crate::iam::routes());
+    routes.extend(crate::access_users::routes());
+    routes.extend(crate::access_groups::routes());
+    routes.extend(crate::access_policies::routes());
+    routes.extend(crate::access_apps::routes());
+    routes.extend(crate::access_organization::routes());
+    routes.extend(crate::risk_scoring::routes());
+    routes.extend(crate::gateway_logging::routes());
+    routes.extend(crate::audit::routes());
+    routes
+}
+
+/// The operations of the simulated API, as method and path template, for tests that must call every one.
+#[must_use]
+pub fn served_operations() -> Vec<(String, String)> {
+    routes()
+        .into_iter()
+        .map(|route| (route.method.to_string(), route.path.to_owned()))
+        .collect()
+}
+
+fn router(shared: &Arc<Shared>) -> Router {
+    let mut api = Router::new();
+    for route in routes() {
+        api = api.route(route.path, route.handler);
+    }
+    let no_route = async |uri: Uri| Refusal::no_route(uri.path());
+    let api = api
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_route)
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), faults::layer));
+    Router::new().nest(API, api).with_state(Arc::clone(shared))
+}

@@ -1,0 +1,182 @@
+//! Everything that the simulated account holds, and how it is first filled.
+//!
+//! The state is one value behind one lock: a call locks it, changes it and lets go, so an answer never shows half a
+//! change. Objects whose unknown keys must survive (groups, policies, risk integrations) are kept as JSON.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::access_users::AccessUser;
+use crate::audit::{AccessLogin, AuditEntry};
+use crate::clock::rfc3339;
+use crate::config::SandboxConfig;
+use crate::ids::{Ids, hex32_of, uuid_of};
+use crate::logpush::jobs::Job;
+use crate::members::Member;
+use crate::people::{self, Membership, Part, Person};
+use crate::risk_scoring::RiskScoring;
+use crate::roles::{self, Role};
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) ids: Ids,
+    pub(crate) account: Value,
+    pub(crate) account_id: String,
+    pub(crate) account_name: String,
+    pub(crate) owner_id: String,
+    pub(crate) members: Vec<Member>,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) access_users: Vec<AccessUser>,
+    pub(crate) access_groups: Vec<Value>,
+    pub(crate) access_policies: Vec<Value>,
+    pub(crate) access_apps: Vec<Value>,
+    pub(crate) identity_providers: Vec<Value>,
+    pub(crate) organization: Value,
+    pub(crate) risk: RiskScoring,
+    pub(crate) resource_groups: Vec<Value>,
+    pub(crate) user_groups: Vec<UserGroup>,
+    pub(crate) gateway_logging: Value,
+    pub(crate) metadata_boundary: Option<Value>,
+    pub(crate) logpush_jobs: Vec<Job>,
+    pub(crate) audit: Vec<AuditEntry>,
+    pub(crate) access_logins: Vec<AccessLogin>,
+    pub(crate) scim_updates: Vec<Value>,
+    pub(crate) revoked_sessions: Vec<String>,
+    /// Whether the plan includes risk scoring.
+    pub(crate) risk_entitled: bool,
+}
+
+/// A user group of the account and the memberships in it.
+#[derive(Debug, Clone)]
+pub(crate) struct UserGroup {
+    pub(crate) group: Value,
+    pub(crate) member_ids: Vec<String>,
+}
+
+/// Who there is, before any list is made of them.
+pub(crate) struct Population {
+    pub(crate) members: Vec<Person>,
+    pub(crate) access_users: Vec<Person>,
+}
+
+impl Population {
+    pub(crate) fn new(config: &SandboxConfig) -> Self {
+        let cast = people::cast(config.seed);
+        let fill = |mut people: Vec<Person>, wanted: usize, from: usize| {
+            let missing = wanted.saturating_sub(people.len());
+            people.extend(people::crowd(config.seed, from, missing));
+            if !config.story {
+                people.truncate(wanted.max(1));
+            }
+            people
+        };
+        let members: Vec<Person> = cast
+            .iter()
+            .filter(|person| person.membership != Membership::None)
+            .cloned()
+            .collect();
+        let access_users: Vec<Person> = cast
+            .iter()
+            .filter(|person| person.is_access_user)
+            .cloned()
+            .collect();
+        let members = fill(members, config.members, 0);
+        // Half of the generated members are Zero Trust users too.
+        let access_users = fill(access_users, config.access_users, config.members / 2);
+        Self {
+            members,
+            access_users,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn new(config: &SandboxConfig, now: DateTime<Utc>) -> Self {
+        let mut ids = Ids::new(config.seed, "world");
+        let account_id = ids.hex32();
+        let account_name = config
+            .account_name
+            .clone()
+            .unwrap_or_else(|| "Tidewater".to_owned());
+        let founded = now - TimeDelta::days(700);
+        let population = Population::new(config);
+        let roles = roles::all(config.roles);
+        let members = population
+            .members
+            .iter()
+            .map(|person| Member::new(person, &mut ids, &roles))
+            .collect::<Vec<_>>();
+        let access_users: Vec<AccessUser> = population
+            .access_users
+            .iter()
+            .map(|person| AccessUser::new(person, &mut ids, now))
+            .collect();
+        let identity_providers = crate::access_organization::identity_providers();
+        let access_groups = crate::access_groups::groups(config, &access_users, now);
+        let access_policies = crate::access_policies::reusable(&access_groups, now);
+        let access_apps = crate::access_apps::apps(&access_policies, now);
+        let user_groups = vec![UserGroup {
+            group: json!({
+                "id": hex32_of("user group: security team"), "name": "Security team",
+                "created_on": rfc3339(founded), "modified_on": rfc3339(founded),
+                "policies": [crate::iam::policy("user group: security team", &account_id)],
+            }),
+            member_ids: members.iter().take(2).map(|member| member.id.clone()).collect(),
+        }];
+        let owner_id = members
+            .first()
+            .and_then(|owner| owner.user_id.clone())
+            .unwrap_or_default();
+        Self {
+            account: json!({
+                "id": account_id, "name": account_name, "type": "enterprise", "created_on": rfc3339(founded),
+                "settings": { "abuse_contact_email": address_of("abuse"), "enforce_twofactor": false },
+            }),
+            owner_id,
+            roles,
+            risk: RiskScoring::new(config, &access_users, now),
+            members,
+            access_users,
+            access_groups,
+            access_policies,
+            access_apps,
+            identity_providers,
+            organization: crate::access_organization::organization(&account_name, now),
+            resource_groups: vec![crate::iam::whole_account(&account_id)],
+            user_groups,
+            gateway_logging: json!({
+                "redact_pii": false,
+                "settings_by_rule_type": {
+                    "dns": { "log_all": true, "log_blocks": true },
+                    "http": { "log_all": true, "log_blocks": true },
+                    "l4": { "log_all": true, "log_blocks": true },
+                },
+            }),
+            metadata_boundary: None,
+            logpush_jobs: Vec::new(),
+            audit: Vec::new(),
+            access_logins: Vec::new(),
+            scim_updates: crate::audit::scim_updates(&population.access_users, now),
+            revoked_sessions: Vec::new(),
+            risk_entitled: true,
+            account_id,
+            account_name,
+            ids,
+        }
+    }
+
+    /// The Zero Trust user of someone in the cast.
+    pub(crate) fn access_user_of(&self, part: Part) -> Option<&AccessUser> {
+        self.access_users.iter().find(|user| user.part == part)
+    }
+}
+
+/// An address at the company for a purpose.
+fn address_of(purpose: &str) -> String {
+    format!("{purpose}@{}", people::DOMAIN)
+}
+
+/// The id of the identity provider of a type.
+pub(crate) fn identity_provider_id(kind: &str) -> String {
+    uuid_of(&format!("identity provider: {kind}"))
+}
