@@ -1,1 +1,46 @@
 //! Sigma detection rules: parse, compile, match. No I/O and no clock.
+//!
+//! [`parse_documents`] reads YAML into [`Rule`]s, [`CompiledRule::compile`] makes one ready to be
+//! matched, and a [`RuleSet`] holds many by the log source they are for. [`CompiledRule::explain`]
+//! says which part of a rule matched which value; it is a second evaluator that shares no matching
+//! code with the first, so each can check the other.
+//!
+//! What cannot be honoured is refused with a reason, never ignored: correlations, filters, unknown
+//! modifiers, look-around in regular expressions, placeholders without a value.
+//!
+//! Meaning follows the Sigma specification 2.1.0. Where that is silent, this crate decides:
+//!
+//! - a field that holds a list matches when any member does; with `all`, each value needs some member;
+//! - `null` matches a field that is absent or null, but not an empty list or an empty text;
+//! - `neq` is the exact negation of the item without it, so it holds for an absent field;
+//! - letter case is folded per character where Unicode's lower case is one character (`İ` and `ß`
+//!   stay as they are);
+//! - times are read as UTC, a number of them by its count of digits (seconds to nanoseconds);
+//! - a keyword is found anywhere inside any value of the event, at any depth; names are not searched.
+
+mod compile;
+mod condition;
+mod criterion;
+mod detection;
+mod document;
+mod encoding;
+mod event;
+mod explain;
+mod matching;
+mod modifier;
+mod pattern;
+mod resolve;
+mod rule;
+mod ruleset;
+mod timestamp;
+
+pub use compile::{CompileError, CompiledRule};
+pub use condition::Condition;
+pub use detection::{Detection, Item, NamedSelection, Selection};
+pub use document::{MAX_DOCUMENT_BYTES, ParseError, parse_documents};
+pub use event::{Event, Scalar};
+pub use explain::{Explanation, ItemExplanation, SelectionExplanation};
+pub use modifier::{Modifier, TimePart};
+pub use resolve::Placeholders;
+pub use rule::{Level, LogSource, Rule, Status};
+pub use ruleset::RuleSet;

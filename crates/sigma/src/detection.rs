@@ -1,0 +1,249 @@
+//! What a rule looks for: selections made of items, and the condition that joins them.
+//!
+//! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at
+//! [`Detection::parse`].
+
+use serde_json::{Map, Value};
+
+use crate::condition::{self, Condition};
+use crate::modifier::Modifier;
+
+/// How many selections one rule may have. Chosen; the largest public rule has under 100.
+const MAX_SELECTIONS: usize = 500;
+/// How many values one item may have. Chosen; the largest public list has under 2 000.
+const MAX_VALUES: usize = 20_000;
+/// How deep lists and mappings may lie in a selection. The specification uses two levels.
+const MAX_DEPTH: usize = 8;
+/// How long a field's name may be, in bytes. Chosen, nothing depends on it.
+const MAX_FIELD_BYTES: usize = 512;
+
+/// The `detection` section of a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detection {
+    /// In the order of the document.
+    pub selections: Vec<NamedSelection>,
+    /// How the selections are joined; refers to them by place.
+    pub condition: Condition,
+    /// The condition as written; several are joined with `or`.
+    pub condition_text: String,
+}
+
+/// A search identifier and what stands under it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedSelection {
+    /// The identifier.
+    pub name: String,
+    /// What stands under it.
+    pub selection: Selection,
+}
+
+/// What stands under a search identifier.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// A mapping: every item must match.
+    AllOf(Vec<Item>),
+    /// A list: one of its members must match.
+    AnyOf(Vec<Selection>),
+}
+
+/// One line of a selection: a field, how to compare, and with what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// The field; nothing means that the whole event is searched.
+    pub field: Option<String>,
+    /// In the order written.
+    pub modifiers: Vec<Modifier>,
+    /// Scalars, as the document has them; at least one.
+    pub values: Vec<Value>,
+    /// The key as written, for messages (`Field|contains`).
+    pub written: String,
+}
+
+/// Why something in a rule cannot be honoured, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    pub(crate) advice: String,
+    /// A text of the document near which the cause stands.
+    pub(crate) near: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            advice: advice.into(),
+            near: None,
+        }
+    }
+
+    pub(crate) fn near(mut self, text: impl Into<String>) -> Self {
+        self.near.get_or_insert_with(|| text.into());
+        self
+    }
+}
+
+impl Detection {
+    pub(crate) fn parse(section: &Map<String, Value>) -> Result<Self, Refusal> {
+        if section.contains_key("timeframe") {
+            return Err(Refusal::new(
+                "`timeframe` belongs to the old aggregations, which are not supported",
+                "write a correlation rule",
+            )
+            .near("timeframe"));
+        }
+        let selections = section
+            .iter()
+            .filter(|(name, _)| *name != "condition")
+            .map(|(name, content)| {
+                let selection =
+                    parse_selection(content, 0).map_err(|refusal| refusal.near(format!("{name}:")))?;
+                Ok(NamedSelection {
+                    name: name.clone(),
+                    selection,
+                })
+            })
+            .collect::<Result<Vec<_>, Refusal>>()?;
+        if selections.is_empty() || selections.len() > MAX_SELECTIONS {
+            return Err(Refusal::new(
+                format!("`detection` has {} selections", selections.len()),
+                format!("give it 1 to {MAX_SELECTIONS}"),
+            )
+            .near("detection:"));
+        }
+        let written: Vec<&str> = match section.get("condition") {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(several)) if !several.is_empty() => several
+                .iter()
+                .map(|one| {
+                    one.as_str()
+                        .ok_or_else(|| no_condition("a condition in the list is not a text"))
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err(no_condition("there is no condition")),
+        };
+        let names: Vec<&str> = selections.iter().map(|named| named.name.as_str()).collect();
+        let conditions = written
+            .iter()
+            .map(|text| condition::parse(text, &names).map_err(|refusal| refusal.near("condition:")))
+            .collect::<Result<Vec<_>, _>>()?;
+        let condition_text = match written.as_slice() {
+            [one] => (*one).to_owned(),
+            several => several
+                .iter()
+                .map(|one| format!("({one})"))
+                .collect::<Vec<_>>()
+                .join(" or "),
+        };
+        Ok(Self {
+            selections,
+            condition: Condition::any(conditions),
+            condition_text,
+        })
+    }
+}
+
+fn no_condition(reason: &str) -> Refusal {
+    Refusal::new(
+        reason,
+        "write `condition:` with a text, or a list of texts of which one must hold",
+    )
+    .near("detection:")
+}
+
+fn parse_selection(content: &Value, depth: usize) -> Result<Selection, Refusal> {
+    if depth > MAX_DEPTH {
+        return Err(Refusal::new(
+            "lists lie too deep inside each other",
+            "flatten them",
+        ));
+    }
+    match content {
+        Value::Object(map) if map.is_empty() => Err(Refusal::new("a selection is empty", "give it an item")),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| parse_item(key, value).map_err(|refusal| refusal.near(key.as_str())))
+            .collect::<Result<_, _>>()
+            .map(Selection::AllOf),
+        Value::Array(list) if list.is_empty() || list.len() > MAX_VALUES => Err(Refusal::new(
+            format!("a list has {} members", list.len()),
+            format!("give it 1 to {MAX_VALUES}"),
+        )),
+        Value::Array(list) if !list.iter().any(|member| member.is_object() || member.is_array()) => {
+            Ok(Selection::AllOf(vec![keywords(list.clone())?]))
+        }
+        Value::Array(list) => list
+            .iter()
+            .map(|member| parse_selection(member, depth + 1))
+            .collect::<Result<_, _>>()
+            .map(Selection::AnyOf),
+        scalar => Ok(Selection::AllOf(vec![keywords(vec![scalar.clone()])?])),
+    }
+}
+
+fn keywords(values: Vec<Value>) -> Result<Item, Refusal> {
+    if values.iter().any(Value::is_null) {
+        return Err(Refusal::new(
+            "null is not a keyword",
+            "name the field that must be null",
+        ));
+    }
+    Ok(Item {
+        field: None,
+        modifiers: Vec::new(),
+        values,
+        written: "keywords".to_owned(),
+    })
+}
+
+fn parse_item(key: &str, value: &Value) -> Result<Item, Refusal> {
+    let mut names = key.split('|');
+    let field = names
+        .next()
+        .filter(|field| !field.is_empty())
+        .map(ToOwned::to_owned);
+    if field.as_ref().is_some_and(|field| field.len() > MAX_FIELD_BYTES) {
+        return Err(Refusal::new(
+            "the name of a field is too long",
+            format!("keep it under {MAX_FIELD_BYTES} bytes"),
+        ));
+    }
+    let modifiers = names
+        .map(|name| {
+            Modifier::parse(name).ok_or_else(|| {
+                Refusal::new(
+                    format!("the modifier `{name}` is not known"),
+                    "see the Sigma modifiers appendix 2.1.0",
+                )
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let values = match value {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    if values.is_empty() || values.len() > MAX_VALUES {
+        return Err(Refusal::new(
+            format!("`{key}` has {} values", values.len()),
+            format!("give it 1 to {MAX_VALUES}, or null for an absent field"),
+        ));
+    }
+    if values.iter().any(|value| value.is_object() || value.is_array()) {
+        return Err(Refusal::new(
+            format!("`{key}` has a mapping or a list as a value"),
+            "name inner fields with a dot, for instance `Outer.Inner`",
+        ));
+    }
+    if values.len() > 1 && values.iter().any(Value::is_null) {
+        return Err(Refusal::new(
+            format!("`{key}` has null among several values"),
+            "give null a selection of its own and join the two in the condition",
+        ));
+    }
+    Ok(Item {
+        field,
+        modifiers,
+        values,
+        written: key.to_owned(),
+    })
+}

@@ -1,0 +1,114 @@
+//! The names after a field: `Field|contains|all`.
+//!
+//! Only names here; what they do is [`crate::resolve`]'s business. Source: Sigma modifiers appendix 2.1.0.
+
+/// One modifier of a detection item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Modifier {
+    /// The value is somewhere in the field.
+    Contains,
+    /// The field begins with the value.
+    StartsWith,
+    /// The field ends with the value.
+    EndsWith,
+    /// Every value must match, not just one.
+    All,
+    /// The field is present (`true`) or absent (`false`).
+    Exists,
+    /// Letter case counts.
+    Cased,
+    /// The item holds when it would not hold without this modifier.
+    Neq,
+    /// A dash that begins a Windows command-line option stands for any of five.
+    Windash,
+    /// The value is a regular expression.
+    Regex,
+    /// After [`Modifier::Regex`]: letter case does not count.
+    RegexIgnoreCase,
+    /// After [`Modifier::Regex`]: `^` and `$` match at line ends.
+    RegexMultiLine,
+    /// After [`Modifier::Regex`]: `.` matches line ends.
+    RegexDotAll,
+    /// The value in base64.
+    Base64,
+    /// The value in base64 at each of the three offsets it can have inside a longer text.
+    Base64Offset,
+    /// The value in UTF-16, little endian (`utf16le`, `wide`).
+    Utf16Le,
+    /// The value in UTF-16, big endian.
+    Utf16Be,
+    /// The value in UTF-16 with a byte order mark, little endian.
+    Utf16,
+    /// The field is a number below the value.
+    Lt,
+    /// The field is a number below or equal to the value.
+    Lte,
+    /// The field is a number above the value.
+    Gt,
+    /// The field is a number above or equal to the value.
+    Gte,
+    /// A part of the time in the field is compared, in UTC.
+    Time(TimePart),
+    /// The field is an address in the network.
+    Cidr,
+    /// `%name%` in the value stands for the placeholder's values.
+    Expand,
+    /// The value is the name of another field, whose value is compared.
+    FieldRef,
+}
+
+/// A part of a time, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimePart {
+    /// 0 to 59.
+    Minute,
+    /// 0 to 23.
+    Hour,
+    /// Day of the month, 1 to 31.
+    Day,
+    /// Week of the year as ISO 8601 counts, 1 to 53.
+    Week,
+    /// 1 to 12.
+    Month,
+    /// For instance 2026.
+    Year,
+}
+
+impl Modifier {
+    /// The modifier of that name (lower case, as rules write it); nothing when there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "contains" => Self::Contains,
+            "startswith" => Self::StartsWith,
+            "endswith" => Self::EndsWith,
+            "all" => Self::All,
+            "exists" => Self::Exists,
+            "cased" => Self::Cased,
+            "neq" => Self::Neq,
+            "windash" => Self::Windash,
+            "re" => Self::Regex,
+            "i" => Self::RegexIgnoreCase,
+            "m" => Self::RegexMultiLine,
+            "s" => Self::RegexDotAll,
+            "base64" => Self::Base64,
+            "base64offset" => Self::Base64Offset,
+            "wide" | "utf16le" => Self::Utf16Le,
+            "utf16be" => Self::Utf16Be,
+            "utf16" => Self::Utf16,
+            "lt" => Self::Lt,
+            "lte" => Self::Lte,
+            "gt" => Self::Gt,
+            "gte" => Self::Gte,
+            "minute" => Self::Time(TimePart::Minute),
+            "hour" => Self::Time(TimePart::Hour),
+            "day" => Self::Time(TimePart::Day),
+            "week" => Self::Time(TimePart::Week),
+            "month" => Self::Time(TimePart::Month),
+            "year" => Self::Time(TimePart::Year),
+            "cidr" => Self::Cidr,
+            "expand" => Self::Expand,
+            "fieldref" => Self::FieldRef,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,465 @@
+//! What an item tests once its modifiers were applied in the order written.
+//!
+//! Both evaluators begin here and share nothing after it. Start reading at [`resolve`].
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use regex::RegexBuilder;
+use serde_json::Value;
+
+use crate::criterion::{Number, Order, Place, Resolved, Test};
+use crate::detection::{Item, Refusal};
+use crate::encoding::{base64, base64_at, utf16};
+use crate::modifier::{Modifier, TimePart};
+use crate::pattern::{Part, Pattern};
+
+/// How long a regular expression may be, in bytes. Chosen; public rules stay under 2 000.
+const MAX_REGEX_BYTES: usize = 16 * 1024;
+/// How large a compiled regular expression may become, in bytes: the library's own limit. One
+/// public rule needs more than 2 MiB, because `\w{1,64}` counts every letter of Unicode.
+const MAX_REGEX_COMPILED_BYTES: usize = 10 * 1024 * 1024;
+/// How many values the placeholders of one item may expand to.
+const MAX_EXPANDED: usize = 20_000;
+
+/// The values that stand for `%name%` in items with the modifier `expand`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placeholders(BTreeMap<String, Vec<String>>);
+
+impl Placeholders {
+    /// No placeholders: a rule that uses one is refused.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards.
+    pub fn set(&mut self, name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) {
+        self.0
+            .insert(name.into(), values.into_iter().map(Into::into).collect());
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Operand {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(Pattern),
+    Bytes(Vec<u8>),
+}
+
+enum Kind {
+    Equal,
+    Regex {
+        ignore_case: bool,
+        multi_line: bool,
+        dot_all: bool,
+    },
+    Network,
+    Order(Order),
+}
+
+/// Applies the modifiers of an item.
+pub(crate) fn resolve(item: &Item, placeholders: &Placeholders) -> Result<Resolved, Refusal> {
+    let has = |modifier| item.modifiers.contains(&modifier);
+    if has(Modifier::All) && item.values.len() < 2 {
+        return Err(refused(
+            item,
+            "`all` stands on a single value",
+            "give it two values or more, or leave `all` out",
+        ));
+    }
+    if has(Modifier::All) && has(Modifier::Neq) {
+        return Err(refused(
+            item,
+            "`all` and `neq` together are ambiguous",
+            "negate the selection in the condition",
+        ));
+    }
+    let groups = if has(Modifier::Exists) {
+        exists(item)?
+    } else if has(Modifier::FieldRef) {
+        field_reference(item)?
+    } else {
+        values(item, placeholders)?
+    };
+    Ok(Resolved {
+        field: item.field.clone(),
+        groups,
+        all: has(Modifier::All),
+        negated: has(Modifier::Neq),
+    })
+}
+
+fn refused(item: &Item, reason: &str, advice: &str) -> Refusal {
+    Refusal::new(format!("`{}`: {reason}", item.written), advice).near(item.written.as_str())
+}
+
+fn exists(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
+    match (&item.field, item.modifiers.as_slice(), item.values.as_slice()) {
+        (Some(_), [Modifier::Exists], [Value::Bool(present)]) => Ok(vec![vec![Test::Exists(*present)]]),
+        _ => Err(refused(
+            item,
+            "`exists` stands alone on a field, with true or false",
+            "write `Field|exists: true`",
+        )),
+    }
+}
+
+fn field_reference(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
+    let mut place = Place::Whole;
+    for modifier in &item.modifiers {
+        place = match (place, modifier) {
+            (place, Modifier::FieldRef | Modifier::Neq | Modifier::Cased | Modifier::All) => place,
+            (Place::Whole, Modifier::Contains) => Place::Anywhere,
+            (Place::Whole, Modifier::StartsWith) => Place::Start,
+            (Place::Whole, Modifier::EndsWith) => Place::End,
+            _ => {
+                return Err(refused(
+                    item,
+                    "`fieldref` does not go with these modifiers",
+                    "use neq, cased, all, and one of contains, startswith, endswith",
+                ));
+            }
+        };
+    }
+    if item.field.is_none() {
+        return Err(refused(
+            item,
+            "`fieldref` needs a field",
+            "name one before the first `|`",
+        ));
+    }
+    let cased = item.modifiers.contains(&Modifier::Cased);
+    item.values
+        .iter()
+        .map(|value| match value.as_str().filter(|name| !name.is_empty()) {
+            Some(name) => Ok(vec![Test::Field {
+                name: name.to_owned(),
+                place,
+                cased,
+            }]),
+            None => Err(refused(
+                item,
+                "`fieldref` needs the name of a field as value",
+                "write it as a text",
+            )),
+        })
+        .collect()
+}
+
+fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Refusal> {
+    let raw = item.modifiers.contains(&Modifier::Regex);
+    let expands = item.modifiers.contains(&Modifier::Expand);
+    let mut operands: Vec<Vec<Operand>> = item
+        .values
+        .iter()
+        .map(|value| {
+            vec![match value {
+                Value::Null => Operand::Null,
+                Value::Bool(truth) => Operand::Bool(*truth),
+                Value::Number(number) => Operand::Number(number.clone()),
+                Value::String(text) if raw => Operand::Text(Pattern::literal(text)),
+                Value::String(text) => Operand::Text(Pattern::parse(text, expands)),
+                // A list or mapping was refused when the document was read.
+                Value::Array(_) | Value::Object(_) => Operand::Null,
+            }]
+        })
+        .collect();
+    let (mut kind, mut cased, mut placed, mut time) = (Kind::Equal, false, false, None);
+    for modifier in &item.modifiers {
+        match (modifier, &mut kind) {
+            (Modifier::All | Modifier::Neq, _) => {}
+            (Modifier::Cased, Kind::Equal) => cased = true,
+            (Modifier::Contains | Modifier::StartsWith | Modifier::EndsWith, Kind::Equal) => {
+                placed = true;
+                let before = *modifier != Modifier::StartsWith;
+                let after = *modifier != Modifier::EndsWith;
+                each(&mut operands, |operand| {
+                    Ok(vec![Operand::Text(text(item, operand)?.open(before, after))])
+                })?;
+            }
+            (Modifier::Windash, Kind::Equal) => {
+                each(&mut operands, |operand| {
+                    Ok(vec![Operand::Text(text(item, operand)?.windash())])
+                })?;
+            }
+            (Modifier::Expand, Kind::Equal) => {
+                each(&mut operands, |operand| match operand {
+                    Operand::Text(pattern) => expand(item, pattern, placeholders),
+                    _ => Err(refused(
+                        item,
+                        "`expand` needs texts",
+                        "write the placeholder as '%name%'",
+                    )),
+                })?;
+            }
+            (Modifier::Utf16Le | Modifier::Utf16Be | Modifier::Utf16, Kind::Equal) => {
+                each(&mut operands, |operand| {
+                    Ok(vec![Operand::Bytes(utf16(&literal(item, operand)?, *modifier))])
+                })?;
+            }
+            (Modifier::Base64, Kind::Equal) => {
+                each(&mut operands, |operand| {
+                    Ok(vec![Operand::Text(Pattern::literal(&base64(&bytes(
+                        item, operand,
+                    )?)))])
+                })?;
+            }
+            (Modifier::Base64Offset, Kind::Equal) => {
+                each(&mut operands, |operand| {
+                    let bytes = bytes(item, operand)?;
+                    Ok((0..3)
+                        .map(|shift| Operand::Text(Pattern::literal(&base64_at(&bytes, shift))))
+                        .collect())
+                })?;
+            }
+            (Modifier::Regex, Kind::Equal) if !placed && !cased => {
+                kind = Kind::Regex {
+                    ignore_case: false,
+                    multi_line: false,
+                    dot_all: false,
+                };
+            }
+            (Modifier::RegexIgnoreCase, Kind::Regex { ignore_case, .. }) => *ignore_case = true,
+            (Modifier::RegexMultiLine, Kind::Regex { multi_line, .. }) => *multi_line = true,
+            (Modifier::RegexDotAll, Kind::Regex { dot_all, .. }) => *dot_all = true,
+            (Modifier::Cidr, Kind::Equal) if !placed && !cased && time.is_none() => kind = Kind::Network,
+            (Modifier::Lt, Kind::Equal) if !placed && !cased => kind = Kind::Order(Order::Less),
+            (Modifier::Lte, Kind::Equal) if !placed && !cased => kind = Kind::Order(Order::LessOrEqual),
+            (Modifier::Gt, Kind::Equal) if !placed && !cased => kind = Kind::Order(Order::Greater),
+            (Modifier::Gte, Kind::Equal) if !placed && !cased => kind = Kind::Order(Order::GreaterOrEqual),
+            (Modifier::Time(part), Kind::Equal) if !placed && !cased && time.is_none() => time = Some(*part),
+            _ => {
+                return Err(refused(
+                    item,
+                    "these modifiers do not go together in this order",
+                    "see the Sigma modifiers appendix 2.1.0; i, m and s follow `re`, and `base64` comes before `contains`",
+                ));
+            }
+        }
+    }
+    if time.is_some() && cased | placed {
+        return Err(refused(
+            item,
+            "a part of a time is a number, not a text",
+            "leave the text modifiers out",
+        ));
+    }
+    let anywhere = item.field.is_none() && !placed;
+    operands
+        .into_iter()
+        .map(|group| {
+            group
+                .into_iter()
+                .map(|operand| test(item, operand, &kind, time, cased, anywhere))
+                .collect()
+        })
+        .collect()
+}
+
+fn each(
+    operands: &mut [Vec<Operand>],
+    change: impl Fn(Operand) -> Result<Vec<Operand>, Refusal>,
+) -> Result<(), Refusal> {
+    for group in operands {
+        let mut changed = Vec::new();
+        for operand in std::mem::take(group) {
+            changed.extend(change(operand)?);
+        }
+        *group = changed;
+    }
+    Ok(())
+}
+
+fn test(
+    item: &Item,
+    operand: Operand,
+    kind: &Kind,
+    time: Option<TimePart>,
+    cased: bool,
+    anywhere: bool,
+) -> Result<Test, Refusal> {
+    let number = |operand: Operand| match &operand {
+        Operand::Number(number) => Number::from_value(number),
+        Operand::Text(pattern) => pattern.as_literal().and_then(Number::from_text),
+        _ => None,
+    };
+    let not_a_number = || refused(item, "the value must be a number", "write it without quotes");
+    if let Some(part) = time {
+        let order = match kind {
+            Kind::Order(order) => *order,
+            _ => Order::Equal,
+        };
+        return Ok(Test::Time(part, order, number(operand).ok_or_else(not_a_number)?));
+    }
+    Ok(match kind {
+        Kind::Order(_) if item.field.is_none() => {
+            return Err(refused(
+                item,
+                "a number is compared with a field",
+                "name one before the first `|`",
+            ));
+        }
+        Kind::Order(order) => Test::Order(*order, number(operand).ok_or_else(not_a_number)?),
+        Kind::Network => {
+            let network = literal(item, operand)?;
+            let parsed: Option<IpNet> = network
+                .parse()
+                .ok()
+                .or_else(|| network.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+            Test::Network(parsed.ok_or_else(|| {
+                refused(
+                    item,
+                    &format!("`{network}` is not a network"),
+                    "write it as 10.0.0.0/8 or 2001:db8::/32",
+                )
+            })?)
+        }
+        Kind::Regex {
+            ignore_case,
+            multi_line,
+            dot_all,
+        } => {
+            let source = literal(item, operand)?;
+            if source.len() > MAX_REGEX_BYTES {
+                return Err(refused(
+                    item,
+                    "the regular expression is too long",
+                    "split it over several values",
+                ));
+            }
+            Test::Regex(
+                RegexBuilder::new(&source)
+                    .case_insensitive(*ignore_case)
+                    .multi_line(*multi_line)
+                    .dot_matches_new_line(*dot_all)
+                    .size_limit(MAX_REGEX_COMPILED_BYTES)
+                    .dfa_size_limit(MAX_REGEX_COMPILED_BYTES)
+                    .nest_limit(100)
+                    .build()
+                    .map_err(|error| bad_regex(item, &error))?,
+            )
+        }
+        Kind::Equal => match operand {
+            Operand::Null | Operand::Bool(_) if item.field.is_none() => {
+                return Err(refused(
+                    item,
+                    "a keyword is a text or a number",
+                    "name the field before the first `|`",
+                ));
+            }
+            Operand::Null => Test::Null,
+            Operand::Bool(truth) if !cased => Test::Bool(truth),
+            Operand::Number(number) if !anywhere && !cased => match Number::from_value(&number) {
+                Some(number) => Test::Number(number),
+                None => return Err(not_a_number()),
+            },
+            other => {
+                let pattern = text(item, other)?;
+                let pattern = if anywhere {
+                    pattern.open(true, true)
+                } else {
+                    pattern
+                };
+                Test::Text { pattern, cased }
+            }
+        },
+    })
+}
+
+/// The last line of the library's message says what is wrong; the lines before it draw a picture.
+fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
+    if let regex::Error::CompiledTooBig(limit) = error {
+        return refused(
+            item,
+            &format!("the regular expression needs more than {limit} bytes"),
+            "lower its counts `{n,m}`, or use [a-z] in place of \\w",
+        );
+    }
+    let message = error.to_string();
+    let reason = message
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    refused(
+        item,
+        &format!("the regular expression is refused: {reason}"),
+        "use . ^ $ * + ? {n,m} classes, alternation and groups; look-around and back-references are not supported",
+    )
+}
+
+fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
+    match operand {
+        Operand::Text(pattern) => Ok(pattern),
+        Operand::Number(number) => Ok(Pattern::literal(&number.to_string())),
+        Operand::Bool(truth) => Ok(Pattern::literal(if truth { "true" } else { "false" })),
+        Operand::Bytes(bytes) => String::from_utf8(bytes)
+            .map(|text| Pattern::literal(&text))
+            .map_err(|_| {
+                refused(
+                    item,
+                    "the encoded value is not a text",
+                    "follow the encoding with base64 or base64offset",
+                )
+            }),
+        Operand::Null => Err(refused(
+            item,
+            "null goes with no text modifier",
+            "write `Field: null`",
+        )),
+    }
+}
+
+fn literal(item: &Item, operand: Operand) -> Result<String, Refusal> {
+    let pattern = text(item, operand)?;
+    pattern.as_literal().map(ToOwned::to_owned).ok_or_else(|| {
+        refused(
+            item,
+            "this value may have no wildcards here",
+            "encode before `contains`, or escape them with a backslash",
+        )
+    })
+}
+
+fn bytes(item: &Item, operand: Operand) -> Result<Vec<u8>, Refusal> {
+    match operand {
+        Operand::Bytes(bytes) => Ok(bytes),
+        other => literal(item, other).map(String::into_bytes),
+    }
+}
+
+fn expand(item: &Item, pattern: Pattern, placeholders: &Placeholders) -> Result<Vec<Operand>, Refusal> {
+    let mut done = Vec::new();
+    let mut open = vec![pattern];
+    while let Some(pattern) = open.pop() {
+        let Some(name) = pattern.placeholder() else {
+            done.push(Operand::Text(pattern));
+            continue;
+        };
+        let values = placeholders
+            .0
+            .get(name)
+            .filter(|values| !values.is_empty())
+            .ok_or_else(|| {
+                refused(
+                    item,
+                    &format!("the placeholder %{name}% has no value"),
+                    "set it before the rule is used",
+                )
+            })?;
+        if done.len() + open.len() + values.len() > MAX_EXPANDED {
+            return Err(refused(
+                item,
+                "the placeholders expand to too many values",
+                "use fewer in one value",
+            ));
+        }
+        open.extend(values.iter().rev().map(|value| pattern.with_placeholder(value)));
+    }
+    debug_assert!(done.iter().all(|operand| {
+        !matches!(operand, Operand::Text(pattern) if pattern.parts.iter().any(|part| matches!(part, Part::Placeholder(_))))
+    }));
+    Ok(done)
+}

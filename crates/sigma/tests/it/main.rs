@@ -1,0 +1,6 @@
+//! Rules from text to match, as a user of the crate sees them.
+
+mod agreement;
+mod conformance;
+mod refusals;
+mod semantics;

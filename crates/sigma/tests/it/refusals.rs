@@ -1,0 +1,183 @@
+//! What cannot be honoured is refused, with the place and the reason.
+
+use std::time::Instant;
+
+use serde_json::json;
+use sigma::{CompiledRule, Level, MAX_DOCUMENT_BYTES, Placeholders, Status, parse_documents};
+
+use crate::semantics::rule;
+
+/// The message with which a detection is refused, by reading or by compiling.
+fn refusal(document: &str) -> String {
+    match parse_documents(document) {
+        Err(error) => error.to_string(),
+        Ok(rules) => rules
+            .iter()
+            .find_map(|rule| CompiledRule::compile(rule, &Placeholders::none()).err())
+            .unwrap_or_else(|| panic!("not refused: {document}"))
+            .to_string(),
+    }
+}
+
+#[test]
+fn items_that_cannot_be_honoured_are_refused() {
+    for (item, reason) in [
+        ("F|frobnicate: a", "`frobnicate` is not known"),
+        ("F|all: a", "single value"),
+        ("F|contains|all: [a]", "single value"),
+        ("F|all|neq: [a, b]", "ambiguous"),
+        ("F|re: '(?=x)'", "look-around"),
+        ("F|re: '(a)\\1'", "refused"),
+        ("F|re: '('", "refused"),
+        ("F|re: '(\\w{1000}){1000}'", "needs more than"),
+        ("F|contains|re: a", "do not go together"),
+        ("F|re|contains: a", "do not go together"),
+        ("F|i: a", "do not go together"),
+        ("F|cased|re: a", "do not go together"),
+        ("F|expand: '%unset%'", "%unset% has no value"),
+        ("F|cidr: 10.0.0.0/99", "not a network"),
+        ("F|lt: abc", "must be a number"),
+        ("F|hour: abc", "must be a number"),
+        ("F|exists: a", "true or false"),
+        ("F|exists|contains: true", "true or false"),
+        ("F|fieldref: 5", "name of a field"),
+        ("F|fieldref|re: a", "does not go"),
+        ("F|contains|base64: a", "wildcards"),
+        ("F|wide: ÿ", "not a text"),
+        ("F|contains: null", "null"),
+        ("F: [a, null]", "null among several"),
+        ("F: []", "0 values"),
+        ("F: {}", "mapping"),
+        ("F: [[a]]", "mapping or a list"),
+    ] {
+        let message = refusal(&rule(&format!("  sel:\n    {item}\n  condition: sel")));
+        assert!(
+            message.contains(reason) && message.contains("rule t"),
+            "{item}: {message}"
+        );
+    }
+}
+
+#[test]
+fn documents_that_are_not_rules_are_refused() {
+    let detection = "detection: {a: {A: 1}, condition: a}";
+    for (document, reason) in [
+        ("a: [", "not YAML"),
+        ("- a", "not a mapping"),
+        ("title: t\ntitle: u", "not YAML"),
+        ("logsource: {service: s}", "no title"),
+        ("title: t", "no log source"),
+        ("title: t\nlogsource: {}", "names nothing"),
+        ("title: t\nlogsource: {service: s}", "no detection"),
+        (
+            "title: t\nlogsource: {service: s}\ndetection: {a: {A: 1}}",
+            "no condition",
+        ),
+        (
+            "title: t\nlogsource: {service: s}\ndetection: {condition: a}",
+            "0 selections",
+        ),
+        (
+            "title: t\nlogsource: {service: s}\ndetection: {a: {A: 1}, timeframe: 5m, condition: a}",
+            "timeframe",
+        ),
+        (
+            "title: t\nlogsource: {service: s}\ndetection: {a: {A: 1}, condition: a | count() > 5}",
+            "aggregation",
+        ),
+        (
+            "title: t\nlogsource: {service: s}\ndetection: {a: {}, condition: a}",
+            "empty",
+        ),
+        (
+            "title: t\ncorrelation: {type: event_count}",
+            "correlation rules are not supported",
+        ),
+        (
+            "title: t\nfilter: {rules: [a]}",
+            "filter documents are not supported",
+        ),
+        ("action: global\ntitle: t", "collections"),
+        (
+            &format!("title: t\nlevel: huge\nlogsource: {{service: s}}\n{detection}"),
+            "`level`",
+        ),
+    ] {
+        let message = refusal(document);
+        assert!(message.contains(reason), "{document}: {message}");
+    }
+}
+
+#[test]
+fn a_mistake_is_reported_with_its_line_in_the_whole_text() {
+    let good = "title: good\nlogsource: {service: s}\ndetection:\n  a: {A: 1}\n  condition: a\n";
+    let bad = "title: bad one\nlogsource: {service: s}\ndetection:\n  a:\n    F|nope: 1\n  condition: a\n";
+    let error = parse_documents(&format!("# head\n---\n{good}---\n{bad}")).unwrap_err();
+    assert_eq!((error.line, error.rule.as_deref()), (Some(13), Some("bad one")));
+    let error = parse_documents(&format!("{good}---\ntitle: x\n  y: [")).unwrap_err();
+    assert_eq!(error.line, Some(8), "{error}");
+    assert_eq!(error.to_string().matches("line").count(), 1, "{error}");
+}
+
+#[test]
+fn several_documents_are_read_in_order_with_all_their_fields() {
+    let rules = parse_documents(
+        "# a comment\n---\ntitle: one\nid: 5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11\nname: first\nstatus: stable\nlevel: high\n\
+         description: |\n  text\n  --- not a mark\nauthor: A\ndate: 2026-11-01\ntags: [attack.t1566]\nfalsepositives: none\n\
+         logsource: {product: cloudflare, service: gateway_dns}\ndetection: {a: {A: 1}, condition: a}\n\
+         flareward: {topic: phishing}\n---\n---\ntitle: two\nlogsource: {category: dns}\n\
+         detection: {a: {A: 1}, condition: [a, not a]}\n...\n",
+    )
+    .unwrap();
+    let [one, two] = rules.as_slice() else {
+        panic!("{} rules", rules.len())
+    };
+    assert_eq!(
+        (one.level, one.status, one.name.as_deref()),
+        (Some(Level::High), Some(Status::Stable), Some("first"))
+    );
+    assert_eq!(
+        (one.date.as_deref(), one.falsepositives.len()),
+        (Some("2026-11-01"), 1)
+    );
+    assert_eq!(one.logsource.service.as_deref(), Some("gateway_dns"));
+    assert_eq!(one.custom["flareward"], json!({"topic": "phishing"}));
+    assert_eq!(
+        (two.title.as_str(), two.detection.condition_text.as_str()),
+        ("two", "(a) or (not a)")
+    );
+    assert_eq!(parse_documents("").unwrap(), []);
+    assert_eq!(parse_documents("---\n# nothing\n").unwrap(), []);
+}
+
+#[test]
+fn a_document_that_is_too_large_or_too_deep_is_refused() {
+    assert!(refusal(&"#".repeat(MAX_DOCUMENT_BYTES + 1)).contains("bytes"));
+    let deep = format!("title: t\nx: {}{}", "[".repeat(200), "]".repeat(200));
+    assert!(refusal(&deep).contains("not YAML"));
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
+                g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]";
+    assert!(refusal(bomb).contains("not YAML"));
+    let long = rule(&format!(
+        "  a:\n    F|re: '{}'\n  condition: a",
+        "a".repeat(900_000)
+    ));
+    assert!(refusal(&long).contains("too long"));
+}
+
+#[test]
+fn patterns_that_hurt_other_engines_do_no_harm() {
+    let started = Instant::now();
+    let text = "a".repeat(20_000);
+    for item in [
+        r"F|re: '^(a+)+$x'".to_owned(),
+        format!("F: '{}b'", "a*".repeat(40)),
+        "F: '*a*a*a*a*a*a*b'".to_owned(),
+    ] {
+        let rules = parse_documents(&rule(&format!("  a:\n    {item}\n  condition: a"))).unwrap();
+        let compiled = CompiledRule::compile(&rules[0], &Placeholders::none()).unwrap();
+        assert!(!compiled.matches(&json!({ "F": text })));
+    }
+    assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
+}

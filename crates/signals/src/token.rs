@@ -1,0 +1,129 @@
+//! A Security Event Token: the claims of RFC 8417 as SSF 1.0 §4 narrows them, per dialect.
+//!
+//! Never holds `exp` or `sub`, and holds exactly one event. Start reading at [`Token::sign`].
+
+use serde_json::{Map, Value, json};
+
+use crate::event::{Event, OKTA_USER_RISK_CHANGE};
+use crate::key::{Header, KeyError, SigningKey};
+use crate::subject::{Subject, SubjectError};
+
+/// In which dialect a token is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// SSF 1.0 and CAEP 1.0: `sub_id` at the top, no subject inside the event.
+    Standard,
+    /// Okta as a receiver: its own event type with the subject inside the event.
+    ///
+    /// `txn` and `sub_id` are beyond Okta's published schema. Receivers ignore what they do not
+    /// know (SSF 1.0 §4), so both are on in [`Profile::OKTA`] and can be left out for a tenant that objects.
+    Okta {
+        /// Whether the `txn` claim is written.
+        txn: bool,
+        /// Whether the top-level `sub_id` claim is written.
+        sub_id: bool,
+    },
+}
+
+impl Profile {
+    /// Okta with both optional claims.
+    pub const OKTA: Self = Self::Okta {
+        txn: true,
+        sub_id: true,
+    };
+}
+
+/// What one token says. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// `iss`: the transmitter's issuer, byte for byte as in its metadata.
+    pub issuer: String,
+    /// `aud`: who the token is for. One string, which is all that Okta takes.
+    pub audience: String,
+    /// `iat`: when the token is issued. Must not lie ahead of the receiver's clock.
+    pub issued_at: i64,
+    /// `jti`: the token's identity. A repeated delivery keeps it, so that receivers can drop repeats.
+    pub id: String,
+    /// `txn`: the cause, shared by all tokens of one cause.
+    pub transaction: Option<String>,
+    /// `sub_id`: whom the event is about; for stream events the stream (`opaque`).
+    pub subject: Subject,
+    /// The event.
+    pub event: Event,
+}
+
+/// Why a token cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A claim that must say something is empty.
+    #[error("the claim {claim} is empty")]
+    EmptyClaim {
+        /// Which claim.
+        claim: &'static str,
+    },
+    /// The subject may not be sent.
+    #[error("the subject of the token is not valid")]
+    Subject(#[from] SubjectError),
+    /// Okta takes no stream events.
+    #[error("Okta understands only risk changes, not stream events")]
+    NotForOkta,
+    /// Okta acts on a user or a device, and the subject names neither.
+    #[error("the subject names neither a user nor a device, and Okta knows nothing else")]
+    NoOktaSubject,
+    /// Signing failed.
+    #[error("could not sign the token")]
+    Key(#[from] KeyError),
+}
+
+impl Token {
+    /// The claims set of the token in the dialect of `profile`.
+    ///
+    /// # Errors
+    ///
+    /// Every [`TokenError`] but [`TokenError::Key`].
+    pub fn claims(&self, profile: Profile) -> Result<Value, TokenError> {
+        for (claim, value) in [("iss", &self.issuer), ("aud", &self.audience), ("jti", &self.id)] {
+            if value.trim().is_empty() {
+                return Err(TokenError::EmptyClaim { claim });
+            }
+        }
+        self.subject.check()?;
+        let (kind, payload) = match (profile, &self.event) {
+            (Profile::Standard, event) => event.standard(),
+            (Profile::Okta { .. }, Event::RiskChange(change)) => {
+                if matches!(&self.subject, Subject::Complex(parts) if parts.user.is_none() && parts.device.is_none())
+                {
+                    return Err(TokenError::NoOktaSubject);
+                }
+                (OKTA_USER_RISK_CHANGE, change.okta_payload(&self.subject))
+            }
+            (Profile::Okta { .. }, _) => return Err(TokenError::NotForOkta),
+        };
+        let (with_txn, with_sub_id) = match profile {
+            Profile::Standard => (true, true),
+            Profile::Okta { txn, sub_id } => (txn, sub_id),
+        };
+        let mut claims = Map::new();
+        claims.insert("iss".into(), self.issuer.as_str().into());
+        claims.insert("aud".into(), self.audience.as_str().into());
+        claims.insert("iat".into(), self.issued_at.into());
+        claims.insert("jti".into(), self.id.as_str().into());
+        if let Some(transaction) = self.transaction.as_deref().filter(|_| with_txn) {
+            claims.insert("txn".into(), transaction.into());
+        }
+        if with_sub_id {
+            claims.insert("sub_id".into(), json!(self.subject));
+        }
+        claims.insert("events".into(), json!({ kind: payload }));
+        Ok(Value::Object(claims))
+    }
+
+    /// The signed token in compact form, ready to be the body of a push or an entry of a poll answer.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Token::claims`], and [`TokenError::Key`].
+    pub fn sign(&self, profile: Profile, key: &SigningKey) -> Result<String, TokenError> {
+        Ok(key.sign(&Header::set(key), &self.claims(profile)?)?)
+    }
+}
