@@ -1,1 +1,51 @@
-//! The stages that carry data from Cloudflare to people, detections, risk and signals.
+//! The stages that carry data from Cloudflare to people, detections, risk, signals and messages.
+//!
+//! Stages meet in the store, never by calling each other. Each looks at what is, compares it with what should
+//! be, closes the gap, and may be killed and run again:
+//!
+//! - [`connect`] checks a credential and keeps it; [`sync`] reads members, roles, Access users and groups into
+//!   people and grants ([`membership`] works out who is in a group);
+//! - [`ingest`] takes log batches into the [`archive`] and then into events;
+//! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
+//! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
+//! - [`capability`] answers other systems.
+//!
+//! [`driver`] runs them; [`app::App`] holds what they share. Start reading there.
+
+pub mod app;
+pub mod archive;
+pub mod audit;
+pub mod capability;
+pub mod coaching;
+pub mod connect;
+pub mod detection;
+pub mod driver;
+pub mod egress;
+pub mod ingest;
+pub mod integration;
+pub mod membership;
+pub mod permission;
+pub mod risk;
+pub mod rule_book;
+pub mod secret;
+pub mod settings;
+pub mod sync;
+pub mod transmit;
+
+pub use app::{App, OpenError};
+pub use permission::{Actor, Permission};
+
+/// An error with all its causes, for a log line or a person: `outer: cause: its cause`.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        next = cause.source();
+    }
+    text
+}

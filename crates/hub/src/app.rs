@@ -1,0 +1,211 @@
+//! What the stages share: store, settings, clock, secrets, archive, rules, and the wake-up call.
+
+use crate::archive::{Archive, ArchiveError};
+use crate::egress::EgressGuard;
+use crate::rule_book::RuleBook;
+use crate::secret::{SecretError, Sealer};
+use crate::settings::Settings;
+use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
+use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
+use secrecy::ExposeSecret;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use store::{ConnectionRow, Store, StoreError};
+use tokio::sync::{Notify, Semaphore};
+
+/// Everything that a stage or a handler needs. Cloning shares it.
+#[derive(Clone)]
+pub struct App {
+    /// All rows.
+    pub store: Store,
+    /// What the operator set.
+    pub settings: Arc<Settings>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn IdSource>,
+    /// Seals and opens secrets.
+    pub sealer: Arc<Sealer>,
+    /// Which addresses may be called.
+    pub egress: EgressGuard,
+    /// Where log batches lie.
+    pub archive: Archive,
+    /// The rules, behaviours and tips.
+    pub rules: Arc<RuleBook>,
+    /// This process, as the holder of leases.
+    pub holder: Arc<str>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) receiving: Arc<Semaphore>,
+    clients: Arc<Mutex<HashMap<ConnectionId, (String, Client)>>>,
+    pub(crate) signing_keys: Arc<tokio::sync::OnceCell<Arc<signals::SigningKey>>>,
+}
+
+/// Why Flareward cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be made.
+    #[error("could not make the data folder {path}")]
+    Folder {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database.
+    #[error("could not open the store")]
+    Store(#[from] StoreError),
+    /// The key that seals secrets.
+    #[error("could not open the key that seals secrets")]
+    Secret(#[from] SecretError),
+    /// The archive.
+    #[error("could not open the archive")]
+    Archive(#[from] ArchiveError),
+    /// The HTTP client.
+    #[error("could not start the HTTP client")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Why a connection's client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The stored credential cannot be opened.
+    #[error("the stored credential of {label} cannot be opened")]
+    Secret {
+        /// Which connection.
+        label: String,
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
+    /// The base URL may not be called.
+    #[error("the base URL of {label} may not be called")]
+    Egress {
+        /// Which connection.
+        label: String,
+        /// Why.
+        #[source]
+        source: crate::egress::EgressError,
+    },
+    /// The credential or address cannot be used.
+    #[error(transparent)]
+    Cloudflare(#[from] CloudflareError),
+}
+
+impl App {
+    /// Opens everything with the machine's clock and randomness.
+    ///
+    /// # Errors
+    ///
+    /// What could not be opened.
+    pub async fn open(settings: Settings) -> Result<App, OpenError> {
+        Self::open_with(settings, Arc::new(SystemClock), Arc::new(RandomIds)).await
+    }
+
+    /// The same with a clock and ids of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// What could not be opened.
+    pub async fn open_with(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+    ) -> Result<App, OpenError> {
+        let folder = &settings.data.dir;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })?;
+        let key = std::env::var("FLAREWARD_SECRET_KEY").ok();
+        let sealer = Sealer::open(key.as_deref(), &folder.join("secret.key"))?;
+        let store = Store::connect(&settings.store_url()).await?;
+        let archive = Archive::local(&folder.join("archive"))?;
+        let rules = RuleBook::load(Some(&folder.join("rules")));
+        let egress = EgressGuard::new(settings.egress.clone())?;
+        let holder = ids.new_id(clock.now()).into();
+        Ok(App {
+            store,
+            receiving: Arc::new(Semaphore::new(settings.ingest.concurrent_batches.max(1))),
+            settings: Arc::new(settings),
+            clock,
+            ids,
+            sealer: Arc::new(sealer),
+            egress,
+            archive,
+            rules: Arc::new(rules),
+            holder,
+            wake: Arc::new(Notify::new()),
+            clients: Arc::default(),
+            signing_keys: Arc::default(),
+        })
+    }
+
+    /// Tells the stages that there is something to do. They would find it anyway, a little later.
+    pub fn wake(&self) {
+        self.wake.notify_waiters();
+    }
+
+    /// The base of addresses that others reach this server by, without a trailing slash.
+    pub fn public_url(&self) -> String {
+        let set = self.settings.server.public_url.trim_end_matches('/');
+        if set.is_empty() { format!("http://{}", self.settings.server.listen) } else { set.to_owned() }
+    }
+
+    /// The client of a connection. One credential keeps one client, so that all its callers share the budget.
+    ///
+    /// # Errors
+    ///
+    /// When the credential cannot be opened or the base URL may not be called.
+    pub fn client(&self, connection: &ConnectionRow) -> Result<Client, ClientError> {
+        let key = format!("{} {}", connection.credential_fingerprint, connection.base_url);
+        let mut clients = self.clients.lock().expect("no holder of this lock panics");
+        if let Some((known, client)) = clients.get(&connection.id)
+            && *known == key
+        {
+            return Ok(client.clone());
+        }
+        let secret = self
+            .sealer
+            .unseal_text(&credential_place(&connection.id), &connection.credential_sealed)
+            .map_err(|source| ClientError::Secret { label: connection.label.clone(), source })?;
+        let credential = match connection.credential_kind {
+            CredentialKind::GlobalKey => Credential::global_key(
+                connection.credential_email.as_deref().unwrap_or_default(),
+                secret.expose_secret(),
+            ),
+            CredentialKind::UserToken | CredentialKind::AccountToken => {
+                Credential::token(secret.expose_secret())
+            }
+        };
+        let client = self.new_client(&connection.label, credential, &connection.base_url)?;
+        clients.insert(connection.id.clone(), (key, client.clone()));
+        Ok(client)
+    }
+
+    /// A client for a credential that is not stored yet.
+    pub(crate) fn new_client(
+        &self,
+        label: &str,
+        credential: Credential,
+        base_url: &str,
+    ) -> Result<Client, ClientError> {
+        self.egress
+            .check(base_url)
+            .map_err(|source| ClientError::Egress { label: label.to_owned(), source })?;
+        let options = ClientOptions {
+            credential,
+            base_url: base_url.to_owned(),
+            calls_per_window: self.settings.sync.calls_per_window,
+        };
+        Ok(Client::new(&options, self.egress.http().clone())?)
+    }
+}
+
+/// Where a connection's credential is sealed for.
+pub(crate) fn credential_place(id: &ConnectionId) -> String {
+    format!("connection/{id}/credential")
+}
+
+/// Where a connection's log secret is sealed for.
+pub(crate) fn ingest_secret_place(id: &ConnectionId) -> String {
+    format!("connection/{id}/ingest-secret")
+}

@@ -1,0 +1,122 @@
+//! The archive: where log batches lie as they came, before anything else is done with them.
+//!
+//! Objects are gzip NDJSON under `dataset=…/date=…/hour=…/`, so that other tools can query them as they lie.
+//! An object appears under its name only when it is whole and durable.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+use object_store::{
+    MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as ObjectPath,
+};
+use std::{path::Path, sync::Arc};
+
+/// Bytes collected before a part is written: object stores take parts of 5 MiB and more.
+const PART_BYTES: usize = 8 << 20;
+
+/// Where batches lie.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    objects: Arc<dyn ObjectStore>,
+}
+
+/// Why the archive could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The folder cannot be used.
+    #[error("the archive folder cannot be used")]
+    Folder(#[source] std::io::Error),
+    /// An object cannot be written or read.
+    #[error("the archive could not be written or read")]
+    Object(#[from] object_store::Error),
+}
+
+impl Archive {
+    /// An archive in a local folder, which is made when it is missing. Objects are synced to the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub fn local(folder: &Path) -> Result<Self, ArchiveError> {
+        std::fs::create_dir_all(folder).map_err(ArchiveError::Folder)?;
+        let objects = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true).with_fsync(true);
+        Ok(Self { objects: Arc::new(objects) })
+    }
+
+    /// Begins an object whose name is not known yet. `name` must be unique.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be written.
+    pub async fn begin(&self, name: &str) -> Result<ArchiveWriter, ArchiveError> {
+        let place = ObjectPath::from(format!("incoming/{name}"));
+        let upload = self.objects.put_multipart(&place).await?;
+        Ok(ArchiveWriter { objects: Arc::clone(&self.objects), place, upload, waiting: Vec::new() })
+    }
+
+    /// Reads an object from its beginning, in pieces.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing or cannot be read.
+    pub async fn read(
+        &self,
+        path: &str,
+    ) -> Result<futures::stream::BoxStream<'static, object_store::Result<Bytes>>, ArchiveError> {
+        Ok(self.objects.get(&ObjectPath::from(path)).await?.into_stream())
+    }
+}
+
+/// Where a batch belongs.
+pub fn batch_path(dataset: &str, received_at: DateTime<Utc>, connection: &ConnectionId, id: &str) -> String {
+    format!(
+        "dataset={dataset}/date={}/hour={}/{connection}-{id}.ndjson.gz",
+        received_at.format("%Y-%m-%d"),
+        received_at.format("%H"),
+    )
+}
+
+/// An object on its way into the archive. Dropped without [`ArchiveWriter::finish`], it never appears.
+#[derive(Debug)]
+pub struct ArchiveWriter {
+    objects: Arc<dyn ObjectStore>,
+    place: ObjectPath,
+    upload: Box<dyn MultipartUpload>,
+    waiting: Vec<u8>,
+}
+
+impl ArchiveWriter {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be written, for example because the disk is full.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= PART_BYTES {
+            let part = std::mem::take(&mut self.waiting);
+            self.upload.put_part(PutPayload::from(part)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the object durable under its name.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be written; nothing remains then.
+    pub async fn finish(mut self, path: &str) -> Result<(), ArchiveError> {
+        let rest = std::mem::take(&mut self.waiting);
+        self.upload.put_part(PutPayload::from(rest)).await?;
+        self.upload.complete().await?;
+        self.objects.rename(&self.place, &ObjectPath::from(path)).await?;
+        Ok(())
+    }
+
+    /// Leaves nothing behind.
+    pub async fn abort(mut self) {
+        if let Err(error) = self.upload.abort().await {
+            tracing::warn!(%error, "an unfinished object could not be removed from the archive");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Connecting an account: which account, what kind of credential, what it can do.
+//!
+//! Reads from Cloudflare and writes `connection`, `probe` and the audit log. Never changes anything at
+//! Cloudflare. Start reading at [`connect`].
+
+use crate::app::{App, ClientError, credential_place, ingest_secret_place};
+use crate::audit;
+use crate::permission::Actor;
+use crate::secret::{self, SecretError};
+use chrono::TimeDelta;
+use cloudflare::{AccountId, Client, CloudflareError, Credential};
+use model::{ConnectionId, ConnectionState, CredentialKind};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use store::{ConnectionRow, NewConnection, ProbeRow, StoreError};
+
+/// What someone asks to connect.
+#[derive(Debug, Clone)]
+pub struct ConnectRequest {
+    /// The name to use for it.
+    pub label: String,
+    /// The account's id or its organisation's name; `None` when the credential reaches exactly one.
+    pub account: Option<String>,
+    /// What signs the calls.
+    pub credential: Credential,
+    /// Where the API is; `None` is Cloudflare.
+    pub base_url: Option<String>,
+}
+
+/// A connection that was made, with what its credential can do.
+#[derive(Debug)]
+pub struct Connected {
+    /// The connection.
+    pub connection: ConnectionRow,
+    /// Feature by feature.
+    pub probes: Vec<ProbeRow>,
+    /// The secret that log deliveries must carry.
+    pub ingest_secret: SecretString,
+}
+
+/// Why an account cannot be connected.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The label cannot be used.
+    #[error("the label \"{0}\" must be 1 to 64 letters, digits, '-', '_' or '.'")]
+    Label(String),
+    /// No account was named, and the credential reaches several or cannot list any.
+    #[error("name the account with --account: {0}")]
+    AccountNeeded(String),
+    /// No account has this name or id.
+    #[error("no account \"{0}\" can be reached with this credential")]
+    AccountUnknown(String),
+    /// Several accounts have this name.
+    #[error("several accounts are called \"{name}\": give the id of one: {ids}")]
+    AccountAmbiguous {
+        /// The name.
+        name: String,
+        /// Ids and full names.
+        ids: String,
+    },
+    /// The credential is not accepted.
+    #[error("Cloudflare does not accept this credential: {0}")]
+    Credential(String),
+    /// The token is good but not active.
+    #[error("the token is {0}: make a new one or enable it")]
+    NotActive(String),
+    /// No client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Cloudflare could not be asked.
+    #[error("could not ask Cloudflare")]
+    Cloudflare(#[from] CloudflareError),
+    /// The secret could not be sealed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+struct Feature {
+    name: &'static str,
+    path: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    permission: &'static str,
+}
+
+/// The calls that the features need, with the permission groups that allow them.
+///
+/// Source: Cloudflare's API description, `x-api-token-group` of each operation; Logpush on Zero Trust datasets
+/// needs both of its groups since November 2025.
+const FEATURES: &[Feature] = &[
+    Feature { name: "members", path: "/members", query: &[("per_page", "5")], permission: "Account Settings Read" },
+    Feature { name: "roles", path: "/roles", query: &[("per_page", "5")], permission: "Account Settings Read" },
+    Feature {
+        name: "Access users",
+        path: "/access/users",
+        query: &[("per_page", "5")],
+        permission: "Access: Audit Logs Read",
+    },
+    Feature {
+        name: "Access groups",
+        path: "/access/groups",
+        query: &[("per_page", "5")],
+        permission: "Access: Organizations, Identity Providers, and Groups Read",
+    },
+    Feature {
+        name: "identity providers",
+        path: "/access/identity_providers",
+        query: &[("per_page", "5")],
+        permission: "Access: Organizations, Identity Providers, and Groups Read",
+    },
+    Feature {
+        name: "applications",
+        path: "/access/apps",
+        query: &[("per_page", "5")],
+        permission: "Access: Apps and Policies Read",
+    },
+    Feature {
+        name: "logs by Logpush",
+        path: "/logpush/jobs",
+        query: &[],
+        permission: "Logs Write and Zero Trust: PII Read",
+    },
+    Feature {
+        name: "Access authentication log",
+        path: "/access/logs/access_requests",
+        query: &[("limit", "1")],
+        permission: "Access: Audit Logs Read",
+    },
+    Feature { name: "audit log", path: "/logs/audit", query: &[("limit", "1")], permission: "Account Settings Read" },
+    Feature {
+        name: "Cloudflare risk scores",
+        path: "/zt_risk_scoring/summary",
+        query: &[],
+        permission: "Zero Trust: PII Read",
+    },
+    Feature {
+        name: "Cloudflare risk behaviours",
+        path: "/zt_risk_scoring/behaviors",
+        query: &[],
+        permission: "Zero Trust Read",
+    },
+    // One look-up of the monthly quota: there is no other way to know.
+    Feature {
+        name: "intelligence on addresses and domains",
+        path: "/intel/ip",
+        query: &[("ipv4", "1.1.1.1")],
+        permission: "Intel Read",
+    },
+];
+
+/// Checks a credential, keeps it sealed, and finds out what it can do.
+///
+/// Connecting again under the same label replaces the credential and keeps everything else.
+///
+/// # Errors
+///
+/// See [`ConnectError`]; nothing is kept then.
+pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Result<Connected, ConnectError> {
+    let label = request.label.trim();
+    let good = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    if label.is_empty() || label.chars().count() > 64 || !label.chars().all(good) {
+        return Err(ConnectError::Label(request.label.clone()));
+    }
+    let base_url = request.base_url.as_deref().unwrap_or(cloudflare::DEFAULT_BASE_URL).trim_end_matches('/');
+    let client = app.new_client(label, request.credential.clone(), base_url)?;
+    let (kind, account_id, account_name) = identify(&client, request).await?;
+    let now = app.clock.now();
+    let known = app.store.connection_by_label(label).await?;
+    let id = known.as_ref().map_or_else(|| ConnectionId(app.ids.new_id(now)), |known| known.id.clone());
+    let ingest_secret = match &known {
+        Some(known) => app.sealer.unseal_text(&ingest_secret_place(&id), &known.ingest_secret_sealed)?,
+        None => secret::new_token("fwlog")?,
+    };
+    let secret_bytes = request.credential.secret().expose_secret().as_bytes();
+    let new = NewConnection {
+        id: id.clone(),
+        label: label.to_owned(),
+        account_id: account_id.to_string(),
+        account_name: account_name.clone(),
+        base_url: base_url.to_owned(),
+        credential_kind: kind,
+        credential_email: request.credential.email().map(str::to_owned),
+        credential_sealed: app.sealer.seal(&credential_place(&id), secret_bytes)?,
+        credential_fingerprint: secret::fingerprint(request.credential.secret()),
+        ingest_secret_sealed: app
+            .sealer
+            .seal(&ingest_secret_place(&id), ingest_secret.expose_secret().as_bytes())?,
+        ingest_secret_hash: secret::digest(ingest_secret.expose_secret()),
+        created_at: now,
+    };
+    let detail = json!({ "account_id": new.account_id, "credential_kind": kind,
+        "credential_fingerprint": new.credential_fingerprint, "base_url": new.base_url });
+    audit::record(app, actor, "connection.connect", label, "changed", detail).await?;
+    match known {
+        Some(_) => app.store.connection_credential_replace(&new).await?,
+        None => app.store.connection_insert(&new).await?,
+    }
+    let connection = app.store.connection_get(&id).await?.ok_or(StoreError::Address)?;
+    let probes = doctor(app, &connection).await?;
+    let connection = app.store.connection_get(&id).await?.unwrap_or(connection);
+    Ok(Connected { connection, probes, ingest_secret })
+}
+
+/// Asks once for each feature and keeps what was found; sets the connection's state by it.
+///
+/// # Errors
+///
+/// When the connection has no client or the store refuses. A feature that does not work is no error.
+pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRow>, ConnectError> {
+    let state = |state, reason: Option<String>| async move {
+        app.store.connection_state_set(&connection.id, state, reason.as_deref(), app.clock.now()).await
+    };
+    state(ConnectionState::Validating, None).await?;
+    let client = match app.client(connection) {
+        Ok(client) => client,
+        Err(error) => {
+            state(ConnectionState::Failed, Some(crate::causes(&error))).await?;
+            return Err(error.into());
+        }
+    };
+    let Some(account) = AccountId::parse(&connection.account_id) else {
+        return Err(ConnectError::AccountUnknown(connection.account_id.clone()));
+    };
+    let mut probes = Vec::with_capacity(FEATURES.len());
+    for feature in FEATURES {
+        let answer = probe(&client, &account, feature, app).await;
+        let row = finding(connection, feature, &answer, app);
+        app.store.probe_set(&row).await?;
+        probes.push(row);
+    }
+    let dark: Vec<&str> = probes.iter().filter(|row| !row.works).map(|row| row.feature.as_str()).collect();
+    if dark.is_empty() {
+        state(ConnectionState::Connected, None).await?;
+    } else if dark.len() == probes.len() {
+        state(ConnectionState::Failed, Some(format!("nothing works: {}", probes[0].message))).await?;
+    } else {
+        state(ConnectionState::Degraded, Some(format!("dark: {}", dark.join(", ")))).await?;
+    }
+    Ok(probes)
+}
+
+async fn probe(
+    client: &Client,
+    account: &AccountId,
+    feature: &Feature,
+    app: &App,
+) -> Result<(), CloudflareError> {
+    // Version 2 of the audit log wants a span of time.
+    let (since, before) = if feature.path == "/logs/audit" {
+        let now = app.clock.now();
+        ((now - TimeDelta::hours(1)).to_rfc3339(), now.to_rfc3339())
+    } else {
+        (String::new(), String::new())
+    };
+    let mut query = feature.query.to_vec();
+    if !since.is_empty() {
+        query.extend([("since", since.as_str()), ("before", before.as_str())]);
+    }
+    client.probe(account, feature.path, &query).await
+}
+
+fn finding(
+    connection: &ConnectionRow,
+    feature: &Feature,
+    answer: &Result<(), CloudflareError>,
+    app: &App,
+) -> ProbeRow {
+    let (works, missing, message) = match answer {
+        Ok(()) => (true, None, "works".to_owned()),
+        Err(error) => {
+            let refusal = error.refusal();
+            // 1004 is Logpush's own way to say that a permission is missing.
+            let missing = refusal.is_some_and(|refusal| refusal.is_not_allowed() || refusal.has_code(1_004));
+            (false, missing.then(|| feature.permission.to_owned()), crate::causes(error))
+        }
+    };
+    ProbeRow {
+        connection_id: connection.id.clone(),
+        feature: feature.name.to_owned(),
+        works,
+        missing_permission: missing,
+        message,
+        checked_at: app.clock.now(),
+    }
+}
+
+/// Finds out what kind of credential it is and which account it is for.
+async fn identify(
+    client: &Client,
+    request: &ConnectRequest,
+) -> Result<(CredentialKind, AccountId, String), ConnectError> {
+    let named = request.account.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let as_id = named.and_then(AccountId::parse);
+    let kind = match &request.credential {
+        Credential::GlobalKey { .. } => {
+            client.user().await.map_err(not_accepted)?;
+            CredentialKind::GlobalKey
+        }
+        Credential::Token(_) => token_kind(client, as_id.as_ref()).await?,
+    };
+    let (id, name) = match (as_id, named) {
+        (Some(id), _) => match client.account(&id).await {
+            Ok(account) => (id, account.name),
+            Err(CloudflareError::Refused(refusal)) if refusal.status != 429 && refusal.status < 500 => {
+                return Err(ConnectError::AccountUnknown(id.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        (None, _) if kind == CredentialKind::AccountToken => {
+            return Err(ConnectError::AccountNeeded("a token of an account cannot look it up by name; give its id".to_owned()));
+        }
+        (None, Some(name)) => one_of(client.accounts_named(name).await?, name)?,
+        (None, None) => {
+            let accounts = client.accounts().await?;
+            match accounts.as_slice() {
+                [only] => parsed(&only.id, &only.name)?,
+                [] => return Err(ConnectError::AccountNeeded("the credential lists no account".to_owned())),
+                several => return Err(ConnectError::AccountNeeded(format!("it reaches {}", listed(several)))),
+            }
+        }
+    };
+    Ok((kind, id, name))
+}
+
+/// User tokens and account tokens are verified by different calls; each refuses the other's.
+async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<CredentialKind, ConnectError> {
+    let as_user = client.user_token_verify().await;
+    let refused = match as_user {
+        Ok(status) => return active(&status.status).map(|()| CredentialKind::UserToken),
+        Err(error @ CloudflareError::Refused(_)) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(account) = account else { return Err(not_accepted(refused)) };
+    match client.account_token_verify(account).await {
+        Ok(status) => active(&status.status).map(|()| CredentialKind::AccountToken),
+        Err(CloudflareError::Refused(_)) => Err(not_accepted(refused)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn active(status: &str) -> Result<(), ConnectError> {
+    if status == "active" { Ok(()) } else { Err(ConnectError::NotActive(status.to_owned())) }
+}
+
+fn not_accepted(error: CloudflareError) -> ConnectError {
+    match error {
+        CloudflareError::Refused(refusal) => ConnectError::Credential(refusal.to_string()),
+        other => other.into(),
+    }
+}
+
+fn one_of(accounts: Vec<cloudflare::Account>, name: &str) -> Result<(AccountId, String), ConnectError> {
+    let exact: Vec<_> =
+        accounts.into_iter().filter(|account| account.name.to_lowercase() == name.to_lowercase()).collect();
+    match exact.as_slice() {
+        [only] => parsed(&only.id, &only.name),
+        [] => Err(ConnectError::AccountUnknown(name.to_owned())),
+        several => Err(ConnectError::AccountAmbiguous { name: name.to_owned(), ids: listed(several) }),
+    }
+}
+
+fn parsed(id: &str, name: &str) -> Result<(AccountId, String), ConnectError> {
+    let id = AccountId::parse(id).ok_or_else(|| ConnectError::AccountUnknown(id.to_owned()))?;
+    Ok((id, name.to_owned()))
+}
+
+fn listed(accounts: &[cloudflare::Account]) -> String {
+    let shown: Vec<String> =
+        accounts.iter().take(20).map(|account| format!("{} ({})", account.id, account.name)).collect();
+    shown.join(", ")
+}

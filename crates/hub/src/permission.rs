@@ -1,0 +1,160 @@
+//! Who may do what, and the tokens that say so.
+
+use crate::app::App;
+use crate::secret::{self, SecretError};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use store::{AccessTokenRow, StoreError};
+
+/// What a caller of the API may do. A token holds a set of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Permission {
+    /// Read everything but secrets.
+    #[serde(rename = "read")]
+    Read,
+    /// Connect accounts, run syncs, take in files.
+    #[serde(rename = "connections:write")]
+    ConnectionsWrite,
+    /// Change campaigns.
+    #[serde(rename = "coaching:write")]
+    CoachingWrite,
+    /// Reset risk levels.
+    #[serde(rename = "risk:write")]
+    RiskWrite,
+    /// Change risk score integrations.
+    #[serde(rename = "integrations:write")]
+    IntegrationsWrite,
+    /// Call the four typed capabilities.
+    #[serde(rename = "capabilities:call")]
+    CapabilitiesCall,
+    /// Make custom calls to Cloudflare that read.
+    #[serde(rename = "api:call:read")]
+    ApiCallRead,
+    /// Make and revoke tokens, read the audit log.
+    #[serde(rename = "admin")]
+    Admin,
+}
+
+impl Permission {
+    /// Every permission: what the administrator's token holds.
+    pub const ALL: [Permission; 8] = [
+        Permission::Read,
+        Permission::ConnectionsWrite,
+        Permission::CoachingWrite,
+        Permission::RiskWrite,
+        Permission::IntegrationsWrite,
+        Permission::CapabilitiesCall,
+        Permission::ApiCallRead,
+        Permission::Admin,
+    ];
+
+    /// The spelling in tokens and documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Permission::Read => "read",
+            Permission::ConnectionsWrite => "connections:write",
+            Permission::CoachingWrite => "coaching:write",
+            Permission::RiskWrite => "risk:write",
+            Permission::IntegrationsWrite => "integrations:write",
+            Permission::CapabilitiesCall => "capabilities:call",
+            Permission::ApiCallRead => "api:call:read",
+            Permission::Admin => "admin",
+        }
+    }
+}
+
+/// Who acts: written to the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Someone at the command line of this machine.
+    CommandLine,
+    /// A token, by its name.
+    Token(String),
+    /// A stage.
+    System,
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Actor::CommandLine => f.write_str("command line"),
+            Actor::Token(name) => write!(f, "token {name}"),
+            Actor::System => f.write_str("system"),
+        }
+    }
+}
+
+/// Why a token cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Randomness.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}
+
+/// Makes a token. It is shown once, here: only its digest is kept.
+///
+/// # Errors
+///
+/// When it cannot be kept.
+pub async fn token_create(
+    app: &App,
+    name: &str,
+    permissions: &[Permission],
+) -> Result<(AccessTokenRow, SecretString), TokenError> {
+    let token = secret::new_token("fw")?;
+    let text = token.expose_secret();
+    let now = app.clock.now();
+    let row = AccessTokenRow {
+        id: app.ids.new_id(now),
+        name: name.to_owned(),
+        token_hash: secret::digest(text),
+        fingerprint: text[text.len() - 4..].to_owned(),
+        permissions: serde_json::to_string(permissions).unwrap_or_default(),
+        created_at: now,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    app.store.access_token_insert(&row).await?;
+    Ok((row, token))
+}
+
+/// Makes the administrator's token if there is no token yet.
+///
+/// # Errors
+///
+/// When it cannot be kept.
+pub async fn token_first(app: &App) -> Result<Option<SecretString>, TokenError> {
+    if !app.store.access_token_list().await?.is_empty() {
+        return Ok(None);
+    }
+    let (_, token) = token_create(app, "administrator", &Permission::ALL).await?;
+    Ok(Some(token))
+}
+
+/// The live token that `text` is, with what it may do.
+///
+/// # Errors
+///
+/// When the store cannot be asked.
+pub async fn token_find(
+    app: &App,
+    text: &str,
+) -> Result<Option<(AccessTokenRow, Vec<Permission>)>, StoreError> {
+    let Some(row) = app.store.access_token_by_hash(&secret::digest(text)).await? else { return Ok(None) };
+    let now = app.clock.now();
+    if row.last_used_at.is_none_or(|last| now - last > chrono::TimeDelta::minutes(1)) {
+        app.store.access_token_used(&row.id, now).await?;
+    }
+    let permissions = permissions_of(&row);
+    Ok(Some((row, permissions)))
+}
+
+/// What a token may do. A word that this version does not know grants nothing.
+pub fn permissions_of(row: &AccessTokenRow) -> Vec<Permission> {
+    let words: Vec<serde_json::Value> = serde_json::from_str(&row.permissions).unwrap_or_default();
+    words.into_iter().filter_map(|word| serde_json::from_value(word).ok()).collect()
+}
