@@ -218,6 +218,14 @@ fn parse_logsource(section: Option<Value>) -> Result<LogSource, Refusal> {
         product: text(&mut section, "product")?,
         service: text(&mut section, "service")?,
     };
+    section.shift_remove("definition");
+    if let Some(key) = section.keys().next() {
+        return Err(Refusal::new(
+            format!("the log source has the key `{key}`, which would narrow it and is not understood"),
+            "use category, product and service",
+        )
+        .near(format!("{key}:")));
+    }
     if source == LogSource::default() {
         return Err(Refusal::new("the log source names nothing", advice).near("logsource:"));
     }

@@ -12,6 +12,7 @@
 //!
 //! - a field that holds a list matches when any member does; with `all`, each value needs some member;
 //! - `null` matches a field that is absent or null, but not an empty list or an empty text;
+//! - a number matches a text that reads as the same number;
 //! - `neq` is the exact negation of the item without it, so it holds for an absent field;
 //! - letter case is folded per character where Unicode's lower case is one character (`İ` and `ß`
 //!   stay as they are);

@@ -98,6 +98,10 @@ fn refused(item: &Item, reason: &str, advice: &str) -> Refusal {
 fn exists(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
     match (&item.field, item.modifiers.as_slice(), item.values.as_slice()) {
         (Some(_), [Modifier::Exists], [Value::Bool(present)]) => Ok(vec![vec![Test::Exists(*present)]]),
+        // YAML 1.1, which many rule authors' tools still write, has these as truth values.
+        (Some(_), [Modifier::Exists], [Value::String(word)]) if word == "yes" || word == "no" => {
+            Ok(vec![vec![Test::Exists(word == "yes")]])
+        }
         _ => Err(refused(
             item,
             "`exists` stands alone on a field, with true or false",

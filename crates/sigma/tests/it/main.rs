@@ -4,3 +4,4 @@ mod agreement;
 mod conformance;
 mod refusals;
 mod semantics;
+mod system_rules;

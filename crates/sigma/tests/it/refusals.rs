@@ -68,6 +68,7 @@ fn documents_that_are_not_rules_are_refused() {
         ("logsource: {service: s}", "no title"),
         ("title: t", "no log source"),
         ("title: t\nlogsource: {}", "names nothing"),
+        ("title: t\nlogsource: {service: s, zone: z}", "`zone`"),
         ("title: t\nlogsource: {service: s}", "no detection"),
         (
             "title: t\nlogsource: {service: s}\ndetection: {a: {A: 1}}",

@@ -152,6 +152,8 @@ fn each_text_modifier_does_what_its_name_says() {
         ("F|exists: true", json!(null), true),
         ("F|exists: true", json!([]), true),
         ("F|exists: false", json!([]), false),
+        ("F|exists: yes", json!(1), true),
+        ("F|exists: no", json!(1), false),
         ("Absent|exists: false", json!(1), true),
         ("Absent|exists: true", json!(1), false),
         ("F|neq: a", json!("b"), true),
