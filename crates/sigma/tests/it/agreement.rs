@@ -103,6 +103,89 @@ fn items() -> impl Strategy<Value = Value> {
         .prop_map(|items| Value::Object(items.into_iter().collect::<Map<_, _>>()))
 }
 
+/// Modifiers, a value for the rule and a value for the event that have a fair chance to meet.
+fn meeting() -> impl Strategy<Value = (String, Value, Value)> {
+    let family =
+        |modifiers: &'static [&'static str], wanted: BoxedStrategy<Value>, found: BoxedStrategy<Value>| {
+            (prop::sample::select(modifiers), wanted, found)
+                .prop_map(|(modifier, wanted, found)| (modifier.to_owned(), wanted, found))
+        };
+    let texts = |pattern: &'static str| pattern.prop_map(Value::from).boxed();
+    let whole = || {
+        prop_oneof![
+            (-3_i64..4).prop_map(Value::from),
+            (-6_i32..7).prop_map(|half| json!(f64::from(half) / 2.0))
+        ]
+    };
+    let number =
+        || prop_oneof![2 => whole(), 1 => whole().prop_map(|number| number.to_string().into())].boxed();
+    let placed = &[
+        "",
+        "|contains",
+        "|startswith",
+        "|endswith",
+        "|cased",
+        "|contains|cased",
+        "|neq",
+    ];
+    let referring = &[
+        "|fieldref",
+        "|fieldref|contains",
+        "|startswith|fieldref",
+        "|fieldref|endswith",
+        "|fieldref|cased",
+    ];
+    let network = texts(r"10\.[01]\.[01]\.0/(8|15|16|31|32)|2001:db8::[0-3]/(0|126|127|128)|0\.0\.0\.0/0");
+    let address = texts(r"10\.[0-2]\.[01]\.[01]|2001:DB8::[0-5]|::ffff:10\.[01]\.0\.[01]");
+    let time = || {
+        prop_oneof![
+            r"20(00|20|21|24|26)-(01|02|12)-(0[1-4]|2[89]|3[01])T(00|23):(00|59):(00|59)(\.5)?(Z|\+02:00|-00:30|)"
+                .prop_map(Value::from),
+            (-2_000_000_000_i64..4_000_000_000).prop_map(Value::from),
+            (900_000_000_000_i64..2_000_000_000_000).prop_map(Value::from),
+            any::<i64>().prop_map(|number| number.to_string().into()),
+        ]
+        .boxed()
+    };
+    let small = |least: i64, most: i64| (least..most).prop_map(Value::from).boxed();
+    let empty = || {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            Just(Value::from(""))
+        ]
+    };
+    prop_oneof![
+        4 => family(placed, texts("[abA*?]{0,4}"), texts("[abAB]{0,4}")),
+        2 => family(placed, texts(r"[aäßİıſK*?\\]{0,3}"), texts(r"[aAäÄßẞİıſKik*?\\]{0,3}")),
+        2 => family(&["|windash", "|windash|contains", "|contains|windash"], texts("[ a]?[-/][ab*]"),
+            texts("[ a]?[-/\u{2013}\u{2014}\u{2015}][ab]")),
+        2 => family(&["|re", "|re|i", "|re|s|m"], texts(r"\^?[abA.]{1,3}[*+?$]?"), texts("[abAB\n]{0,3}")),
+        2 => family(&["", "|lt", "|lte", "|gt", "|gte", "|gt|neq"], number(), number()),
+        2 => family(&["|cidr", "|cidr|neq"], network, address),
+        1 => family(&["|hour", "|minute", "|hour|gt", "|minute|lte"], small(0, 60), time()),
+        3 => family(&["|day", "|month", "|week|lte", "|week|gte", "|day|lt"], small(0, 54), time()),
+        1 => family(&["|year", "|year|gte"], small(1_969, 2_040), time()),
+        1 => family(&["|base64", "|base64offset|contains", "|wide|base64offset|contains", "|utf16|base64"], texts("a{0,2}"),
+            texts("YQ==|YWE=|AAYWE|hYWE|FhYQ|hAGEA|YQBhA|//5hAA==|//5hAGEA|[aAYhWE=]{0,5}")),
+        2 => family(&["", "|neq"], empty().boxed(),
+            prop_oneof![empty(), Just("TRUE".into()), Just(json!([])), Just(json!({}))].boxed()),
+        1 => family(&["|exists"], any::<bool>().prop_map(Value::from).boxed(), scalar().boxed()),
+        3 => family(referring, prop_oneof![3 => Just("B".into()), 1 => Just("A.B".into())].boxed(), texts("[abA]{0,3}")),
+        1 => family(&["|expand", "|contains|expand"], texts("b?%p%"), texts("[aAbB]{0,3}")),
+    ]
+}
+
+/// The event's value as it is, as a member of a list, inside an object, or under another name.
+fn holding(found: Value, other: Value, shape: usize) -> Value {
+    match shape {
+        0 => json!({"A": [other, found]}),
+        1 => json!({"A": {"A": found}, "B": other}),
+        2 => json!({"B": found}),
+        _ => json!({"A": found, "B": other, "A.B": [found, other]}),
+    }
+}
+
 fn selection() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => items(),
@@ -132,8 +215,27 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
+fn compiled(document: &Value) -> Option<CompiledRule> {
+    let mut placeholders = Placeholders::none();
+    placeholders.set("p", ["a*", "b"]);
+    CompiledRule::compile(&parse_documents(&document.to_string()).ok()?[0], &placeholders).ok()
+}
+
+fn agree(rule: &CompiledRule, document: &Value, event: &Value) -> Result<(), TestCaseError> {
+    let explanation = rule.explain(event);
+    prop_assert_eq!(
+        rule.matches(event),
+        explanation.matched,
+        "{} {} {:#?}",
+        document,
+        event,
+        explanation
+    );
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_matcher_and_the_explanation_agree(
@@ -145,29 +247,30 @@ proptest! {
         // JSON is YAML, so the document needs no writer of its own.
         let document = json!({"title": "t", "logsource": {"service": "s"},
             "detection": {"x1": one, "x2": two, "y": three, "condition": condition}});
-        let mut placeholders = Placeholders::none();
-        placeholders.set("p", ["a*", "b"]);
-        if let Ok(rules) = parse_documents(&document.to_string())
-            && let Ok(compiled) = CompiledRule::compile(&rules[0], &placeholders)
-        {
+        if let Some(compiled) = compiled(&document) {
             for event in events {
-                let explanation = compiled.explain(&event);
-                prop_assert_eq!(compiled.matches(&event), explanation.matched, "{} {} {:#?}", document, event, explanation);
+                agree(&compiled, &document, &event)?;
             }
         }
     }
 
     #[test]
-    fn an_item_alone_agrees_too(items in items(), events in prop::collection::vec(event(), 1..12)) {
-        let document = json!({"title": "t", "logsource": {"service": "s"}, "detection": {"x": items, "condition": "x"}});
-        let mut placeholders = Placeholders::none();
-        placeholders.set("p", ["a*", "b"]);
-        if let Ok(rules) = parse_documents(&document.to_string())
-            && let Ok(compiled) = CompiledRule::compile(&rules[0], &placeholders)
-        {
-            for event in events {
-                let explanation = compiled.explain(&event);
-                prop_assert_eq!(compiled.matches(&event), explanation.matched, "{} {} {:#?}", document, event, explanation);
+    fn values_that_nearly_meet_are_judged_alike(
+        (modifiers, wanted, found) in meeting(),
+        more in prop::collection::vec((meeting(), 0_usize..6), 1..4),
+        all in any::<bool>(),
+    ) {
+        // The other values are of any family: a list of values, and lists and neighbours in events.
+        let mut values = vec![wanted];
+        if all {
+            values.extend(more.iter().map(|((_, wanted, _), _)| wanted.clone()));
+        }
+        let key = if all { format!("A{modifiers}|all") } else { format!("A{modifiers}") };
+        let document =
+            json!({"title": "t", "logsource": {"service": "s"}, "detection": {"x": {key: values}, "condition": "x"}});
+        if let Some(compiled) = compiled(&document) {
+            for ((_, _, other), shape) in more {
+                agree(&compiled, &document, &holding(found.clone(), other, shape))?;
             }
         }
     }
