@@ -3,7 +3,7 @@
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
 use crate::rule_book::RuleBook;
-use crate::secret::{SecretError, Sealer};
+use crate::secret::{Sealer, SecretError};
 use crate::settings::Settings;
 use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
@@ -113,8 +113,10 @@ impl App {
         ids: Arc<dyn IdSource>,
     ) -> Result<App, OpenError> {
         let folder = &settings.data.dir;
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+            path: folder.display().to_string(),
+            source,
+        })?;
         let key = std::env::var("FLAREWARD_SECRET_KEY").ok();
         let sealer = Sealer::open(key.as_deref(), &folder.join("secret.key"))?;
         let store = Store::connect(&settings.store_url()).await?;
@@ -147,7 +149,11 @@ impl App {
     /// The base of addresses that others reach this server by, without a trailing slash.
     pub fn public_url(&self) -> String {
         let set = self.settings.server.public_url.trim_end_matches('/');
-        if set.is_empty() { format!("http://{}", self.settings.server.listen) } else { set.to_owned() }
+        if set.is_empty() {
+            format!("http://{}", self.settings.server.listen)
+        } else {
+            set.to_owned()
+        }
     }
 
     /// The client of a connection. One credential keeps one client, so that all its callers share the budget.
@@ -166,7 +172,10 @@ impl App {
         let secret = self
             .sealer
             .unseal_text(&credential_place(&connection.id), &connection.credential_sealed)
-            .map_err(|source| ClientError::Secret { label: connection.label.clone(), source })?;
+            .map_err(|source| ClientError::Secret {
+                label: connection.label.clone(),
+                source,
+            })?;
         let credential = match connection.credential_kind {
             CredentialKind::GlobalKey => Credential::global_key(
                 connection.credential_email.as_deref().unwrap_or_default(),
@@ -190,7 +199,10 @@ impl App {
     ) -> Result<Client, ClientError> {
         self.egress
             .check(base_url)
-            .map_err(|source| ClientError::Egress { label: label.to_owned(), source })?;
+            .map_err(|source| ClientError::Egress {
+                label: label.to_owned(),
+                source,
+            })?;
         let options = ClientOptions {
             credential,
             base_url: base_url.to_owned(),

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use object_store::{
-    MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as ObjectPath,
+    MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
+    path::Path as ObjectPath,
 };
 use std::{path::Path, sync::Arc};
 
@@ -39,8 +40,12 @@ impl Archive {
     /// When the folder cannot be made.
     pub fn local(folder: &Path) -> Result<Self, ArchiveError> {
         std::fs::create_dir_all(folder).map_err(ArchiveError::Folder)?;
-        let objects = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true).with_fsync(true);
-        Ok(Self { objects: Arc::new(objects) })
+        let objects = LocalFileSystem::new_with_prefix(folder)?
+            .with_automatic_cleanup(true)
+            .with_fsync(true);
+        Ok(Self {
+            objects: Arc::new(objects),
+        })
     }
 
     /// Begins an object whose name is not known yet. `name` must be unique.
@@ -51,7 +56,12 @@ impl Archive {
     pub async fn begin(&self, name: &str) -> Result<ArchiveWriter, ArchiveError> {
         let place = ObjectPath::from(format!("incoming/{name}"));
         let upload = self.objects.put_multipart(&place).await?;
-        Ok(ArchiveWriter { objects: Arc::clone(&self.objects), place, upload, waiting: Vec::new() })
+        Ok(ArchiveWriter {
+            objects: Arc::clone(&self.objects),
+            place,
+            upload,
+            waiting: Vec::new(),
+        })
     }
 
     /// Reads an object from its beginning, in pieces.

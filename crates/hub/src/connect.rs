@@ -90,8 +90,18 @@ struct Feature {
 /// Source: Cloudflare's API description, `x-api-token-group` of each operation; Logpush on Zero Trust datasets
 /// needs both of its groups since November 2025.
 const FEATURES: &[Feature] = &[
-    Feature { name: "members", path: "/members", query: &[("per_page", "5")], permission: "Account Settings Read" },
-    Feature { name: "roles", path: "/roles", query: &[("per_page", "5")], permission: "Account Settings Read" },
+    Feature {
+        name: "members",
+        path: "/members",
+        query: &[("per_page", "5")],
+        permission: "Account Settings Read",
+    },
+    Feature {
+        name: "roles",
+        path: "/roles",
+        query: &[("per_page", "5")],
+        permission: "Account Settings Read",
+    },
     Feature {
         name: "Access users",
         path: "/access/users",
@@ -128,7 +138,12 @@ const FEATURES: &[Feature] = &[
         query: &[("limit", "1")],
         permission: "Access: Audit Logs Read",
     },
-    Feature { name: "audit log", path: "/logs/audit", query: &[("limit", "1")], permission: "Account Settings Read" },
+    Feature {
+        name: "audit log",
+        path: "/logs/audit",
+        query: &[("limit", "1")],
+        permission: "Account Settings Read",
+    },
     Feature {
         name: "Cloudflare risk scores",
         path: "/zt_risk_scoring/summary",
@@ -163,14 +178,22 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     if label.is_empty() || label.chars().count() > 64 || !label.chars().all(good) {
         return Err(ConnectError::Label(request.label.clone()));
     }
-    let base_url = request.base_url.as_deref().unwrap_or(cloudflare::DEFAULT_BASE_URL).trim_end_matches('/');
+    let base_url = request
+        .base_url
+        .as_deref()
+        .unwrap_or(cloudflare::DEFAULT_BASE_URL)
+        .trim_end_matches('/');
     let client = app.new_client(label, request.credential.clone(), base_url)?;
     let (kind, account_id, account_name) = identify(&client, request).await?;
     let now = app.clock.now();
     let known = app.store.connection_by_label(label).await?;
-    let id = known.as_ref().map_or_else(|| ConnectionId(app.ids.new_id(now)), |known| known.id.clone());
+    let id = known
+        .as_ref()
+        .map_or_else(|| ConnectionId(app.ids.new_id(now)), |known| known.id.clone());
     let ingest_secret = match &known {
-        Some(known) => app.sealer.unseal_text(&ingest_secret_place(&id), &known.ingest_secret_sealed)?,
+        Some(known) => app
+            .sealer
+            .unseal_text(&ingest_secret_place(&id), &known.ingest_secret_sealed)?,
         None => secret::new_token("fwlog")?,
     };
     let secret_bytes = request.credential.secret().expose_secret().as_bytes();
@@ -184,9 +207,10 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
         credential_email: request.credential.email().map(str::to_owned),
         credential_sealed: app.sealer.seal(&credential_place(&id), secret_bytes)?,
         credential_fingerprint: secret::fingerprint(request.credential.secret()),
-        ingest_secret_sealed: app
-            .sealer
-            .seal(&ingest_secret_place(&id), ingest_secret.expose_secret().as_bytes())?,
+        ingest_secret_sealed: app.sealer.seal(
+            &ingest_secret_place(&id),
+            ingest_secret.expose_secret().as_bytes(),
+        )?,
         ingest_secret_hash: secret::digest(ingest_secret.expose_secret()),
         created_at: now,
     };
@@ -200,7 +224,11 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     let connection = app.store.connection_get(&id).await?.ok_or(StoreError::Address)?;
     let probes = doctor(app, &connection).await?;
     let connection = app.store.connection_get(&id).await?.unwrap_or(connection);
-    Ok(Connected { connection, probes, ingest_secret })
+    Ok(Connected {
+        connection,
+        probes,
+        ingest_secret,
+    })
 }
 
 /// Asks once for each feature and keeps what was found; sets the connection's state by it.
@@ -210,7 +238,9 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
 /// When the connection has no client or the store refuses. A feature that does not work is no error.
 pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRow>, ConnectError> {
     let state = |state, reason: Option<String>| async move {
-        app.store.connection_state_set(&connection.id, state, reason.as_deref(), app.clock.now()).await
+        app.store
+            .connection_state_set(&connection.id, state, reason.as_deref(), app.clock.now())
+            .await
     };
     state(ConnectionState::Validating, None).await?;
     let client = match app.client(connection) {
@@ -230,13 +260,25 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
         app.store.probe_set(&row).await?;
         probes.push(row);
     }
-    let dark: Vec<&str> = probes.iter().filter(|row| !row.works).map(|row| row.feature.as_str()).collect();
+    let dark: Vec<&str> = probes
+        .iter()
+        .filter(|row| !row.works)
+        .map(|row| row.feature.as_str())
+        .collect();
     if dark.is_empty() {
         state(ConnectionState::Connected, None).await?;
     } else if dark.len() == probes.len() {
-        state(ConnectionState::Failed, Some(format!("nothing works: {}", probes[0].message))).await?;
+        state(
+            ConnectionState::Failed,
+            Some(format!("nothing works: {}", probes[0].message)),
+        )
+        .await?;
     } else {
-        state(ConnectionState::Degraded, Some(format!("dark: {}", dark.join(", ")))).await?;
+        state(
+            ConnectionState::Degraded,
+            Some(format!("dark: {}", dark.join(", "))),
+        )
+        .await?;
     }
     Ok(probes)
 }
@@ -273,7 +315,11 @@ fn finding(
             let refusal = error.refusal();
             // 1004 is Logpush's own way to say that a permission is missing.
             let missing = refusal.is_some_and(|refusal| refusal.is_not_allowed() || refusal.has_code(1_004));
-            (false, missing.then(|| feature.permission.to_owned()), crate::causes(error))
+            (
+                false,
+                missing.then(|| feature.permission.to_owned()),
+                crate::causes(error),
+            )
         }
     };
     ProbeRow {
@@ -291,7 +337,11 @@ async fn identify(
     client: &Client,
     request: &ConnectRequest,
 ) -> Result<(CredentialKind, AccountId, String), ConnectError> {
-    let named = request.account.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let named = request
+        .account
+        .as_deref()
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     let as_id = named.and_then(AccountId::parse);
     let kind = match &request.credential {
         Credential::GlobalKey { .. } => {
@@ -309,15 +359,26 @@ async fn identify(
             Err(error) => return Err(error.into()),
         },
         (None, _) if kind == CredentialKind::AccountToken => {
-            return Err(ConnectError::AccountNeeded("a token of an account cannot look it up by name; give its id".to_owned()));
+            return Err(ConnectError::AccountNeeded(
+                "a token of an account cannot look it up by name; give its id".to_owned(),
+            ));
         }
         (None, Some(name)) => one_of(client.accounts_named(name).await?, name)?,
         (None, None) => {
             let accounts = client.accounts().await?;
             match accounts.as_slice() {
                 [only] => parsed(&only.id, &only.name)?,
-                [] => return Err(ConnectError::AccountNeeded("the credential lists no account".to_owned())),
-                several => return Err(ConnectError::AccountNeeded(format!("it reaches {}", listed(several)))),
+                [] => {
+                    return Err(ConnectError::AccountNeeded(
+                        "the credential lists no account".to_owned(),
+                    ));
+                }
+                several => {
+                    return Err(ConnectError::AccountNeeded(format!(
+                        "it reaches {}",
+                        listed(several)
+                    )));
+                }
             }
         }
     };
@@ -332,7 +393,9 @@ async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<Cred
         Err(error @ CloudflareError::Refused(_)) => error,
         Err(error) => return Err(error.into()),
     };
-    let Some(account) = account else { return Err(not_accepted(refused)) };
+    let Some(account) = account else {
+        return Err(not_accepted(refused));
+    };
     match client.account_token_verify(account).await {
         Ok(status) => active(&status.status).map(|()| CredentialKind::AccountToken),
         Err(CloudflareError::Refused(_)) => Err(not_accepted(refused)),
@@ -341,7 +404,11 @@ async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<Cred
 }
 
 fn active(status: &str) -> Result<(), ConnectError> {
-    if status == "active" { Ok(()) } else { Err(ConnectError::NotActive(status.to_owned())) }
+    if status == "active" {
+        Ok(())
+    } else {
+        Err(ConnectError::NotActive(status.to_owned()))
+    }
 }
 
 fn not_accepted(error: CloudflareError) -> ConnectError {
@@ -352,12 +419,17 @@ fn not_accepted(error: CloudflareError) -> ConnectError {
 }
 
 fn one_of(accounts: Vec<cloudflare::Account>, name: &str) -> Result<(AccountId, String), ConnectError> {
-    let exact: Vec<_> =
-        accounts.into_iter().filter(|account| account.name.to_lowercase() == name.to_lowercase()).collect();
+    let exact: Vec<_> = accounts
+        .into_iter()
+        .filter(|account| account.name.to_lowercase() == name.to_lowercase())
+        .collect();
     match exact.as_slice() {
         [only] => parsed(&only.id, &only.name),
         [] => Err(ConnectError::AccountUnknown(name.to_owned())),
-        several => Err(ConnectError::AccountAmbiguous { name: name.to_owned(), ids: listed(several) }),
+        several => Err(ConnectError::AccountAmbiguous {
+            name: name.to_owned(),
+            ids: listed(several),
+        }),
     }
 }
 
@@ -367,7 +439,10 @@ fn parsed(id: &str, name: &str) -> Result<(AccountId, String), ConnectError> {
 }
 
 fn listed(accounts: &[cloudflare::Account]) -> String {
-    let shown: Vec<String> =
-        accounts.iter().take(20).map(|account| format!("{} ({})", account.id, account.name)).collect();
+    let shown: Vec<String> = accounts
+        .iter()
+        .take(20)
+        .map(|account| format!("{} ({})", account.id, account.name))
+        .collect();
     shown.join(", ")
 }

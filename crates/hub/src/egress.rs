@@ -35,7 +35,9 @@ pub enum EgressError {
     #[error("{0} leads to an address that is not public (an operator can allow it in the egress settings)")]
     NotPublic(String),
     /// An Okta tenant must be at Okta.
-    #[error("{host} is not a host of Okta: it must end in one of {endings} (an operator can add to egress.okta_hosts)")]
+    #[error(
+        "{host} is not a host of Okta: it must end in one of {endings} (an operator can add to egress.okta_hosts)"
+    )]
     NotOkta {
         /// The host.
         host: String,
@@ -53,7 +55,9 @@ impl EgressGuard {
     pub fn new(rules: settings::Egress) -> Result<Self, reqwest::Error> {
         let rules = Arc::new(rules);
         let http = reqwest::Client::builder()
-            .dns_resolver(Arc::new(CheckedResolver { rules: Arc::clone(&rules) }))
+            .dns_resolver(Arc::new(CheckedResolver {
+                rules: Arc::clone(&rules),
+            }))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))
@@ -78,7 +82,9 @@ impl EgressGuard {
     pub fn check(&self, address: &str) -> Result<Url, EgressError> {
         let url = Url::parse(address.trim()).map_err(|_| EgressError::NotAnAddress(address.to_owned()))?;
         let shown = || url.host_str().unwrap_or(address).to_owned();
-        let host = url.host().ok_or_else(|| EgressError::NotAnAddress(address.to_owned()))?;
+        let host = url
+            .host()
+            .ok_or_else(|| EgressError::NotAnAddress(address.to_owned()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EgressError::NotAnAddress(address.to_owned()));
         }
@@ -110,13 +116,24 @@ impl EgressGuard {
     pub fn check_okta(&self, tenant_url: &str) -> Result<Url, EgressError> {
         let url = self.check(tenant_url)?;
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
-        let is_okta = self.rules.okta_hosts.iter().any(|ending| host.ends_with(&ending.to_ascii_lowercase()));
+        let is_okta = self
+            .rules
+            .okta_hosts
+            .iter()
+            .any(|ending| host.ends_with(&ending.to_ascii_lowercase()));
         let is_allowed_loopback = self.rules.allow_loopback
-            && (is_loopback_name(&host) || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback()));
+            && (is_loopback_name(&host)
+                || host
+                    .trim_matches(['[', ']'])
+                    .parse()
+                    .is_ok_and(|ip: IpAddr| ip.is_loopback()));
         if is_okta || is_allowed_loopback {
             Ok(url)
         } else {
-            Err(EgressError::NotOkta { host, endings: self.rules.okta_hosts.join(", ") })
+            Err(EgressError::NotOkta {
+                host,
+                endings: self.rules.okta_hosts.join(", "),
+            })
         }
     }
 }
@@ -131,7 +148,9 @@ impl Resolve for CheckedResolver {
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let refused = found.iter().any(|address| !may_reach(&rules, &host, address.ip()));
+            let refused = found
+                .iter()
+                .any(|address| !may_reach(&rules, &host, address.ip()));
             if refused || found.is_empty() {
                 return Err(EgressError::NotPublic(host).into());
             }
@@ -154,7 +173,11 @@ fn may_reach(rules: &settings::Egress, host: &str, ip: IpAddr) -> bool {
         return rules.allow_loopback;
     }
     let host = host.trim_matches(['[', ']']);
-    is_public(ip) || rules.private_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    is_public(ip)
+        || rules
+            .private_hosts
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(host))
 }
 
 /// The IPv4 address inside a mapped, NAT64 or 6to4 address, which routers may deliver to.
@@ -259,15 +282,23 @@ mod tests {
     fn an_okta_tenant_is_at_okta() {
         let strict = guard(|_| {});
         strict.check_okta("https://tenant.okta.com").unwrap();
-        assert!(matches!(strict.check_okta("https://tenant.okta.com.evil.example"), Err(EgressError::NotOkta { .. })));
-        assert!(matches!(strict.check_okta("https://okta.com"), Err(EgressError::NotOkta { .. })));
+        assert!(matches!(
+            strict.check_okta("https://tenant.okta.com.evil.example"),
+            Err(EgressError::NotOkta { .. })
+        ));
+        assert!(matches!(
+            strict.check_okta("https://okta.com"),
+            Err(EgressError::NotOkta { .. })
+        ));
     }
 
     #[tokio::test]
     async fn a_name_that_resolves_to_this_machine_is_not_connected_to() {
         // The address is checked as text by `check`; this asks what happens at connect time.
         let strict = guard(|_| {});
-        let resolver = CheckedResolver { rules: strict.rules.clone() };
+        let resolver = CheckedResolver {
+            rules: strict.rules.clone(),
+        };
         let answer = resolver.resolve("localhost".parse().unwrap()).await;
         assert!(answer.is_err());
     }

@@ -67,8 +67,17 @@ impl Selector {
     /// Reads one rule object: one key names the selector.
     pub fn read(rule: &Value) -> Selector {
         let unknown = || Selector::Unknown("a rule of a kind that is not known here".to_owned());
-        let Some((kind, inner)) = rule.as_object().and_then(|object| object.iter().next()) else { return unknown() };
-        let text = |member: &str| inner.get(member).and_then(Value::as_str).unwrap_or_default().trim().to_lowercase();
+        let Some((kind, inner)) = rule.as_object().and_then(|object| object.iter().next()) else {
+            return unknown();
+        };
+        let text = |member: &str| {
+            inner
+                .get(member)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .trim()
+                .to_lowercase()
+        };
         match kind.as_str() {
             "email" if !text("email").is_empty() => Selector::Email(text("email")),
             "email_domain" if !text("domain").is_empty() => {
@@ -77,10 +86,15 @@ impl Selector {
             "everyone" => Selector::Everyone,
             "group" if !text("id").is_empty() => Selector::Group(text("id")),
             "ip" | "ip_list" => Selector::Contextual("the address they come from".to_owned()),
-            "geo" => Selector::Contextual(format!("the country they come from being {}", text("country_code").to_uppercase())),
+            "geo" => Selector::Contextual(format!(
+                "the country they come from being {}",
+                text("country_code").to_uppercase()
+            )),
             "certificate" | "common_name" => Selector::Contextual("the certificate they present".to_owned()),
             "device_posture" => Selector::Contextual("the state of their device".to_owned()),
-            "auth_method" | "auth_context" | "login_method" => Selector::Contextual("how they sign in".to_owned()),
+            "auth_method" | "auth_context" | "login_method" => {
+                Selector::Contextual("how they sign in".to_owned())
+            }
             "external_evaluation" => Selector::Contextual("the answer of an outside service".to_owned()),
             "user_risk_score" => Selector::Contextual("their risk score at Cloudflare".to_owned()),
             "email_list" => Selector::Unknown("the content of an e-mail list".to_owned()),
@@ -102,11 +116,20 @@ impl Group {
     /// Reads a group as Cloudflare gives it.
     pub fn read(raw: &Value) -> Option<Group> {
         let rules = |member: &str| -> Vec<Selector> {
-            raw.get(member).and_then(Value::as_array).into_iter().flatten().map(Selector::read).collect()
+            raw.get(member)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(Selector::read)
+                .collect()
         };
         Some(Group {
             id: raw.get("id")?.as_str()?.to_owned(),
-            name: raw.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            name: raw
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             include: rules("include"),
             require: rules("require"),
             exclude: rules("exclude"),
@@ -116,7 +139,12 @@ impl Group {
 
 impl FromIterator<Group> for Groups {
     fn from_iter<T: IntoIterator<Item = Group>>(groups: T) -> Self {
-        Self(groups.into_iter().map(|group| (group.id.to_lowercase(), group)).collect())
+        Self(
+            groups
+                .into_iter()
+                .map(|group| (group.id.to_lowercase(), group))
+                .collect(),
+        )
     }
 }
 
@@ -129,10 +157,20 @@ impl Groups {
     /// Whether the person with this address (in lower case) is in the group.
     pub fn membership(&self, group: &Group, email: &str) -> Membership {
         match self.evaluate(group, email, &mut Vec::new()) {
-            Truth::Yes(via) => Membership { certainty: Some(Certainty::Yes), via },
-            Truth::No => Membership { certainty: None, via: Vec::new() },
+            Truth::Yes(via) => Membership {
+                certainty: Some(Certainty::Yes),
+                via,
+            },
+            Truth::No => Membership {
+                certainty: None,
+                via: Vec::new(),
+            },
             Truth::Open(on, is_unknown) => Membership {
-                certainty: Some(if is_unknown { Certainty::Unknown } else { Certainty::Conditional }),
+                certainty: Some(if is_unknown {
+                    Certainty::Unknown
+                } else {
+                    Certainty::Conditional
+                }),
                 via: std::iter::once(format!("group {}", group.name))
                     .chain(on.into_iter().map(|what| format!("depends on {what}")))
                     .collect(),
@@ -145,7 +183,10 @@ impl Groups {
             return open("groups that include each other in a circle", true);
         }
         above.push(&group.id);
-        let mut result = any(group.include.iter().map(|selector| self.holds(selector, email, above)));
+        let mut result = any(group
+            .include
+            .iter()
+            .map(|selector| self.holds(selector, email, above)));
         for selector in &group.require {
             result = and(result, self.holds(selector, email, above));
         }
@@ -227,9 +268,12 @@ fn not(truth: Truth, selector: &Selector) -> Truth {
             Selector::Group(_) => vec!["not in an excluded group".to_owned()],
             _ => vec!["not excluded".to_owned()],
         }),
-        Truth::Open(on, is_unknown) => {
-            Truth::Open(on.into_iter().map(|what| format!("an exclusion by {what}")).collect(), is_unknown)
-        }
+        Truth::Open(on, is_unknown) => Truth::Open(
+            on.into_iter()
+                .map(|what| format!("an exclusion by {what}"))
+                .collect(),
+            is_unknown,
+        ),
     }
 }
 
@@ -239,7 +283,12 @@ mod tests {
     use serde_json::json;
 
     fn check(groups: Value, group: &str, email: &str, expected: Option<Certainty>) -> Vec<String> {
-        let groups: Groups = groups.as_array().unwrap().iter().filter_map(Group::read).collect();
+        let groups: Groups = groups
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Group::read)
+            .collect();
         let membership = groups.membership(&groups.0[group], email);
         assert_eq!(membership.certainty, expected, "{membership:?}");
         membership.via
@@ -247,7 +296,8 @@ mod tests {
 
     #[test]
     fn an_address_is_compared_whatever_its_case() {
-        let groups = json!([{ "id": "a", "name": "Staff", "include": [{ "email": { "email": "Ana@X.example" } }] }]);
+        let groups =
+            json!([{ "id": "a", "name": "Staff", "include": [{ "email": { "email": "Ana@X.example" } }] }]);
         let via = check(groups.clone(), "a", "ana@x.example", Some(Certainty::Yes));
         assert_eq!(via, ["group Staff", "address ana@x.example"]);
         check(groups, "a", "ben@x.example", None);
@@ -284,10 +334,25 @@ mod tests {
     #[test]
     fn context_is_conditional_and_the_unknowable_unknown() {
         let one = |rule: Value| json!([{ "id": "a", "name": "G", "include": [rule] }]);
-        let via = check(one(json!({ "geo": { "country_code": "pt" } })), "a", "ana@x.example", Some(Certainty::Conditional));
+        let via = check(
+            one(json!({ "geo": { "country_code": "pt" } })),
+            "a",
+            "ana@x.example",
+            Some(Certainty::Conditional),
+        );
         assert_eq!(via, ["group G", "depends on the country they come from being PT"]);
-        check(one(json!({ "okta": { "name": "eng" } })), "a", "ana@x.example", Some(Certainty::Unknown));
-        check(one(json!({ "brand_new": {} })), "a", "ana@x.example", Some(Certainty::Unknown));
+        check(
+            one(json!({ "okta": { "name": "eng" } })),
+            "a",
+            "ana@x.example",
+            Some(Certainty::Unknown),
+        );
+        check(
+            one(json!({ "brand_new": {} })),
+            "a",
+            "ana@x.example",
+            Some(Certainty::Unknown),
+        );
         let sure = json!([{ "id": "a", "include": [{ "everyone": {} }], "exclude": [{ "geo": { "country_code": "kp" } }] }]);
         check(sure, "a", "ana@x.example", Some(Certainty::Conditional));
         let voided = json!([{ "id": "a", "include": [{ "okta": { "name": "eng" } }],

@@ -144,9 +144,14 @@ pub async fn token_find(
     app: &App,
     text: &str,
 ) -> Result<Option<(AccessTokenRow, Vec<Permission>)>, StoreError> {
-    let Some(row) = app.store.access_token_by_hash(&secret::digest(text)).await? else { return Ok(None) };
+    let Some(row) = app.store.access_token_by_hash(&secret::digest(text)).await? else {
+        return Ok(None);
+    };
     let now = app.clock.now();
-    if row.last_used_at.is_none_or(|last| now - last > chrono::TimeDelta::minutes(1)) {
+    if row
+        .last_used_at
+        .is_none_or(|last| now - last > chrono::TimeDelta::minutes(1))
+    {
         app.store.access_token_used(&row.id, now).await?;
     }
     let permissions = permissions_of(&row);
@@ -156,5 +161,8 @@ pub async fn token_find(
 /// What a token may do. A word that this version does not know grants nothing.
 pub fn permissions_of(row: &AccessTokenRow) -> Vec<Permission> {
     let words: Vec<serde_json::Value> = serde_json::from_str(&row.permissions).unwrap_or_default();
-    words.into_iter().filter_map(|word| serde_json::from_value(word).ok()).collect()
+    words
+        .into_iter()
+        .filter_map(|word| serde_json::from_value(word).ok())
+        .collect()
 }

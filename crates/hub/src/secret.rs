@@ -58,7 +58,10 @@ impl Sealer {
             return Self::from_base64(text, "FLAREWARD_SECRET_KEY");
         }
         let path = file.display().to_string();
-        let problem = |source| SecretError::KeyFile { path: path.clone(), source };
+        let problem = |source| SecretError::KeyFile {
+            path: path.clone(),
+            source,
+        };
         match std::fs::read_to_string(file) {
             Ok(text) => Self::from_base64(&text, &path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -101,7 +104,9 @@ impl Sealer {
     ///
     /// [`SecretError::WrongKey`] for another key, another place or changed bytes.
     pub fn unseal(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SecretError> {
-        let (nonce, text) = sealed.split_at_checked(NONCE_BYTES).ok_or(SecretError::WrongKey)?;
+        let (nonce, text) = sealed
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(SecretError::WrongKey)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SecretError::WrongKey)?;
         let mut text = text.to_vec();
         let opened = self
@@ -140,7 +145,9 @@ fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
 /// Randomness from the machine.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], SecretError> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| SecretError::Random)?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| SecretError::Random)?;
     Ok(bytes)
 }
 
@@ -150,7 +157,10 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], SecretError> {
 ///
 /// When the machine gives no randomness.
 pub fn new_token(prefix: &str) -> Result<SecretString, SecretError> {
-    Ok(SecretString::from(format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()?))))
+    Ok(SecretString::from(format!(
+        "{prefix}_{}",
+        URL_SAFE_NO_PAD.encode(random_bytes::<32>()?)
+    )))
 }
 
 /// SHA-256 in hex: what is stored of a token that is random in itself.
@@ -177,6 +187,9 @@ mod tests {
         assert!(matches!(again.unseal("b", &sealed), Err(SecretError::WrongKey)));
         let other = Sealer::open(Some(&STANDARD.encode([7; 32])), &file).unwrap();
         assert!(matches!(other.unseal("a", &sealed), Err(SecretError::WrongKey)));
-        assert!(matches!(Sealer::open(Some("short"), &file), Err(SecretError::KeyShape(_))));
+        assert!(matches!(
+            Sealer::open(Some("short"), &file),
+            Err(SecretError::KeyShape(_))
+        ));
     }
 }

@@ -138,31 +138,50 @@ pub struct Smtp {
 
 impl Default for Data {
     fn default() -> Self {
-        Self { dir: PathBuf::from("flareward-data") }
+        Self {
+            dir: PathBuf::from("flareward-data"),
+        }
     }
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8787".to_owned(), public_url: String::new() }
+        Self {
+            listen: "127.0.0.1:8787".to_owned(),
+            public_url: String::new(),
+        }
     }
 }
 
 impl Default for Ingest {
     fn default() -> Self {
-        Self { batch_limit_bytes: 1 << 30, line_limit_bytes: 1 << 20, expansion_limit: 200, concurrent_batches: 16 }
+        Self {
+            batch_limit_bytes: 1 << 30,
+            line_limit_bytes: 1 << 20,
+            expansion_limit: 200,
+            concurrent_batches: 16,
+        }
     }
 }
 
 impl Default for Sync {
     fn default() -> Self {
-        Self { interval_minutes: 60, calls_per_window: cloudflare::budget::CALLS_PER_WINDOW }
+        Self {
+            interval_minutes: 60,
+            calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
+        }
     }
 }
 
 impl Default for Egress {
     fn default() -> Self {
-        let okta = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
+        let okta = [
+            ".okta.com",
+            ".oktapreview.com",
+            ".okta-emea.com",
+            ".okta-gov.com",
+            ".okta.mil",
+        ];
         Self {
             allow_http: false,
             allow_loopback: false,
@@ -174,13 +193,19 @@ impl Default for Egress {
 
 impl Default for Transmit {
     fn default() -> Self {
-        Self { retry_cap_seconds: 600, give_up_after_hours: 72 }
+        Self {
+            retry_cap_seconds: 600,
+            give_up_after_hours: 72,
+        }
     }
 }
 
 impl Default for Coaching {
     fn default() -> Self {
-        Self { attempts: 8, retry_cap_seconds: 600 }
+        Self {
+            attempts: 8,
+            retry_cap_seconds: 600,
+        }
     }
 }
 
@@ -227,9 +252,12 @@ impl Settings {
         let mut table = match file {
             None => toml::Table::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-                text.parse().map_err(|error: toml::de::Error| SettingsError::Understand(error.to_string()))?
+                let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                text.parse()
+                    .map_err(|error: toml::de::Error| SettingsError::Understand(error.to_string()))?
             }
         };
         let defaults = toml::Table::try_from(Settings::default())
@@ -237,9 +265,11 @@ impl Settings {
         for (name, value) in environment {
             overlay(&mut table, &defaults, &name, &value)?;
         }
-        toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| {
-            SettingsError::Understand(error.to_string().trim().replace('\n', " "))
-        })
+        toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| {
+                SettingsError::Understand(error.to_string().trim().replace('\n', " "))
+            })
     }
 
     /// The store's address, with the default filled in.
@@ -258,11 +288,18 @@ fn overlay(
     name: &str,
     value: &str,
 ) -> Result<(), SettingsError> {
-    let Some(rest) = name.strip_prefix("FLAREWARD_") else { return Ok(()) };
+    let Some(rest) = name.strip_prefix("FLAREWARD_") else {
+        return Ok(());
+    };
     let rest = rest.to_ascii_lowercase();
-    let Some((section, key)) = rest.split_once('_') else { return Ok(()) };
-    let Some(default) = defaults.get(section).and_then(|section| section.get(key)) else { return Ok(()) };
-    let not_understood = |kind: &str| SettingsError::Understand(format!("{name} must be {kind}, not \"{value}\""));
+    let Some((section, key)) = rest.split_once('_') else {
+        return Ok(());
+    };
+    let Some(default) = defaults.get(section).and_then(|section| section.get(key)) else {
+        return Ok(());
+    };
+    let not_understood =
+        |kind: &str| SettingsError::Understand(format!("{name} must be {kind}, not \"{value}\""));
     let value = match default {
         toml::Value::Integer(_) => {
             toml::Value::Integer(value.parse().map_err(|_| not_understood("a whole number"))?)
@@ -271,7 +308,12 @@ fn overlay(
             toml::Value::Boolean(value.parse().map_err(|_| not_understood("true or false"))?)
         }
         toml::Value::Array(_) => toml::Value::Array(
-            value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.into()).collect(),
+            value
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| part.into())
+                .collect(),
         ),
         _ => toml::Value::String(value.to_owned()),
     };
@@ -291,19 +333,31 @@ pub fn reference() -> String {
          the default.\nThis page is made from the code: `flareward settings` prints it.\n",
     );
     let text = |value: &serde_json::Value| {
-        value.get("description").and_then(|text| text.as_str()).unwrap_or_default().replace('\n', " ")
+        value
+            .get("description")
+            .and_then(|text| text.as_str())
+            .unwrap_or_default()
+            .replace('\n', " ")
     };
     let empty = serde_json::Map::new();
     let sections = schema["properties"].as_object().unwrap_or(&empty);
     for (section, property) in sections {
-        let name = property["$ref"].as_str().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+        let name = property["$ref"]
+            .as_str()
+            .unwrap_or_default()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
         let definition = &schema["$defs"][name];
         page.push_str(&format!("\n## `[{section}]`\n\n{}\n\n", text(property)));
         page.push_str("| setting | environment | default | meaning |\n|---|---|---|---|\n");
         for (key, field) in definition["properties"].as_object().unwrap_or(&empty) {
             let variable = format!("FLAREWARD_{section}_{key}").to_uppercase();
             let default = &defaults[section][key];
-            page.push_str(&format!("| `{key}` | `{variable}` | `{default}` | {} |\n", text(field)));
+            page.push_str(&format!(
+                "| `{key}` | `{variable}` | `{default}` | {} |\n",
+                text(field)
+            ));
         }
     }
     page
@@ -314,7 +368,12 @@ mod tests {
     use super::*;
 
     fn from(environment: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        Settings::load(None, environment.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+        Settings::load(
+            None,
+            environment
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string())),
+        )
     }
 
     #[test]
@@ -329,8 +388,13 @@ mod tests {
         assert_eq!(settings.sync.interval_minutes, 5);
         assert!(settings.egress.allow_loopback);
         assert_eq!(settings.egress.okta_hosts, [".okta.com", ".id.example"]);
-        let problem = from(&[("FLAREWARD_SYNC_INTERVAL_MINUTES", "often")]).unwrap_err().to_string();
-        assert!(problem.contains("FLAREWARD_SYNC_INTERVAL_MINUTES must be a whole number"), "{problem}");
+        let problem = from(&[("FLAREWARD_SYNC_INTERVAL_MINUTES", "often")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            problem.contains("FLAREWARD_SYNC_INTERVAL_MINUTES must be a whole number"),
+            "{problem}"
+        );
     }
 
     #[test]
@@ -345,7 +409,11 @@ mod tests {
     #[test]
     fn the_reference_names_every_setting() {
         let page = reference();
-        for name in ["FLAREWARD_DATA_DIR", "FLAREWARD_EGRESS_OKTA_HOSTS", "FLAREWARD_SMTP_PASSWORD_FILE"] {
+        for name in [
+            "FLAREWARD_DATA_DIR",
+            "FLAREWARD_EGRESS_OKTA_HOSTS",
+            "FLAREWARD_SMTP_PASSWORD_FILE",
+        ] {
             assert!(page.contains(name), "{name} is missing");
         }
     }

@@ -14,6 +14,7 @@ fn built() -> Vec<String> {
     use crate::{access, event, person};
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
+        format!("{} ($1, $2)", person::FIND_HEAD),
         with_rows(access::MEMBER_HEAD, 10, access::MEMBER_TAIL),
         with_rows(access::ROLE_HEAD, 6, access::ROLE_TAIL),
         with_rows(access::ACCESS_USER_HEAD, 11, access::ACCESS_USER_TAIL),

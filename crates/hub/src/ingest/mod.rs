@@ -1,0 +1,12 @@
+//! Takes in log batches and makes events of their records.
+//!
+//! A batch is answered only when it is durable in the archive ([`receive()`]); everything else reads from there
+//! and may be repeated ([`process::run`]). What cannot be understood becomes a counted, stored, visible reject.
+
+pub mod dataset;
+pub mod normalise;
+pub mod process;
+pub mod receive;
+
+pub use dataset::Dataset;
+pub use receive::{IngestError, Received, receive};

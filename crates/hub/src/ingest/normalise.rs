@@ -1,0 +1,259 @@
+//! One line of a batch becomes one event, or the reason why not.
+
+use super::dataset::Dataset;
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{ConnectionId, EventId};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// How far ahead of our clock a record may claim to be: beyond that its time is a mistake.
+const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
+/// The longest value that is kept in a column, in characters; the whole record is kept beside it.
+const COLUMN_CHARS: usize = 512;
+
+/// What a record says, in the columns that every dataset shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Normalised {
+    /// Digest of connection, dataset and the record's key.
+    pub id: EventId,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// The address or name that it carries, in lower case.
+    pub identifier: Option<String>,
+    /// Whether nobody may be found by the identifier: traffic without an identity.
+    pub is_non_identity: bool,
+    /// What was done or decided.
+    pub action: Option<String>,
+    /// On what.
+    pub target: Option<String>,
+    /// From which address.
+    pub source_ip: Option<String>,
+    /// From which country, upper case.
+    pub country: Option<String>,
+}
+
+/// Reads one line.
+///
+/// # Errors
+///
+/// The reason, for the person who looks at rejects.
+pub fn normalise(
+    line: &str,
+    dataset: &Dataset,
+    connection: &ConnectionId,
+    now: DateTime<Utc>,
+) -> Result<Normalised, String> {
+    let record: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    if !record.is_object() {
+        return Err("not a JSON object".to_owned());
+    }
+    let time = field(&record, dataset.time)
+        .ok_or_else(|| format!("the field {} is missing: a job must ask for it", dataset.time))?;
+    let at = read_time(time)
+        .ok_or_else(|| format!("{} is no time: {}", dataset.time, shorten(&time.to_string())))?;
+    if at > now + AHEAD_MAX {
+        return Err(format!(
+            "{} lies in the future: {}",
+            dataset.time,
+            at.to_rfc3339()
+        ));
+    }
+    let identifier = dataset
+        .identifier
+        .iter()
+        .find_map(|path| text(&record, path))
+        .map(|text| text.to_lowercase());
+    let is_non_identity = identifier
+        .as_deref()
+        .is_some_and(|name| name.starts_with("non_identity@"));
+    Ok(Normalised {
+        id: event_id(line, &record, dataset, connection),
+        at,
+        identifier,
+        is_non_identity,
+        action: first(&record, dataset.action),
+        target: first(&record, dataset.target),
+        source_ip: first(&record, dataset.source_ip),
+        country: first(&record, dataset.country).map(|code| code.to_uppercase()),
+    })
+}
+
+/// The same record has the same id, whichever batch brings it; records without a key of their own are known
+/// by their whole line.
+fn event_id(line: &str, record: &Value, dataset: &Dataset, connection: &ConnectionId) -> EventId {
+    let mut digest = Sha256::new();
+    let mut add = |part: &str| {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    };
+    add(connection.as_str());
+    add(dataset.name);
+    let key: Vec<Option<String>> = dataset.key.iter().map(|path| text(record, path)).collect();
+    // The first part is the record's own id; where that is missing the rest may be shared by many.
+    if key.first().is_some_and(Option::is_some) {
+        for part in key {
+            add(&part.unwrap_or_default());
+        }
+    } else {
+        add(line);
+    }
+    EventId(hex::encode(&digest.finalize()[..16]))
+}
+
+/// The value at a path: the exact name first, then through objects.
+fn field<'a>(record: &'a Value, path: &str) -> Option<&'a Value> {
+    record.get(path).or_else(|| {
+        let (outer, inner) = path.split_once('.')?;
+        field(record.get(outer)?, inner)
+    })
+}
+
+/// A value as text: of a list its first member; nothing for what is empty.
+fn text(record: &Value, path: &str) -> Option<String> {
+    let words = match field(record, path)? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(members) => members.first()?.as_str()?.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Null | Value::Object(_) => return None,
+    };
+    (!words.is_empty()).then(|| shorten(&words))
+}
+
+fn first(record: &Value, paths: &[&str]) -> Option<String> {
+    paths.iter().find_map(|path| text(record, path))
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().take(COLUMN_CHARS).collect()
+}
+
+/// Reads a time in each of the forms that Logpush has: RFC 3339 text, and seconds, milliseconds, microseconds or
+/// nanoseconds since 1970 as a number, also in quotes. The count of digits decides.
+pub fn read_time(value: &Value) -> Option<DateTime<Utc>> {
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().map_or_else(
+                || DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),
+                from_number,
+            )
+        }
+        Value::Number(number) => from_number(number.as_i64()?),
+        _ => None,
+    }
+    .filter(|time| (1990..9000).contains(&chrono::Datelike::year(time)))
+    .map(cut_to_micros)
+}
+
+fn from_number(number: i64) -> Option<DateTime<Utc>> {
+    match number.unsigned_abs() {
+        0..100_000_000_000 => DateTime::from_timestamp(number, 0),
+        100_000_000_000..100_000_000_000_000 => DateTime::from_timestamp_millis(number),
+        100_000_000_000_000..100_000_000_000_000_000 => DateTime::from_timestamp_micros(number),
+        _ => Some(DateTime::from_timestamp_nanos(number)),
+    }
+}
+
+fn cut_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    // Both databases keep microseconds: what is compared must be what was stored.
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn dns(line: &str) -> Result<Normalised, String> {
+        normalise(
+            line,
+            Dataset::named("gateway_dns").unwrap(),
+            &ConnectionId("c".to_owned()),
+            now(),
+        )
+    }
+
+    #[test]
+    fn every_form_of_time_is_the_same_instant() {
+        let expected = "2026-11-22T10:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        for value in [
+            json!("2026-11-22T10:00:00Z"),
+            json!("2026-11-22T11:00:00+01:00"),
+            json!("2026-11-22T10:00:00.000000000Z"),
+            json!(1_795_341_600_i64),
+            json!(1_795_341_600_000_i64),
+            json!(1_795_341_600_000_000_000_i64),
+            json!("1795341600000000000"),
+        ] {
+            assert_eq!(read_time(&value), Some(expected), "{value}");
+        }
+        for value in [
+            json!("yesterday"),
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(i64::MIN),
+            json!(1.5),
+        ] {
+            assert_eq!(read_time(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_kept_in_lower_case_and_a_country_in_upper() {
+        let event = dns(r#"{"Datetime":1795341600,"Email":" Ana@X.example ","SrcIPCountryCode":"pt","QueryName":"a.example"}"#)
+            .unwrap();
+        assert_eq!(event.identifier.as_deref(), Some("ana@x.example"));
+        assert_eq!(event.country.as_deref(), Some("PT"));
+        assert_eq!(event.target.as_deref(), Some("a.example"));
+    }
+
+    #[test]
+    fn traffic_without_identity_says_so() {
+        let event =
+            dns(r#"{"Datetime":1795341600,"Email":"non_identity@team.cloudflareaccess.com"}"#).unwrap();
+        assert!(event.is_non_identity);
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_key_and_else_by_its_line() {
+        let same = |a: &str, b: &str| dns(a).unwrap().id == dns(b).unwrap().id;
+        assert!(same(
+            r#"{"Datetime":1795341600,"QueryID":"q"}"#,
+            r#"{"QueryID":"q","Datetime":1795341600,"New":1}"#
+        ));
+        assert!(!same(
+            r#"{"Datetime":1795341600,"QueryID":"q"}"#,
+            r#"{"Datetime":1795341600,"QueryID":"r"}"#
+        ));
+        assert!(!same(
+            r#"{"Datetime":1795341600,"RCode":0}"#,
+            r#"{"Datetime":1795341600,"RCode":3}"#
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_an_event_says_why() {
+        for (line, reason) in [
+            ("{oops", "not JSON"),
+            ("[1]", "not a JSON object"),
+            ("{}", "the field Datetime is missing"),
+            (r#"{"Datetime":"soon"}"#, "Datetime is no time"),
+            (r#"{"Datetime":"2031-01-01T00:00:00Z"}"#, "lies in the future"),
+        ] {
+            let problem = dns(line).unwrap_err();
+            assert!(problem.contains(reason), "{line}: {problem}");
+        }
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(
+            dns(&format!("{{\"Datetime\":1795341600,\"x\":{deep}}}"))
+                .unwrap_err()
+                .contains("recursion")
+        );
+    }
+}

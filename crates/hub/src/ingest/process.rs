@@ -1,0 +1,284 @@
+//! Makes events of the records of archived batches.
+//!
+//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier` and the
+//! batch's state. Stores a part at a time, so that a large batch never holds the database long; a part that is
+//! stored twice changes nothing. Start reading at [`run`].
+
+use super::dataset::Dataset;
+use super::normalise::normalise;
+use crate::app::App;
+use crate::archive::ArchiveError;
+use async_compression::tokio::bufread::GzipDecoder;
+use futures::TryStreamExt;
+use model::BatchState;
+use std::collections::HashMap;
+use store::{BatchRow, EventRow, RejectRow, StoreError};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
+use tokio_util::io::StreamReader;
+
+/// Records that are stored in one transaction. Chosen: a few milliseconds of the database's time.
+const PART: usize = 1_000;
+/// How much of a rejected line is kept.
+const EXCERPT_CHARS: usize = 200;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Batches that were stored.
+    pub batches: usize,
+    /// Lines that they held.
+    pub records: usize,
+    /// Events that were new.
+    pub new_events: usize,
+    /// Lines that could not be understood.
+    pub rejects: usize,
+}
+
+/// Stores every archived batch.
+///
+/// # Errors
+///
+/// When the store refuses; the next run goes on with the same batch. An object that cannot be read sets its
+/// batch aside instead.
+pub async fn run(app: &App) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    while let Some(batch) = app.store.batch_next(BatchState::Archived).await? {
+        match store_batch(app, &batch, &mut report).await {
+            Ok(()) => report.batches += 1,
+            Err(ProcessError::Store(error)) => return Err(error),
+            Err(error) => {
+                let reason = crate::causes(&error);
+                tracing::error!(batch = %batch.id, "a batch cannot be read from the archive: {reason}");
+                app.store.batch_failed(&batch.id, &reason).await?;
+            }
+        }
+    }
+    Ok(report)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ProcessError {
+    #[error("the dataset is not known to this version")]
+    Dataset,
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("the object cannot be unpacked")]
+    Unpack(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result<(), ProcessError> {
+    let dataset = Dataset::named(&batch.dataset).ok_or(ProcessError::Dataset)?;
+    let object = app.archive.read(&batch.path).await?;
+    let packed = StreamReader::new(object.map_err(std::io::Error::other));
+    let mut decoder = GzipDecoder::new(packed);
+    decoder.multiple_members(true);
+    let mut lines = Lines::new(
+        BufReader::with_capacity(64 << 10, decoder),
+        app.settings.ingest.line_limit_bytes,
+    );
+    let mut records = 0_i64;
+    let mut part = Part::default();
+    while let Some((number, line)) = lines.next().await? {
+        records += 1;
+        report.records += 1;
+        part.take(app, batch, dataset, number, line);
+        if part.len() >= PART {
+            part.store(app, report).await?;
+        }
+    }
+    part.store(app, report).await?;
+    app.store.batch_stored(&batch.id, records).await?;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Part {
+    events: Vec<(EventRow, bool)>,
+    rejects: Vec<RejectRow>,
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        self.events.len() + self.rejects.len()
+    }
+
+    fn take(
+        &mut self,
+        app: &App,
+        batch: &BatchRow,
+        dataset: &Dataset,
+        number: i64,
+        line: Result<String, Unreadable>,
+    ) {
+        let now = app.clock.now();
+        let (reason, excerpt) = match line {
+            Err(unreadable) => (unreadable.reason, unreadable.excerpt),
+            Ok(line) => match normalise(&line, dataset, &batch.connection_id, now) {
+                Ok(record) => {
+                    let may_map = !record.is_non_identity;
+                    let event = EventRow {
+                        id: record.id,
+                        connection_id: batch.connection_id.clone(),
+                        dataset: batch.dataset.clone(),
+                        at: record.at,
+                        person_id: None,
+                        identifier: record.identifier,
+                        action: record.action,
+                        target: record.target,
+                        source_ip: record.source_ip,
+                        country: record.country,
+                        batch_id: batch.id.clone(),
+                        raw: line,
+                    };
+                    return self.events.push((event, may_map));
+                }
+                Err(reason) => (reason, excerpt(&line)),
+            },
+        };
+        self.rejects.push(RejectRow {
+            batch_id: batch.id.clone(),
+            line: number,
+            connection_id: batch.connection_id.clone(),
+            dataset: batch.dataset.clone(),
+            reason,
+            excerpt,
+            rejected_at: now,
+        });
+    }
+
+    /// Finds the people behind the events and stores the part.
+    async fn store(&mut self, app: &App, report: &mut Report) -> Result<(), StoreError> {
+        if self.len() == 0 {
+            return Ok(());
+        }
+        let mut addresses: Vec<String> = self
+            .events
+            .iter()
+            .filter(|(_, may_map)| *may_map)
+            .filter_map(|(event, _)| event.identifier.clone())
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let people: HashMap<String, model::PersonId> = app.store.person_find(&addresses).await?;
+        let events: Vec<EventRow> = std::mem::take(&mut self.events)
+            .into_iter()
+            .map(|(mut event, may_map)| {
+                if may_map {
+                    let person = event
+                        .identifier
+                        .as_deref()
+                        .and_then(|identifier| people.get(identifier));
+                    event.person_id = person.map(|person| person.0.clone());
+                }
+                event
+            })
+            .collect();
+        report.new_events += app.store.event_store(&events, &self.rejects).await?;
+        report.rejects += self.rejects.len();
+        self.rejects.clear();
+        Ok(())
+    }
+}
+
+fn excerpt(line: &str) -> String {
+    line.chars().take(EXCERPT_CHARS).collect()
+}
+
+struct Unreadable {
+    reason: String,
+    excerpt: String,
+}
+
+/// Lines with a bound on their length: a longer one is passed over and told of.
+struct Lines<R> {
+    from: R,
+    limit_bytes: usize,
+    number: i64,
+}
+
+impl<R: AsyncBufRead + Unpin> Lines<R> {
+    fn new(from: R, limit_bytes: usize) -> Self {
+        Self {
+            from,
+            limit_bytes,
+            number: 0,
+        }
+    }
+
+    /// The next line that is not blank, with its number from 1.
+    async fn next(&mut self) -> std::io::Result<Option<(i64, Result<String, Unreadable>)>> {
+        loop {
+            let mut line = Vec::new();
+            let (mut length, mut ended) = (0_usize, false);
+            while !ended {
+                let available = self.from.fill_buf().await?;
+                if available.is_empty() {
+                    break;
+                }
+                let end = available.iter().position(|byte| *byte == b'\n');
+                let used = end.map_or(available.len(), |end| end + 1);
+                ended = end.is_some();
+                length += used;
+                let room = self.limit_bytes.saturating_sub(line.len());
+                line.extend_from_slice(&available[..used.min(room)]);
+                self.from.consume(used);
+            }
+            if length == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if line.trim_ascii().is_empty() && length <= self.limit_bytes {
+                continue;
+            }
+            let result = if length > self.limit_bytes {
+                Err(Unreadable {
+                    reason: format!(
+                        "the line is longer than {} bytes (ingest.line_limit_bytes)",
+                        self.limit_bytes
+                    ),
+                    excerpt: excerpt(&String::from_utf8_lossy(
+                        &line[..line.len().min(4 * EXCERPT_CHARS)],
+                    )),
+                })
+            } else {
+                String::from_utf8(line)
+                    .map(|text| text.trim().to_owned())
+                    .map_err(|error| Unreadable {
+                        reason: format!("not UTF-8: {}", error.utf8_error()),
+                        excerpt: excerpt(&String::from_utf8_lossy(error.as_bytes())),
+                    })
+            };
+            return Ok(Some((self.number, result)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(text: &[u8]) -> Vec<(i64, Result<String, String>)> {
+        let mut lines = Lines::new(text, 10);
+        let mut all = Vec::new();
+        while let Some((number, line)) = lines.next().await.unwrap() {
+            all.push((number, line.map_err(|unreadable| unreadable.reason)));
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn blank_lines_are_passed_over_and_numbers_stay_true() {
+        let all = read(b"one\r\n\n  \nfour").await;
+        assert_eq!(all, [(1, Ok("one".to_owned())), (4, Ok("four".to_owned()))]);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_is_told_of_and_the_next_one_is_read() {
+        let all = read(b"0123456789abcdef\nok\n\xff\xfe\n").await;
+        assert!(all[0].1.as_ref().unwrap_err().contains("longer than 10 bytes"));
+        assert_eq!(all[1], (2, Ok("ok".to_owned())));
+        assert!(all[2].1.as_ref().unwrap_err().contains("not UTF-8"));
+    }
+}

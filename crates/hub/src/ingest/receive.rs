@@ -1,0 +1,256 @@
+//! Takes one batch into the archive.
+//!
+//! The body streams through: it is unpacked to be checked, counted and recognised, and goes to the archive as
+//! gzip. Memory does not grow with the batch. Nothing of a refused body remains.
+
+use super::dataset::Dataset;
+use crate::app::App;
+use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::{GzEncoder, MultiGzDecoder};
+use futures::{Stream, TryStreamExt};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::time::Duration;
+use store::{ConnectionRow, NewBatch, StoreError};
+
+/// Below this size a high ratio of expansion is nothing to fear.
+const EXPANSION_FREE_BYTES: u64 = 16 << 20;
+/// A test upload is a single short line.
+const TEST_UPLOAD_BYTES: usize = 64;
+/// How long a batch waits for its turn before the sender is told to come again.
+const TURN: Duration = Duration::from_secs(5);
+/// The first bytes of every gzip member (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What became of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// Durable in the archive under this id.
+    Stored(String),
+    /// The same content was there already.
+    Duplicate(String),
+    /// Cloudflare's test of the destination: nothing is kept.
+    Test,
+    /// There was nothing in it.
+    Empty,
+}
+
+/// Why a body is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Nobody knows the dataset.
+    #[error("the dataset \"{name}\" is not known; known are {}", Dataset::names())]
+    Dataset {
+        /// What was asked for.
+        name: String,
+    },
+    /// The gzip stream is damaged or cut off.
+    #[error("the body is not whole gzip: {0}")]
+    Gzip(String),
+    /// The body is larger than the setting allows.
+    #[error("the batch is larger than {limit_bytes} bytes uncompressed (ingest.batch_limit_bytes)")]
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The body expands like a bomb.
+    #[error("the batch expands more than {limit} times (ingest.expansion_limit)")]
+    Bomb {
+        /// The limit.
+        limit: u64,
+    },
+    /// The sender went away.
+    #[error("the body ended early")]
+    Body(#[source] std::io::Error),
+    /// Too many batches at once.
+    #[error("too many batches are being received; send this one again later")]
+    Busy,
+    /// The archive cannot be written, for example because the disk is full.
+    #[error("the archive cannot be written; send this batch again later")]
+    Archive(#[from] ArchiveError),
+    /// The store.
+    #[error("the store cannot be written; send this batch again later")]
+    Store(#[from] StoreError),
+}
+
+/// Takes a body in. When this answers, the batch is durable.
+///
+/// # Errors
+///
+/// See [`IngestError`]; nothing is kept then and the sender must send again.
+pub async fn receive(
+    app: &App,
+    connection: &ConnectionRow,
+    dataset: &str,
+    source: &'static str,
+    body: impl Stream<Item = std::io::Result<Bytes>> + Unpin + Send,
+) -> Result<Received, IngestError> {
+    let dataset = Dataset::named(dataset).ok_or_else(|| IngestError::Dataset {
+        name: dataset.to_owned(),
+    })?;
+    let _turn = tokio::time::timeout(TURN, app.receiving.acquire())
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or(IngestError::Busy)?;
+    let received_at = app.clock.now();
+    let mut writer = app.archive.begin(&app.ids.new_id(received_at)).await?;
+    let content = match copy(app, connection, dataset, body, &mut writer).await {
+        Ok(content) => content,
+        Err(error) => {
+            writer.abort().await;
+            return Err(error);
+        }
+    };
+    if content.is_test() || content.bytes == 0 {
+        writer.abort().await;
+        return Ok(if content.bytes == 0 {
+            Received::Empty
+        } else {
+            Received::Test
+        });
+    }
+    let id = hex::encode(content.digest.finalize());
+    let path = batch_path(dataset.name, received_at, &connection.id, &id);
+    writer.finish(&path).await?;
+    let batch = NewBatch {
+        id: id.clone(),
+        connection_id: connection.id.clone(),
+        dataset: dataset.name.to_owned(),
+        source,
+        path,
+        bytes: i64::try_from(content.bytes).unwrap_or(i64::MAX),
+        received_at,
+    };
+    if app.store.batch_archive(&batch).await? {
+        app.wake();
+        Ok(Received::Stored(id))
+    } else {
+        Ok(Received::Duplicate(id))
+    }
+}
+
+/// What passes through on the way to the archive is counted and recognised here.
+struct Content {
+    digest: Sha256,
+    bytes: u64,
+    start: Vec<u8>,
+    limit_bytes: u64,
+    is_over: bool,
+}
+
+impl Content {
+    fn is_test(&self) -> bool {
+        if self.bytes > TEST_UPLOAD_BYTES as u64 {
+            return false;
+        }
+        let text = String::from_utf8_lossy(&self.start);
+        let words = match serde_json::from_str::<serde_json::Value>(text.trim()) {
+            Ok(value) => value
+                .get("content")
+                .and_then(|content| content.as_str())
+                .map(str::to_owned),
+            Err(_) => Some(text.trim().to_owned()),
+        };
+        words.is_some_and(|words| words == "test" || words == "tests")
+    }
+}
+
+impl Write for Content {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.bytes += part.len() as u64;
+        if self.bytes > self.limit_bytes {
+            self.is_over = true;
+            return Err(std::io::Error::other("over the limit"));
+        }
+        self.digest.update(part);
+        let room = TEST_UPLOAD_BYTES.saturating_sub(self.start.len());
+        self.start.extend_from_slice(&part[..part.len().min(room)]);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn copy(
+    app: &App,
+    connection: &ConnectionRow,
+    dataset: &Dataset,
+    mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
+    writer: &mut ArchiveWriter,
+) -> Result<Content, IngestError> {
+    let limits = &app.settings.ingest;
+    // The same bytes for another account or dataset are another batch.
+    let mut digest = Sha256::new();
+    digest.update(format!("{}\n{}\n", connection.id, dataset.name));
+    let content = Content {
+        digest,
+        bytes: 0,
+        start: Vec::new(),
+        limit_bytes: limits.batch_limit_bytes,
+        is_over: false,
+    };
+    let mut lead = Vec::new();
+    while lead.len() < GZIP_MAGIC.len() {
+        match body.try_next().await.map_err(IngestError::Body)? {
+            Some(part) => lead.extend_from_slice(&part),
+            None => break,
+        }
+    }
+    let mut next = Some(Bytes::from(lead));
+    if next.as_deref().is_some_and(|lead| lead.starts_with(&GZIP_MAGIC)) {
+        let mut decoder = MultiGzDecoder::new(content);
+        let mut compressed = 0_u64;
+        while let Some(part) = next.take() {
+            compressed += part.len() as u64;
+            // Small pieces, so that a bomb is noticed before it has grown.
+            for piece in part.chunks(4096) {
+                decoder
+                    .write_all(piece)
+                    .map_err(|error| unpacking(decoder.get_ref(), &error))?;
+                let expanded = decoder.get_ref().bytes;
+                if expanded > EXPANSION_FREE_BYTES && expanded / compressed.max(1) > limits.expansion_limit {
+                    return Err(IngestError::Bomb {
+                        limit: limits.expansion_limit,
+                    });
+                }
+            }
+            writer.write(&part).await?;
+            next = body.try_next().await.map_err(IngestError::Body)?;
+        }
+        decoder
+            .try_finish()
+            .map_err(|error| unpacking(decoder.get_ref(), &error))?;
+        return decoder
+            .finish()
+            .map_err(|error| IngestError::Gzip(error.to_string()));
+    }
+    let mut content = content;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    while let Some(part) = next.take() {
+        content.write_all(&part).map_err(|_| IngestError::TooLarge {
+            limit_bytes: limits.batch_limit_bytes,
+        })?;
+        encoder.write_all(&part).map_err(IngestError::Body)?;
+        writer.write(&std::mem::take(encoder.get_mut())).await?;
+        next = body.try_next().await.map_err(IngestError::Body)?;
+    }
+    writer
+        .write(&encoder.finish().map_err(IngestError::Body)?)
+        .await?;
+    Ok(content)
+}
+
+fn unpacking(content: &Content, error: &std::io::Error) -> IngestError {
+    if content.is_over {
+        IngestError::TooLarge {
+            limit_bytes: content.limit_bytes,
+        }
+    } else {
+        IngestError::Gzip(error.to_string())
+    }
+}

@@ -1,0 +1,164 @@
+//! Turns detections into risk levels, and resets them.
+//!
+//! Reads the journal's `detection.created`; writes `person`, `risk_change`, the journal and the outbox of
+//! signals in one transaction for each change. A person's level is the highest level of a behaviour triggered
+//! since the last reset. Repeating changes nothing. Start reading at [`run`].
+
+use crate::app::App;
+use crate::audit;
+use crate::permission::Actor;
+use crate::transmit;
+use model::{DetectionId, PersonId, RiskLevel};
+use serde_json::json;
+use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
+
+/// The consumer's name in the journal.
+pub const CONSUMER: &str = "risk";
+
+/// What happened that may change a level.
+const KIND: &str = "detection.created";
+
+/// Journal entries read at once. Chosen, nothing depends on it.
+const BATCH: i64 = 200;
+
+/// Why a level cannot be reset.
+#[derive(Debug, thiserror::Error)]
+pub enum RiskError {
+    /// Nobody has this id.
+    #[error("no such person")]
+    NoPerson,
+    /// A reason is asked for.
+    #[error("a reset needs a reason: it is kept in the audit log")]
+    NoReason,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Brings every level in step with the detections. Answers how many levels changed.
+///
+/// # Errors
+///
+/// When the store refuses; what was done until then stays done.
+pub async fn run(app: &App) -> Result<usize, StoreError> {
+    let mut changed = 0;
+    loop {
+        let position = app.store.consumer_position(CONSUMER).await?;
+        let entries = app.store.journal_after(position, KIND, BATCH).await?;
+        let Some(last) = entries.last().map(|entry| entry.seq) else {
+            return Ok(changed);
+        };
+        for entry in entries {
+            let Some(id) = entry.subject_id else { continue };
+            if let Some(detection) = app.store.detection_get(&DetectionId(id)).await? {
+                changed += usize::from(apply(app, &detection).await?);
+            }
+        }
+        app.store.consumer_advance(CONSUMER, last).await?;
+    }
+}
+
+async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> {
+    let Some(person) = detection.person_id.clone().map(PersonId) else {
+        return Ok(false);
+    };
+    loop {
+        let Some(row) = app.store.person_get(&person).await? else {
+            return Ok(false);
+        };
+        let Some(change) = plan(app, &row, detection) else {
+            return Ok(false);
+        };
+        let signals = transmit::signals_for(app, &change).await?;
+        if app.store.risk_change(&change, &signals).await? {
+            return Ok(true);
+        }
+        // A reset came in between: look again.
+    }
+}
+
+/// What a detection does to a person's level: nothing, or a rise.
+fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRiskChange> {
+    let key = detection.behaviour.as_deref()?;
+    let behaviour = app
+        .rules
+        .behaviours
+        .get(key)
+        .filter(|behaviour| behaviour.enabled)?;
+    // What happened before the reset was part of what was reset, however late its record comes.
+    let before_reset = person
+        .risk_reset_at
+        .is_some_and(|reset_at| detection.at <= reset_at);
+    if before_reset || behaviour.risk_level <= person.risk_level {
+        return None;
+    }
+    Some(NewRiskChange {
+        id: format!(
+            "{}-{}",
+            detection.id,
+            person.risk_reset_at.map_or(0, |at| at.timestamp_micros())
+        ),
+        person_id: person.id.clone(),
+        email: person.email.clone(),
+        previous: person.risk_level,
+        current: behaviour.risk_level,
+        initiator: "policy",
+        reason: format!("{} ({})", behaviour.name, detection.title),
+        behaviour: Some(key.to_owned()),
+        detection_id: Some(detection.id.0.clone()),
+        at: app.clock.now(),
+    })
+}
+
+/// Takes a person's level back to unscored. Answers the level before; resetting an unscored person changes
+/// nothing.
+///
+/// # Errors
+///
+/// Without a reason, for an unknown person, or when the store refuses.
+pub async fn reset(
+    app: &App,
+    person: &PersonId,
+    reason: &str,
+    actor: &Actor,
+) -> Result<RiskLevel, RiskError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(RiskError::NoReason);
+    }
+    loop {
+        let row = app.store.person_get(person).await?.ok_or(RiskError::NoPerson)?;
+        if row.risk_level == RiskLevel::Unscored {
+            audit::record(
+                app,
+                actor,
+                "risk.reset",
+                &row.email,
+                "already",
+                json!({ "reason": reason }),
+            )
+            .await?;
+            return Ok(RiskLevel::Unscored);
+        }
+        let now = app.clock.now();
+        let change = NewRiskChange {
+            id: app.ids.new_id(now),
+            person_id: row.id.clone(),
+            email: row.email.clone(),
+            previous: row.risk_level,
+            current: RiskLevel::Unscored,
+            initiator: "admin",
+            reason: reason.to_owned(),
+            behaviour: None,
+            detection_id: None,
+            at: now,
+        };
+        let signals = transmit::signals_for(app, &change).await?;
+        let detail = json!({ "reason": reason, "previous": row.risk_level });
+        audit::record(app, actor, "risk.reset", &row.email, "changed", detail).await?;
+        if app.store.risk_change(&change, &signals).await? {
+            app.wake();
+            return Ok(row.risk_level);
+        }
+    }
+}

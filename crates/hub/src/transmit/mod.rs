@@ -1,0 +1,91 @@
+//! Tells receivers of every change of a risk level, as signed Security Event Tokens.
+//!
+//! [`signals_for`] makes the outbox rows that are written with a change; [`deliver::run`] signs and pushes them.
+//! A token is signed once: every attempt sends the same bytes under the same `jti`.
+
+pub mod deliver;
+pub mod keys;
+
+use crate::app::App;
+use model::{RiskLevel, SignalId};
+use signals::{Event, Initiator, Profile, RiskChange, Subject, Token};
+use store::{IntegrationRow, NewRiskChange, NewSignal, StoreError};
+
+/// The issuer of an integration's tokens: one for each, so that a token never passes for another's.
+pub fn issuer(app: &App, integration_id: &str) -> String {
+    format!("{}/{integration_id}", app.public_url())
+}
+
+/// The address that a receiver is given: it names the issuer and the keys.
+pub fn well_known_url(app: &App, integration_id: &str) -> String {
+    format!(
+        "{}/.well-known/sse-configuration/{integration_id}",
+        app.public_url()
+    )
+}
+
+/// The signals that tell of a change, one for each active integration. None when receivers would be told the
+/// level that they have.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn signals_for(app: &App, change: &NewRiskChange) -> Result<Vec<NewSignal>, StoreError> {
+    let integrations = app.store.integration_list(None).await?;
+    let active = integrations.into_iter().filter(|integration| integration.active);
+    Ok(active
+        .filter_map(|integration| signal(app, &integration, change))
+        .collect())
+}
+
+fn signal(app: &App, integration: &IntegrationRow, change: &NewRiskChange) -> Option<NewSignal> {
+    let initiator = if change.initiator == "admin" {
+        Initiator::Admin
+    } else {
+        Initiator::Policy
+    };
+    let told = RiskChange::between(
+        level(change.previous),
+        level(change.current),
+        change.at.timestamp(),
+        initiator,
+    )?
+    .because(change.reason.clone());
+    let id = SignalId(app.ids.new_id(change.at));
+    let token = Token {
+        issuer: issuer(app, integration.id.as_str()),
+        audience: signals::okta_audience(&integration.tenant_url).ok()?,
+        issued_at: change.at.timestamp(),
+        id: id.0.clone(),
+        transaction: Some(change.id.clone()),
+        subject: Subject::email(&change.email),
+        event: Event::RiskChange(told),
+    };
+    let claims = match token.claims(Profile::OKTA) {
+        Ok(claims) => claims,
+        Err(error) => {
+            tracing::error!(person = %change.person_id, "a change cannot be told: {}", crate::causes(&error));
+            return None;
+        }
+    };
+    Some(NewSignal {
+        id,
+        integration_id: integration.id.clone(),
+        person_id: change.person_id.clone(),
+        risk_change_id: change.id.clone(),
+        subject: change.email.clone(),
+        previous: change.previous,
+        current: change.current,
+        claims: claims.to_string(),
+        created_at: change.at,
+    })
+}
+
+fn level(level: RiskLevel) -> signals::RiskLevel {
+    match level {
+        RiskLevel::Unscored => signals::RiskLevel::None,
+        RiskLevel::Low => signals::RiskLevel::Low,
+        RiskLevel::Medium => signals::RiskLevel::Medium,
+        RiskLevel::High => signals::RiskLevel::High,
+    }
+}
