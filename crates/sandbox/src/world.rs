@@ -13,7 +13,7 @@ use crate::config::SandboxConfig;
 use crate::ids::{Ids, hex32_of, uuid_of};
 use crate::logpush::jobs::Job;
 use crate::members::Member;
-use crate::people::{self, Membership, Part, Person};
+use crate::people::{self, Membership, Person};
 use crate::risk_scoring::RiskScoring;
 use crate::roles::{self, Role};
 
@@ -163,11 +163,6 @@ impl World {
             account_name,
             ids,
         }
-    }
-
-    /// The Zero Trust user of someone in the cast.
-    pub(crate) fn access_user_of(&self, part: Part) -> Option<&AccessUser> {
-        self.access_users.iter().find(|user| user.part == part)
     }
 }
 

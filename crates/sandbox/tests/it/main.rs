@@ -5,3 +5,4 @@ mod credentials;
 mod description;
 mod every_operation;
 mod people_and_groups;
+mod receiver;
