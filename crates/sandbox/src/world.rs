@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) gateway_logging: Value,
     pub(crate) metadata_boundary: Option<Value>,
     pub(crate) logpush_jobs: Vec<Job>,
+    /// The id of a removed job is not given out again.
+    pub(crate) last_job_id: u64,
     pub(crate) audit: Vec<AuditEntry>,
     pub(crate) access_logins: Vec<AccessLogin>,
     pub(crate) scim_updates: Vec<Value>,
@@ -154,6 +156,7 @@ impl World {
             }),
             metadata_boundary: None,
             logpush_jobs: Vec::new(),
+            last_job_id: 410_000,
             audit: Vec::new(),
             access_logins: Vec::new(),
             scim_updates: crate::audit::scim_updates(&population.access_users, now),

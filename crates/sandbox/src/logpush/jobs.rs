@@ -194,13 +194,8 @@ async fn create(call: Call, Body(body): Body) -> Answer {
     job.change(&body)?;
     check_destination(&call, &job).await?;
     let mut world = call.world();
-    job.id = world
-        .logpush_jobs
-        .iter()
-        .map(|job| job.id)
-        .max()
-        .unwrap_or(410_000)
-        + 1;
+    world.last_job_id += 1;
+    job.id = world.last_job_id;
     let answer = job.to_json();
     world.logpush_jobs.push(job);
     found(answer)

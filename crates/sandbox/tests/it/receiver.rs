@@ -37,7 +37,9 @@ impl Drop for Receiver {
 
 impl Receiver {
     pub(crate) async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
         let port = listener.local_addr().unwrap().port();
         let kept = Arc::new(Mutex::new(Kept::default()));
         let app = Router::new()
@@ -69,7 +71,10 @@ impl Receiver {
     }
 
     pub(crate) fn records(&self) -> Vec<Value> {
-        self.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.lines()
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     pub(crate) fn last_headers(&self) -> HeaderMap {
@@ -95,11 +100,16 @@ async fn take(
     }
     assert_eq!(headers["content-encoding"], "gzip");
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(&body[..])
+        .read_to_string(&mut text)
+        .unwrap();
     kept.batches.push(text.lines().map(str::to_owned).collect());
     kept.headers.push(headers);
     kept.queries.push(uri.query().unwrap_or_default().to_owned());
-    if kept.lose_every.is_some_and(|every| kept.uploads.is_multiple_of(every)) {
+    if kept
+        .lose_every
+        .is_some_and(|every| kept.uploads.is_multiple_of(every))
+    {
         return (StatusCode::BAD_GATEWAY, "lost");
     }
     (StatusCode::OK, "")
