@@ -106,7 +106,7 @@ impl World {
         let members = population
             .members
             .iter()
-            .map(|person| Member::new(person, &mut ids, &roles))
+            .map(|person| Member::new(person, &mut ids, &roles, &account_id))
             .collect::<Vec<_>>();
         let access_users: Vec<AccessUser> = population
             .access_users
