@@ -114,6 +114,39 @@ impl WorldHandle {
             .collect()
     }
 
+    /// Gives a member exactly these roles, by name, as someone else with the dashboard open would; unknown names are
+    /// left out. Whether there is such a member.
+    pub fn member_roles_set(&self, email: &str, role_names: &[&str]) -> bool {
+        let mut world = self.shared.world();
+        let named = |role: &&crate::roles::Role| role_names.contains(&role.name.as_str());
+        let role_ids: Vec<String> = world
+            .roles
+            .iter()
+            .filter(named)
+            .map(|role| role.id.clone())
+            .collect();
+        let Some(member) = world
+            .members
+            .iter_mut()
+            .find(|member| member.email.eq_ignore_ascii_case(email))
+        else {
+            return false;
+        };
+        member.role_ids = role_ids;
+        member.policies.clear();
+        true
+    }
+
+    /// Lets a member switch the second factor on or off. Whether there is such a member.
+    pub fn member_second_factor_set(&self, email: &str, on: bool) -> bool {
+        let mut world = self.shared.world();
+        let member = world
+            .members
+            .iter_mut()
+            .find(|member| member.email.eq_ignore_ascii_case(email));
+        member.map(|member| member.second_factor = on).is_some()
+    }
+
     /// Adds a Zero Trust user and returns the id.
     pub fn access_user_add(&self, email: &str, name: &str) -> String {
         let now = self.shared.clock.now();

@@ -240,6 +240,11 @@ async fn change(call: Call, Body(body): Body) -> Answer {
     }
     let mut world = call.world();
     let at = position(&call, &world)?;
+    // Deliveries went on while the destination was tried.
+    let current = &world.logpush_jobs[at];
+    changed.last_complete = current.last_complete;
+    changed.last_error = current.last_error;
+    changed.error_message.clone_from(&current.error_message);
     let answer = changed.to_json();
     world.logpush_jobs[at] = changed;
     found(answer)
