@@ -11,7 +11,7 @@ use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-const METHODS: &[&str] = &["GET", "POST", "PUT", "DELETE", "PATCH"];
+pub(super) const METHODS: &[&str] = &["GET", "POST", "PUT", "DELETE", "PATCH"];
 /// Headers that decide where a call goes or who makes it.
 const FORBIDDEN_HEADERS: &[&str] = &[
     "authorization",

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// The manifest of a capability; `None` when there is none of this id.
 pub fn manifest(id: &str) -> Option<Value> {
+    let methods = super::custom_call::METHODS.iter().map(|name| json!({ "name": name, "value": name }));
+    let methods: Vec<Value> = methods.collect();
     let (name, info, properties, required, output) = match id {
         "getIPOverview" => (
             "Get IP Overview",
@@ -61,7 +63,7 @@ pub fn manifest(id: &str) -> Option<Value> {
                 "method": {
                     "displayName": "Method", "info": "Only GET is allowed for now", "preferredControlType": "dropDown",
                     "required": true, "enableParameters": false,
-                    "options": ["GET", "POST", "PUT", "DELETE", "PATCH"].map(|name| json!({ "name": name, "value": name })),
+                    "options": methods,
                 },
                 "queryParameters": list_field("Query Parameters"),
                 "headers": list_field("Headers"),
