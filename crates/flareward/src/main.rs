@@ -2,14 +2,18 @@
 //!
 //! Exit codes: 0 done; 1 failed, with one line on standard error; 2 the command line is not understood;
 //! 3 refused by a guard.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks through these")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command speaks through these"
+)]
 
 mod commands;
 mod output;
 
 use clap::{Parser, Subcommand};
-use hub::settings::Settings;
 use hub::App;
+use hub::settings::Settings;
 use output::Format;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,14 +91,15 @@ enum Command {
     Token(commands::token::TokenArgs),
     /// Print the reference of all settings, in Markdown
     Settings,
-    /// Print the OpenAPI document of the API
-    Openapi,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_log();
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         eprintln!("flareward: a TLS provider was installed before ours");
         return ExitCode::FAILURE;
     }
@@ -107,7 +112,11 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // A reader that went away (`| head`) is no failure of ours.
-            if error.root_cause().downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
+            if error
+                .root_cause()
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+            {
                 return ExitCode::SUCCESS;
             }
             eprintln!("flareward: {}", hub::causes(error.as_ref()));
@@ -123,7 +132,6 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => return commands::demo::run(args, format).await,
         Command::Sandbox(args) => commands::sandbox::run(args, format != Format::Table).await?,
         Command::Settings => print!("{}", hub::settings::reference()),
-        Command::Openapi => println!("{}", web::openapi_json()),
         Command::Serve(args) => commands::serve::run(args, global).await?,
         Command::Connect(args) => commands::connect::run(args, global).await?,
         Command::Doctor(args) => return commands::connect::doctor(args, global).await,
@@ -163,10 +171,15 @@ pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
 
 fn init_log() {
     use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
-    let filter = EnvFilter::try_from_env("FLAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter =
+        EnvFilter::try_from_env("FLAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // Standard output belongs to the command's answer.
     let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let json = std::env::var("FLAREWARD_LOG_FORMAT").is_ok_and(|format| format == "json");
     let registry = tracing_subscriber::registry().with(filter);
-    if json { registry.with(layer.json()).init() } else { registry.with(layer.compact()).init() }
+    if json {
+        registry.with(layer.json()).init()
+    } else {
+        registry.with(layer.compact()).init()
+    }
 }

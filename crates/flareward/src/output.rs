@@ -36,16 +36,25 @@ impl Printer {
     /// A printer to `out`.
     pub(crate) fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
         let mut table = Table::new();
-        table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table
+            .load_preset(UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(columns.iter().map(|name| name.replace('_', " ")));
-        Self { format, columns, out, table, rows: 0 }
+        Self {
+            format,
+            columns,
+            out,
+            table,
+            rows: 0,
+        }
     }
 
     /// Prints one row.
     pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
         match self.format {
             Format::Table => {
-                self.table.add_row(self.columns.iter().map(|name| cell(&row[*name])));
+                self.table
+                    .add_row(self.columns.iter().map(|name| cell(&row[*name])));
             }
             Format::Ndjson => writeln!(self.out, "{row}")?,
             Format::Json => write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?,
@@ -53,7 +62,12 @@ impl Printer {
                 if self.rows == 0 {
                     self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
                 }
-                self.csv_line(self.columns.iter().map(|name| harmless(cell(&row[*name]))).collect())?;
+                self.csv_line(
+                    self.columns
+                        .iter()
+                        .map(|name| harmless(cell(&row[*name])))
+                        .collect(),
+                )?;
             }
         }
         self.rows += 1;
@@ -90,7 +104,9 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
         Format::Ndjson => writeln!(out, "{value}"),
         Format::Table | Format::Csv => {
             let mut table = Table::new();
-            table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+            table
+                .load_preset(UTF8_HORIZONTAL_ONLY)
+                .set_content_arrangement(ContentArrangement::Dynamic);
             for (name, value) in value.as_object().into_iter().flatten() {
                 table.add_row([name.replace('_', " "), cell(value)]);
             }
@@ -105,16 +121,22 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::Array(members) if members.iter().all(Value::is_string) => {
-            members.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
-        }
+        Value::Array(members) if members.iter().all(Value::is_string) => members
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join("; "),
         other => other.to_string(),
     }
 }
 
 /// Text that no spreadsheet takes for a formula.
 fn harmless(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -148,14 +170,24 @@ mod tests {
 
     #[test]
     fn a_formula_is_neutralised_in_csv() {
-        let rows = [json!({ "name": "=cmd()", "on": null }), json!({ "name": "a,\"b\"", "on": false })];
-        assert_eq!(printed(Format::Csv, &rows), "name,on\n'=cmd(),\n\"a,\"\"b\"\"\",no\n");
+        let rows = [
+            json!({ "name": "=cmd()", "on": null }),
+            json!({ "name": "a,\"b\"", "on": false }),
+        ];
+        assert_eq!(
+            printed(Format::Csv, &rows),
+            "name,on\n'=cmd(),\n\"a,\"\"b\"\"\",no\n"
+        );
         assert_eq!(printed(Format::Csv, &[]), "name,on\n");
     }
 
     #[test]
     fn json_is_one_document_however_many_rows() {
-        for rows in [vec![], vec![json!({ "name": 1 })], vec![json!({ "name": 1 }), json!({ "name": 2 })]] {
+        for rows in [
+            vec![],
+            vec![json!({ "name": 1 })],
+            vec![json!({ "name": 1 }), json!({ "name": 2 })],
+        ] {
             let read: Vec<Value> = serde_json::from_str(&printed(Format::Json, &rows)).unwrap();
             assert_eq!(read, rows);
         }

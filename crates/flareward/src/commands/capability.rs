@@ -24,7 +24,11 @@ pub(crate) async fn run(args: CapabilityArgs, global: &Global) -> anyhow::Result
     let actor = Actor::CommandLine;
     let outcome = hub::capability::call(&app, &args.id, args.connection.as_deref(), &input, &actor).await;
     let Some(outcome) = outcome else {
-        bail!("there is no capability \"{}\"; there are {}", args.id, hub::capability::IDS.join(", "));
+        bail!(
+            "there is no capability \"{}\"; there are {}",
+            args.id,
+            hub::capability::IDS.join(", ")
+        );
     };
     println!("{:#}", outcome.body);
     Ok(match outcome.http_status {

@@ -70,7 +70,10 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
     }
     print_probes(global.output, &connected.probes)?;
     if global.output == Format::Table {
-        println!("Connected {} ({}) as {}: {}", row.account_name, row.account_id, row.label, row.state);
+        println!(
+            "Connected {} ({}) as {}: {}",
+            row.account_name, row.account_id, row.label, row.state
+        );
         println!("Logs go to {ingest_url}");
         println!(
             "with the header X-Flareward-Secret: {}",
@@ -99,7 +102,11 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
         }
         print_probes(global.output, &probes)?;
     }
-    Ok(if all_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if all_work {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn print_probes(format: Format, probes: &[ProbeRow]) -> anyhow::Result<()> {
@@ -126,7 +133,11 @@ fn credential(args: &ConnectArgs) -> anyhow::Result<Credential> {
     if let (Some(email), Some(file)) = (&args.email, &args.api_key_file) {
         return Ok(Credential::global_key(email, &secret_in(file)?));
     }
-    match (variable(names::ENV_API_TOKEN), variable(names::ENV_EMAIL), variable(names::ENV_API_KEY)) {
+    match (
+        variable(names::ENV_API_TOKEN),
+        variable(names::ENV_EMAIL),
+        variable(names::ENV_API_KEY),
+    ) {
         (Some(_), _, Some(_)) => bail!(
             "both {} and {} are set: unset one, so that it is clear which is meant",
             names::ENV_API_TOKEN,
@@ -145,7 +156,9 @@ fn credential(args: &ConnectArgs) -> anyhow::Result<Credential> {
 fn secret_in(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == "-" {
-        std::io::stdin().read_to_string(&mut text).context("cannot read the secret from standard input")?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the secret from standard input")?;
     } else {
         text = std::fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
     }

@@ -58,9 +58,15 @@ pub(crate) async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCo
     let listener = TcpListener::bind(("127.0.0.1", port))
         .await
         .with_context(|| format!("cannot listen on port {port}; --port 0 takes a free one"))?;
-    let sandbox = Sandbox::start(SandboxConfig { seed: args.seed, ..SandboxConfig::default() }).await?;
+    let sandbox = Sandbox::start(SandboxConfig {
+        seed: args.seed,
+        ..SandboxConfig::default()
+    })
+    .await?;
     let app = App::open(settings(folder.path(), &listener)?).await?;
-    let token = hub::permission::token_first(&app).await?.context("a new store has no token")?;
+    let token = hub::permission::token_first(&app)
+        .await?
+        .context("a new store has no token")?;
     let stop = CancellationToken::new();
     let served = tokio::spawn(serve::together(app.clone(), listener, stop.clone()));
     let result = play(&args, format, &app, &sandbox, &token).await;
@@ -83,15 +89,33 @@ async fn play(
         introduce(format, app, sandbox, token);
     }
     let world = sandbox.world();
-    let played = world.story_play_all().await.context("the story was not taken in")?;
+    let played = world
+        .story_play_all()
+        .await
+        .context("the story was not taken in")?;
     let quiet = hub::driver::until_quiet(app, QUIET).await?;
     if args.once {
         let summary = summary(app, sandbox, &connection, quiet).await?;
         let whole = summary["missing"].as_array().is_some_and(Vec::is_empty);
-        object(if format == Format::Table { Format::Table } else { Format::Json }, &summary)?;
-        return Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        object(
+            if format == Format::Table {
+                Format::Table
+            } else {
+                Format::Json
+            },
+            &summary,
+        )?;
+        return Ok(if whole {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
-    tracing::info!("the week has been played: {} records; more keep coming to {}", played.records, info.base_url);
+    tracing::info!(
+        "the week has been played: {} records; more keep coming to {}",
+        played.records,
+        info.base_url
+    );
     world.trickle_start(TRICKLE);
     asked_to_end().await;
     world.trickle_stop();
@@ -143,14 +167,20 @@ async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
 
 /// What Okta's administrator does with the well-known address.
 async fn register_at_okta(app: &App, okta_url: &str, integration: &str) -> anyhow::Result<()> {
-    let url = app.egress.check_okta(&format!("{okta_url}/api/v1/security-events-providers"))?;
+    let url = app
+        .egress
+        .check_okta(&format!("{okta_url}/api/v1/security-events-providers"))?;
     let body = json!({
         "name": "Flareward", "type": "okta",
         "settings": { "well_known_url": transmit::well_known_url(app, integration) },
     });
     let answer = app.egress.http().post(url).json(&body).send().await?;
     let status = answer.status();
-    ensure!(status.is_success(), "the receiver does not take the well-known address: {status} {}", answer.text().await?);
+    ensure!(
+        status.is_success(),
+        "the receiver does not take the well-known address: {status} {}",
+        answer.text().await?
+    );
     Ok(())
 }
 
@@ -172,7 +202,10 @@ async fn push_logs_here(app: &App, connection: &ConnectionRow, secret: &SecretSt
             destination: SecretString::from(destination),
             fields: fields.into_keys().collect(),
         };
-        client.logpush_job_create(&account, &job).await.with_context(|| format!("no Logpush job for {dataset}"))?;
+        client
+            .logpush_job_create(&account, &job)
+            .await
+            .with_context(|| format!("no Logpush job for {dataset}"))?;
     }
     Ok(())
 }
@@ -182,12 +215,17 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
     let url = app.public_url();
     let token = token.expose_secret();
     if format == Format::Table {
-        println!("Flareward is running on a simulated account ({}):", info.account_name);
+        println!(
+            "Flareward is running on a simulated account ({}):",
+            info.account_name
+        );
         println!();
         println!("    {url}");
         println!();
         println!("Log in with the administrator's token: {token}");
-        println!("A week of events is being played; more keep coming. Ctrl-C ends the demo and removes everything.");
+        println!(
+            "A week of events is being played; more keep coming. Ctrl-C ends the demo and removes everything."
+        );
         return;
     }
     let line = json!({
@@ -207,7 +245,10 @@ async fn summary(
     let world = sandbox.world();
     let mut missing: Vec<String> = Vec::new();
     if !quiet {
-        missing.push(format!("the stages did not come to rest within {} s", QUIET.as_secs()));
+        missing.push(format!(
+            "the stages did not come to rest within {} s",
+            QUIET.as_secs()
+        ));
     }
     let mut expect = |what: &str, expected: usize, arrived: usize| {
         if expected != arrived {
@@ -217,35 +258,69 @@ async fn summary(
     let (mut events, mut records, mut malformed) = (BTreeMap::new(), 0, 0);
     for (dataset, expected) in world.story_expected() {
         let stored = count_events(app, &dataset).await?;
-        expect(&format!("events of {dataset}"), usize::try_from(expected.records)?, stored);
+        expect(
+            &format!("events of {dataset}"),
+            usize::try_from(expected.records)?,
+            stored,
+        );
         events.insert(dataset, stored);
         records += stored;
         malformed += usize::try_from(expected.malformed_lines)?;
     }
     let counts = app.store.batch_counts(Some(&connection.id)).await?;
     expect("rejected lines", malformed, usize::try_from(counts.rejected)?);
-    let signals = app.store.signal_list(None, None, None, store::LIST_LIMIT_MAX).await?;
+    let signals = app
+        .store
+        .signal_list(None, None, None, store::LIST_LIMIT_MAX)
+        .await?;
     let received: Vec<_> = world.received_signals();
-    let accepted: HashSet<&str> =
-        received.iter().filter(|signal| signal.accepted).filter_map(|signal| signal.jti.as_deref()).collect();
-    let delivered = signals.iter().filter(|signal| signal.state == SignalState::Delivered).count();
+    let accepted: HashSet<&str> = received
+        .iter()
+        .filter(|signal| signal.accepted)
+        .map(|signal| signal.jti.as_str())
+        .collect();
+    let delivered = signals
+        .iter()
+        .filter(|signal| signal.state == SignalState::Delivered)
+        .count();
     expect("signals delivered", signals.len(), delivered);
     expect("signals accepted by the receiver", signals.len(), accepted.len());
     expect("signals received once", received.len(), accepted.len());
-    let messages = app.store.message_list(None, None, Some(MessageState::Delivered), store::LIST_LIMIT_MAX).await?;
-    let decided = app.store.message_list(None, None, None, store::LIST_LIMIT_MAX).await?;
-    let in_chat = world.received_messages().iter().filter(|got| got.accepted && got.sink == Sink::Slack).count();
+    let messages = app
+        .store
+        .message_list(None, None, Some(MessageState::Delivered), store::LIST_LIMIT_MAX)
+        .await?;
+    let decided = app
+        .store
+        .message_list(None, None, None, store::LIST_LIMIT_MAX)
+        .await?;
+    let in_chat = world
+        .received_messages()
+        .iter()
+        .filter(|got| got.accepted && got.sink == Sink::Slack)
+        .count();
     expect("messages in chat", messages.len(), in_chat);
-    let failed = decided.iter().filter(|message| message.state == MessageState::Failed).count();
+    let failed = decided
+        .iter()
+        .filter(|message| message.state == MessageState::Failed)
+        .count();
     expect("messages that failed", 0, failed);
-    let suppressed = decided.iter().filter(|message| message.state == MessageState::Suppressed).count();
+    let suppressed = decided
+        .iter()
+        .filter(|message| message.state == MessageState::Suppressed)
+        .count();
     let overview = app.store.overview().await?;
     let mut levels: BTreeMap<&str, i64> = RiskLevel::ALL.iter().map(|level| (level.as_str(), 0)).collect();
     for count in app.store.risk_counts().await? {
         levels.insert(count.risk_level.as_str(), count.people);
     }
-    let rules: BTreeMap<String, i64> =
-        app.store.detection_counts().await?.into_iter().map(|count| (count.rule_name, count.detections)).collect();
+    let rules: BTreeMap<String, i64> = app
+        .store
+        .detection_counts()
+        .await?
+        .into_iter()
+        .map(|count| (count.rule_name, count.detections))
+        .collect();
     if overview.people_at_risk == 0 {
         bail!("nobody's level changed: the story has people whose level must");
     }
@@ -266,12 +341,18 @@ async fn summary(
 
 async fn count_events(app: &App, dataset: &str) -> anyhow::Result<usize> {
     let mut count = 0;
-    let mut filter =
-        store::EventFilter { dataset: Some(dataset.to_owned()), limit: store::LIST_LIMIT_MAX, ..Default::default() };
+    let mut filter = store::EventFilter {
+        dataset: Some(dataset.to_owned()),
+        limit: store::LIST_LIMIT_MAX,
+        ..Default::default()
+    };
     loop {
         let page = app.store.event_list(&filter).await?;
         let Some(last) = page.last() else { return Ok(count) };
-        filter.before = Some(store::TimeCursor { at: last.at, id: last.id.0.clone() });
+        filter.before = Some(store::TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
         count += page.len();
     }
 }

@@ -74,11 +74,15 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
         List::Roles => lists::write_roles(&app, &everything, &mut printer).await?,
         List::Grants => lists::write_grants(&app, &lists::GrantArgs::default(), &mut printer).await?,
         List::Events => lists::write_events(&app, &lists::EventArgs::default(), &mut printer).await?,
-        List::Detections => lists::write_detections(&app, &lists::DetectionArgs::default(), &mut printer).await?,
+        List::Detections => {
+            lists::write_detections(&app, &lists::DetectionArgs::default(), &mut printer).await?
+        }
         List::Rejects => lists::write_rejects(&app, &everything, &mut printer).await?,
     }
     let rows = printer.finish("")?;
-    beside.persist(&args.file).with_context(|| format!("cannot write {}", args.file.display()))?;
+    beside
+        .persist(&args.file)
+        .with_context(|| format!("cannot write {}", args.file.display()))?;
     eprintln!("{rows} rows in {}", args.file.display());
     Ok(())
 }

@@ -32,8 +32,14 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
     let row = connection(&app, args.connection.as_deref()).await?;
     let mut printer = Printer::new(global.output, COLUMNS);
     for path in &args.files {
-        let file = tokio::fs::File::open(path).await.with_context(|| format!("cannot read {}", path.display()))?;
-        let length = file.metadata().await.map(|metadata| metadata.len()).unwrap_or_default();
+        let file = tokio::fs::File::open(path)
+            .await
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let length = file
+            .metadata()
+            .await
+            .map(|metadata| metadata.len())
+            .unwrap_or_default();
         let bar = bar(global.output, length);
         let body = ReaderStream::with_capacity(file, 64 << 10).inspect_ok(|part| bar.inc(part.len() as u64));
         let received = receive(&app, &row, &args.dataset, "file", body)

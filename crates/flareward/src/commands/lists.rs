@@ -88,16 +88,48 @@ pub(crate) struct EventArgs {
     pub(crate) limit: usize,
 }
 
-pub(crate) const MEMBERS: &[&str] =
-    &["connection", "email", "name", "status", "two_factor", "roles", "person", "id"];
-pub(crate) const ACCESS_USERS: &[&str] =
-    &["connection", "email", "name", "access_seat", "gateway_seat", "active_device_count", "last_login_at", "person", "id"];
+pub(crate) const MEMBERS: &[&str] = &[
+    "connection",
+    "email",
+    "name",
+    "status",
+    "two_factor",
+    "roles",
+    "person",
+    "id",
+];
+pub(crate) const ACCESS_USERS: &[&str] = &[
+    "connection",
+    "email",
+    "name",
+    "access_seat",
+    "gateway_seat",
+    "active_device_count",
+    "last_login_at",
+    "person",
+    "id",
+];
 pub(crate) const GROUPS: &[&str] = &["connection", "name", "id"];
 pub(crate) const ROLES: &[&str] = &["connection", "name", "description", "id"];
 pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "connection"];
 pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "detail", "title"];
-pub(crate) const EVENTS: &[&str] = &["at", "dataset", "email", "action", "target", "source_ip", "country"];
-pub(crate) const REJECTS: &[&str] = &["rejected_at", "connection", "dataset", "line", "reason", "excerpt"];
+pub(crate) const EVENTS: &[&str] = &[
+    "at",
+    "dataset",
+    "email",
+    "action",
+    "target",
+    "source_ip",
+    "country",
+];
+pub(crate) const REJECTS: &[&str] = &[
+    "rejected_at",
+    "connection",
+    "dataset",
+    "line",
+    "reason",
+    "excerpt",
+];
 
 macro_rules! command {
     ($name:ident, $args:ty, $columns:ident, $write:ident, $nothing:literal) => {
@@ -111,18 +143,60 @@ macro_rules! command {
     };
 }
 
-command!(members, ByConnection, MEMBERS, write_members, "No members: connect an account and run `flareward sync`");
-command!(access_users, ByConnection, ACCESS_USERS, write_access_users, "No Access users: run `flareward sync`");
-command!(groups, ByConnection, GROUPS, write_groups, "No Access groups: run `flareward sync`");
-command!(roles, ByConnection, ROLES, write_roles, "No roles: run `flareward sync`");
-command!(grants, GrantArgs, GRANTS, write_grants, "No grants: run `flareward sync`");
-command!(detections, DetectionArgs, DETECTIONS, write_detections, "No detections");
+command!(
+    members,
+    ByConnection,
+    MEMBERS,
+    write_members,
+    "No members: connect an account and run `flareward sync`"
+);
+command!(
+    access_users,
+    ByConnection,
+    ACCESS_USERS,
+    write_access_users,
+    "No Access users: run `flareward sync`"
+);
+command!(
+    groups,
+    ByConnection,
+    GROUPS,
+    write_groups,
+    "No Access groups: run `flareward sync`"
+);
+command!(
+    roles,
+    ByConnection,
+    ROLES,
+    write_roles,
+    "No roles: run `flareward sync`"
+);
+command!(
+    grants,
+    GrantArgs,
+    GRANTS,
+    write_grants,
+    "No grants: run `flareward sync`"
+);
+command!(
+    detections,
+    DetectionArgs,
+    DETECTIONS,
+    write_detections,
+    "No detections"
+);
 command!(events, EventArgs, EVENTS, write_events, "No events");
 command!(rejects, ByConnection, REJECTS, write_rejects, "No rejects");
 
 /// Labels by connection id.
 pub(crate) async fn labels(app: &App) -> anyhow::Result<HashMap<ConnectionId, String>> {
-    Ok(app.store.connection_list().await?.into_iter().map(|row| (row.id, row.label)).collect())
+    Ok(app
+        .store
+        .connection_list()
+        .await?
+        .into_iter()
+        .map(|row| (row.id, row.label))
+        .collect())
 }
 
 async fn named(app: &App, label: Option<&str>) -> anyhow::Result<Option<ConnectionId>> {
@@ -146,7 +220,9 @@ macro_rules! each_listed {
         let labels = labels($app).await?;
         let mut after: Option<(String, String)> = None;
         loop {
-            let from = after.as_ref().map(|(connection, id)| (connection.as_str(), id.as_str()));
+            let from = after
+                .as_ref()
+                .map(|(connection, id)| (connection.as_str(), id.as_str()));
             let page = $app.store.$list(only.as_ref(), from, LIST_LIMIT_MAX).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
@@ -158,10 +234,19 @@ macro_rules! each_listed {
     }};
 }
 
-pub(crate) async fn write_members(app: &App, filters: &ByConnection, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_members(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     each_listed!(app, filters, printer, member_list, |row, label| {
         let roles: Value = serde_json::from_str(&row.roles).unwrap_or_default();
-        let names: Vec<&str> = roles.as_array().into_iter().flatten().filter_map(|role| role["name"].as_str()).collect();
+        let names: Vec<&str> = roles
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|role| role["name"].as_str())
+            .collect();
         json!({
             "connection": label, "email": row.email, "name": row.name, "status": row.status,
             // Unknown is not "no".
@@ -171,7 +256,11 @@ pub(crate) async fn write_members(app: &App, filters: &ByConnection, printer: &m
     })
 }
 
-pub(crate) async fn write_access_users(app: &App, filters: &ByConnection, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_access_users(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     each_listed!(app, filters, printer, access_user_list, |row, label| json!({
         "connection": label, "email": row.email, "name": row.name, "access_seat": row.access_seat,
         "gateway_seat": row.gateway_seat, "active_device_count": row.active_device_count,
@@ -179,7 +268,11 @@ pub(crate) async fn write_access_users(app: &App, filters: &ByConnection, printe
     }))
 }
 
-pub(crate) async fn write_groups(app: &App, filters: &ByConnection, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_groups(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     each_listed!(app, filters, printer, access_group_list, |row, label| {
         let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
         json!({
@@ -189,13 +282,21 @@ pub(crate) async fn write_groups(app: &App, filters: &ByConnection, printer: &mu
     })
 }
 
-pub(crate) async fn write_roles(app: &App, filters: &ByConnection, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_roles(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     each_listed!(app, filters, printer, role_list, |row, label| json!({
         "connection": label, "name": row.name, "description": row.description, "id": row.id,
     }))
 }
 
-pub(crate) async fn write_grants(app: &App, filters: &GrantArgs, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_grants(
+    app: &App,
+    filters: &GrantArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     let labels = labels(app).await?;
     let mut filter = GrantFilter {
         kind: filters.kind,
@@ -208,8 +309,12 @@ pub(crate) async fn write_grants(app: &App, filters: &GrantArgs, printer: &mut P
     loop {
         let page = app.store.grant_list(&filter).await?;
         let Some(last) = page.last() else { return Ok(()) };
-        let place =
-            (last.email.clone(), last.connection_id.0.clone(), last.kind.to_string(), last.entitlement_id.clone());
+        let place = (
+            last.email.clone(),
+            last.connection_id.0.clone(),
+            last.kind.to_string(),
+            last.entitlement_id.clone(),
+        );
         filter.after = Some(place);
         for row in page {
             let via: Value = serde_json::from_str(&row.via).unwrap_or_default();
@@ -217,25 +322,42 @@ pub(crate) async fn write_grants(app: &App, filters: &GrantArgs, printer: &mut P
                 "person": row.person_id, "email": row.email, "kind": row.kind, "group": row.entitlement_name,
                 "certainty": row.certainty, "via": via, "connection": labels.get(&row.connection_id),
             });
-            let id = if row.kind == GrantKind::Role { "role_id" } else { "group_id" };
+            let id = if row.kind == GrantKind::Role {
+                "role_id"
+            } else {
+                "group_id"
+            };
             line[id] = json!(row.entitlement_id);
             printer.row(&line)?;
         }
     }
 }
 
-pub(crate) async fn write_detections(app: &App, filters: &DetectionArgs, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_detections(
+    app: &App,
+    filters: &DetectionArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     let mut filter = DetectionFilter {
         person_id: someone(app, filters.person.as_deref()).await?,
         rule_name: filters.rule.clone(),
         before: None,
         limit: LIST_LIMIT_MAX,
     };
-    let mut left = if filters.limit == 0 { usize::MAX } else { filters.limit };
+    let mut left = if filters.limit == 0 {
+        usize::MAX
+    } else {
+        filters.limit
+    };
     loop {
         let page = app.store.detection_list(&filter).await?;
-        let Some(last) = page.last().filter(|_| left > 0) else { return Ok(()) };
-        filter.before = Some(TimeCursor { at: last.at, id: last.id.0.clone() });
+        let Some(last) = page.last().filter(|_| left > 0) else {
+            return Ok(());
+        };
+        filter.before = Some(TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
         for row in page.into_iter().take(left) {
             left -= 1;
             printer.row(&json!({
@@ -247,7 +369,11 @@ pub(crate) async fn write_detections(app: &App, filters: &DetectionArgs, printer
     }
 }
 
-pub(crate) async fn write_events(app: &App, filters: &EventArgs, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_events(
+    app: &App,
+    filters: &EventArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     let mut filter = EventFilter {
         person_id: someone(app, filters.person.as_deref()).await?,
         dataset: filters.dataset.clone(),
@@ -255,11 +381,20 @@ pub(crate) async fn write_events(app: &App, filters: &EventArgs, printer: &mut P
         before: None,
         limit: LIST_LIMIT_MAX,
     };
-    let mut left = if filters.limit == 0 { usize::MAX } else { filters.limit };
+    let mut left = if filters.limit == 0 {
+        usize::MAX
+    } else {
+        filters.limit
+    };
     loop {
         let page = app.store.event_list(&filter).await?;
-        let Some(last) = page.last().filter(|_| left > 0) else { return Ok(()) };
-        filter.before = Some(TimeCursor { at: last.at, id: last.id.0.clone() });
+        let Some(last) = page.last().filter(|_| left > 0) else {
+            return Ok(());
+        };
+        filter.before = Some(TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
         for row in page.into_iter().take(left) {
             left -= 1;
             let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
@@ -272,7 +407,11 @@ pub(crate) async fn write_events(app: &App, filters: &EventArgs, printer: &mut P
     }
 }
 
-pub(crate) async fn write_rejects(app: &App, filters: &ByConnection, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_rejects(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
     let only = named(app, filters.connection.as_deref()).await?;
     let labels = labels(app).await?;
     for row in app.store.reject_list(only.as_ref(), LIST_LIMIT_MAX).await? {

@@ -30,7 +30,10 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
         None if all.is_empty() => bail!("no account is connected: use `flareward connect`"),
         None => {
             let labels: Vec<&str> = all.iter().map(|row| row.label.as_str()).collect();
-            bail!("several accounts are connected; name one with --connection: {}", labels.join(", "))
+            bail!(
+                "several accounts are connected; name one with --connection: {}",
+                labels.join(", ")
+            )
         }
     }
 }

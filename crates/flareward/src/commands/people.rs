@@ -77,7 +77,11 @@ async fn show(app: &App, wanted: &str) -> anyhow::Result<Value> {
     let labels = lists::labels(app).await?;
     let members = app.store.member_by_person(&row.id).await?;
     let users = app.store.access_user_by_person(&row.id).await?;
-    let filter = GrantFilter { person_id: Some(row.id.clone()), limit: LIST_LIMIT_MAX, ..GrantFilter::default() };
+    let filter = GrantFilter {
+        person_id: Some(row.id.clone()),
+        limit: LIST_LIMIT_MAX,
+        ..GrantFilter::default()
+    };
     let grants = app.store.grant_list(&filter).await?;
     let changes = app.store.risk_change_by_person(&row.id, 20).await?;
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();

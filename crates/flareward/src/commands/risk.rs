@@ -36,15 +36,33 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
         Action::List => {
             let mut printer = Printer::new(global.output, people::COLUMNS);
             for level in [RiskLevel::High, RiskLevel::Medium, RiskLevel::Low] {
-                people::write(&app, &PersonArgs { risk: Some(level), search: None }, &mut printer).await?;
+                people::write(
+                    &app,
+                    &PersonArgs {
+                        risk: Some(level),
+                        search: None,
+                    },
+                    &mut printer,
+                )
+                .await?;
             }
             printer.finish("Nobody stands at a level")?;
         }
-        Action::Reset { person: wanted, reason } => {
+        Action::Reset {
+            person: wanted,
+            reason,
+        } => {
             let row = person(&app, &wanted).await?;
             let previous = hub::risk::reset(&app, &row.id, &reason, &Actor::CommandLine).await?;
-            let outcome = if previous == RiskLevel::Unscored { "already" } else { "changed" };
-            object(global.output, &json!({ "outcome": outcome, "person": row.email, "previous": previous }))?;
+            let outcome = if previous == RiskLevel::Unscored {
+                "already"
+            } else {
+                "changed"
+            };
+            object(
+                global.output,
+                &json!({ "outcome": outcome, "person": row.email, "previous": previous }),
+            )?;
         }
     }
     Ok(())

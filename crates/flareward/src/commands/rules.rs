@@ -35,7 +35,15 @@ enum Action {
     },
 }
 
-const COLUMNS: &[&str] = &["name", "dataset", "level", "behaviour", "topic", "detections", "title"];
+const COLUMNS: &[&str] = &[
+    "name",
+    "dataset",
+    "level",
+    "behaviour",
+    "topic",
+    "detections",
+    "title",
+];
 const CHECK_COLUMNS: &[&str] = &["file", "ok", "rules", "problem"];
 
 pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -70,7 +78,8 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(format, CHECK_COLUMNS);
     let mut good = true;
     for path in files {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = path.display().to_string();
         match read_rules(&text, Origin::Custom) {
             Ok(rules) => printer.row(&json!({ "file": name, "ok": true, "rules": rules.len() }))?,
@@ -81,12 +90,19 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
         }
     }
     printer.finish("no files")?;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
-    let found = app.rules.rule(rule).with_context(|| format!("there is no rule \"{rule}\""))?;
+    let found = app
+        .rules
+        .rule(rule)
+        .with_context(|| format!("there is no rule \"{rule}\""))?;
     let record: Value = if std::path::Path::new(event).is_file() {
         serde_json::from_str(&std::fs::read_to_string(event)?).context("the file holds no JSON record")?
     } else {
@@ -96,6 +112,17 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
     };
     let explanation = serde_json::to_value(found.compiled.explain(&record))?;
     let matched = explanation["matched"].as_bool().unwrap_or_default();
-    object(if global.output == Format::Table { Format::Json } else { global.output }, &explanation)?;
-    Ok(if matched { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    object(
+        if global.output == Format::Table {
+            Format::Json
+        } else {
+            global.output
+        },
+        &explanation,
+    )?;
+    Ok(if matched {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -28,12 +28,19 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     settings.server.listen = listener.local_addr()?.to_string();
     let app = App::open(settings).await?;
     if let Some(token) = hub::permission::token_first(&app).await? {
-        eprintln!("The administrator's token, shown this once: {}", token.expose_secret());
+        eprintln!(
+            "The administrator's token, shown this once: {}",
+            token.expose_secret()
+        );
     }
     for problem in &app.rules.problems {
         tracing::error!("a rule is left out: {problem}");
     }
-    eprintln!("Flareward serves {} on {}", app.public_url(), app.store.engine_name());
+    eprintln!(
+        "Flareward serves {} on {}",
+        app.public_url(),
+        app.store.engine_name()
+    );
     let stop = CancellationToken::new();
     let ending = stop.clone();
     tokio::spawn(async move {

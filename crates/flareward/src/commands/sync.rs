@@ -20,8 +20,18 @@ pub(crate) struct SyncArgs {
     confirm: bool,
 }
 
-const COLUMNS: &[&str] =
-    &["connection", "outcome", "members", "access_users", "access_groups", "roles", "grants", "requests", "seconds", "problems"];
+const COLUMNS: &[&str] = &[
+    "connection",
+    "outcome",
+    "members",
+    "access_users",
+    "access_groups",
+    "roles",
+    "grants",
+    "requests",
+    "seconds",
+    "problems",
+];
 
 pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
@@ -47,7 +57,10 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         bar.finish_and_clear();
         complete &= report.outcome == "complete";
         let seen = |kind: &str| report.counts.get(kind).map(|count| count.seen);
-        let grants: usize = ["role_grants", "access_group_grants"].into_iter().filter_map(seen).sum();
+        let grants: usize = ["role_grants", "access_group_grants"]
+            .into_iter()
+            .filter_map(seen)
+            .sum();
         printer.row(&json!({
             "connection": row.label, "outcome": report.outcome, "members": seen("members"),
             "access_users": seen("access_users"), "access_groups": seen("access_groups"), "roles": seen("roles"),
@@ -56,7 +69,11 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         }))?;
     }
     printer.finish("nothing to sync")?;
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn bar(format: Format) -> ProgressBar {

@@ -35,7 +35,15 @@ enum Action {
     },
 }
 
-const COLUMNS: &[&str] = &["name", "fingerprint", "permissions", "created_at", "last_used_at", "revoked_at", "id"];
+const COLUMNS: &[&str] = &[
+    "name",
+    "fingerprint",
+    "permissions",
+    "created_at",
+    "last_used_at",
+    "revoked_at",
+    "id",
+];
 
 pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<()> {
     let app = crate::open(global).await?;
@@ -52,15 +60,42 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<()> 
             printer.finish("No tokens")?;
         }
         Action::Create { name, permission } => {
-            let permissions = if permission.is_empty() { Permission::ALL.to_vec() } else { permission };
+            let permissions = if permission.is_empty() {
+                Permission::ALL.to_vec()
+            } else {
+                permission
+            };
             let detail = json!({ "permissions": permissions });
-            audit::record(&app, &Actor::CommandLine, "token.create", &name, "changed", detail).await?;
+            audit::record(
+                &app,
+                &Actor::CommandLine,
+                "token.create",
+                &name,
+                "changed",
+                detail,
+            )
+            .await?;
             let (row, token) = token_create(&app, &name, &permissions).await?;
-            let format = if global.output == Format::Table { Format::Table } else { global.output };
-            object(format, &json!({ "id": row.id, "name": row.name, "token": token.expose_secret() }))?;
+            let format = if global.output == Format::Table {
+                Format::Table
+            } else {
+                global.output
+            };
+            object(
+                format,
+                &json!({ "id": row.id, "name": row.name, "token": token.expose_secret() }),
+            )?;
         }
         Action::Revoke { id } => {
-            audit::record(&app, &Actor::CommandLine, "token.revoke", &id, "changed", json!({})).await?;
+            audit::record(
+                &app,
+                &Actor::CommandLine,
+                "token.revoke",
+                &id,
+                "changed",
+                json!({}),
+            )
+            .await?;
             if !app.store.access_token_revoke(&id, app.clock.now()).await? {
                 bail!("there is no live token \"{id}\"");
             }
