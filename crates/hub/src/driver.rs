@@ -1,1 +1,214 @@
-//! placeholder
+//! Runs the stages: each in its own loop, woken by the stage before it or by a timer.
+//!
+//! A loop takes its stage's lease first, so that two processes on one store do not both run it. A lease outlives
+//! a killed process by seconds only. Start reading at [`run`].
+
+use crate::app::App;
+use crate::transmit::deliver::DeliverError;
+use crate::{coaching, detection, ingest, risk, sync, transmit};
+use chrono::TimeDelta;
+use std::time::Duration;
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+/// How long a lease holds without a sign of life.
+const LEASE: TimeDelta = TimeDelta::seconds(6);
+/// How often its holder gives one.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A stage looks at least this often, also when nobody woke it.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often the schedule of syncs is looked at.
+const SCHEDULE: Duration = Duration::from_secs(20);
+
+/// Why a stage could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Signals.
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    /// Syncs.
+    #[error(transparent)]
+    Sync(#[from] sync::SyncError),
+}
+
+/// Runs every stage until `stop` is cancelled. What fails is logged and tried again.
+pub async fn run(app: App, stop: CancellationToken) {
+    tokio::join!(
+        repeat(&app, "pipeline", LOOK_AGAIN, &stop, async || pipeline(&app).await),
+        repeat(&app, "transmit", LOOK_AGAIN, &stop, async || {
+            Ok(transmit::deliver::run(&app)
+                .await
+                .map(|delivered| delivered > 0)?)
+        }),
+        repeat(&app, "messages", LOOK_AGAIN, &stop, async || {
+            Ok(coaching::deliver::run(&app)
+                .await
+                .map(|delivered| delivered > 0)?)
+        }),
+        repeat(&app, "schedule", SCHEDULE, &stop, async || scheduled_syncs(&app)
+            .await),
+    );
+}
+
+/// Batches to events to detections to levels and messages, once. Answers whether anything was done.
+///
+/// # Errors
+///
+/// When the store refuses; the next run goes on where this one stopped.
+pub async fn pipeline(app: &App) -> Result<bool, StageError> {
+    let stored = ingest::process::run(app).await?;
+    let detected = detection::run(app).await?;
+    let changed = risk::run(app).await?;
+    let to_send = coaching::decide::run(app).await?;
+    if changed + to_send > 0 {
+        app.wake();
+    }
+    Ok(stored.batches + detected.batches + changed + to_send > 0)
+}
+
+/// One pass of every stage but syncs, in this process, whoever else runs: every stage may be repeated.
+///
+/// # Errors
+///
+/// The first stage that fails.
+pub async fn pass(app: &App) -> Result<(), StageError> {
+    pipeline(app).await?;
+    transmit::deliver::run(app).await?;
+    coaching::deliver::run(app).await?;
+    Ok(())
+}
+
+/// Whether nothing waits to be done.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
+    let store = &app.store;
+    if store.batch_counts(None).await?.pending > 0 {
+        return Ok(false);
+    }
+    for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
+        let position = store.consumer_position(consumer).await?;
+        if !store
+            .journal_after(position, "detection.created", 1)
+            .await?
+            .is_empty()
+        {
+            return Ok(false);
+        }
+    }
+    Ok(store.signal_waiting().await? == 0 && store.message_waiting().await? == 0)
+}
+
+/// Waits until nothing waits to be done. Answers `false` when that took longer than `limit`.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn until_quiet(app: &App, limit: Duration) -> Result<bool, StoreError> {
+    let wait = async {
+        while !is_quiet(app).await? {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(true)
+    };
+    tokio::time::timeout(limit, wait).await.unwrap_or(Ok(false))
+}
+
+async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
+    let minutes = i64::try_from(app.settings.sync.interval_minutes).unwrap_or(i64::MAX / 100);
+    if minutes == 0 {
+        return Ok(false);
+    }
+    let mut ran = false;
+    for connection in app.store.connection_list().await? {
+        let now = app.clock.now();
+        let last = app
+            .store
+            .sync_run_list(Some(&connection.id), 1)
+            .await?
+            .into_iter()
+            .next();
+        let due = last.is_none_or(|run| now - run.started_at >= TimeDelta::minutes(minutes));
+        if !due {
+            continue;
+        }
+        match sync::connection(app, &connection, false, &|_| {}).await {
+            Ok(_) => ran = true,
+            Err(sync::SyncError::Paused { .. } | sync::SyncError::Busy(_)) => {}
+            Err(error) => {
+                tracing::error!(connection = %connection.label, "sync failed: {}", crate::causes(&error))
+            }
+        }
+    }
+    Ok(ran)
+}
+
+async fn repeat(
+    app: &App,
+    stage: &'static str,
+    look_again: Duration,
+    stop: &CancellationToken,
+    work: impl AsyncFn() -> Result<bool, StageError>,
+) {
+    let lease = format!("stage/{stage}");
+    while !stop.is_cancelled() {
+        let woken = app.wake.notified();
+        tokio::pin!(woken);
+        // From here on no call is missed, also none that comes while the stage works.
+        woken.as_mut().enable();
+        match hold(app, &lease).await {
+            Ok(true) => {
+                let result = tokio::select! {
+                    result = work() => result,
+                    () = keep(app, &lease) => Ok(false),
+                    () = stop.cancelled() => break,
+                };
+                match result {
+                    // There may be more.
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => {
+                        metrics::counter!("flareward_stage_failures_total", "stage" => stage).increment(1);
+                        tracing::error!(
+                            stage,
+                            "a stage failed and will be tried again: {}",
+                            crate::causes(&error)
+                        );
+                    }
+                }
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(stage, "the lease cannot be asked for: {}", crate::causes(&error)),
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(look_again) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
+        tracing::debug!(stage, "the lease was not given back: {}", crate::causes(&error));
+    }
+}
+
+async fn hold(app: &App, lease: &str) -> Result<bool, StoreError> {
+    let now = app.clock.now();
+    app.store.lease_take(lease, &app.holder, now + LEASE, now).await
+}
+
+/// Gives signs of life until the lease is lost.
+async fn keep(app: &App, lease: &str) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        match hold(app, lease).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!("a lease could not be kept: {}", crate::causes(&error)),
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Secrets at rest: sealed with a key that lies outside the database, shown only as fingerprints.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -166,6 +167,11 @@ pub fn new_token(prefix: &str) -> Result<SecretString, SecretError> {
 /// SHA-256 in hex: what is stored of a token that is random in itself.
 pub fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+/// Whether `digest` is the digest of `text`. Takes the same time wherever the two differ.
+pub fn is_digest_of(text: &str, digest: &str) -> bool {
+    verify_slices_are_equal(self::digest(text).as_bytes(), digest.as_bytes()).is_ok()
 }
 
 /// Eight hex digits by which credentials can be told apart without showing any of them.

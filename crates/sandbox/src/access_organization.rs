@@ -5,6 +5,7 @@ use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
@@ -91,7 +92,7 @@ async fn revoke_user(call: Call, Body(body): Body) -> Answer {
         .iter()
         .find(|user| user.email.eq_ignore_ascii_case(email));
     let nonce = user
-        .map(|user| user.session_nonce())
+        .map(AccessUser::session_nonce)
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))?;
     if !world.revoked_sessions.contains(&nonce) {
         world.revoked_sessions.push(nonce);

@@ -2,9 +2,13 @@
 //!
 //! Entries are kept once and written in the shape that each call has. The same entries go out through Logpush.
 
+use std::sync::Arc;
+
 use axum::Json;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -13,7 +17,7 @@ use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
 use crate::people::Person;
 use crate::permissions::{ACCESS_LOGS_READ, AUDIT_READ, SCIM_LOGS_READ};
-use crate::server::Route;
+use crate::server::{Route, Shared};
 use crate::world::identity_provider_id;
 
 /// One change of the account, or one view of it.
@@ -163,6 +167,49 @@ pub(crate) fn routes() -> Vec<Route> {
             scim_update_list,
         ),
     ]
+}
+
+/// Writes a successful change of the account into its audit log.
+pub(crate) async fn layer(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let action = match *request.method() {
+        Method::POST => "create",
+        Method::PUT | Method::PATCH => "update",
+        Method::DELETE => "delete",
+        _ => return next.run(request).await,
+    };
+    let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let (true, ["accounts", _, product, ..]) = (response.status().is_success(), parts.as_slice()) {
+        let mut world = shared.world();
+        let id = world.ids.hex32();
+        let ray_id = world.ids.ray();
+        let entry = AuditEntry {
+            id,
+            at: shared.clock.now(),
+            action: action.to_owned(),
+            description: format!("{action} {}", parts[2..].join(" ")),
+            actor_email: shared.info.email.clone(),
+            actor_id: world.owner_id.clone(),
+            actor_context: "api_token",
+            actor_ip: "127.0.0.1".to_owned(),
+            method,
+            uri: path.clone(),
+            status: response.status().as_u16(),
+            ray_id,
+            product: (*product).to_owned(),
+            resource_type: parts
+                .get(3)
+                .filter(|_| *product != "members")
+                .unwrap_or(product)
+                .to_string(),
+            resource_id: parts.last().copied().unwrap_or_default().to_owned(),
+            request: json!({}),
+            response: json!({}),
+        };
+        world.audit.push(entry);
+    }
+    response
 }
 
 /// A date or an RFC 3339 time.

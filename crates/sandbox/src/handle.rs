@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::access_users::AccessUser;
 use crate::clock::rfc3339;
 use crate::faults::Faults;
+use crate::logpush::delivery::Pushed;
 use crate::members::Member;
+use crate::received::{ReceivedMessage, ReceivedSignal};
 use crate::server::Shared;
+use crate::story::{self, Expected, Played, StoryError};
 
 /// Reads and changes the world of a running [`crate::Sandbox`]. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -108,6 +112,39 @@ impl WorldHandle {
             .filter(|role| held.contains(&role.id))
             .map(|role| role.name.clone())
             .collect()
+    }
+
+    /// Gives a member exactly these roles, by name, as someone else with the dashboard open would; unknown names are
+    /// left out. Whether there is such a member.
+    pub fn member_roles_set(&self, email: &str, role_names: &[&str]) -> bool {
+        let mut world = self.shared.world();
+        let named = |role: &&crate::roles::Role| role_names.contains(&role.name.as_str());
+        let role_ids: Vec<String> = world
+            .roles
+            .iter()
+            .filter(named)
+            .map(|role| role.id.clone())
+            .collect();
+        let Some(member) = world
+            .members
+            .iter_mut()
+            .find(|member| member.email.eq_ignore_ascii_case(email))
+        else {
+            return false;
+        };
+        member.role_ids = role_ids;
+        member.policies.clear();
+        true
+    }
+
+    /// Lets a member switch the second factor on or off. Whether there is such a member.
+    pub fn member_second_factor_set(&self, email: &str, on: bool) -> bool {
+        let mut world = self.shared.world();
+        let member = world
+            .members
+            .iter_mut()
+            .find(|member| member.email.eq_ignore_ascii_case(email));
+        member.map(|member| member.second_factor = on).is_some()
     }
 
     /// Adds a Zero Trust user and returns the id.
@@ -222,5 +259,62 @@ impl WorldHandle {
         let event_id = world.ids.uuid();
         world.risk.trigger(event_id, &user_id, behaviour, level, now);
         true
+    }
+
+    /// How many different records and broken lines the story holds, by dataset.
+    #[must_use]
+    pub fn story_expected(&self) -> BTreeMap<String, Expected> {
+        self.shared.story.expected()
+    }
+
+    /// What each Logpush job has delivered.
+    #[must_use]
+    pub fn pushed(&self) -> Vec<Pushed> {
+        self.shared.pushed.pushed()
+    }
+
+    /// Pushes the whole story through the enabled Logpush jobs and waits until every batch was answered 2xx.
+    ///
+    /// # Errors
+    ///
+    /// [`StoryError::Undelivered`] after a minute, naming what is left.
+    pub async fn story_play_all(&self) -> Result<Played, StoryError> {
+        self.story_play_all_within(story::PATIENCE).await
+    }
+
+    /// As [`WorldHandle::story_play_all`], with another limit.
+    ///
+    /// # Errors
+    ///
+    /// [`StoryError::Undelivered`] after `patience`, naming what is left.
+    pub async fn story_play_all_within(&self, patience: Duration) -> Result<Played, StoryError> {
+        story::play_all(&self.shared, patience).await
+    }
+
+    /// Keeps life going: a few events now and after every `interval`.
+    pub fn trickle_start(&self, interval: Duration) {
+        self.shared.trickle.start(&self.shared, interval);
+    }
+
+    /// Ends it; whether it was going on.
+    pub fn trickle_stop(&self) -> bool {
+        self.shared.trickle.stop()
+    }
+
+    /// The signals that the Okta-like receiver got, refused ones included, oldest first.
+    #[must_use]
+    pub fn received_signals(&self) -> Vec<ReceivedSignal> {
+        self.shared.received.signals()
+    }
+
+    /// The messages that the chat and mail sinks got, refused ones included, oldest first.
+    #[must_use]
+    pub fn received_messages(&self) -> Vec<ReceivedMessage> {
+        self.shared.received.messages()
+    }
+
+    /// Forgets all signals and messages.
+    pub fn received_clear(&self) {
+        self.shared.received.clear();
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn is_uuid(text: &str) -> bool {
     Uuid::try_parse(text).is_ok()
 }
 
-/// The same time of day as `at`, in Unix seconds.
+/// A time in Unix seconds, which sessions use.
 pub(crate) fn unix(at: DateTime<Utc>) -> i64 {
     at.timestamp()
 }

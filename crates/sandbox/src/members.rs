@@ -31,7 +31,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(person: &Person, ids: &mut Ids, roles: &[Role]) -> Self {
+    pub(crate) fn new(person: &Person, ids: &mut Ids, roles: &[Role], account_id: &str) -> Self {
         let role_id = |name: &str| {
             roles
                 .iter()
@@ -53,7 +53,7 @@ impl Member {
         let policies = if role.is_some() {
             Vec::new()
         } else {
-            vec![crate::iam::policy(&format!("member {id}"), "account")]
+            vec![crate::iam::policy(&format!("member {id}"), account_id)]
         };
         Self {
             id,

@@ -20,7 +20,12 @@ use crate::envelope::Refusal;
 use crate::faults::{self, FaultState};
 use crate::handle::WorldHandle;
 use crate::ids::Ids;
+use crate::logpush::delivery::Ledger;
+use crate::okta::{self, Tenant};
+use crate::received::Received;
+use crate::story::{Story, Trickle};
 use crate::world::World;
+use crate::{audit, chat, control, smtp};
 
 /// Where the simulated API begins.
 pub(crate) const API: &str = "/client/v4";
@@ -58,6 +63,11 @@ pub(crate) struct Shared {
     pub(crate) faults: FaultState,
     pub(crate) http: reqwest::Client,
     pub(crate) stopping: CancellationToken,
+    pub(crate) story: Story,
+    pub(crate) trickle: Trickle,
+    pub(crate) pushed: Ledger,
+    pub(crate) received: Received,
+    pub(crate) okta: Tenant,
     world: Mutex<World>,
     requests: Mutex<BTreeMap<String, u64>>,
 }
@@ -95,6 +105,10 @@ impl Sandbox {
             .await
             .map_err(listening)?;
         let http_port = listener.local_addr().map_err(listening)?.port();
+        let mail_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(listening)?;
+        let smtp_port = mail_listener.local_addr().map_err(listening)?.port();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -102,13 +116,19 @@ impl Sandbox {
             .timeout(Duration::from_secs(120))
             .build()?;
         let clock = Clock::new(config.now);
-        let world = World::new(&config, clock.now());
+        let mut world = World::new(&config, clock.now());
+        let story = Story::new(&config, &mut world, clock.now());
         let shared = Arc::new(Shared {
-            info: info(&config, &world, http_port, 0),
+            info: info(&config, &world, http_port, smtp_port),
             clock,
             faults: FaultState::new(),
             http,
             stopping: CancellationToken::new(),
+            story,
+            trickle: Trickle::default(),
+            pushed: Ledger::default(),
+            received: Received::default(),
+            okta: Tenant::default(),
             world: Mutex::new(world),
             requests: Mutex::default(),
             config,
@@ -121,9 +141,10 @@ impl Sandbox {
                 tracing::error!("the sandbox stopped serving: {error}");
             }
         });
+        let mail_task = tokio::spawn(smtp::serve(mail_listener, Arc::clone(&shared)));
         Ok(Self {
             shared,
-            tasks: vec![http_task],
+            tasks: vec![http_task, mail_task],
         })
     }
 
@@ -156,6 +177,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.shared.stopping.cancel();
+        self.shared.trickle.stop();
         for task in &self.tasks {
             task.abort();
         }
@@ -244,6 +266,9 @@ fn routes() -> Vec<Route> {
     routes.extend(crate::risk_scoring::routes());
     routes.extend(crate::gateway_logging::routes());
     routes.extend(crate::audit::routes());
+    routes.extend(crate::intel::routes());
+    routes.extend(crate::logpush::jobs::routes());
+    routes.extend(crate::logpush::checks::routes());
     routes
 }
 
@@ -265,6 +290,12 @@ fn router(shared: &Arc<Shared>) -> Router {
     let api = api
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), audit::layer))
         .layer(middleware::from_fn_with_state(Arc::clone(shared), faults::layer));
-    Router::new().nest(API, api).with_state(Arc::clone(shared))
+    Router::new()
+        .nest(API, api)
+        .merge(okta::router())
+        .merge(chat::router())
+        .merge(control::router())
+        .with_state(Arc::clone(shared))
 }

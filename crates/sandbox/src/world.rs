@@ -13,7 +13,7 @@ use crate::config::SandboxConfig;
 use crate::ids::{Ids, hex32_of, uuid_of};
 use crate::logpush::jobs::Job;
 use crate::members::Member;
-use crate::people::{self, Membership, Part, Person};
+use crate::people::{self, Membership, Person};
 use crate::risk_scoring::RiskScoring;
 use crate::roles::{self, Role};
 
@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) gateway_logging: Value,
     pub(crate) metadata_boundary: Option<Value>,
     pub(crate) logpush_jobs: Vec<Job>,
+    /// The id of a removed job is not given out again.
+    pub(crate) last_job_id: u64,
     pub(crate) audit: Vec<AuditEntry>,
     pub(crate) access_logins: Vec<AccessLogin>,
     pub(crate) scim_updates: Vec<Value>,
@@ -104,7 +106,7 @@ impl World {
         let members = population
             .members
             .iter()
-            .map(|person| Member::new(person, &mut ids, &roles))
+            .map(|person| Member::new(person, &mut ids, &roles, &account_id))
             .collect::<Vec<_>>();
         let access_users: Vec<AccessUser> = population
             .access_users
@@ -154,6 +156,7 @@ impl World {
             }),
             metadata_boundary: None,
             logpush_jobs: Vec::new(),
+            last_job_id: 410_000,
             audit: Vec::new(),
             access_logins: Vec::new(),
             scim_updates: crate::audit::scim_updates(&population.access_users, now),
@@ -163,11 +166,6 @@ impl World {
             account_name,
             ids,
         }
-    }
-
-    /// The Zero Trust user of someone in the cast.
-    pub(crate) fn access_user_of(&self, part: Part) -> Option<&AccessUser> {
-        self.access_users.iter().find(|user| user.part == part)
     }
 }
 

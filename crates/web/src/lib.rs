@@ -1,1 +1,27 @@
 //! Flareward over HTTP: the API, the log receiver, Shared Signals and the console.
+//!
+//! Handlers here say who may, what was asked, and make one call of the hub; what is decided, is decided there.
+//! There is no SQL. Every route that is not public names the permission that it needs as an extractor in its
+//! signature ([`auth`]); every refusal is a problem document ([`error`]).
+//!
+//! Start reading at [`router`].
+
+pub mod auth;
+pub mod error;
+pub mod extract;
+mod server;
+
+pub use error::ApiError;
+pub use server::{Stopping, serve};
+
+use axum::Router;
+use hub::App;
+
+/// Everything that Flareward serves.
+pub fn router(app: App) -> Router {
+    let routes = Router::new()
+        // The console is mounted here: `.merge(console::router())`.
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method);
+    server::layered(routes, &app).with_state(app)
+}

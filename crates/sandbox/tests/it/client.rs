@@ -158,10 +158,6 @@ impl Client {
         self.call(Method::PUT, path, Some(body)).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Got {
-        self.call(Method::PATCH, path, Some(body)).await
-    }
-
     pub(crate) async fn delete(&self, path: &str) -> Got {
         self.call(Method::DELETE, path, None).await
     }

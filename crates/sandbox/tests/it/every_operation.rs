@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, start};
 use crate::description;
+use crate::receiver::Receiver;
 
 struct Walk {
     client: Client,
@@ -260,4 +261,74 @@ async fn logs(walk: &mut Walk) {
         200,
     )
     .await;
+
+    walk.get("intel/ip?ipv4=203.0.113.31").await;
+    walk.get("intel/domain?domain=invoice-review.example").await;
+    walk.get("intel/domain/bulk?domain=news.daily.example&domain=unheard-of.example")
+        .await;
+    walk.get("intel/domain-history?domain=news.daily.example").await;
+    walk.get("intel/asn/64500").await;
+    walk.get("intel/whois?domain=news.daily.example").await;
+    walk.change(
+        Method::POST,
+        "intel/miscategorization",
+        json!({ "indicator_type": "domain" }),
+        200,
+    )
+    .await;
+    logpush(walk).await;
+}
+
+async fn logpush(walk: &mut Walk) {
+    let receiver = Receiver::start().await;
+    let destination = json!({ "destination_conf": receiver.url() });
+    walk.change(
+        Method::POST,
+        "logpush/validate/destination",
+        destination.clone(),
+        200,
+    )
+    .await;
+    walk.change(
+        Method::POST,
+        "logpush/validate/destination/exists",
+        destination.clone(),
+        200,
+    )
+    .await;
+    walk.change(
+        Method::POST,
+        "logpush/validate/origin",
+        json!({ "logpull_options": "fields=A" }),
+        200,
+    )
+    .await;
+    walk.change(Method::POST, "logpush/ownership", destination, 200)
+        .await;
+    let challenge = json!({ "destination_conf": receiver.url(), "ownership_challenge": "no" });
+    walk.change(Method::POST, "logpush/ownership/validate", challenge, 200)
+        .await;
+    let job = json!({
+        "dataset": "gateway_dns", "destination_conf": receiver.url(), "enabled": true, "name": "everything",
+        "output_options": { "timestamp_format": "rfc3339", "field_names": ["Datetime", "Email"] },
+        "max_upload_interval_seconds": 30,
+    });
+    let made = walk.change(Method::POST, "logpush/jobs", job, 200).await;
+    let path = format!("logpush/jobs/{}", made["id"]);
+    walk.get("logpush/jobs").await;
+    walk.get(&path).await;
+    walk.get("logpush/datasets/gateway_dns/jobs").await;
+    walk.get("logpush/datasets/gateway_dns/fields").await;
+    walk.change(Method::PUT, &path, json!({ "enabled": false }), 200)
+        .await;
+    walk.delete(&path, 200).await;
+    walk.get("logs/control/cmb/config").await;
+    walk.change(
+        Method::POST,
+        "logs/control/cmb/config",
+        json!({ "regions": "eu" }),
+        200,
+    )
+    .await;
+    walk.delete("logs/control/cmb/config", 200).await;
 }

@@ -1,7 +1,14 @@
 //! The sandbox, from outside: every answer is held against the published description of the API.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 mod client;
 mod credentials;
 mod description;
 mod every_operation;
+mod log_export;
 mod people_and_groups;
+mod receiver;
+mod signals;
+mod sinks_and_faults;
+mod story;

@@ -340,3 +340,47 @@ async fn revoked_sessions_are_gone() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn the_world_changes_under_a_client_that_looks_away() {
+    let (sandbox, client) = start().await;
+    let world = sandbox.world();
+    assert!(world.member_roles_set("ben.carter@tidewater.example", &["Billing", "DNS"]));
+    assert!(world.member_second_factor_set("ben.carter@tidewater.example", true));
+    world.member_add("late@tidewater.example", &["Billing"], false);
+    assert!(world.member_remove("dora.finch@tidewater.example"));
+    let all = members(&client).await;
+    let ben = by(&all.clone().into(), "email", "ben.carter@tidewater.example").clone();
+    assert_eq!(ben["roles"].as_array().unwrap().len(), 2);
+    assert_eq!(ben["user"]["two_factor_authentication_enabled"], true);
+    assert!(
+        all.iter()
+            .any(|member| member["email"] == "late@tidewater.example" && member["status"] == "pending")
+    );
+    assert!(
+        !all.iter()
+            .any(|member| member["email"] == "dora.finch@tidewater.example")
+    );
+
+    let id = world.access_user_add("late@tidewater.example", "Late");
+    assert_eq!(world.access_user_id("LATE@tidewater.example"), Some(id.clone()));
+    assert!(world.risk_trigger("late@tidewater.example", "high_dlp", "medium"));
+    assert_eq!(
+        client.get(&format!("zt_risk_scoring/{id}")).await.result()["risk_level"],
+        "medium"
+    );
+    assert!(world.access_user_remove("late@tidewater.example"));
+    client
+        .get(&format!("access/users/{id}"))
+        .await
+        .refused(404, 12137);
+
+    let id = world.access_group_put("Finance", json!([{ "everyone": {} }]), json!([]), json!([]));
+    let group = client.get(&format!("access/groups/{id}")).await;
+    assert_eq!(group.result()["include"], json!([{ "everyone": {} }]));
+    assert!(world.access_group("Finance").is_some() && world.access_group_remove("Finance"));
+    client
+        .get(&format!("access/groups/{id}"))
+        .await
+        .refused(404, 12141);
+}

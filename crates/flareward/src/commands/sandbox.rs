@@ -1,0 +1,105 @@
+//! `flareward sandbox`: serves a simulated Cloudflare account until it is interrupted.
+//!
+//! Prints where everything is and the credentials first, so that a script can read them from the first line. Starts
+//! nothing else and stores nothing.
+
+use std::io::Write;
+
+use anyhow::Context;
+use sandbox::{Sandbox, SandboxConfig, SandboxInfo};
+
+/// Serve a simulated Cloudflare account, with an Okta-like receiver, chat and mail sinks.
+#[derive(Debug, clap::Args)]
+pub struct SandboxArgs {
+    /// Port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// The same seed gives the same account.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// How many people may log in to the dashboard.
+    #[arg(long)]
+    pub members: Option<usize>,
+    /// How many Zero Trust users there are.
+    #[arg(long)]
+    pub access_users: Option<usize>,
+    /// How many Access groups there are.
+    #[arg(long)]
+    pub groups: Option<usize>,
+    /// How many roles the listing shows.
+    #[arg(long)]
+    pub roles: Option<usize>,
+    /// Whether the company has a week of events behind it.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub story: bool,
+}
+
+/// Serves until Ctrl-C or SIGTERM.
+///
+/// # Errors
+///
+/// If the port cannot be had, or nothing can be printed.
+pub async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
+    let default = SandboxConfig::default();
+    let config = SandboxConfig {
+        seed: args.seed,
+        port: args.port,
+        members: args.members.unwrap_or(default.members),
+        access_users: args.access_users.unwrap_or(default.access_users),
+        groups: args.groups.unwrap_or(default.groups),
+        roles: args.roles.unwrap_or(default.roles),
+        story: args.story,
+        ..default
+    };
+    let sandbox = Sandbox::start(config).await.context("could not start the sandbox")?;
+    let mut out = std::io::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(sandbox.info())?)?;
+    } else {
+        write!(out, "{}", readable(sandbox.info()))?;
+    }
+    out.flush()?;
+    interrupted().await?;
+    sandbox.stop().await;
+    Ok(())
+}
+
+fn readable(info: &SandboxInfo) -> String {
+    let smtp = format!("{}:{}", info.smtp_host, info.smtp_port);
+    let rows = [
+        ("API", &info.base_url),
+        ("account", &info.account_name),
+        ("account id", &info.account_id),
+        ("token", &info.token),
+        ("account's token", &info.account_token),
+        ("e-mail of the key", &info.email),
+        ("global key", &info.api_key),
+        ("Okta tenant", &info.okta_url),
+        ("Slack webhook", &info.slack_webhook_url),
+        ("Teams webhook", &info.teams_webhook_url),
+        ("Google Chat webhook", &info.google_chat_webhook_url),
+        ("mail", &smtp),
+        ("control", &info.control_url),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        text.push_str(&format!("{name:<20} {value}\n"));
+    }
+    text.push_str("Serving until interrupted.\n");
+    text
+}
+
+/// Returns at Ctrl-C, or when the system asks the program to end.
+async fn interrupted() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! What a refusal looks like: problem documents (RFC 9457).
+//!
+//! A handler answers an [`ApiError`]; the request's id joins it on the way out ([`finish`]). Internal errors
+//! say nothing of their cause: that is in the log, once, under the same id.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hub::Permission;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::error::Error;
+use store::StoreError;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ResponseSpec, ResponseBuilder};
+
+/// The media type of every problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request is not answered with what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApiError {
+    /// There is no such thing; the word says what kind of thing.
+    NotFound(&'static str),
+    /// There is no such route.
+    NoRoute,
+    /// The route does not know the method.
+    Method,
+    /// No token, or one that is not known.
+    Unauthorized,
+    /// The token does not hold this permission.
+    Forbidden(Permission),
+    /// The value against forged requests is missing or wrong.
+    Csrf,
+    /// The request cannot be understood.
+    BadRequest(Vec<FieldProblem>),
+    /// The request is understood, and what it asks for cannot be.
+    Invalid(Vec<FieldProblem>),
+    /// What is asked for stands against what is there.
+    Conflict(String),
+    /// The body is too large.
+    TooLarge(String),
+    /// The body is not of a media type that is understood.
+    MediaType(String),
+    /// Another system, on which the answer depends, did not do what it was asked.
+    Upstream(String),
+    /// Come again later.
+    Unavailable {
+        /// Why.
+        detail: String,
+        /// When.
+        retry_after_seconds: u64,
+    },
+    /// The answer took too long.
+    Timeout,
+    /// Something that is not the caller's fault.
+    Internal,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FieldProblem {
+    /// Which part: a JSON pointer into the body, or the name of a parameter.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// What kind of problem: a path that never changes its meaning.
+    #[schema(example = "/problems/not-found")]
+    r#type: &'static str,
+    /// The kind of problem in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong this time.
+    detail: String,
+    /// The request's id, as in the log and in the header `x-request-id`.
+    instance: Option<String>,
+    /// Which parts of the request are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+impl ApiError {
+    /// One part of the request cannot be understood.
+    pub fn bad(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::BadRequest(vec![FieldProblem::new(pointer, detail)])
+    }
+
+    /// One part of the request asks for what cannot be.
+    pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldProblem::new(pointer, detail)])
+    }
+
+    /// Logs a cause that callers must not see.
+    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+        tracing::error!("a request could not be answered: {}", hub::causes(error));
+        Self::Internal
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.kind().0
+    }
+
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "/problems/no-route", "No such route"),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "/problems/method",
+                "Method not allowed",
+            ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "/problems/unauthorized",
+                "Not authenticated",
+            ),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "/problems/forbidden", "Not allowed"),
+            Self::Csrf => (
+                StatusCode::FORBIDDEN,
+                "/problems/csrf",
+                "Not from this session's pages",
+            ),
+            Self::BadRequest(_) => (
+                StatusCode::BAD_REQUEST,
+                "/problems/bad-request",
+                "The request cannot be understood",
+            ),
+            Self::Invalid(_) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "/problems/invalid",
+                "The request asks for what cannot be",
+            ),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "/problems/conflict", "Conflict"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large"),
+            Self::MediaType(_) => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "/problems/media-type",
+                "Not this media type",
+            ),
+            Self::Upstream(_) => (
+                StatusCode::BAD_GATEWAY,
+                "/problems/upstream",
+                "Another system did not answer as it should",
+            ),
+            Self::Unavailable { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "/problems/unavailable",
+                "Come again later",
+            ),
+            Self::Timeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "/problems/timeout",
+                "The answer took too long",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "/problems/internal",
+                "Something went wrong here",
+            ),
+        }
+    }
+
+    /// What is wrong this time, in a sentence.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::NotFound(what) => format!("there is no such {what}"),
+            Self::NoRoute => "nothing is served under this path".to_owned(),
+            Self::Method => "this path does not know the method; see the header Allow".to_owned(),
+            Self::Unauthorized => {
+                "send a token that has not been revoked as \"Authorization: Bearer …\"".to_owned()
+            }
+            Self::Forbidden(permission) => {
+                format!(
+                    "the token does not hold the permission \"{}\"",
+                    permission.as_str()
+                )
+            }
+            Self::Csrf => {
+                "the value against forged requests is missing or wrong: load the page again".to_owned()
+            }
+            Self::BadRequest(problems) | Self::Invalid(problems) => problems
+                .iter()
+                .map(FieldProblem::sentence)
+                .collect::<Vec<_>>()
+                .join("; "),
+            Self::Conflict(detail)
+            | Self::TooLarge(detail)
+            | Self::MediaType(detail)
+            | Self::Upstream(detail)
+            | Self::Unavailable { detail, .. } => detail.clone(),
+            Self::Timeout => "what was begun goes on; look for its outcome before you ask again".to_owned(),
+            Self::Internal => "the log says more under this request's id".to_owned(),
+        }
+    }
+
+    /// Which parts of the request are wrong.
+    pub fn problems(&self) -> &[FieldProblem] {
+        match self {
+            Self::BadRequest(problems) | Self::Invalid(problems) => problems,
+            _ => &[],
+        }
+    }
+}
+
+impl FieldProblem {
+    /// A problem with the part at `pointer`.
+    pub fn new(pointer: &str, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        if self.pointer.is_empty() {
+            self.detail.clone()
+        } else {
+            format!("{}: {}", self.pointer, self.detail)
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Exists(what) => Self::Conflict(format!("{what} exists already")),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, kind, title) = self.kind();
+        let problem = Problem {
+            r#type: kind,
+            title,
+            status: status.as_u16(),
+            detail: self.detail(),
+            instance: None,
+            errors: self.problems().to_vec(),
+        };
+        let mut response = problem_response(status, &problem);
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Unavailable {
+                retry_after_seconds, ..
+            } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(problem);
+        response
+    }
+}
+
+fn problem_response(status: StatusCode, problem: &Problem) -> Response {
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    response
+}
+
+/// Writes the request's id into a problem document on its way out; any other answer stays as it is.
+pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
+        return response;
+    };
+    problem.instance = Some(request_id.to_owned());
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+/// Answers what no route answers.
+pub(crate) async fn no_route() -> ApiError {
+    ApiError::NoRoute
+}
+
+/// Answers a method that a route does not know.
+pub(crate) async fn no_method() -> ApiError {
+    ApiError::Method
+}
+
+/// The refusals that every operation of the API may answer, for its description.
+pub(crate) struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<ResponseSpec>> {
+        let problem = |words: &str| {
+            let content = ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build();
+            RefOr::T(
+                ResponseBuilder::new()
+                    .description(words)
+                    .content(PROBLEM_JSON, content)
+                    .build(),
+            )
+        };
+        [
+            ("400", "The request cannot be understood"),
+            ("401", "No token, or one that is not known"),
+            ("403", "The token does not hold the permission"),
+            ("default", "Any other refusal"),
+        ]
+        .into_iter()
+        .map(|(status, words)| (status.to_owned(), problem(words)))
+        .collect()
+    }
+}

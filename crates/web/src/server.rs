@@ -1,0 +1,141 @@
+//! The server around the routes: what happens to every request and every answer.
+//!
+//! Every request gets an id, which its answer, its log line and its problem document carry. Logged are the
+//! route's template, the status and how long it took: never the path, the query, a header or a body.
+
+use crate::error::{self, ApiError};
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hub::App;
+use std::any::Any;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// How long an answer may take. What was begun goes on after that.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The same for the log receiver: Cloudflare waits two minutes for the whole request.
+const RECEIVE_WITHIN: Duration = Duration::from_secs(120);
+/// How long requests in flight may take after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Tells answers that never end by themselves, such as the journal's stream, that the server stops.
+#[derive(Debug, Clone)]
+pub struct Stopping(pub CancellationToken);
+
+/// Serves until `stop`: then no new connection is taken and requests in flight are finished.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let router = crate::router(app).layer(axum::Extension(Stopping(stop.clone())));
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = async { serving.await } => result,
+        () = overdue => {
+            tracing::warn!("some requests did not end within {} s and were cut off", GRACE.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// The routes with everything around them.
+pub(crate) fn layered(routes: Router<App>, app: &App) -> Router<App> {
+    routes
+        .layer(middleware::from_fn(in_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), around))
+}
+
+/// The outermost layer: request id, headers, log line, metrics.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = app.ids.new_id(app.clock.now());
+    let method = request.method().clone();
+    let route = route_of(&request);
+    let mut response = error::finish(next.run(request).await, &id);
+    let status = response.status().as_u16();
+    let elapsed = started.elapsed();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let mut always = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    always(header::CONTENT_SECURITY_POLICY, "default-src 'self'");
+    always(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    always(header::REFERRER_POLICY, "no-referrer");
+    always(header::X_FRAME_OPTIONS, "DENY");
+    if app.public_url().starts_with("https://") {
+        always(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        request.id = %id, http.method = %method, http.route = %route, http.status = status,
+        duration_ms = milliseconds, "{method} {route} answered {status}"
+    );
+    let labels = [
+        ("method", method.as_str().to_owned()),
+        ("route", route),
+        ("status", status.to_string()),
+    ];
+    metrics::counter!("flareward_http_requests_total", &labels).increment(1);
+    metrics::histogram!("flareward_http_request_seconds", &labels).record(elapsed.as_secs_f64());
+    response
+}
+
+/// Bounds how long an answer takes. A change that was begun is finished even when nobody waits for it any more:
+/// its audit entry is written before it, so half of it must not remain.
+async fn in_time(request: Request, next: Next) -> Response {
+    let limit = if route_of(&request).starts_with("/ingest/") {
+        RECEIVE_WITHIN
+    } else {
+        ANSWER_WITHIN
+    };
+    let answer = if request.method().is_safe() || limit == RECEIVE_WITHIN {
+        tokio::time::timeout(limit, next.run(request)).await
+    } else {
+        let task = tokio::spawn(next.run(request));
+        tokio::time::timeout(limit, task).await.map(|ended| match ended {
+            Ok(response) => response,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => ApiError::Timeout.into_response(),
+            },
+        })
+    };
+    answer.unwrap_or_else(|_| ApiError::Timeout.into_response())
+}
+
+fn route_of(request: &Request) -> String {
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned())
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let words = panic
+        .downcast_ref::<&str>()
+        .map(|words| (*words).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!("a handler panicked: {words}");
+    ApiError::Internal.into_response()
+}
