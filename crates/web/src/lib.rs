@@ -7,6 +7,7 @@
 //! Start reading at [`router`].
 
 pub mod auth;
+pub mod console;
 pub mod error;
 pub mod extract;
 mod server;
@@ -20,7 +21,7 @@ use hub::App;
 /// Everything that Flareward serves.
 pub fn router(app: App) -> Router {
     let routes = Router::new()
-        // The console is mounted here: `.merge(console::router())`.
+        .merge(console::router())
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     server::layered(routes, &app).with_state(app)

@@ -3,7 +3,8 @@
 //! Reads and writes `session`, and the audit log. A session is opened with a token of the API and may do what
 //! that token may do. Neither the token nor the cookie's value is kept: only their digests.
 
-use super::page::{Frame, Page, PageError, Section};
+use super::page::{self, Frame, Page, PageError, Section};
+use super::assets;
 use crate::auth::{SESSION_COOKIE, Session, csrf_matches};
 use askama::Template;
 use axum::Form;
@@ -86,7 +87,7 @@ pub(super) struct Leaving {
 pub(super) async fn form(session: Option<Session>, Query(asked): Query<Asked>) -> Response {
     match session {
         Some(_) => Redirect::to(&local(&asked.next)).into_response(),
-        None => page(&asked.next, None).into_response(),
+        None => form_page(&asked.next, None).into_response(),
     }
 }
 
@@ -116,7 +117,7 @@ pub(super) async fn open(
                 "Too many logins were refused. Wait a minute and try again.",
             )
         };
-        return Ok((status, page(&given.next, Some(problem))).into_response());
+        return Ok((status, form_page(&given.next, Some(problem))).into_response());
     };
     let random = |prefix| secret::new_token(prefix).map_err(|error| PageError::Asked(error.to_string()));
     let (value, csrf) = (random("fws")?, random("fwc")?);
@@ -157,8 +158,8 @@ pub(super) async fn close(
     Ok((jar.remove(gone), Redirect::to("/login")).into_response())
 }
 
-fn page(next: &str, problem: Option<&'static str>) -> Page<LoginPage> {
-    Page(LoginPage {
+fn form_page(next: &str, problem: Option<&'static str>) -> Result<Page, PageError> {
+    page::rendered(&LoginPage {
         frame: Frame {
             title: "Log in".to_owned(),
             section: Section::Elsewhere,

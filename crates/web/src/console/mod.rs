@@ -12,6 +12,7 @@ mod connections;
 mod deliveries;
 mod detections;
 mod events;
+mod explained;
 mod login;
 mod overview;
 mod page;

@@ -81,7 +81,7 @@ pub(super) async fn show_overview(
     visitor: Visitor,
     State(app): State<App>,
     Query(span): Query<Span>,
-) -> Result<Page<impl Template>, PageError> {
+) -> Result<Page, PageError> {
     let counts = app.store.overview().await?;
     let needs = needs(&app, &counts).await?;
     let mut rules: Vec<TopRule> = app
@@ -99,7 +99,7 @@ pub(super) async fn show_overview(
         .collect();
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.count.detections));
     rules.truncate(TOP_ROWS);
-    Ok(Page(OverviewPage {
+    page::rendered(&OverviewPage {
         frame: visitor.frame("Overview", Section::Overview),
         counts,
         levels: levels(&app).await?,
@@ -108,7 +108,7 @@ pub(super) async fn show_overview(
         rules,
         people: riskiest(&app).await?,
         feed: app.store.journal_latest(None, None, FEED_ROWS).await?,
-    }))
+    })
 }
 
 /// What the chart draws.

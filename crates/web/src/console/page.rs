@@ -54,19 +54,22 @@ impl Frame {
     }
 }
 
-/// A template that is ready to be sent.
-pub(super) struct Page<T>(pub(super) T);
+/// A page that is ready to be sent.
+pub(super) struct Page(String);
 
-impl<T: Template> IntoResponse for Page<T> {
+/// Fills in a template.
+///
+/// # Errors
+///
+/// When a value of it cannot be written.
+pub(super) fn rendered(template: &impl Template) -> Result<Page, PageError> {
+    Ok(Page(template.render()?))
+}
+
+impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        match self.0.render() {
-            // What a page shows is the organisation's: nothing between the server and the browser keeps it.
-            Ok(text) => ([(header::CACHE_CONTROL, "no-store")], Html(text)).into_response(),
-            Err(error) => {
-                tracing::error!("could not render a page: {error}");
-                (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown").into_response()
-            }
-        }
+        // What a page shows is the organisation's: nothing between the server and the browser keeps it.
+        ([(header::CACHE_CONTROL, "no-store")], Html(self.0)).into_response()
     }
 }
 
@@ -88,6 +91,9 @@ pub(super) enum PageError {
     /// The store.
     #[error("the store did not answer")]
     Store(#[from] StoreError),
+    /// The page.
+    #[error("the page could not be filled in")]
+    Render(#[from] askama::Error),
 }
 
 #[derive(Template)]
@@ -104,12 +110,14 @@ impl IntoResponse for PageError {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
             PageError::Forbidden(_) | PageError::Csrf => (StatusCode::FORBIDDEN, "Refused"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Not understood"),
-            PageError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong"),
+            PageError::Store(_) | PageError::Render(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong")
+            }
         };
-        if let PageError::Store(error) = &self {
-            tracing::error!("a page could not be read from the store: {}", hub::causes(error));
+        if status.is_server_error() {
+            tracing::error!("a page could not be shown: {}", hub::causes(&self));
         }
-        let page = ErrorPage {
+        let page = rendered(&ErrorPage {
             frame: Frame {
                 title: title.to_owned(),
                 section: Section::Elsewhere,
@@ -118,8 +126,11 @@ impl IntoResponse for PageError {
             },
             status: status.as_u16(),
             message: self.to_string(),
-        };
-        (status, Page(page)).into_response()
+        });
+        match page {
+            Ok(page) => (status, page).into_response(),
+            Err(_) => (status, title).into_response(),
+        }
     }
 }
 
@@ -143,6 +154,23 @@ pub(super) fn cursor_read(text: Option<&str>) -> Result<Option<TimeCursor>, Page
     });
     read.map(Some)
         .ok_or_else(|| PageError::Asked("this link to a part of the list is damaged".to_owned()))
+}
+
+/// The rows of one page and, if there are more, the link to the next; `place` is where the next page begins.
+pub(super) fn cut<T>(rows: &mut Vec<T>, path: &str, kept: &[(&str, &str)], place: (&str, impl Fn(&T) -> String)) -> Option<String> {
+    let page = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+    let more = rows.len() > page;
+    rows.truncate(page);
+    let last = rows.last().filter(|_| more)?;
+    let (name, place) = (place.0, place.1(last));
+    let mut parameters = kept.to_vec();
+    parameters.push((name, &place));
+    Some(link(path, &parameters))
+}
+
+/// The link to a list's first page, on every page but that.
+pub(super) fn first(place: &str, path: &str, kept: &[(&str, &str)]) -> Option<String> {
+    (!place.is_empty()).then(|| link(path, kept))
 }
 
 /// A link with those parameters that are not empty.

@@ -2,6 +2,7 @@
 //!
 //! Pure. What comes from outside is escaped here; what is returned as [`Html`] is put on the page as it is.
 
+use askama::Template;
 use askama::filters::{Html as Escaper, HtmlSafe, escape};
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::RiskLevel;
@@ -78,7 +79,7 @@ pub(super) fn level(level: &RiskLevel) -> Html {
 }
 
 /// A state, outcome, certainty or Sigma level as a badge.
-pub(super) fn state(word: &impl fmt::Display) -> Html {
+pub(super) fn state(word: &(impl fmt::Display + ?Sized)) -> Html {
     let word = word.to_string();
     let tone = match word.as_str() {
         "connected" | "complete" | "delivered" | "yes" | "detected" | "accepted" | "matched" => "good",
@@ -92,6 +93,11 @@ pub(super) fn state(word: &impl fmt::Display) -> Html {
         "<span class=\"badge fw-badge\" data-tone=\"{tone}\">{}</span>",
         escaped(&word)
     ))
+}
+
+/// A part of a page that has a template of its own.
+pub(super) fn part(template: &impl Template) -> Html {
+    Html(template.render().unwrap_or_default())
 }
 
 /// A count with its thousands apart.
