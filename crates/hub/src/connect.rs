@@ -3,12 +3,14 @@
 //! Reads from Cloudflare and writes `connection`, `probe` and the audit log. Never changes anything at
 //! Cloudflare. Start reading at [`connect`].
 
+pub use cloudflare::Credential;
+
 use crate::app::{App, ClientError, credential_place, ingest_secret_place};
 use crate::audit;
 use crate::permission::Actor;
 use crate::secret::{self, SecretError};
 use chrono::TimeDelta;
-use cloudflare::{AccountId, Client, CloudflareError, Credential};
+use cloudflare::{AccountId, Client, CloudflareError};
 use model::{ConnectionId, ConnectionState, CredentialKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;

@@ -34,23 +34,54 @@ pub enum StageError {
     Sync(#[from] sync::SyncError),
 }
 
+/// What runs in a loop of its own.
+#[derive(Debug, Clone, Copy)]
+enum Loop {
+    Pipeline,
+    Transmit,
+    Messages,
+    Schedule,
+}
+
+impl Loop {
+    const ALL: [Loop; 4] = [Loop::Pipeline, Loop::Transmit, Loop::Messages, Loop::Schedule];
+
+    fn name(self) -> &'static str {
+        match self {
+            Loop::Pipeline => "pipeline",
+            Loop::Transmit => "transmit",
+            Loop::Messages => "messages",
+            Loop::Schedule => "schedule",
+        }
+    }
+
+    fn look_again(self) -> Duration {
+        if matches!(self, Loop::Schedule) {
+            SCHEDULE
+        } else {
+            LOOK_AGAIN
+        }
+    }
+
+    /// Works once. Answers whether anything was done: then there may be more.
+    async fn work(self, app: &App) -> Result<bool, StageError> {
+        match self {
+            Loop::Pipeline => pipeline(app).await,
+            Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
+            Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
+            Loop::Schedule => scheduled_syncs(app).await,
+        }
+    }
+}
+
 /// Runs every stage until `stop` is cancelled. What fails is logged and tried again.
 pub async fn run(app: App, stop: CancellationToken) {
-    tokio::join!(
-        repeat(&app, "pipeline", LOOK_AGAIN, &stop, async || pipeline(&app).await),
-        repeat(&app, "transmit", LOOK_AGAIN, &stop, async || {
-            Ok(transmit::deliver::run(&app)
-                .await
-                .map(|delivered| delivered > 0)?)
-        }),
-        repeat(&app, "messages", LOOK_AGAIN, &stop, async || {
-            Ok(coaching::deliver::run(&app)
-                .await
-                .map(|delivered| delivered > 0)?)
-        }),
-        repeat(&app, "schedule", SCHEDULE, &stop, async || scheduled_syncs(&app)
-            .await),
-    );
+    let loops = Loop::ALL.map(|stage| tokio::spawn(repeat(app.clone(), stage, stop.clone())));
+    for ended in futures::future::join_all(loops).await {
+        if let Err(error) = ended {
+            tracing::error!("a stage ended badly: {error}");
+        }
+    }
 }
 
 /// Batches to events to detections to levels and messages, once. Answers whether anything was done.
@@ -148,34 +179,28 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
     Ok(ran)
 }
 
-async fn repeat(
-    app: &App,
-    stage: &'static str,
-    look_again: Duration,
-    stop: &CancellationToken,
-    work: impl AsyncFn() -> Result<bool, StageError>,
-) {
-    let lease = format!("stage/{stage}");
+async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
+    let name = stage.name();
+    let lease = format!("stage/{name}");
     while !stop.is_cancelled() {
         let woken = app.wake.notified();
         tokio::pin!(woken);
         // From here on no call is missed, also none that comes while the stage works.
         woken.as_mut().enable();
-        match hold(app, &lease).await {
+        match hold(&app, &lease).await {
             Ok(true) => {
                 let result = tokio::select! {
-                    result = work() => result,
-                    () = keep(app, &lease) => Ok(false),
+                    result = stage.work(&app) => result,
+                    () = keep(&app, &lease) => Ok(false),
                     () = stop.cancelled() => break,
                 };
                 match result {
-                    // There may be more.
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(error) => {
-                        metrics::counter!("flareward_stage_failures_total", "stage" => stage).increment(1);
+                        metrics::counter!("flareward_stage_failures_total", "stage" => name).increment(1);
                         tracing::error!(
-                            stage,
+                            stage = name,
                             "a stage failed and will be tried again: {}",
                             crate::causes(&error)
                         );
@@ -183,16 +208,26 @@ async fn repeat(
                 }
             }
             Ok(false) => {}
-            Err(error) => tracing::error!(stage, "the lease cannot be asked for: {}", crate::causes(&error)),
+            Err(error) => {
+                tracing::error!(
+                    stage = name,
+                    "the lease cannot be asked for: {}",
+                    crate::causes(&error)
+                );
+            }
         }
         tokio::select! {
             () = woken => {}
-            () = tokio::time::sleep(look_again) => {}
+            () = tokio::time::sleep(stage.look_again()) => {}
             () = stop.cancelled() => {}
         }
     }
     if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
-        tracing::debug!(stage, "the lease was not given back: {}", crate::causes(&error));
+        tracing::debug!(
+            stage = name,
+            "the lease was not given back: {}",
+            crate::causes(&error)
+        );
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who may do what, and the tokens that say so.
 
 use crate::app::App;
+use crate::audit;
 use crate::secret::{self, SecretError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{AccessTokenRow, StoreError};
 
 /// What a caller of the API may do. A token holds a set of these.
@@ -84,9 +86,21 @@ impl std::fmt::Display for Actor {
     }
 }
 
-/// Why a token cannot be made or read.
+/// Why a token cannot be made, read or taken back.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
+    /// The name cannot be used.
+    #[error("give the token a name of 1 to 200 characters")]
+    Name,
+    /// A token that may do nothing is of no use.
+    #[error("name at least one permission")]
+    Permissions,
+    /// No live token has this id.
+    #[error("no such token")]
+    NotFound,
+    /// Nobody could make tokens any more.
+    #[error("this is the last token that holds the permission \"admin\": make another one first")]
+    LastAdmin,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -120,6 +134,56 @@ pub async fn token_create(
     };
     app.store.access_token_insert(&row).await?;
     Ok((row, token))
+}
+
+/// Makes a token for someone who asks for it, and says so in the audit log first.
+///
+/// # Errors
+///
+/// See [`TokenError`].
+pub async fn token_issue(
+    app: &App,
+    name: &str,
+    permissions: &[Permission],
+    actor: &Actor,
+) -> Result<(AccessTokenRow, SecretString), TokenError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 200 {
+        return Err(TokenError::Name);
+    }
+    if permissions.is_empty() {
+        return Err(TokenError::Permissions);
+    }
+    let detail = json!({ "permissions": permissions });
+    audit::record(app, actor, "token.create", name, "changed", detail).await?;
+    token_create(app, name, permissions).await
+}
+
+/// Takes a token back. The last one that holds [`Permission::Admin`] stays.
+///
+/// # Errors
+///
+/// See [`TokenError`].
+pub async fn token_revoke(app: &App, id: &str, actor: &Actor) -> Result<(), TokenError> {
+    let token = app
+        .store
+        .access_token_get(id)
+        .await?
+        .ok_or(TokenError::NotFound)?;
+    let is_admin = |row: &AccessTokenRow| permissions_of(row).contains(&Permission::Admin);
+    if is_admin(&token) {
+        let others = app.store.access_token_list().await?;
+        let mut others = others
+            .iter()
+            .filter(|row| row.id != id && row.revoked_at.is_none());
+        if !others.any(is_admin) {
+            return Err(TokenError::LastAdmin);
+        }
+    }
+    let detail = json!({ "id": token.id, "fingerprint": token.fingerprint });
+    audit::record(app, actor, "token.revoke", &token.name, "changed", detail).await?;
+    app.store.access_token_revoke(id, app.clock.now()).await?;
+    Ok(())
 }
 
 /// Makes the administrator's token if there is no token yet.

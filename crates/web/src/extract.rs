@@ -98,8 +98,16 @@ pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError>
     let value: serde_json::Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::bad("", format!("this is not JSON: {error}")))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let pointer = pointer(error.path());
-        ApiError::invalid(&pointer, error.into_inner().to_string())
+        let mut place = pointer(error.path());
+        let words = error.into_inner().to_string();
+        // The path of a field that is not there ends at the object that should have it.
+        if let Some(name) = words
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.strip_suffix('`'))
+        {
+            place = format!("{place}/{name}");
+        }
+        ApiError::invalid(&place, words)
     })
 }
 

@@ -6,11 +6,18 @@
 //!
 //! Start reading at [`router`].
 
+pub mod api;
 pub mod auth;
 pub mod console;
 pub mod error;
 pub mod extract;
+mod health;
+mod ingest;
+pub mod paging;
+mod risk_integrations;
 mod server;
+mod shared_signals;
+mod telemetry;
 
 pub use error::ApiError;
 pub use server::{Stopping, serve};
@@ -21,6 +28,12 @@ use hub::App;
 /// Everything that Flareward serves.
 pub fn router(app: App) -> Router {
     let routes = Router::new()
+        .merge(health::router())
+        .merge(telemetry::router())
+        .merge(api::router())
+        .merge(ingest::router())
+        .merge(shared_signals::router())
+        .merge(risk_integrations::router())
         .merge(console::router())
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);

@@ -4,6 +4,7 @@
 //! route's template, the status and how long it took: never the path, the query, a header or a body.
 
 use crate::error::{self, ApiError};
+use crate::telemetry;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -37,6 +38,7 @@ pub struct Stopping(pub CancellationToken);
 /// When the listener fails.
 pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
     let router = crate::router(app).layer(axum::Extension(Stopping(stop.clone())));
+    tokio::spawn(telemetry::upkeep(stop.clone()));
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;

@@ -10,28 +10,28 @@ use sandbox::{Sandbox, SandboxConfig, SandboxInfo};
 
 /// Serve a simulated Cloudflare account, with an Okta-like receiver, chat and mail sinks.
 #[derive(Debug, clap::Args)]
-pub struct SandboxArgs {
+pub(crate) struct SandboxArgs {
     /// Port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
-    pub port: u16,
+    pub(crate) port: u16,
     /// The same seed gives the same account.
     #[arg(long, default_value_t = 7)]
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// How many people may log in to the dashboard.
     #[arg(long)]
-    pub members: Option<usize>,
+    pub(crate) members: Option<usize>,
     /// How many Zero Trust users there are.
     #[arg(long)]
-    pub access_users: Option<usize>,
+    pub(crate) access_users: Option<usize>,
     /// How many Access groups there are.
     #[arg(long)]
-    pub groups: Option<usize>,
+    pub(crate) groups: Option<usize>,
     /// How many roles the listing shows.
     #[arg(long)]
-    pub roles: Option<usize>,
+    pub(crate) roles: Option<usize>,
     /// Whether the company has a week of events behind it.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    pub story: bool,
+    pub(crate) story: bool,
 }
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -39,7 +39,7 @@ pub struct SandboxArgs {
 /// # Errors
 ///
 /// If the port cannot be had, or nothing can be printed.
-pub async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
     let default = SandboxConfig::default();
     let config = SandboxConfig {
         seed: args.seed,
@@ -51,7 +51,9 @@ pub async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
         story: args.story,
         ..default
     };
-    let sandbox = Sandbox::start(config).await.context("could not start the sandbox")?;
+    let sandbox = Sandbox::start(config)
+        .await
+        .context("could not start the sandbox")?;
     let mut out = std::io::stdout();
     if json {
         writeln!(out, "{}", serde_json::to_string(sandbox.info())?)?;

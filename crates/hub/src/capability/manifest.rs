@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 /// The manifest of a capability; `None` when there is none of this id.
 pub fn manifest(id: &str) -> Option<Value> {
-    let methods = super::custom_call::METHODS.iter().map(|name| json!({ "name": name, "value": name }));
+    let methods = super::custom_call::METHODS
+        .iter()
+        .map(|name| json!({ "name": name, "value": name }));
     let methods: Vec<Value> = methods.collect();
     let (name, info, properties, required, output) = match id {
         "getIPOverview" => (

@@ -2,7 +2,7 @@
 
 use super::{Count, Progress, Run, SyncError};
 use cloudflare::paging::Pages;
-use cloudflare::{AccessUser, AccountId, CloudflareError, Member, SUPER_ADMINISTRATOR_ROLE_ID};
+use cloudflare::{AccessGroup, AccessUser, AccountId, CloudflareError, Member, SUPER_ADMINISTRATOR_ROLE_ID};
 use futures::TryStreamExt;
 use model::PersonId;
 use serde::Serialize;
@@ -72,38 +72,25 @@ impl Run<'_> {
 
     pub(super) async fn members(&self) -> Result<Count, SyncError> {
         let before = self.app.store.member_live(self.connection).await?;
-        let pages = self.client.members(self.account()?);
-        let seen = self
-            .read(
-                "members",
-                pages,
-                |member: &Member| member.id.clone(),
-                async |members: Vec<Member>| {
-                    let addresses = members.iter().filter_map(|member| {
-                        let user = &member.user;
-                        let name = [user.first_name.as_deref(), user.last_name.as_deref()];
-                        let name: Vec<&str> = name
-                            .into_iter()
-                            .flatten()
-                            .filter(|part| !part.is_empty())
-                            .collect();
-                        Some((
-                            canonical_email(member.address()?)?,
-                            (!name.is_empty()).then(|| name.join(" ")),
-                        ))
-                    });
-                    let people = self.people(addresses).await?;
-                    let rows: Vec<MemberSeen> = members
-                        .iter()
-                        .map(|member| member_seen(member, &people))
-                        .collect();
-                    self.app
-                        .store
-                        .member_upsert(self.connection, &rows, self.started_at)
-                        .await
-                },
-            )
-            .await?;
+        let mut reading = Reading::new("members", self.client.members(self.account()?));
+        while let Some(members) = self
+            .next(&mut reading, |member: &Member| member.id.clone())
+            .await?
+        {
+            let addresses = members
+                .iter()
+                .filter_map(|member| Some((canonical_email(member.address()?)?, full_name(member))));
+            let people = self.people(addresses).await?;
+            let rows: Vec<MemberSeen> = members
+                .iter()
+                .map(|member| member_seen(member, &people))
+                .collect();
+            self.app
+                .store
+                .member_upsert(self.connection, &rows, self.started_at)
+                .await?;
+        }
+        let seen = reading.ids.len();
         self.refuse_half("members", seen, before)?;
         let gone = self
             .app
@@ -118,27 +105,24 @@ impl Run<'_> {
 
     pub(super) async fn access_users(&self) -> Result<Count, SyncError> {
         let before = self.app.store.access_user_live(self.connection).await?;
-        let pages = self.client.access_users(self.account()?);
-        let seen = self
-            .read(
-                "Access users",
-                pages,
-                |user: &AccessUser| user.id.clone(),
-                async |users: Vec<AccessUser>| {
-                    let addresses = users.iter().filter_map(|user| {
-                        let name = user.name.clone().filter(|name| !name.is_empty());
-                        Some((canonical_email(&user.email)?, name))
-                    });
-                    let people = self.people(addresses).await?;
-                    let rows: Vec<AccessUserSeen> =
-                        users.iter().map(|user| access_user_seen(user, &people)).collect();
-                    self.app
-                        .store
-                        .access_user_upsert(self.connection, &rows, self.started_at)
-                        .await
-                },
-            )
-            .await?;
+        let mut reading = Reading::new("Access users", self.client.access_users(self.account()?));
+        while let Some(users) = self
+            .next(&mut reading, |user: &AccessUser| user.id.clone())
+            .await?
+        {
+            let addresses = users.iter().filter_map(|user| {
+                let name = user.name.clone().filter(|name| !name.is_empty());
+                Some((canonical_email(&user.email)?, name))
+            });
+            let people = self.people(addresses).await?;
+            let rows: Vec<AccessUserSeen> =
+                users.iter().map(|user| access_user_seen(user, &people)).collect();
+            self.app
+                .store
+                .access_user_upsert(self.connection, &rows, self.started_at)
+                .await?;
+        }
+        let seen = reading.ids.len();
         self.refuse_half("Access users", seen, before)?;
         let gone = self
             .app
@@ -153,28 +137,25 @@ impl Run<'_> {
 
     pub(super) async fn access_groups(&self) -> Result<Count, SyncError> {
         let before = self.app.store.access_group_live(self.connection).await?;
-        let pages = self.client.access_groups(self.account()?);
-        let seen = self
-            .read(
-                "Access groups",
-                pages,
-                |group: &cloudflare::AccessGroup| group.id.clone(),
-                async |groups| {
-                    let rows: Vec<AccessGroupSeen> = groups
-                        .iter()
-                        .map(|group| AccessGroupSeen {
-                            id: group.id.clone(),
-                            name: group.name.clone(),
-                            raw: as_text(group),
-                        })
-                        .collect();
-                    self.app
-                        .store
-                        .access_group_upsert(self.connection, &rows, self.started_at)
-                        .await
-                },
-            )
-            .await?;
+        let mut reading = Reading::new("Access groups", self.client.access_groups(self.account()?));
+        while let Some(groups) = self
+            .next(&mut reading, |group: &AccessGroup| group.id.clone())
+            .await?
+        {
+            let rows: Vec<AccessGroupSeen> = groups
+                .iter()
+                .map(|group| AccessGroupSeen {
+                    id: group.id.clone(),
+                    name: group.name.clone(),
+                    raw: as_text(group),
+                })
+                .collect();
+            self.app
+                .store
+                .access_group_upsert(self.connection, &rows, self.started_at)
+                .await?;
+        }
+        let seen = reading.ids.len();
         self.refuse_half("Access groups", seen, before)?;
         let gone = self
             .app
@@ -187,43 +168,41 @@ impl Run<'_> {
         })
     }
 
-    /// Reads a list to its end, keeping each page as it comes. Answers how many different things it had.
-    async fn read<T>(
+    /// The next page of a list; `None` once it was read to its end and nothing is missing.
+    async fn next<T>(
         &self,
-        what: &'static str,
-        mut pages: Pages<T>,
-        id: impl Fn(&T) -> String,
-        keep: impl AsyncFn(Vec<T>) -> Result<(), StoreError>,
-    ) -> Result<usize, SyncError> {
-        let mut ids = HashSet::new();
-        let mut total = None;
-        while let Some(page) = pages
+        reading: &mut Reading<T>,
+        id: fn(&T) -> String,
+    ) -> Result<Option<Vec<T>>, SyncError> {
+        let what = reading.what;
+        let page = reading
+            .pages
             .try_next()
             .await
-            .map_err(|source| SyncError::List { what, source })?
-        {
-            total = page.total.or(total);
-            ids.extend(page.items.iter().map(&id));
-            keep(page.items).await?;
-            (self.progress)(Progress {
-                what,
-                done: ids.len() as u64,
-                total,
-            });
-        }
-        let listed = ids.len() as u64;
-        match total {
-            // Something moved between two pages: what was not seen may still be there.
-            Some(total) if listed < total => Err(SyncError::List {
-                what,
-                source: CloudflareError::Incomplete {
-                    call: format!("the list of {what}"),
-                    listed,
-                    total,
-                },
-            }),
-            _ => Ok(ids.len()),
-        }
+            .map_err(|source| SyncError::List { what, source })?;
+        let Some(page) = page else {
+            let listed = reading.ids.len() as u64;
+            return match reading.total {
+                // Something moved between two pages: what was not seen may still be there.
+                Some(total) if listed < total => Err(SyncError::List {
+                    what,
+                    source: CloudflareError::Incomplete {
+                        call: format!("the list of {what}"),
+                        listed,
+                        total,
+                    },
+                }),
+                _ => Ok(None),
+            };
+        };
+        reading.total = page.total.or(reading.total);
+        reading.ids.extend(page.items.iter().map(id));
+        (self.progress)(Progress {
+            what,
+            done: reading.ids.len() as u64,
+            total: reading.total,
+        });
+        Ok(Some(page.items))
     }
 
     async fn people(
@@ -251,6 +230,39 @@ impl Run<'_> {
     }
 }
 
+/// A list on its way to its end.
+struct Reading<T> {
+    what: &'static str,
+    pages: Pages<T>,
+    /// The ids of the different things it had so far.
+    ids: HashSet<String>,
+    total: Option<u64>,
+}
+
+impl<T> Reading<T> {
+    fn new(what: &'static str, pages: Pages<T>) -> Self {
+        Self {
+            what,
+            pages,
+            ids: HashSet::new(),
+            total: None,
+        }
+    }
+}
+
+fn full_name(member: &Member) -> Option<String> {
+    let parts = [
+        member.user.first_name.as_deref(),
+        member.user.last_name.as_deref(),
+    ];
+    let parts: Vec<&str> = parts
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
 fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -> MemberSeen {
     let email = member.address().unwrap_or_default().to_owned();
     let roles: Vec<_> = member
@@ -258,20 +270,11 @@ fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -> MemberSee
         .iter()
         .map(|role| json!({ "id": role.id, "name": role.name }))
         .collect();
-    let name = [
-        member.user.first_name.as_deref(),
-        member.user.last_name.as_deref(),
-    ];
-    let name: Vec<&str> = name
-        .into_iter()
-        .flatten()
-        .filter(|part| !part.is_empty())
-        .collect();
     MemberSeen {
         id: member.id.clone(),
         person_id: canonical_email(&email).and_then(|email| people.get(&email).cloned()),
         email,
-        name: (!name.is_empty()).then(|| name.join(" ")),
+        name: full_name(member),
         status: member.status.clone(),
         // Someone who has never signed up has no second factor to speak of: that is not "off".
         two_factor: member

@@ -48,19 +48,13 @@ pub async fn run(app: &App) -> Result<usize, DeliverError> {
             return Ok(delivered);
         }
         let integrations = app.store.integration_list(None).await?;
-        let results: Vec<_> = stream::iter(&due)
-            .map(|signal| {
-                let integration = integrations.iter().find(|row| row.id == signal.integration_id);
-                async move {
-                    match integration {
-                        Some(integration) => push(app, integration, signal).await,
-                        None => Ok(false),
-                    }
-                }
-            })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
+        let mut pushes = Vec::with_capacity(due.len());
+        for signal in &due {
+            if let Some(integration) = integrations.iter().find(|row| row.id == signal.integration_id) {
+                pushes.push(push(app, integration, signal));
+            }
+        }
+        let results: Vec<_> = stream::iter(pushes).buffer_unordered(AT_ONCE).collect().await;
         for result in results {
             delivered += usize::from(result?);
         }

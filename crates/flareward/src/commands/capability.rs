@@ -1,0 +1,39 @@
+//! `flareward capability`: calls a capability as other systems do over HTTP.
+
+use crate::Global;
+use anyhow::{Context, bail};
+use hub::Actor;
+use std::process::ExitCode;
+
+/// Which capability, with what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CapabilityArgs {
+    /// getIPOverview, getDomainOverview, getUserRiskScore, resetUserRiskScore or makeCustomApiCall
+    id: String,
+    /// The input, for example {"properties":{"ip":"50.64.49.74"}}
+    #[arg(long, value_name = "JSON")]
+    input: String,
+    /// Through which connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+}
+
+pub(crate) async fn run(args: CapabilityArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let input = serde_json::from_str(&args.input).context("--input is not JSON")?;
+    let app = crate::open(global).await?;
+    let actor = Actor::CommandLine;
+    let outcome = hub::capability::call(&app, &args.id, args.connection.as_deref(), &input, &actor).await;
+    let Some(outcome) = outcome else {
+        bail!(
+            "there is no capability \"{}\"; there are {}",
+            args.id,
+            hub::capability::IDS.join(", ")
+        );
+    };
+    println!("{:#}", outcome.body);
+    Ok(match outcome.http_status {
+        200 => ExitCode::SUCCESS,
+        403 => ExitCode::from(3),
+        _ => ExitCode::FAILURE,
+    })
+}

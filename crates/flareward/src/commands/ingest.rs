@@ -1,0 +1,76 @@
+//! `flareward ingest`: takes log files in as if Cloudflare had pushed them, and processes them at once.
+
+use super::connection;
+use crate::Global;
+use crate::output::{Format, Printer};
+use anyhow::Context;
+use futures::TryStreamExt;
+use hub::ingest::{Received, receive};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+use tokio_util::io::ReaderStream;
+
+/// Which files, whose, and of which dataset.
+#[derive(Debug, clap::Args)]
+pub(crate) struct IngestArgs {
+    /// NDJSON files, plain or gzip
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Whose logs they are
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Of which dataset, for example gateway_dns
+    #[arg(long)]
+    dataset: String,
+}
+
+const COLUMNS: &[&str] = &["file", "received", "batch_id"];
+
+pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let mut printer = Printer::new(global.output, COLUMNS);
+    for path in &args.files {
+        let file = tokio::fs::File::open(path)
+            .await
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let length = file
+            .metadata()
+            .await
+            .map(|metadata| metadata.len())
+            .unwrap_or_default();
+        let bar = bar(global.output, length);
+        let body = ReaderStream::with_capacity(file, 64 << 10).inspect_ok(|part| bar.inc(part.len() as u64));
+        let received = receive(&app, &row, &args.dataset, "file", body)
+            .await
+            .with_context(|| format!("{} was not taken in", path.display()))?;
+        bar.finish_and_clear();
+        let (word, id) = match &received {
+            Received::Stored(id) => ("stored", Some(id)),
+            Received::Duplicate(id) => ("duplicate", Some(id)),
+            Received::Test => ("test", None),
+            Received::Empty => ("empty", None),
+        };
+        printer.row(&json!({ "file": path.display().to_string(), "received": word, "batch_id": id }))?;
+    }
+    printer.finish("no files")?;
+    hub::driver::pipeline(&app).await?;
+    let counts = app.store.batch_counts(Some(&row.id)).await?;
+    eprintln!(
+        "{} now holds {} records: {} events, {} duplicates, {} rejected",
+        row.label, counts.records, counts.accepted, counts.duplicates, counts.rejected
+    );
+    Ok(())
+}
+
+fn bar(format: Format, length: u64) -> ProgressBar {
+    if format != Format::Table {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

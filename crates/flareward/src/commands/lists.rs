@@ -1,0 +1,424 @@
+//! The lists: members, Access users, groups, roles, grants, events, detections, rejects.
+//!
+//! Each is read page by page and printed as it comes.
+
+use super::{connection, person};
+use crate::Global;
+use crate::output::Printer;
+use hub::App;
+use model::{ConnectionId, GrantKind, PersonId};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use store::{DetectionFilter, EventFilter, GrantFilter, LIST_LIMIT_MAX, TimeCursor};
+
+/// `… list` with a list's own filters.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs<T: clap::Args> {
+    #[command(subcommand)]
+    pub(crate) action: ListAction<T>,
+}
+
+/// What can be done with a list.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ListAction<T: clap::Args> {
+    /// List them
+    List(T),
+}
+
+impl<T: clap::Args> ListArgs<T> {
+    fn filters(self) -> T {
+        let ListAction::List(filters) = self.action;
+        filters
+    }
+}
+
+/// Of one connection or of all.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ByConnection {
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) connection: Option<String>,
+}
+
+/// Which grants.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct GrantArgs {
+    /// Only this kind: access-group or role
+    #[arg(long)]
+    pub(crate) kind: Option<GrantKind>,
+    /// Only of this person (address or id)
+    #[arg(long)]
+    pub(crate) person: Option<String>,
+    /// Only this group or role (id)
+    #[arg(long)]
+    pub(crate) entitlement: Option<String>,
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) connection: Option<String>,
+}
+
+/// Which detections.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct DetectionArgs {
+    /// Only of this rule
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// Only of this person (address or id)
+    #[arg(long)]
+    pub(crate) person: Option<String>,
+    /// At most this many; 0 for all
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+/// Which events.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct EventArgs {
+    /// Only of this dataset
+    #[arg(long)]
+    pub(crate) dataset: Option<String>,
+    /// Only of this person (address or id)
+    #[arg(long)]
+    pub(crate) person: Option<String>,
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) connection: Option<String>,
+    /// At most this many; 0 for all
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+pub(crate) const MEMBERS: &[&str] = &[
+    "connection",
+    "email",
+    "name",
+    "status",
+    "two_factor",
+    "roles",
+    "person",
+    "id",
+];
+pub(crate) const ACCESS_USERS: &[&str] = &[
+    "connection",
+    "email",
+    "name",
+    "access_seat",
+    "gateway_seat",
+    "active_device_count",
+    "last_login_at",
+    "person",
+    "id",
+];
+pub(crate) const GROUPS: &[&str] = &["connection", "name", "id"];
+pub(crate) const ROLES: &[&str] = &["connection", "name", "description", "id"];
+pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "connection"];
+pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "detail", "title"];
+pub(crate) const EVENTS: &[&str] = &[
+    "at",
+    "dataset",
+    "email",
+    "action",
+    "target",
+    "source_ip",
+    "country",
+];
+pub(crate) const REJECTS: &[&str] = &[
+    "rejected_at",
+    "connection",
+    "dataset",
+    "line",
+    "reason",
+    "excerpt",
+];
+
+macro_rules! command {
+    ($name:ident, $args:ty, $columns:ident, $write:ident, $nothing:literal) => {
+        pub(crate) async fn $name(args: ListArgs<$args>, global: &Global) -> anyhow::Result<()> {
+            let app = crate::open(global).await?;
+            let mut printer = Printer::new(global.output, $columns);
+            $write(&app, &args.filters(), &mut printer).await?;
+            printer.finish($nothing)?;
+            Ok(())
+        }
+    };
+}
+
+command!(
+    members,
+    ByConnection,
+    MEMBERS,
+    write_members,
+    "No members: connect an account and run `flareward sync`"
+);
+command!(
+    access_users,
+    ByConnection,
+    ACCESS_USERS,
+    write_access_users,
+    "No Access users: run `flareward sync`"
+);
+command!(
+    groups,
+    ByConnection,
+    GROUPS,
+    write_groups,
+    "No Access groups: run `flareward sync`"
+);
+command!(
+    roles,
+    ByConnection,
+    ROLES,
+    write_roles,
+    "No roles: run `flareward sync`"
+);
+command!(
+    grants,
+    GrantArgs,
+    GRANTS,
+    write_grants,
+    "No grants: run `flareward sync`"
+);
+command!(
+    detections,
+    DetectionArgs,
+    DETECTIONS,
+    write_detections,
+    "No detections"
+);
+command!(events, EventArgs, EVENTS, write_events, "No events");
+command!(rejects, ByConnection, REJECTS, write_rejects, "No rejects");
+
+/// Labels by connection id.
+pub(crate) async fn labels(app: &App) -> anyhow::Result<HashMap<ConnectionId, String>> {
+    Ok(app
+        .store
+        .connection_list()
+        .await?
+        .into_iter()
+        .map(|row| (row.id, row.label))
+        .collect())
+}
+
+async fn named(app: &App, label: Option<&str>) -> anyhow::Result<Option<ConnectionId>> {
+    Ok(match label {
+        Some(label) => Some(connection(app, Some(label)).await?.id),
+        None => None,
+    })
+}
+
+async fn someone(app: &App, wanted: Option<&str>) -> anyhow::Result<Option<PersonId>> {
+    Ok(match wanted {
+        Some(wanted) => Some(person(app, wanted).await?.id),
+        None => None,
+    })
+}
+
+/// Reads a list of the store to its end, page by page, and prints each row.
+macro_rules! each_listed {
+    ($app:expr, $filters:expr, $printer:expr, $list:ident, |$row:ident, $label:ident| $json:expr) => {{
+        let only = named($app, $filters.connection.as_deref()).await?;
+        let labels = labels($app).await?;
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let from = after
+                .as_ref()
+                .map(|(connection, id)| (connection.as_str(), id.as_str()));
+            let page = $app.store.$list(only.as_ref(), from, LIST_LIMIT_MAX).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.connection_id.0.clone(), last.id.clone()));
+            for $row in page {
+                let $label = labels.get(&$row.connection_id).cloned();
+                $printer.row(&$json)?;
+            }
+        }
+    }};
+}
+
+pub(crate) async fn write_members(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    each_listed!(app, filters, printer, member_list, |row, label| {
+        let roles: Value = serde_json::from_str(&row.roles).unwrap_or_default();
+        let names: Vec<&str> = roles
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|role| role["name"].as_str())
+            .collect();
+        json!({
+            "connection": label, "email": row.email, "name": row.name, "status": row.status,
+            // Unknown is not "no".
+            "two_factor": row.two_factor.map_or("unknown", |on| if on { "yes" } else { "no" }),
+            "roles": names, "person": row.person_id, "id": row.id,
+        })
+    })
+}
+
+pub(crate) async fn write_access_users(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    each_listed!(app, filters, printer, access_user_list, |row, label| json!({
+        "connection": label, "email": row.email, "name": row.name, "access_seat": row.access_seat,
+        "gateway_seat": row.gateway_seat, "active_device_count": row.active_device_count,
+        "last_login_at": row.last_login_at, "person": row.person_id, "id": row.id,
+    }))
+}
+
+pub(crate) async fn write_groups(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    each_listed!(app, filters, printer, access_group_list, |row, label| {
+        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        json!({
+            "connection": label, "name": row.name, "id": row.id, "include": raw["include"],
+            "require": raw["require"], "exclude": raw["exclude"],
+        })
+    })
+}
+
+pub(crate) async fn write_roles(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    each_listed!(app, filters, printer, role_list, |row, label| json!({
+        "connection": label, "name": row.name, "description": row.description, "id": row.id,
+    }))
+}
+
+pub(crate) async fn write_grants(
+    app: &App,
+    filters: &GrantArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let labels = labels(app).await?;
+    let mut filter = GrantFilter {
+        kind: filters.kind,
+        person_id: someone(app, filters.person.as_deref()).await?,
+        connection_id: named(app, filters.connection.as_deref()).await?,
+        entitlement_id: filters.entitlement.clone(),
+        after: None,
+        limit: LIST_LIMIT_MAX,
+    };
+    loop {
+        let page = app.store.grant_list(&filter).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        let place = (
+            last.email.clone(),
+            last.connection_id.0.clone(),
+            last.kind.to_string(),
+            last.entitlement_id.clone(),
+        );
+        filter.after = Some(place);
+        for row in page {
+            let via: Value = serde_json::from_str(&row.via).unwrap_or_default();
+            let mut line = json!({
+                "person": row.person_id, "email": row.email, "kind": row.kind, "group": row.entitlement_name,
+                "certainty": row.certainty, "via": via, "connection": labels.get(&row.connection_id),
+            });
+            let id = if row.kind == GrantKind::Role {
+                "role_id"
+            } else {
+                "group_id"
+            };
+            line[id] = json!(row.entitlement_id);
+            printer.row(&line)?;
+        }
+    }
+}
+
+pub(crate) async fn write_detections(
+    app: &App,
+    filters: &DetectionArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let mut filter = DetectionFilter {
+        person_id: someone(app, filters.person.as_deref()).await?,
+        rule_name: filters.rule.clone(),
+        before: None,
+        limit: LIST_LIMIT_MAX,
+    };
+    let mut left = if filters.limit == 0 {
+        usize::MAX
+    } else {
+        filters.limit
+    };
+    loop {
+        let page = app.store.detection_list(&filter).await?;
+        let Some(last) = page.last().filter(|_| left > 0) else {
+            return Ok(());
+        };
+        filter.before = Some(TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
+        for row in page.into_iter().take(left) {
+            left -= 1;
+            printer.row(&json!({
+                "id": row.id, "at": row.at, "rule": row.rule_name, "title": row.title, "level": row.level,
+                "behaviour": row.behaviour, "topic": row.topic, "dataset": row.dataset, "event_id": row.event_id,
+                "person": row.person_id, "email": row.identifier, "detail": row.detail,
+            }))?;
+        }
+    }
+}
+
+pub(crate) async fn write_events(
+    app: &App,
+    filters: &EventArgs,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let mut filter = EventFilter {
+        person_id: someone(app, filters.person.as_deref()).await?,
+        dataset: filters.dataset.clone(),
+        connection_id: named(app, filters.connection.as_deref()).await?,
+        before: None,
+        limit: LIST_LIMIT_MAX,
+    };
+    let mut left = if filters.limit == 0 {
+        usize::MAX
+    } else {
+        filters.limit
+    };
+    loop {
+        let page = app.store.event_list(&filter).await?;
+        let Some(last) = page.last().filter(|_| left > 0) else {
+            return Ok(());
+        };
+        filter.before = Some(TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
+        for row in page.into_iter().take(left) {
+            left -= 1;
+            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            printer.row(&json!({
+                "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
+                "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
+                "country": row.country, "raw": raw,
+            }))?;
+        }
+    }
+}
+
+pub(crate) async fn write_rejects(
+    app: &App,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let only = named(app, filters.connection.as_deref()).await?;
+    let labels = labels(app).await?;
+    for row in app.store.reject_list(only.as_ref(), LIST_LIMIT_MAX).await? {
+        printer.row(&json!({
+            "rejected_at": row.rejected_at, "connection": labels.get(&row.connection_id), "dataset": row.dataset,
+            "batch_id": row.batch_id, "line": row.line, "reason": row.reason, "excerpt": row.excerpt,
+        }))?;
+    }
+    Ok(())
+}

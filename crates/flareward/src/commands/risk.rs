@@ -1,0 +1,69 @@
+//! `flareward risk`: who stands at which level, and resetting one person.
+
+use super::person;
+use crate::Global;
+use crate::commands::people::{self, PersonArgs};
+use crate::output::{Printer, object};
+use hub::Actor;
+use model::RiskLevel;
+use serde_json::json;
+
+/// What to do with risk.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RiskArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the people who stand at a level, highest first
+    List,
+    /// Take a person's level back to unscored, and tell the receivers
+    Reset {
+        /// Address or id
+        #[arg(long)]
+        person: String,
+        /// Why: kept in the audit log
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    match args.action {
+        Action::List => {
+            let mut printer = Printer::new(global.output, people::COLUMNS);
+            for level in [RiskLevel::High, RiskLevel::Medium, RiskLevel::Low] {
+                people::write(
+                    &app,
+                    &PersonArgs {
+                        risk: Some(level),
+                        search: None,
+                    },
+                    &mut printer,
+                )
+                .await?;
+            }
+            printer.finish("Nobody stands at a level")?;
+        }
+        Action::Reset {
+            person: wanted,
+            reason,
+        } => {
+            let row = person(&app, &wanted).await?;
+            let previous = hub::risk::reset(&app, &row.id, &reason, &Actor::CommandLine).await?;
+            let outcome = if previous == RiskLevel::Unscored {
+                "already"
+            } else {
+                "changed"
+            };
+            object(
+                global.output,
+                &json!({ "outcome": outcome, "person": row.email, "previous": previous }),
+            )?;
+        }
+    }
+    Ok(())
+}

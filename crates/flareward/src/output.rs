@@ -1,0 +1,196 @@
+//! What commands print: tables for people, JSON, NDJSON or CSV for programs.
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::Value;
+use std::io::{self, Write};
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table, for people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Comma-separated values with a header line.
+    Csv,
+}
+
+/// Prints rows as they come. Rows are JSON objects; a table and CSV show the columns that were asked for.
+pub(crate) struct Printer {
+    format: Format,
+    columns: &'static [&'static str],
+    out: Box<dyn Write + Send>,
+    table: Table,
+    rows: usize,
+}
+
+impl Printer {
+    /// A printer to standard output.
+    pub(crate) fn new(format: Format, columns: &'static [&'static str]) -> Self {
+        Self::to(Box::new(io::BufWriter::new(io::stdout())), format, columns)
+    }
+
+    /// A printer to `out`.
+    pub(crate) fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
+        let mut table = Table::new();
+        table
+            .load_preset(UTF8_FULL_CONDENSED)
+            .set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(columns.iter().map(|name| name.replace('_', " ")));
+        Self {
+            format,
+            columns,
+            out,
+            table,
+            rows: 0,
+        }
+    }
+
+    /// Prints one row.
+    pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
+        match self.format {
+            Format::Table => {
+                self.table
+                    .add_row(self.columns.iter().map(|name| cell(&row[*name])));
+            }
+            Format::Ndjson => writeln!(self.out, "{row}")?,
+            Format::Json => write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?,
+            Format::Csv => {
+                if self.rows == 0 {
+                    self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
+                }
+                self.csv_line(
+                    self.columns
+                        .iter()
+                        .map(|name| harmless(cell(&row[*name])))
+                        .collect(),
+                )?;
+            }
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Ends the output; `nothing` is what a person reads when there was no row.
+    pub(crate) fn finish(mut self, nothing: &str) -> io::Result<usize> {
+        match self.format {
+            Format::Table if self.rows == 0 => writeln!(self.out, "{nothing}")?,
+            Format::Table => writeln!(self.out, "{}", self.table)?,
+            Format::Json => writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?,
+            Format::Csv if self.rows == 0 => {
+                self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
+            }
+            Format::Csv | Format::Ndjson => {}
+        }
+        self.out.flush()?;
+        Ok(self.rows)
+    }
+
+    fn csv_line(&mut self, cells: Vec<String>) -> io::Result<()> {
+        let mut writer = csv::WriterBuilder::new().from_writer(&mut self.out);
+        writer.write_record(&cells).map_err(io::Error::other)?;
+        writer.flush()
+    }
+}
+
+/// Prints one object: as JSON for programs, as lines of name and value for people.
+pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Json => writeln!(out, "{value:#}"),
+        Format::Ndjson => writeln!(out, "{value}"),
+        Format::Table | Format::Csv => {
+            let mut table = Table::new();
+            table
+                .load_preset(UTF8_FULL_CONDENSED)
+                .set_content_arrangement(ContentArrangement::Dynamic);
+            for (name, value) in value.as_object().into_iter().flatten() {
+                table.add_row([name.replace('_', " "), cell(value)]);
+            }
+            writeln!(out, "{table}")
+        }
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Array(members) if members.iter().all(Value::is_string) => members
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join("; "),
+        other => other.to_string(),
+    }
+}
+
+/// Text that no spreadsheet takes for a formula.
+fn harmless(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(part)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn printed(format: Format, rows: &[Value]) -> String {
+        let kept = Kept::default();
+        let mut printer = Printer::to(Box::new(kept.clone()), format, &["name", "on"]);
+        for row in rows {
+            printer.row(row).unwrap();
+        }
+        printer.finish("nothing").unwrap();
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_formula_is_neutralised_in_csv() {
+        let rows = [
+            json!({ "name": "=cmd()", "on": null }),
+            json!({ "name": "a,\"b\"", "on": false }),
+        ];
+        assert_eq!(
+            printed(Format::Csv, &rows),
+            "name,on\n'=cmd(),\n\"a,\"\"b\"\"\",no\n"
+        );
+        assert_eq!(printed(Format::Csv, &[]), "name,on\n");
+    }
+
+    #[test]
+    fn json_is_one_document_however_many_rows() {
+        for rows in [
+            vec![],
+            vec![json!({ "name": 1 })],
+            vec![json!({ "name": 1 }), json!({ "name": 2 })],
+        ] {
+            let read: Vec<Value> = serde_json::from_str(&printed(Format::Json, &rows)).unwrap();
+            assert_eq!(read, rows);
+        }
+        assert_eq!(printed(Format::Table, &[]), "nothing\n");
+    }
+}

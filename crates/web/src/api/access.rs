@@ -1,0 +1,313 @@
+//! Members, Access users, Access groups, roles, and the grants computed from them.
+
+use super::connections::id_in_query;
+use super::document;
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use model::{GrantKind, PersonId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{AccessGroupRow, AccessUserRow, GrantFilter, GrantRow, MemberRow, RoleRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// Someone who may log in to an account's dashboard.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberBody {
+    /// Which connection lists this member.
+    pub connection_id: String,
+    /// The membership's id.
+    pub id: String,
+    /// The person behind the address.
+    pub person_id: Option<String>,
+    /// As Cloudflare writes it.
+    pub email: String,
+    /// First and last name.
+    pub name: Option<String>,
+    /// `accepted`, `pending`, or whatever else Cloudflare says.
+    pub status: String,
+    /// Whether the second factor is on; null when that is not known.
+    pub two_factor: Option<bool>,
+    /// The roles, each with `id` and `name`.
+    pub roles: Value,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+}
+
+impl MemberBody {
+    pub(crate) fn new(row: MemberRow) -> Self {
+        Self {
+            connection_id: row.connection_id.0,
+            id: row.id,
+            person_id: row.person_id,
+            email: row.email,
+            name: row.name,
+            status: row.status,
+            two_factor: row.two_factor,
+            roles: document(&row.roles),
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+/// A Zero Trust user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccessUserBody {
+    /// Which connection lists this user.
+    pub connection_id: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// The person behind the address.
+    pub person_id: Option<String>,
+    /// As Cloudflare writes it.
+    pub email: String,
+    /// The name.
+    pub name: Option<String>,
+    /// Whether an Access seat is taken; null when that is not known.
+    pub access_seat: Option<bool>,
+    /// Whether a Gateway seat is taken; null when that is not known.
+    pub gateway_seat: Option<bool>,
+    /// How many devices are active.
+    pub active_device_count: Option<i64>,
+    /// When the user last logged in.
+    pub last_login_at: Option<DateTime<Utc>>,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+}
+
+impl AccessUserBody {
+    pub(crate) fn new(row: AccessUserRow) -> Self {
+        Self {
+            connection_id: row.connection_id.0,
+            id: row.id,
+            person_id: row.person_id,
+            email: row.email,
+            name: row.name,
+            access_seat: row.access_seat,
+            gateway_seat: row.gateway_seat,
+            active_device_count: row.active_device_count,
+            last_login_at: row.last_login_at,
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+/// An Access group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccessGroupBody {
+    /// Which connection lists it.
+    pub connection_id: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The whole object as Cloudflare gave it, with its rules.
+    pub raw: Value,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+}
+
+impl AccessGroupBody {
+    fn new(row: AccessGroupRow) -> Self {
+        Self {
+            connection_id: row.connection_id.0,
+            id: row.id,
+            name: row.name,
+            raw: document(&row.raw),
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+/// A dashboard role of an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RoleBody {
+    /// Which connection lists it.
+    pub connection_id: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it allows.
+    pub description: Option<String>,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+}
+
+impl RoleBody {
+    fn new(row: RoleRow) -> Self {
+        Self {
+            connection_id: row.connection_id.0,
+            id: row.id,
+            name: row.name,
+            description: row.description,
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+/// That a person holds something, and through which rule.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantBody {
+    /// In which account.
+    pub connection_id: String,
+    /// `access-group` or `role`.
+    pub kind: &'static str,
+    /// The group's or role's id.
+    pub entitlement_id: String,
+    /// Its name.
+    pub entitlement_name: String,
+    /// Who holds it.
+    pub person_id: String,
+    /// Their address.
+    pub email: String,
+    /// `yes`, `conditional` or `unknown`.
+    pub certainty: &'static str,
+    /// Why: sentences from the entitlement down to the rule that decides.
+    pub via: Value,
+    /// When this was worked out.
+    pub computed_at: DateTime<Utc>,
+}
+
+impl GrantBody {
+    pub(crate) fn new(row: GrantRow) -> Self {
+        Self {
+            connection_id: row.connection_id.0,
+            kind: row.kind.as_str(),
+            entitlement_id: row.entitlement_id,
+            entitlement_name: row.entitlement_name,
+            person_id: row.person_id.0,
+            email: row.email,
+            certainty: row.certainty.as_str(),
+            via: document(&row.via),
+            computed_at: row.computed_at,
+        }
+    }
+}
+
+/// Of which connection.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListedQuery {
+    /// Only of this connection: its id or label.
+    connection: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+macro_rules! listed {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $operation:literal, $rows:ident, $body:ident) => {
+        $(#[$doc])*
+        #[utoipa::path(get, path = $path, tag = "access", operation_id = $operation,
+            security(("token" = ["read"])), params(ListedQuery),
+            responses((status = 200, description = "A page, by connection and id", body = Page<$body>), Problems))]
+        pub async fn $name(
+            _caller: CanRead,
+            State(app): State<App>,
+            Query(query): Query<ListedQuery>,
+        ) -> Result<Json<Page<$body>>, ApiError> {
+            let limit = paging::limit(query.limit)?;
+            let connection = id_in_query(&app, query.connection.as_deref()).await?;
+            let after = paging::read::<2>(query.cursor.as_deref())?;
+            let after = after.as_ref().map(|[connection, id]| (connection.as_str(), id.as_str()));
+            let rows = app.store.$rows(connection.as_ref(), after, limit).await?;
+            let cursor = |row: &_| place(row);
+            Ok(Json(Page::new(rows, limit, cursor, $body::new)))
+        }
+    };
+}
+
+trait Placed {
+    fn place(&self) -> String;
+}
+
+fn place(row: &impl Placed) -> String {
+    row.place()
+}
+
+macro_rules! placed {
+    ($($row:ident),+) => {
+        $(impl Placed for $row {
+            fn place(&self) -> String {
+                paging::cursor([self.connection_id.as_str(), &self.id])
+            }
+        })+
+    };
+}
+
+placed!(MemberRow, AccessUserRow, AccessGroupRow, RoleRow);
+
+listed! {
+    /// Members of the connected accounts.
+    members, "/members", "member_list", member_list, MemberBody
+}
+listed! {
+    /// Zero Trust users of the connected accounts.
+    access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody
+}
+listed! {
+    /// Access groups of the connected accounts.
+    access_groups, "/access-groups", "access_group_list", access_group_list, AccessGroupBody
+}
+listed! {
+    /// Dashboard roles of the connected accounts.
+    roles, "/roles", "role_list", role_list, RoleBody
+}
+
+/// Which grants.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct GrantsQuery {
+    /// Only this kind: `access-group` or `role`.
+    #[param(value_type = Option<String>)]
+    kind: Option<GrantKind>,
+    /// Only of the person with this id.
+    person: Option<String>,
+    /// Only of this connection: its id or label.
+    connection: Option<String>,
+    /// Only of the group or role with this id.
+    entitlement: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Who holds what, and why.
+#[utoipa::path(get, path = "/grants", tag = "access", operation_id = "grant_list",
+    security(("token" = ["read"])), params(GrantsQuery),
+    responses((status = 200, description = "A page, by address", body = Page<GrantBody>), Problems))]
+pub async fn grants(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<GrantsQuery>,
+) -> Result<Json<Page<GrantBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let after = paging::read(query.cursor.as_deref())?;
+    let filter = GrantFilter {
+        kind: query.kind,
+        person_id: query.person.map(PersonId),
+        connection_id: id_in_query(&app, query.connection.as_deref()).await?,
+        entitlement_id: query.entitlement,
+        after: after.map(|[email, connection, kind, entitlement]| (email, connection, kind, entitlement)),
+        limit,
+    };
+    let rows = app.store.grant_list(&filter).await?;
+    let cursor = |row: &GrantRow| {
+        paging::cursor([
+            &row.email,
+            row.connection_id.as_str(),
+            row.kind.as_str(),
+            &row.entitlement_id,
+        ])
+    };
+    Ok(Json(Page::new(rows, limit, cursor, GrantBody::new)))
+}

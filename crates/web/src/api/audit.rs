@@ -1,0 +1,80 @@
+//! The audit log.
+
+use super::document;
+use crate::auth::IsAdmin;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::AuditRow;
+use utoipa::{IntoParams, ToSchema};
+
+/// What someone did or tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditBody {
+    /// Its place.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: a token by its name, the command line, the system.
+    pub actor: String,
+    /// What: `noun.verb`.
+    pub action: String,
+    /// On what.
+    pub target: String,
+    /// What came of it.
+    pub outcome: String,
+    /// What else was kept.
+    pub detail: Value,
+    /// The digest of the entry before, in hex.
+    pub previous_hash: String,
+    /// The digest of this entry over that one.
+    pub hash: String,
+}
+
+impl AuditBody {
+    pub(crate) fn new(row: AuditRow) -> Self {
+        Self {
+            seq: row.seq,
+            at: row.at,
+            actor: row.actor,
+            action: row.action,
+            target: row.target,
+            outcome: row.outcome,
+            detail: document(&row.detail),
+            previous_hash: row.previous_hash,
+            hash: row.hash,
+        }
+    }
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// The audit log, newest first.
+#[utoipa::path(get, path = "/audit", tag = "audit", operation_id = "audit_list",
+    security(("token" = ["admin"])), params(AuditQuery),
+    responses((status = 200, description = "A page of entries", body = Page<AuditBody>), Problems))]
+pub async fn list(
+    _caller: IsAdmin,
+    State(app): State<App>,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<Page<AuditBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let before = paging::read_number(query.cursor.as_deref())?;
+    let rows = app.store.audit_list(before, limit).await?;
+    let cursor = |row: &AuditRow| paging::cursor([&row.seq.to_string()]);
+    Ok(Json(Page::new(rows, limit, cursor, AuditBody::new)))
+}

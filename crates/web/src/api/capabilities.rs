@@ -1,0 +1,85 @@
+//! Capabilities: typed operations for other systems, with bodies by the contract of the field.
+//!
+//! A call is answered with the capability's own status and body, also when it fails; problem documents are left
+//! to what comes before it (who may, is it JSON, is there such a capability).
+
+use crate::auth::{AnyCaller, CanRead};
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::Page;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hub::{App, capability};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+/// A capability that can be called.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CapabilityBody {
+    /// Its id, for example `getIPOverview`.
+    pub id: &'static str,
+    /// What a token must hold.
+    pub permission: Option<&'static str>,
+}
+
+/// Through which connection.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CallQuery {
+    /// The connection's label or id; not needed when there is only one.
+    connection: Option<String>,
+}
+
+/// All capabilities.
+#[utoipa::path(get, path = "/capabilities", tag = "capabilities", operation_id = "capability_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The capabilities", body = Page<CapabilityBody>), Problems))]
+pub async fn list(_caller: CanRead) -> Result<Json<Page<CapabilityBody>>, ApiError> {
+    Ok(Json(Page::whole(capability::IDS.to_vec(), |id| CapabilityBody {
+        id,
+        permission: capability::permission(id).map(hub::Permission::as_str),
+    })))
+}
+
+/// What a capability takes and gives.
+#[utoipa::path(get, path = "/capabilities/{capability}/manifest", tag = "capabilities",
+    operation_id = "capability_manifest", security(("token" = ["read"])),
+    params(("capability" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The manifest", body = Value), Problems))]
+pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    capability::manifest(&id)
+        .map(Json)
+        .ok_or(ApiError::NotFound("capability"))
+}
+
+/// Calls a capability. Which permission it needs stands in the list of capabilities.
+#[utoipa::path(post, path = "/capabilities/{capability}", tag = "capabilities",
+    operation_id = "capability_call",
+    security(("token" = ["capabilities:call"]), ("token" = ["risk:write"]), ("token" = ["api:call:read"])),
+    params(("capability" = String, Path, description = "Its id"), CallQuery), request_body = Value,
+    responses((status = 200, description = "The capability's answer; failures have its form too", body = Value),
+        Problems))]
+pub async fn call(
+    caller: AnyCaller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<CallQuery>,
+    Json(input): Json<Value>,
+) -> Result<Response, ApiError> {
+    let permission = capability::permission(&id).ok_or(ApiError::NotFound("capability"))?;
+    caller.must_hold(permission)?;
+    let outcome = capability::call(&app, &id, query.connection.as_deref(), &input, &caller.actor)
+        .await
+        .ok_or(ApiError::NotFound("capability"))?;
+    let status = StatusCode::from_u16(outcome.http_status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(outcome.body)).into_response();
+    if let Some(seconds) = outcome.retry_after_seconds {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(response)
+}

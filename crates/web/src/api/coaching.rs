@@ -1,0 +1,262 @@
+//! Campaigns and the messages they sent.
+
+use super::document;
+use crate::auth::{CanCoach, CanRead};
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::coaching::campaign::{self, CampaignError, CampaignRequest};
+use model::{CampaignId, MessageState, PersonId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{CampaignRow, MessageRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// Who is coached for what, and how.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CampaignBody {
+    /// Our id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Names of rules; `*` for every rule that has a topic.
+    pub rules: Value,
+    /// `webhook` or `email`.
+    pub channel: String,
+    /// What may be shown of the destination: the address itself is a secret.
+    pub destination_hint: String,
+    /// At most one message to a person in this many minutes.
+    pub delivery_limit_minutes: i64,
+    /// Count what would be sent, send nothing.
+    pub test_mode: bool,
+    /// Whether it runs.
+    pub enabled: bool,
+    /// When it was made: detections from before are not coached.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl CampaignBody {
+    pub(crate) fn new(row: CampaignRow) -> Self {
+        Self {
+            id: row.id.0,
+            name: row.name,
+            rules: document(&row.rules),
+            channel: row.channel,
+            destination_hint: row.destination_hint,
+            delivery_limit_minutes: row.delivery_limit_minutes,
+            test_mode: row.test_mode,
+            enabled: row.enabled,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// A campaign as it should be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignPutBody {
+    /// What people call it; no other campaign has the name.
+    name: String,
+    /// Names of rules; `*` for every rule that has a topic.
+    #[schema(example = json!(["*"]))]
+    rules: Vec<String>,
+    /// `webhook` or `email`.
+    channel: String,
+    /// The webhook's address. Left out, a webhook keeps the one it has.
+    webhook_url: Option<String>,
+    /// At most one message to a person in this many minutes; 0 is no limit.
+    #[serde(default)]
+    delivery_limit_minutes: i64,
+    /// Count what would be sent, send nothing.
+    #[serde(default)]
+    test_mode: bool,
+    /// Whether it runs.
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl CampaignPutBody {
+    fn request(self) -> CampaignRequest {
+        CampaignRequest {
+            name: self.name,
+            rules: self.rules,
+            channel: self.channel,
+            webhook_url: self.webhook_url.map(Into::into),
+            delivery_limit_minutes: self.delivery_limit_minutes,
+            test_mode: self.test_mode,
+            enabled: self.enabled,
+        }
+    }
+}
+
+/// One delivery to one person, or why there was none.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MessageBody {
+    /// Our id.
+    pub id: String,
+    /// Of which campaign.
+    pub campaign_id: String,
+    /// For which detection.
+    pub detection_id: String,
+    /// To whom.
+    pub person_id: String,
+    /// About what.
+    pub topic: String,
+    /// Its heading.
+    pub title: String,
+    /// Its text, in Markdown.
+    pub body: String,
+    /// `pending`, `delivered`, `suppressed`, `test` or `failed`.
+    pub state: &'static str,
+    /// Why it was held back, or what the last attempt said.
+    pub reason: Option<String>,
+    /// How often it was sent.
+    pub attempts: i64,
+    /// When it may be sent next.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When it was decided on.
+    pub created_at: DateTime<Utc>,
+    /// When the channel took it.
+    pub delivered_at: Option<DateTime<Utc>>,
+}
+
+impl MessageBody {
+    pub(crate) fn new(row: MessageRow) -> Self {
+        Self {
+            id: row.id.0,
+            campaign_id: row.campaign_id.0,
+            detection_id: row.detection_id,
+            person_id: row.person_id.0,
+            topic: row.topic,
+            title: row.title,
+            body: row.body,
+            state: row.state.as_str(),
+            reason: row.reason,
+            attempts: row.attempts,
+            next_attempt_at: row.next_attempt_at,
+            created_at: row.created_at,
+            delivered_at: row.delivered_at,
+        }
+    }
+}
+
+/// Which messages.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MessagesQuery {
+    /// Only of the campaign with this id.
+    campaign: Option<String>,
+    /// Only to the person with this id.
+    person: Option<String>,
+    /// Only in this state: `pending`, `delivered`, `suppressed`, `test` or `failed`.
+    #[param(value_type = Option<String>)]
+    state: Option<MessageState>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+}
+
+/// All campaigns, by name.
+#[utoipa::path(get, path = "/campaigns", tag = "coaching", operation_id = "campaign_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The campaigns", body = Page<CampaignBody>), Problems))]
+pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<CampaignBody>>, ApiError> {
+    let rows = app.store.campaign_list().await?;
+    Ok(Json(Page::whole(rows, CampaignBody::new)))
+}
+
+/// Makes a campaign.
+#[utoipa::path(post, path = "/campaigns", tag = "coaching", operation_id = "campaign_create",
+    security(("token" = ["coaching:write"])), request_body = CampaignPutBody,
+    responses((status = 201, description = "Made", body = CampaignBody), Problems))]
+pub async fn create(
+    caller: CanCoach,
+    State(app): State<App>,
+    Json(body): Json<CampaignPutBody>,
+) -> Result<Response, ApiError> {
+    let row = campaign::put(&app, None, &body.request(), &caller.actor)
+        .await
+        .map_err(refusal)?;
+    let at = format!("{}/campaigns/{}", super::BASE, row.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, at)],
+        Json(CampaignBody::new(row)),
+    )
+        .into_response())
+}
+
+/// One campaign.
+#[utoipa::path(get, path = "/campaigns/{campaign}", tag = "coaching", operation_id = "campaign_get",
+    security(("token" = ["read"])), params(("campaign" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The campaign", body = CampaignBody), Problems))]
+pub async fn get_one(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<CampaignBody>, ApiError> {
+    let row = app.store.campaign_get(&CampaignId(id)).await?;
+    let row = row.ok_or(ApiError::NotFound("campaign"))?;
+    Ok(Json(CampaignBody::new(row)))
+}
+
+/// Changes a campaign: what is left out goes back to its default.
+#[utoipa::path(put, path = "/campaigns/{campaign}", tag = "coaching", operation_id = "campaign_update",
+    security(("token" = ["coaching:write"])), params(("campaign" = String, Path, description = "Its id")),
+    request_body = CampaignPutBody,
+    responses((status = 200, description = "Changed", body = CampaignBody), Problems))]
+pub async fn update(
+    caller: CanCoach,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Json(body): Json<CampaignPutBody>,
+) -> Result<Json<CampaignBody>, ApiError> {
+    let id = CampaignId(id);
+    if app.store.campaign_get(&id).await?.is_none() {
+        return Err(ApiError::NotFound("campaign"));
+    }
+    let row = campaign::put(&app, Some(id), &body.request(), &caller.actor)
+        .await
+        .map_err(refusal)?;
+    Ok(Json(CampaignBody::new(row)))
+}
+
+/// The newest messages.
+#[utoipa::path(get, path = "/messages", tag = "coaching", operation_id = "message_list",
+    security(("token" = ["read"])), params(MessagesQuery),
+    responses((status = 200, description = "Newest first", body = Page<MessageBody>), Problems))]
+pub async fn messages(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Json<Page<MessageBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let (campaign, person) = (query.campaign.map(CampaignId), query.person.map(PersonId));
+    let rows = app
+        .store
+        .message_list(campaign.as_ref(), person.as_ref(), query.state, limit)
+        .await?;
+    Ok(Json(Page::whole(rows, MessageBody::new)))
+}
+
+fn refusal(error: CampaignError) -> ApiError {
+    let words = hub::causes(&error);
+    match error {
+        CampaignError::Field { field, problem } => ApiError::invalid(&format!("/{field}"), problem),
+        CampaignError::Webhook(_) => ApiError::invalid("/webhook_url", words),
+        CampaignError::Store(error) => error.into(),
+        error @ CampaignError::Secret(_) => ApiError::internal(&error),
+    }
+}

@@ -1,0 +1,417 @@
+//! Connections to Cloudflare accounts.
+
+use crate::auth::{CanRead, CanWriteConnections};
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::app::ClientError;
+use hub::connect::{self, ConnectError, ConnectRequest, Credential};
+use model::{ConnectionId, ConnectionState};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{ConnectionRow, ListingRow, ProbeRow, SyncRunRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// A connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConnectionBody {
+    /// Our id.
+    pub id: String,
+    /// The name that people use for it.
+    pub label: String,
+    /// Cloudflare's account id.
+    pub account_id: String,
+    /// The account's name at Cloudflare.
+    pub account_name: String,
+    /// Where the API is.
+    pub base_url: String,
+    /// `user_token`, `account_token` or `global_key`.
+    pub credential_kind: &'static str,
+    /// By which credentials can be told apart.
+    pub credential_fingerprint: String,
+    /// `new`, `validating`, `syncing`, `connected`, `degraded`, `paused` or `failed`.
+    pub state: &'static str,
+    /// Why it stands there.
+    pub state_reason: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When anything of it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// When the last sync ended well.
+    pub synced_at: Option<DateTime<Utc>>,
+}
+
+impl ConnectionBody {
+    pub(crate) fn new(row: ConnectionRow) -> Self {
+        Self {
+            id: row.id.0,
+            label: row.label,
+            account_id: row.account_id,
+            account_name: row.account_name,
+            base_url: row.base_url,
+            credential_kind: row.credential_kind.as_str(),
+            credential_fingerprint: row.credential_fingerprint,
+            state: row.state.as_str(),
+            state_reason: row.state_reason,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            synced_at: row.synced_at,
+        }
+    }
+}
+
+/// Whether one feature's calls work with a connection's credential.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProbeBody {
+    /// The feature.
+    pub feature: String,
+    /// Whether its calls are answered.
+    pub works: bool,
+    /// The permission group that would light it up.
+    pub missing_permission: Option<String>,
+    /// What was answered.
+    pub message: String,
+    /// When.
+    pub checked_at: DateTime<Utc>,
+}
+
+impl ProbeBody {
+    pub(crate) fn new(row: ProbeRow) -> Self {
+        Self {
+            feature: row.feature,
+            works: row.works,
+            missing_permission: row.missing_permission,
+            message: row.message,
+            checked_at: row.checked_at,
+        }
+    }
+}
+
+/// How fresh one listing is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListingBody {
+    /// `members`, `roles`, `access_users` or `access_groups`.
+    pub kind: String,
+    /// When it was last read to its end.
+    pub complete_at: Option<DateTime<Utc>>,
+    /// Why what is shown may be old; null when it is fresh.
+    pub stale_reason: Option<String>,
+}
+
+impl ListingBody {
+    fn new(row: ListingRow) -> Self {
+        Self {
+            kind: row.kind,
+            complete_at: row.complete_at,
+            stale_reason: row.stale_reason,
+        }
+    }
+}
+
+/// One run of a sync.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncRunBody {
+    /// Our id.
+    pub id: String,
+    /// Of which connection.
+    pub connection_id: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; null while it runs.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// `running`, `complete`, `partial`, `failed`, `paused` or `interrupted`.
+    pub outcome: String,
+    /// What went wrong.
+    pub problem: Option<String>,
+    /// How many requests Cloudflare was asked.
+    pub requests: i64,
+    /// Seen and gone, by kind of thing.
+    pub counts: Value,
+}
+
+impl SyncRunBody {
+    fn new(row: SyncRunRow) -> Self {
+        Self {
+            id: row.id,
+            connection_id: row.connection_id.0,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            outcome: row.outcome,
+            problem: row.problem,
+            requests: row.requests,
+            counts: super::document(&row.counts),
+        }
+    }
+}
+
+/// An account to connect: with `token`, or with `email` and `api_key`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectBody {
+    /// The name to use for it. Connecting again under a label replaces the credential and keeps everything else.
+    #[schema(example = "production")]
+    label: String,
+    /// The account's id or name; not needed when the credential reaches exactly one.
+    account: Option<String>,
+    /// An API token.
+    token: Option<String>,
+    /// The address that goes with a global API key.
+    email: Option<String>,
+    /// A global API key.
+    api_key: Option<String>,
+    /// Where the API is; Cloudflare's when it is left out.
+    base_url: Option<String>,
+}
+
+/// A connection that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConnectedBody {
+    /// The connection.
+    pub connection: ConnectionBody,
+    /// What its credential can do.
+    pub probes: Vec<ProbeBody>,
+    /// The secret that log deliveries must carry: `Authorization: Bearer`, `X-Flareward-Secret` or `?secret=`.
+    pub ingest_secret: String,
+    /// Where log deliveries go; the dataset's name takes the place of `{dataset}`.
+    pub ingest_url: String,
+}
+
+/// How to sync.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SyncQuery {
+    /// Accept that far fewer things are listed than before, which paused the connection.
+    #[serde(default)]
+    confirm: bool,
+}
+
+/// A sync that was started.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncStartedBody {
+    /// Where the runs of this connection are.
+    pub sync_runs: String,
+}
+
+/// How many.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LimitQuery {
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+}
+
+/// The connection with this id or label.
+///
+/// # Errors
+///
+/// When the store cannot be asked.
+pub(crate) async fn find(app: &App, name: &str) -> Result<Option<ConnectionRow>, ApiError> {
+    if let Some(row) = app.store.connection_by_label(name).await? {
+        return Ok(Some(row));
+    }
+    Ok(app.store.connection_get(&ConnectionId(name.to_owned())).await?)
+}
+
+/// The id behind a connection's id or label in a query.
+///
+/// # Errors
+///
+/// [`ApiError::BadRequest`] when there is none.
+pub(crate) async fn id_in_query(app: &App, name: Option<&str>) -> Result<Option<ConnectionId>, ApiError> {
+    let Some(name) = name else { return Ok(None) };
+    find(app, name)
+        .await?
+        .map(|row| Some(row.id))
+        .ok_or_else(|| ApiError::bad("connection", format!("there is no connection \"{name}\"")))
+}
+
+async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
+    find(app, name).await?.ok_or(ApiError::NotFound("connection"))
+}
+
+/// All connections, by label.
+#[utoipa::path(get, path = "/connections", tag = "connections", operation_id = "connection_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The connections", body = Page<ConnectionBody>), Problems))]
+pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<ConnectionBody>>, ApiError> {
+    let rows = app.store.connection_list().await?;
+    Ok(Json(Page::whole(rows, ConnectionBody::new)))
+}
+
+/// Connects an account: checks the credential, keeps it sealed and finds out what it can do.
+#[utoipa::path(post, path = "/connections", tag = "connections", operation_id = "connection_create",
+    security(("token" = ["connections:write"])), request_body = ConnectBody,
+    responses((status = 201, description = "Connected; the log secret is in this answer", body = ConnectedBody),
+        Problems))]
+pub async fn create(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Json(body): Json<ConnectBody>,
+) -> Result<Response, ApiError> {
+    let credential = match (&body.token, &body.email, &body.api_key) {
+        (Some(token), None, None) => Credential::token(token),
+        (None, Some(email), Some(key)) => Credential::global_key(email, key),
+        _ => return Err(ApiError::invalid("/token", "give token, or email and api_key")),
+    };
+    let request = ConnectRequest {
+        label: body.label,
+        account: body.account,
+        credential,
+        base_url: body.base_url,
+    };
+    let connected = connect::connect(&app, &request, &caller.actor)
+        .await
+        .map_err(connect_refusal)?;
+    let at = format!("{}/connections/{}", super::BASE, connected.connection.id);
+    let answer = ConnectedBody {
+        ingest_url: format!(
+            "{}/ingest/{}/{{dataset}}",
+            app.public_url(),
+            connected.connection.label
+        ),
+        connection: ConnectionBody::new(connected.connection),
+        probes: connected.probes.into_iter().map(ProbeBody::new).collect(),
+        ingest_secret: connected.ingest_secret.expose_secret().to_owned(),
+    };
+    Ok((StatusCode::CREATED, [(header::LOCATION, at)], Json(answer)).into_response())
+}
+
+/// One connection.
+#[utoipa::path(get, path = "/connections/{connection}", tag = "connections", operation_id = "connection_get",
+    security(("token" = ["read"])), params(("connection" = String, Path, description = "Its id or label")),
+    responses((status = 200, description = "The connection", body = ConnectionBody), Problems))]
+pub async fn get_one(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<ConnectionBody>, ApiError> {
+    Ok(Json(ConnectionBody::new(found(&app, &name).await?)))
+}
+
+/// Finds out again what a connection's credential can do.
+#[utoipa::path(post, path = "/connections/{connection}/doctor", tag = "connections",
+    operation_id = "connection_doctor", security(("token" = ["connections:write"])),
+    params(("connection" = String, Path, description = "Its id or label")),
+    responses((status = 200, description = "What works", body = Page<ProbeBody>), Problems))]
+pub async fn doctor(
+    _caller: CanWriteConnections,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Page<ProbeBody>>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let rows = connect::doctor(&app, &connection)
+        .await
+        .map_err(connect_refusal)?;
+    Ok(Json(Page::whole(rows, ProbeBody::new)))
+}
+
+/// What a connection's credential was last found able to do.
+#[utoipa::path(get, path = "/connections/{connection}/probes", tag = "connections",
+    operation_id = "connection_probes", security(("token" = ["read"])),
+    params(("connection" = String, Path, description = "Its id or label")),
+    responses((status = 200, description = "What works", body = Page<ProbeBody>), Problems))]
+pub async fn probes(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Page<ProbeBody>>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let rows = app.store.probe_list(&connection.id).await?;
+    Ok(Json(Page::whole(rows, ProbeBody::new)))
+}
+
+/// How fresh what is known of an account is.
+#[utoipa::path(get, path = "/connections/{connection}/listings", tag = "connections",
+    operation_id = "connection_listings", security(("token" = ["read"])),
+    params(("connection" = String, Path, description = "Its id or label")),
+    responses((status = 200, description = "The listings", body = Page<ListingBody>), Problems))]
+pub async fn listings(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Page<ListingBody>>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let rows = app.store.listing_list(&connection.id).await?;
+    Ok(Json(Page::whole(rows, ListingBody::new)))
+}
+
+/// Starts a sync and answers at once; its run tells how far it has come.
+#[utoipa::path(post, path = "/connections/{connection}/sync", tag = "connections",
+    operation_id = "connection_sync", security(("token" = ["connections:write"])),
+    params(("connection" = String, Path, description = "Its id or label"), SyncQuery),
+    responses((status = 202, description = "Started", body = SyncStartedBody), Problems))]
+pub async fn sync(
+    _caller: CanWriteConnections,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(query): Query<SyncQuery>,
+) -> Result<Response, ApiError> {
+    let connection = found(&app, &name).await?;
+    match connection.state {
+        ConnectionState::Paused if !query.confirm => {
+            return Err(ApiError::Conflict(format!(
+                "the connection is paused: {}; look at it, then ask again with confirm=true",
+                connection.state_reason.unwrap_or_default()
+            )));
+        }
+        ConnectionState::Syncing => {
+            return Err(ApiError::Conflict(
+                "the connection is being synced already".to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    let at = format!("{}/connections/{}/sync-runs", super::BASE, connection.id);
+    tokio::spawn(async move {
+        if let Err(error) = hub::sync::connection(&app, &connection, query.confirm, &|_| {}).await {
+            tracing::error!(connection = %connection.label, "a sync that was asked for could not begin: {}",
+                hub::causes(&error));
+        }
+    });
+    let body = SyncStartedBody {
+        sync_runs: at.clone(),
+    };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(body)).into_response())
+}
+
+/// The newest runs of a connection's sync.
+#[utoipa::path(get, path = "/connections/{connection}/sync-runs", tag = "connections",
+    operation_id = "connection_sync_runs", security(("token" = ["read"])),
+    params(("connection" = String, Path, description = "Its id or label"), LimitQuery),
+    responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
+pub async fn sync_runs(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(query): Query<LimitQuery>,
+) -> Result<Json<Page<SyncRunBody>>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let limit = paging::limit(query.limit)?;
+    let rows = app.store.sync_run_list(Some(&connection.id), limit).await?;
+    Ok(Json(Page::whole(rows, SyncRunBody::new)))
+}
+
+fn connect_refusal(error: ConnectError) -> ApiError {
+    let words = hub::causes(&error);
+    match error {
+        ConnectError::Label(_) => ApiError::invalid("/label", words),
+        ConnectError::AccountNeeded(_)
+        | ConnectError::AccountUnknown(_)
+        | ConnectError::AccountAmbiguous { .. } => ApiError::invalid("/account", words),
+        ConnectError::Credential(_) | ConnectError::NotActive(_) => ApiError::invalid("/token", words),
+        ConnectError::Client(ClientError::Egress { .. } | ClientError::Cloudflare(_)) => {
+            ApiError::invalid("/base_url", words)
+        }
+        ConnectError::Cloudflare(_) => ApiError::Upstream(words),
+        ConnectError::Store(error) => error.into(),
+        error @ (ConnectError::Client(_) | ConnectError::Secret(_)) => ApiError::internal(&error),
+    }
+}

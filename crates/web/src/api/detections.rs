@@ -1,0 +1,148 @@
+//! Detections, and why a rule matched.
+
+use super::document;
+use super::events::EventBody;
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use model::{DetectionId, PersonId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{DetectionFilter, DetectionRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// A rule that matched for a person, or for an identifier that nobody owns.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DetectionBody {
+    /// Our id.
+    pub id: String,
+    /// The rule's own id.
+    pub rule_id: String,
+    /// Its short name.
+    pub rule_name: String,
+    /// Its title at the time.
+    pub title: String,
+    /// `informational`, `low`, `medium`, `high` or `critical`.
+    pub level: String,
+    /// The behaviour that it triggers.
+    pub behaviour: Option<String>,
+    /// What to coach about.
+    pub topic: Option<String>,
+    /// The event that matched.
+    pub event_id: String,
+    /// From which account.
+    pub connection_id: String,
+    /// Of which dataset.
+    pub dataset: String,
+    /// Whose it is.
+    pub person_id: Option<String>,
+    /// The identifier that the event carries.
+    pub identifier: Option<String>,
+    /// When the event happened.
+    pub at: DateTime<Utc>,
+    /// When the rule matched.
+    pub detected_at: DateTime<Utc>,
+    /// What the rule found beyond its selections.
+    pub detail: Option<Value>,
+}
+
+impl DetectionBody {
+    pub(crate) fn new(row: DetectionRow) -> Self {
+        Self {
+            id: row.id.0,
+            rule_id: row.rule_id,
+            rule_name: row.rule_name,
+            title: row.title,
+            level: row.level,
+            behaviour: row.behaviour,
+            topic: row.topic,
+            event_id: row.event_id.0,
+            connection_id: row.connection_id.0,
+            dataset: row.dataset,
+            person_id: row.person_id,
+            identifier: row.identifier,
+            at: row.at,
+            detected_at: row.detected_at,
+            detail: row.detail.as_deref().map(document),
+        }
+    }
+}
+
+/// A detection with its event and the reason.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DetectionDetailBody {
+    /// The detection.
+    pub detection: DetectionBody,
+    /// The event that matched.
+    pub event: Option<EventBody>,
+    /// Selection by selection, what the rule as it is now wants and what the event has; null when the rule or
+    /// the event is gone.
+    pub explanation: Value,
+}
+
+/// Which detections.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DetectionsQuery {
+    /// Only of the person with this id.
+    person: Option<String>,
+    /// Only of the rule with this name.
+    rule: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Detections, newest event first.
+#[utoipa::path(get, path = "/detections", tag = "detections", operation_id = "detection_list",
+    security(("token" = ["read"])), params(DetectionsQuery),
+    responses((status = 200, description = "A page of detections", body = Page<DetectionBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<DetectionsQuery>,
+) -> Result<Json<Page<DetectionBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let filter = DetectionFilter {
+        person_id: query.person.map(PersonId),
+        rule_name: query.rule,
+        before: paging::read_time(query.cursor.as_deref())?,
+        limit,
+    };
+    let rows = app.store.detection_list(&filter).await?;
+    let cursor = |row: &DetectionRow| paging::time_cursor(row.at, row.id.as_str());
+    Ok(Json(Page::new(rows, limit, cursor, DetectionBody::new)))
+}
+
+/// One detection, with its event and why the rule matched.
+#[utoipa::path(get, path = "/detections/{detection}", tag = "detections", operation_id = "detection_get",
+    security(("token" = ["read"])), params(("detection" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The detection", body = DetectionDetailBody), Problems))]
+pub async fn get_one(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<DetectionDetailBody>, ApiError> {
+    let row = app
+        .store
+        .detection_get(&DetectionId(id))
+        .await?
+        .ok_or(ApiError::NotFound("detection"))?;
+    let event = app.store.event_get(&row.event_id).await?;
+    let explanation = event
+        .as_ref()
+        .zip(app.rules.rule(&row.rule_name))
+        .map(|(event, rule)| json!(rule.compiled.explain(&document(&event.raw))))
+        .unwrap_or_default();
+    Ok(Json(DetectionDetailBody {
+        detection: DetectionBody::new(row),
+        event: event.map(EventBody::new),
+        explanation,
+    }))
+}

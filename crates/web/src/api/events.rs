@@ -1,0 +1,130 @@
+//! Events: the records of the logs.
+
+use super::connections::id_in_query;
+use super::document;
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use model::{EventId, PersonId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{EventFilter, EventRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// One log record, normalised.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventBody {
+    /// Our id: the same record delivered twice has one.
+    pub id: String,
+    /// From which account.
+    pub connection_id: String,
+    /// Of which dataset.
+    pub dataset: String,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// Whose it is.
+    pub person_id: Option<String>,
+    /// The address or name that the record carries, in lower case.
+    pub identifier: Option<String>,
+    /// What was done or decided.
+    pub action: Option<String>,
+    /// On what.
+    pub target: Option<String>,
+    /// From which address.
+    pub source_ip: Option<String>,
+    /// From which country.
+    pub country: Option<String>,
+    /// The batch that first brought it.
+    pub batch_id: String,
+}
+
+impl EventBody {
+    pub(crate) fn new(row: EventRow) -> Self {
+        Self {
+            id: row.id.0,
+            connection_id: row.connection_id.0,
+            dataset: row.dataset,
+            at: row.at,
+            person_id: row.person_id,
+            identifier: row.identifier,
+            action: row.action,
+            target: row.target,
+            source_ip: row.source_ip,
+            country: row.country,
+            batch_id: row.batch_id,
+        }
+    }
+}
+
+/// An event with the record that it was made of.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventDetailBody {
+    /// The event.
+    pub event: EventBody,
+    /// The record as it came.
+    pub raw: Value,
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Only of this dataset, for example `gateway_dns`.
+    dataset: Option<String>,
+    /// Only of this connection: its id or label.
+    connection: Option<String>,
+    /// Only of the person with this id.
+    person: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Events, newest first.
+#[utoipa::path(get, path = "/events", tag = "events", operation_id = "event_list",
+    security(("token" = ["read"])), params(EventsQuery),
+    responses((status = 200, description = "A page of events", body = Page<EventBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Json<Page<EventBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let filter = EventFilter {
+        person_id: query.person.map(PersonId),
+        dataset: query.dataset,
+        connection_id: id_in_query(&app, query.connection.as_deref()).await?,
+        before: paging::read_time(query.cursor.as_deref())?,
+        limit,
+    };
+    let rows = app.store.event_list(&filter).await?;
+    let cursor = |row: &EventRow| paging::time_cursor(row.at, row.id.as_str());
+    Ok(Json(Page::new(rows, limit, cursor, EventBody::new)))
+}
+
+/// One event with its record.
+#[utoipa::path(get, path = "/events/{event}", tag = "events", operation_id = "event_get",
+    security(("token" = ["read"])), params(("event" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The event", body = EventDetailBody), Problems))]
+pub async fn get_one(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<EventDetailBody>, ApiError> {
+    let row = app
+        .store
+        .event_get(&EventId(id))
+        .await?
+        .ok_or(ApiError::NotFound("event"))?;
+    let raw = document(&row.raw);
+    Ok(Json(EventDetailBody {
+        event: EventBody::new(row),
+        raw,
+    }))
+}

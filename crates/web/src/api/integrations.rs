@@ -1,0 +1,158 @@
+//! Risk score integrations of all accounts, and the signals sent through them. They are made and changed by
+//! Cloudflare's own API ([`crate::risk_integrations`]).
+
+use super::document;
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::{App, transmit};
+use model::{IntegrationId, PersonId, SignalState};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::{IntegrationRow, SignalRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// A risk score integration.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IntegrationBody {
+    /// Its id.
+    pub id: String,
+    /// Under which connection.
+    pub connection_id: String,
+    /// Of which Cloudflare account.
+    pub account_id: String,
+    /// `Okta`.
+    pub integration_type: String,
+    /// The receiver's base address.
+    pub tenant_url: String,
+    /// The caller's own reference.
+    pub reference_id: Option<String>,
+    /// What the receiver is given.
+    pub well_known_url: String,
+    /// Whether changes are sent.
+    pub active: bool,
+    /// Why nothing is sent although it is active.
+    pub suspended_reason: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl IntegrationBody {
+    pub(crate) fn new(app: &App, row: IntegrationRow) -> Self {
+        Self {
+            well_known_url: transmit::well_known_url(app, row.id.as_str()),
+            id: row.id.0,
+            connection_id: row.connection_id.0,
+            account_id: row.account_id,
+            integration_type: row.integration_type,
+            tenant_url: row.tenant_url,
+            reference_id: row.reference_id,
+            active: row.active,
+            suspended_reason: row.suspended_reason,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// One Security Event Token on its way to one receiver.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignalBody {
+    /// The token's `jti`.
+    pub id: String,
+    /// Through which integration.
+    pub integration_id: String,
+    /// About whom.
+    pub person_id: String,
+    /// The change that it tells of.
+    pub risk_change_id: String,
+    /// The subject's address as the receiver gets it.
+    pub subject: String,
+    /// The level before.
+    pub previous: &'static str,
+    /// The level after.
+    pub current: &'static str,
+    /// What the token says.
+    pub claims: Value,
+    /// `pending`, `delivered`, `dead` or `cancelled`.
+    pub state: &'static str,
+    /// How often it was sent.
+    pub attempts: i64,
+    /// When it may be sent next.
+    pub next_attempt_at: DateTime<Utc>,
+    /// The last HTTP status.
+    pub last_status: Option<i64>,
+    /// What the last attempt said.
+    pub problem: Option<String>,
+    /// When the change happened.
+    pub created_at: DateTime<Utc>,
+    /// When the receiver took it.
+    pub delivered_at: Option<DateTime<Utc>>,
+}
+
+impl SignalBody {
+    pub(crate) fn new(row: SignalRow) -> Self {
+        Self {
+            id: row.id.0,
+            integration_id: row.integration_id.0,
+            person_id: row.person_id.0,
+            risk_change_id: row.risk_change_id,
+            subject: row.subject,
+            previous: row.previous.as_str(),
+            current: row.current.as_str(),
+            claims: document(&row.claims),
+            state: row.state.as_str(),
+            attempts: row.attempts,
+            next_attempt_at: row.next_attempt_at,
+            last_status: row.last_status,
+            problem: row.problem,
+            created_at: row.created_at,
+            delivered_at: row.delivered_at,
+        }
+    }
+}
+
+/// Which signals.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SignalsQuery {
+    /// Only through the integration with this id.
+    integration: Option<String>,
+    /// Only about the person with this id.
+    person: Option<String>,
+    /// Only in this state: `pending`, `delivered`, `dead` or `cancelled`.
+    #[param(value_type = Option<String>)]
+    state: Option<SignalState>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+}
+
+/// All risk score integrations, oldest first.
+#[utoipa::path(get, path = "/integrations", tag = "signals", operation_id = "integration_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The integrations", body = Page<IntegrationBody>), Problems))]
+pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<IntegrationBody>>, ApiError> {
+    let rows = app.store.integration_list(None).await?;
+    Ok(Json(Page::whole(rows, |row| IntegrationBody::new(&app, row))))
+}
+
+/// The newest signals.
+#[utoipa::path(get, path = "/signals", tag = "signals", operation_id = "signal_list",
+    security(("token" = ["read"])), params(SignalsQuery),
+    responses((status = 200, description = "Newest first", body = Page<SignalBody>), Problems))]
+pub async fn signals(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<SignalsQuery>,
+) -> Result<Json<Page<SignalBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let (integration, person) = (query.integration.map(IntegrationId), query.person.map(PersonId));
+    let rows = app
+        .store
+        .signal_list(integration.as_ref(), person.as_ref(), query.state, limit)
+        .await?;
+    Ok(Json(Page::whole(rows, SignalBody::new)))
+}

@@ -1,0 +1,228 @@
+//! What happened: the journal in pages, and as a stream.
+
+use super::document;
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Query};
+use crate::paging::{self, Page};
+use crate::server::Stopping;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use futures::stream::{self, Stream};
+use hub::App;
+use model::PersonId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use store::JournalRow;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use utoipa::{IntoParams, ToSchema};
+
+/// How often a stream looks for new entries.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many of the newest entries it looks at.
+const LOOK_AT: i64 = 200;
+/// How long a stream lives: after that the reader asks again, and must still be allowed to.
+const STREAM_LIFE: Duration = Duration::from_secs(15 * 60);
+/// Streams at once. Chosen: each costs one small query a second.
+const STREAMS_MAX: usize = 100;
+
+/// Something that happened.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JournalBody {
+    /// Its place; later entries have larger ones, with gaps.
+    pub seq: i64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What kind of thing: `noun.verb`, for example `risk.changed`.
+    pub kind: String,
+    /// The person concerned.
+    pub person_id: Option<String>,
+    /// The connection concerned.
+    pub connection_id: Option<String>,
+    /// The id of the thing that changed.
+    pub subject_id: Option<String>,
+    /// One sentence for people.
+    pub summary: String,
+    /// The same for programs.
+    pub data: Value,
+}
+
+impl JournalBody {
+    pub(crate) fn new(row: JournalRow) -> Self {
+        Self {
+            seq: row.seq,
+            at: row.at,
+            kind: row.kind,
+            person_id: row.person_id,
+            connection_id: row.connection_id,
+            subject_id: row.subject_id,
+            summary: row.summary,
+            data: document(&row.data),
+        }
+    }
+}
+
+/// Which entries.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct JournalQuery {
+    /// Only about the person with this id.
+    person: Option<String>,
+    /// Only entries with a smaller `seq` than this.
+    before: Option<i64>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; it stands for `before`.
+    cursor: Option<String>,
+}
+
+/// From where.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StreamQuery {
+    /// Begin with what follows this `seq`, as far as it is among the newest 200 entries; with what is new when it
+    /// is left out. A reader that comes back says the same in `Last-Event-ID`.
+    after: Option<i64>,
+}
+
+/// What happened, newest first.
+#[utoipa::path(get, path = "/journal", tag = "journal", operation_id = "journal_list",
+    security(("token" = ["read"])), params(JournalQuery),
+    responses((status = 200, description = "A page of entries", body = Page<JournalBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<JournalQuery>,
+) -> Result<Json<Page<JournalBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let before = paging::read_number(query.cursor.as_deref())?.or(query.before);
+    let person = query.person.map(PersonId);
+    let rows = app.store.journal_latest(person.as_ref(), before, limit).await?;
+    let cursor = |row: &JournalRow| paging::cursor([&row.seq.to_string()]);
+    Ok(Json(Page::new(rows, limit, cursor, JournalBody::new)))
+}
+
+/// What happens, as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry as JSON.
+/// A stream ends after a quarter of an hour; readers come back by themselves.
+#[utoipa::path(get, path = "/journal/stream", tag = "journal", operation_id = "journal_stream",
+    security(("token" = ["read"])), params(StreamQuery),
+    responses((status = 200, description = "Entries as they come", body = String,
+        content_type = "text/event-stream"), Problems))]
+pub async fn stream(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+    Extension(streams): Extension<Streams>,
+    stopping: Option<Extension<Stopping>>,
+) -> Result<Response, ApiError> {
+    let place = Arc::clone(&streams.0)
+        .try_acquire_owned()
+        .map_err(|_| ApiError::Unavailable {
+            detail: format!("{STREAMS_MAX} readers follow the journal already"),
+            retry_after_seconds: 30,
+        })?;
+    let last = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok());
+    let stop = stopping.map(|Extension(Stopping(stop))| stop).unwrap_or_default();
+    let newest = app.store.journal_latest(None, None, LOOK_AT).await?;
+    let begin = last
+        .or(query.after)
+        .unwrap_or_else(|| newest.first().map_or(0, |row| row.seq));
+    let reader = Reader {
+        app,
+        begin,
+        seen: newest
+            .iter()
+            .map(|row| row.seq)
+            .filter(|seq| *seq <= begin)
+            .collect(),
+        waiting: VecDeque::new(),
+        stop,
+        until: Instant::now() + STREAM_LIFE,
+        _place: place,
+    };
+    Ok(Sse::new(events(reader))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .into_response())
+}
+
+/// How many streams there may still be.
+#[derive(Debug, Clone)]
+pub struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STREAMS_MAX)))
+    }
+}
+
+/// One reader of the stream.
+struct Reader {
+    app: App,
+    /// Entries up to this one are not shown.
+    begin: i64,
+    /// Entries that were shown: one that is committed late may have a smaller number than one that was shown.
+    seen: BTreeSet<i64>,
+    waiting: VecDeque<JournalRow>,
+    stop: CancellationToken,
+    until: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(reader, |mut reader| async move {
+        let row = reader.next().await?;
+        let event = Event::default().id(row.seq.to_string()).event(row.kind.clone());
+        let event = event.json_data(JournalBody::new(row)).unwrap_or_default();
+        Some((Ok(event), reader))
+    })
+}
+
+impl Reader {
+    /// The next entry, or `None` when the stream ends.
+    async fn next(&mut self) -> Option<JournalRow> {
+        while self.waiting.is_empty() {
+            match self.app.store.journal_latest(None, None, LOOK_AT).await {
+                Ok(rows) => self.take(rows),
+                Err(error) => tracing::warn!("the journal could not be followed: {}", hub::causes(&error)),
+            }
+            if self.waiting.is_empty() {
+                if Instant::now() >= self.until {
+                    return None;
+                }
+                self.stop
+                    .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+                    .await?;
+            }
+        }
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    fn take(&mut self, newest: Vec<JournalRow>) {
+        let floor = newest.last().map_or(0, |row| row.seq);
+        for row in newest.into_iter().rev() {
+            if row.seq > self.begin && self.seen.insert(row.seq) {
+                self.waiting.push_back(row);
+            }
+        }
+        // What has left the newest entries does not come again.
+        self.seen = self.seen.split_off(&floor);
+    }
+}

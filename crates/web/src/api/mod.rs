@@ -1,0 +1,134 @@
+//! `/api/v1`: everything that Flareward knows and does, as JSON.
+//!
+//! Routes and their description come from one place: [`routes`]. What is served are shapes of their own
+//! (`PersonBody`), so that renaming a column breaks no caller; sealed secrets and digests are in none of them.
+
+pub mod access;
+pub mod audit;
+pub mod batches;
+pub mod capabilities;
+pub mod coaching;
+pub mod connections;
+pub mod detections;
+pub mod events;
+pub mod integrations;
+pub mod journal;
+pub mod overview;
+pub mod people;
+pub mod risk;
+pub mod rules;
+pub mod tokens;
+
+use crate::error::{FieldProblem, Problem};
+use crate::extract::Json;
+use axum::Router;
+use axum::routing::get;
+use hub::App;
+use serde_json::Value;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Where the API is served.
+pub const BASE: &str = "/api/v1";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Flareward",
+        description = "The hub for Cloudflare Zero Trust: who has access, what people do, how risky it is, and \
+                       what is done about it.\n\nEvery operation names the permission that a token must hold. \
+                       Refusals are problem documents (RFC 9457). Lists answer pages: ask again with `cursor`."
+    ),
+    components(schemas(Problem, FieldProblem)),
+    modifiers(&Token)
+)]
+struct Description;
+
+/// The one way to authenticate that the description names: a token.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A token made with `POST /api/v1/tokens`, or the administrator's",
+            ))
+            .build();
+        openapi
+            .components
+            .get_or_insert_with(Components::new)
+            .add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+fn routes() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(overview::overview))
+        .routes(routes!(connections::list, connections::create))
+        .routes(routes!(connections::get_one))
+        .routes(routes!(connections::doctor))
+        .routes(routes!(connections::probes))
+        .routes(routes!(connections::listings))
+        .routes(routes!(connections::sync))
+        .routes(routes!(connections::sync_runs))
+        .routes(routes!(people::list))
+        .routes(routes!(people::get_one))
+        .routes(routes!(access::members))
+        .routes(routes!(access::access_users))
+        .routes(routes!(access::access_groups))
+        .routes(routes!(access::roles))
+        .routes(routes!(access::grants))
+        .routes(routes!(events::list))
+        .routes(routes!(events::get_one))
+        .routes(routes!(batches::list))
+        .routes(routes!(batches::counts))
+        .routes(routes!(batches::rejects))
+        .routes(routes!(batches::unmapped))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::get_one))
+        .routes(routes!(rules::problems))
+        .routes(routes!(rules::behaviours))
+        .routes(routes!(detections::list))
+        .routes(routes!(detections::get_one))
+        .routes(routes!(risk::counts))
+        .routes(routes!(risk::changes))
+        .routes(routes!(risk::reset))
+        .routes(routes!(coaching::list, coaching::create))
+        .routes(routes!(coaching::get_one, coaching::update))
+        .routes(routes!(coaching::messages))
+        .routes(routes!(integrations::list))
+        .routes(routes!(integrations::signals))
+        .routes(routes!(journal::list))
+        .routes(routes!(journal::stream))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::list))
+        .routes(routes!(capabilities::list))
+        .routes(routes!(capabilities::get_manifest))
+        .routes(routes!(capabilities::call));
+    OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, routes)
+}
+
+/// The API's description (OpenAPI 3.1), as it is served and as `docs/openapi.json` holds it.
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+pub(crate) fn router() -> Router<App> {
+    let (router, description) = routes().split_for_parts();
+    router
+        .route(
+            "/api/v1/openapi.json",
+            get(move || std::future::ready(Json(description.clone()))),
+        )
+        .layer(axum::Extension(journal::Streams::default()))
+}
+
+/// A JSON column as JSON; text that is none stays text.
+fn document(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}

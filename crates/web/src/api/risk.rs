@@ -1,0 +1,144 @@
+//! Risk levels: how many people stand where, what changed, and the reset.
+
+use super::overview::RiskCountBody;
+use crate::auth::{CanRead, CanResetRisk};
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::risk::{self, RiskError};
+use model::PersonId;
+use serde::{Deserialize, Serialize};
+use store::{LIST_LIMIT_MAX, RiskChangeRow};
+use utoipa::{IntoParams, ToSchema};
+
+/// A change of a person's level.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RiskChangeBody {
+    /// Our id.
+    pub id: String,
+    /// Whose level.
+    pub person_id: String,
+    /// The level before.
+    pub previous: &'static str,
+    /// The level after.
+    pub current: &'static str,
+    /// `policy` for a behaviour, `admin` for a reset.
+    pub initiator: String,
+    /// Why.
+    pub reason: String,
+    /// The behaviour that was triggered.
+    pub behaviour: Option<String>,
+    /// The detection that triggered it.
+    pub detection_id: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl RiskChangeBody {
+    pub(crate) fn new(row: RiskChangeRow) -> Self {
+        Self {
+            id: row.id,
+            person_id: row.person_id,
+            previous: row.previous.as_str(),
+            current: row.current.as_str(),
+            initiator: row.initiator,
+            reason: row.reason,
+            behaviour: row.behaviour,
+            detection_id: row.detection_id,
+            at: row.at,
+        }
+    }
+}
+
+/// Since when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ChangesQuery {
+    /// Only changes at or after this time; all when it is left out.
+    since: Option<DateTime<Utc>>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; it stands for `since`.
+    cursor: Option<String>,
+}
+
+/// Why a level is reset.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetBody {
+    /// It is kept in the audit log and told to receivers of signals.
+    #[schema(example = "the laptop was reinstalled")]
+    reason: String,
+}
+
+/// A reset that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResetDoneBody {
+    /// Whose level.
+    pub person_id: String,
+    /// The level before; `unscored` when there was nothing to reset.
+    pub previous: &'static str,
+}
+
+/// People at each level that anyone stands at.
+#[utoipa::path(get, path = "/risk", tag = "risk", operation_id = "risk_counts",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The levels", body = Page<RiskCountBody>), Problems))]
+pub async fn counts(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<RiskCountBody>>, ApiError> {
+    let rows = app.store.risk_counts().await?;
+    Ok(Json(Page::whole(rows, RiskCountBody::new)))
+}
+
+/// Changes of levels, oldest first.
+#[utoipa::path(get, path = "/risk/changes", tag = "risk", operation_id = "risk_change_list",
+    security(("token" = ["read"])), params(ChangesQuery),
+    responses((status = 200, description = "A page of changes", body = Page<RiskChangeBody>), Problems))]
+pub async fn changes(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<ChangesQuery>,
+) -> Result<Json<Page<RiskChangeBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let after = paging::read_time(query.cursor.as_deref())?;
+    let since = after.as_ref().map(|place| place.at).or(query.since);
+    // The store begins at a time; the changes of that very time that were shown are left out here.
+    let mut rows = app
+        .store
+        .risk_change_since(since.unwrap_or(DateTime::UNIX_EPOCH), LIST_LIMIT_MAX)
+        .await?;
+    if let Some(place) = after {
+        rows.retain(|row| (row.at, row.id.as_str()) > (place.at, place.id.as_str()));
+    }
+    rows.truncate(usize::try_from(limit).unwrap_or_default());
+    let cursor = |row: &RiskChangeRow| paging::time_cursor(row.at, &row.id);
+    Ok(Json(Page::new(rows, limit, cursor, RiskChangeBody::new)))
+}
+
+/// Takes a person's level back to `unscored`. Receivers of signals are told.
+#[utoipa::path(post, path = "/people/{person}/risk-reset", tag = "risk", operation_id = "risk_reset",
+    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their id")),
+    request_body = ResetBody,
+    responses((status = 200, description = "Reset", body = ResetDoneBody), Problems))]
+pub async fn reset(
+    caller: CanResetRisk,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Json(body): Json<ResetBody>,
+) -> Result<Json<ResetDoneBody>, ApiError> {
+    let person = PersonId(id);
+    let previous = risk::reset(&app, &person, &body.reason, &caller.actor)
+        .await
+        .map_err(|error| match error {
+            RiskError::NoPerson => ApiError::NotFound("person"),
+            RiskError::NoReason => ApiError::invalid("/reason", error.to_string()),
+            RiskError::Store(error) => error.into(),
+        })?;
+    Ok(Json(ResetDoneBody {
+        person_id: person.0,
+        previous: previous.as_str(),
+    }))
+}

@@ -1,0 +1,126 @@
+//! Tokens for the API. A token is shown once, when it is made.
+
+use crate::auth::IsAdmin;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path};
+use crate::paging::Page;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use hub::permission::{self, TokenError};
+use hub::{App, Permission};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use store::AccessTokenRow;
+use utoipa::ToSchema;
+
+/// A token, without itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenBody {
+    /// Our id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// The token's last four characters.
+    pub fingerprint: String,
+    /// What it may do.
+    pub permissions: Vec<&'static str>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was taken back.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl TokenBody {
+    pub(crate) fn new(row: AccessTokenRow) -> Self {
+        Self {
+            permissions: permission::permissions_of(&row)
+                .into_iter()
+                .map(Permission::as_str)
+                .collect(),
+            id: row.id,
+            name: row.name,
+            fingerprint: row.fingerprint,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            revoked_at: row.revoked_at,
+        }
+    }
+}
+
+/// A token to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTokenBody {
+    /// What people call it: it names the token in the audit log.
+    name: String,
+    /// What it may do.
+    #[schema(value_type = Vec<String>, example = json!(["read"]))]
+    permissions: Vec<Permission>,
+}
+
+/// A token that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MadeTokenBody {
+    /// The token itself. It is not kept and cannot be shown again.
+    pub value: String,
+    /// What is kept of it.
+    pub token: TokenBody,
+}
+
+/// All tokens, also those taken back, oldest first.
+#[utoipa::path(get, path = "/tokens", tag = "tokens", operation_id = "token_list",
+    security(("token" = ["admin"])),
+    responses((status = 200, description = "The tokens", body = Page<TokenBody>), Problems))]
+pub async fn list(_caller: IsAdmin, State(app): State<App>) -> Result<Json<Page<TokenBody>>, ApiError> {
+    let rows = app.store.access_token_list().await?;
+    Ok(Json(Page::whole(rows, TokenBody::new)))
+}
+
+/// Makes a token and shows it, this once.
+#[utoipa::path(post, path = "/tokens", tag = "tokens", operation_id = "token_create",
+    security(("token" = ["admin"])), request_body = NewTokenBody,
+    responses((status = 201, description = "Made", body = MadeTokenBody), Problems))]
+pub async fn create(
+    caller: IsAdmin,
+    State(app): State<App>,
+    Json(body): Json<NewTokenBody>,
+) -> Result<Response, ApiError> {
+    let (row, token) = permission::token_issue(&app, &body.name, &body.permissions, &caller.actor)
+        .await
+        .map_err(refusal)?;
+    let made = MadeTokenBody {
+        value: token.expose_secret().to_owned(),
+        token: TokenBody::new(row),
+    };
+    Ok((StatusCode::CREATED, Json(made)).into_response())
+}
+
+/// Takes a token back. Sessions that were opened with it end.
+#[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens", operation_id = "token_revoke",
+    security(("token" = ["admin"])), params(("token" = String, Path, description = "Its id")),
+    responses((status = 204, description = "Taken back"), Problems))]
+pub async fn revoke(
+    caller: IsAdmin,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    permission::token_revoke(&app, &id, &caller.actor)
+        .await
+        .map_err(refusal)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refusal(error: TokenError) -> ApiError {
+    match error {
+        TokenError::NotFound => ApiError::NotFound("token"),
+        TokenError::Name => ApiError::invalid("/name", error.to_string()),
+        TokenError::Permissions => ApiError::invalid("/permissions", error.to_string()),
+        TokenError::LastAdmin => ApiError::Conflict(error.to_string()),
+        TokenError::Store(error) => error.into(),
+        error @ TokenError::Secret(_) => ApiError::internal(&error),
+    }
+}
