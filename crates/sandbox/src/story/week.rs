@@ -165,7 +165,7 @@ pub(crate) fn clicks_a_mailed_link(script: &mut Script, at: DateTime<Utc>) {
     script.lookups(&actor, click, &MAILED_LINK, ALLOWED);
     let visit = Request {
         path: "/view?id=20417",
-        referer: &format!("https://{}/inbox", WEBMAIL_SITE.host),
+        referer: "https://outlook.office.com/mail/inbox",
         ..Request::default()
     };
     script.http(&actor, click + TimeDelta::seconds(1), &MAILED_LINK, &visit);
