@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::catalog::{
     AI_SITE, CONTROL_SITE, MAILED_LINK, MALWARE_SITE, ORDINARY, PHISHING_PARCEL, PHISHING_SITE, TOR_SITE,
-    WEBMAIL_SITE,
 };
 use crate::logpush::delivery::Item;
 use crate::people::{NON_IDENTITY, Part, STRANGER};
