@@ -1,7 +1,7 @@
 //! What commands print: tables for people, JSON, NDJSON or CSV for programs.
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
 use std::io::{self, Write};
 
@@ -37,7 +37,7 @@ impl Printer {
     pub(crate) fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
         let mut table = Table::new();
         table
-            .load_preset(UTF8_HORIZONTAL_ONLY)
+            .load_preset(UTF8_FULL_CONDENSED)
             .set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(columns.iter().map(|name| name.replace('_', " ")));
         Self {
@@ -105,7 +105,7 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
         Format::Table | Format::Csv => {
             let mut table = Table::new();
             table
-                .load_preset(UTF8_HORIZONTAL_ONLY)
+                .load_preset(UTF8_FULL_CONDENSED)
                 .set_content_arrangement(ContentArrangement::Dynamic);
             for (name, value) in value.as_object().into_iter().flatten() {
                 table.add_row([name.replace('_', " "), cell(value)]);

@@ -26,17 +26,17 @@ pub enum EgressError {
     #[error("\"{0}\" is not an address such as https://host/path")]
     NotAnAddress(String),
     /// It is not encrypted.
-    #[error("{0} must begin with https:// (an operator can allow http with egress.allow_http)")]
+    #[error("{0} must begin with https:// (an operator can allow http: FLAREWARD_EGRESS_ALLOW_HTTP=true)")]
     NotEncrypted(String),
     /// It carries a user name or password.
     #[error("{0} must not carry a user name or password")]
     Credentials(String),
     /// It leads to this machine or into a private network.
-    #[error("{0} leads to an address that is not public (an operator can allow it in the egress settings)")]
+    #[error("{0} leads to an address that is not public (an operator can allow it: FLAREWARD_EGRESS_ALLOW_LOOPBACK=true for this machine, FLAREWARD_EGRESS_PRIVATE_HOSTS for others)")]
     NotPublic(String),
     /// An Okta tenant must be at Okta.
     #[error(
-        "{host} is not a host of Okta: it must end in one of {endings} (an operator can add to egress.okta_hosts)"
+        "{host} is not a host of Okta: it must end in one of {endings} (an operator can add to FLAREWARD_EGRESS_OKTA_HOSTS)"
     )]
     NotOkta {
         /// The host.

@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod console;
 pub mod error;
 pub mod extract;
 mod health;
@@ -33,7 +34,7 @@ pub fn router(app: App) -> Router {
         .merge(ingest::router())
         .merge(shared_signals::router())
         .merge(risk_integrations::router())
-        // The console is mounted here: `.merge(console::router())`.
+        .merge(console::router())
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     server::layered(routes, &app).with_state(app)

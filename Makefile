@@ -1,0 +1,24 @@
+# `make demo` and `make test` are all that a new machine needs.
+
+.PHONY: demo test check bench build
+
+demo:  ## Build what is needed and show everything on a simulated account
+	@scripts/require rust node
+	cargo run --quiet --profile demo -p flareward -- demo $(DEMO)
+
+test:  ## Every test: format, lints, both databases, official clients, a real browser
+	@scripts/require rust node nextest postgres python chromium
+	@scripts/test
+
+check:  ## The fast loop: compile, lint, unit tests on SQLite
+	@scripts/require rust node
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --lib --bins
+
+bench:  ## Measure; prints figures and ratios, asserts nothing
+	@scripts/require rust node
+	@scripts/bench
+
+build:  ## The release binary, target/release/flareward
+	@scripts/require rust node
+	cargo build --release -p flareward

@@ -1,0 +1,163 @@
+//! The server is killed twenty times while batches come in. Every batch that was answered 2xx is processed
+//! exactly once.
+
+use crate::program::{connect, flareward, sandbox};
+use flate2::{Compression, write::GzEncoder};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use store::{EventFilter, LIST_LIMIT_MAX, Store, TimeCursor, scratch};
+
+const KILLS: usize = 20;
+const RECORDS_PER_BATCH: usize = 300;
+/// Batches answered between two kills: the server is in the middle of others when it dies.
+const BATCHES_PER_LIFE: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server that is killed when it goes out of scope.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(folder: &Path, store_url: &str) -> Self {
+        let mut child = flareward(folder, store_url)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the server ends before it serves").unwrap();
+            if let Some(rest) = line.strip_prefix("Flareward serves ") {
+                break rest.split(' ').next().unwrap().to_owned();
+            }
+        };
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// SIGKILL: no handler runs.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn batch(number: usize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for record in 0..RECORDS_PER_BATCH {
+        // Every hundredth is a look-up of a phishing domain.
+        let category = if record % 100 == 0 { 131 } else { 26 };
+        writeln!(
+            encoder,
+            r#"{{"Datetime":"2026-01-05T10:00:00Z","QueryID":"q-{number}-{record}","QueryName":"n{record}.example","Email":"tom.okafor@tidewater.example","QueryCategoryIDs":[{category}]}}"#
+        )
+        .unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
+    let sandbox = sandbox().await;
+    for scratch in scratch::stores().await.unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let connected = connect(folder.path(), &scratch.address, &sandbox);
+        let secret = connected["ingest_secret"].as_str().unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let (mut answered, mut number) = (BTreeSet::new(), 0);
+        for _ in 0..KILLS {
+            let server = Server::start(folder.path(), &scratch.address);
+            let url = format!("{}/ingest/corp/gateway_dns", server.address);
+            let send = |number: usize| {
+                let request = http.post(&url).header("x-flareward-secret", secret).body(batch(number));
+                async move { (number, request.send().await.is_ok_and(|answer| answer.status().is_success())) }
+            };
+            for _ in 0..BATCHES_PER_LIFE {
+                let (number, taken) = send(number).await;
+                if taken {
+                    answered.insert(number);
+                }
+            }
+            number += 1;
+            // Some more are on their way when the server dies; what it answered before counts.
+            let flying: Vec<_> = (number..number + 4).map(|number| tokio::spawn(send(number))).collect();
+            number += 4;
+            tokio::task::yield_now().await;
+            server.kill();
+            for flight in flying {
+                let (number, taken) = flight.await.unwrap();
+                if taken {
+                    answered.insert(number);
+                }
+            }
+        }
+        let server = Server::start(folder.path(), &scratch.address);
+        let expected = answered.len() * RECORDS_PER_BATCH;
+        assert!(answered.len() >= KILLS, "the test must send: {}", answered.len());
+        wait_until_done(&scratch.store).await;
+        server.kill();
+
+        let ids = query_ids(&scratch.store).await;
+        let of_answered = ids.iter().filter(|(number, _)| answered.contains(number)).count();
+        assert_eq!(of_answered, expected, "{}", scratch.store.engine_name());
+        let unique: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "an event is there twice");
+        // A batch that was archived and recorded, but killed before its answer, counts as well: the sender
+        // would send it again, and it would be known.
+        let batches = unique.iter().map(|(number, _)| number).collect::<BTreeSet<_>>().len();
+        let counts = scratch.store.detection_counts().await.unwrap();
+        assert_eq!(counts.len(), 1);
+        assert_eq!(counts[0].detections as usize, batches * RECORDS_PER_BATCH / 100);
+        println!(
+            "{}: {KILLS} kills, {} batches answered, {} events, each once",
+            scratch.store.engine_name(),
+            answered.len(),
+            ids.len()
+        );
+    }
+    sandbox.stop().await;
+}
+
+async fn wait_until_done(store: &Store) {
+    let begun = Instant::now();
+    loop {
+        let counts = store.batch_counts(None).await.unwrap();
+        if counts.pending == 0 {
+            assert_eq!(counts.failed, 0);
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{} batches still wait", counts.pending);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Batch and record number of every event.
+async fn query_ids(store: &Store) -> Vec<(usize, usize)> {
+    let mut filter = EventFilter { limit: LIST_LIMIT_MAX, ..EventFilter::default() };
+    let mut ids = Vec::new();
+    loop {
+        let page = store.event_list(&filter).await.unwrap();
+        let Some(last) = page.last() else { return ids };
+        filter.before = Some(TimeCursor { at: last.at, id: last.id.0.clone() });
+        for event in page {
+            let raw: serde_json::Value = serde_json::from_str(&event.raw).unwrap();
+            let mut parts = raw["QueryID"].as_str().unwrap().split('-').skip(1);
+            let mut next = || parts.next().unwrap().parse().unwrap();
+            ids.push((next(), next()));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Running the program in a folder of its own.
+
+use sandbox::{Sandbox, SandboxConfig};
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program with the settings that a simulated world on this machine needs.
+pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flareward"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("FLAREWARD_DATA_DIR", folder)
+        .env("FLAREWARD_STORE_URL", store_url)
+        .env("FLAREWARD_EGRESS_ALLOW_HTTP", "true")
+        .env("FLAREWARD_EGRESS_ALLOW_LOOPBACK", "true")
+        .env("FLAREWARD_SYNC_INTERVAL_MINUTES", "0")
+        .env("FLAREWARD_LOG", "warn");
+    command
+}
+
+/// Runs to the end and answers what came; the arguments are split at spaces.
+pub(crate) fn run(folder: &Path, store_url: &str, arguments: &str) -> Output {
+    flareward(folder, store_url).args(arguments.split(' ')).output().unwrap()
+}
+
+/// Connects a sandbox under the label `corp`; answers what the program printed.
+pub(crate) fn connect(folder: &Path, store_url: &str, sandbox: &Sandbox) -> Value {
+    let info = sandbox.info();
+    let output = flareward(folder, store_url)
+        .args(["connect", "--label", "corp", "--account", &info.account_id, "--base-url", &info.base_url])
+        .args(["-o", "json"])
+        .env("CLOUDFLARE_API_TOKEN", &info.token)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A sandbox with a story and a clock that stands still.
+pub(crate) async fn sandbox() -> Sandbox {
+    Sandbox::start(SandboxConfig::default()).await.unwrap()
+}

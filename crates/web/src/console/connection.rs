@@ -1,0 +1,212 @@
+//! One connection: its state, listings, permissions, log intake and syncs, and the two things to do with it.
+
+use super::page::{Frame, Page, PageError, Section, path_part};
+use super::visitor::Visitor;
+use super::{assets, page, show};
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use hub::{App, Permission, audit, connect, sync};
+use model::ConnectionState;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use store::{BatchCounts, ConnectionRow, ListingRow, ProbeRow, RejectRow, SyncRunRow};
+
+/// Syncs and rejects shown.
+const LATEST_ROWS: i64 = 15;
+/// How long a form waits for what it began before it shows the page, where the rest can be watched. Chosen: what
+/// is refused at once is then seen at once.
+const ANSWER_AFTER: Duration = Duration::from_millis(800);
+
+#[derive(Template)]
+#[template(path = "connection.html")]
+struct ConnectionPage {
+    frame: Frame,
+    connection: ConnectionRow,
+    progress: Progress,
+    listings: Vec<ListingRow>,
+    probes: Vec<ProbeRow>,
+    counts: BatchCounts,
+    runs: Vec<Run>,
+    rejects: Vec<RejectRow>,
+    receive_at: String,
+    may_write: bool,
+}
+
+/// What a running sync or check has done so far.
+#[derive(Template)]
+#[template(path = "connection_progress.html")]
+struct Progress {
+    label: String,
+    state: ConnectionState,
+    run: Option<Run>,
+}
+
+/// A sync with its counts read.
+struct Run {
+    row: SyncRunRow,
+    /// By kind of thing: how many were seen, how many are gone.
+    counts: Vec<(String, i64, i64)>,
+}
+
+/// The forms of the page.
+#[derive(Debug, Deserialize)]
+pub(super) struct Order {
+    #[serde(default)]
+    csrf: String,
+    /// `yes`: accept that counts have fallen by half.
+    #[serde(default)]
+    confirm: String,
+}
+
+impl Progress {
+    fn is_running(&self) -> bool {
+        matches!(self.state, ConnectionState::Syncing | ConnectionState::Validating)
+    }
+}
+
+impl ConnectionPage {
+    fn is_paused(&self) -> bool {
+        self.connection.state == ConnectionState::Paused
+    }
+}
+
+impl Run {
+    fn read(row: SyncRunRow) -> Run {
+        let counts: BTreeMap<String, BTreeMap<String, i64>> =
+            serde_json::from_str(&row.counts).unwrap_or_default();
+        let of = |count: &BTreeMap<String, i64>, name: &str| count.get(name).copied().unwrap_or(0);
+        Run {
+            counts: counts
+                .iter()
+                .map(|(kind, count)| (show::words(kind), of(count, "seen"), of(count, "gone")))
+                .collect(),
+            row,
+        }
+    }
+
+    fn seconds(&self) -> Option<i64> {
+        Some((self.row.finished_at? - self.row.started_at).num_seconds())
+    }
+}
+
+/// The page.
+pub(super) async fn show_connection(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(label): Path<String>,
+) -> Result<Page, PageError> {
+    let connection = find(&app, &label).await?;
+    let id = Some(&connection.id);
+    let runs: Vec<Run> = app
+        .store
+        .sync_run_list(id, LATEST_ROWS)
+        .await?
+        .into_iter()
+        .map(Run::read)
+        .collect();
+    page::rendered(&ConnectionPage {
+        frame: visitor.frame(connection.label.clone(), Section::Connections),
+        progress: progress_of(&app, &connection).await?,
+        listings: app.store.listing_list(&connection.id).await?,
+        probes: app.store.probe_list(&connection.id).await?,
+        counts: app.store.batch_counts(id).await?,
+        runs,
+        rejects: app.store.reject_list(id, LATEST_ROWS).await?,
+        receive_at: format!("{}/ingest/{}/", app.public_url(), path_part(&connection.label)),
+        may_write: visitor.may(Permission::ConnectionsWrite),
+        connection,
+    })
+}
+
+/// How far a running sync has come. Once it has ended, the whole page is loaded again.
+pub(super) async fn progress(
+    _: Visitor,
+    State(app): State<App>,
+    Path(label): Path<String>,
+) -> Result<Response, PageError> {
+    let progress = progress_of(&app, &find(&app, &label).await?).await?;
+    if progress.is_running() {
+        Ok(page::rendered(&progress)?.into_response())
+    } else {
+        Ok([("hx-refresh", "true")].into_response())
+    }
+}
+
+/// Syncs now.
+pub(super) async fn sync(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(label): Path<String>,
+    Form(order): Form<Order>,
+) -> Result<Redirect, PageError> {
+    visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
+    let connection = find(&app, &label).await?;
+    let confirm = order.confirm == "yes";
+    let detail = json!({ "confirm": confirm });
+    audit::record(&app, visitor.actor(), "connection.sync", &label, "asked", detail).await?;
+    begun(&label, async move {
+        sync::connection(&app, &connection, confirm, &|_| {})
+            .await
+            .map(|_| ())
+            .map_err(|error| hub::causes(&error))
+    })
+    .await
+}
+
+/// Checks again what the credential can do.
+pub(super) async fn check(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(label): Path<String>,
+    Form(order): Form<Order>,
+) -> Result<Redirect, PageError> {
+    visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
+    let connection = find(&app, &label).await?;
+    audit::record(&app, visitor.actor(), "connection.check", &label, "asked", json!({})).await?;
+    begun(&label, async move {
+        connect::doctor(&app, &connection)
+            .await
+            .map(|_| ())
+            .map_err(|error| hub::causes(&error))
+    })
+    .await
+}
+
+/// Waits a little for `work`, which goes on after that; then leads back to the connection.
+async fn begun(
+    label: &str,
+    work: impl Future<Output = Result<(), String>> + Send + 'static,
+) -> Result<Redirect, PageError> {
+    let name = label.to_owned();
+    let task = tokio::spawn(async move {
+        let result = work.await;
+        if let Err(problem) = &result {
+            tracing::warn!(connection = %name, "what the console asked for was not done: {problem}");
+        }
+        result
+    });
+    match tokio::time::timeout(ANSWER_AFTER, task).await {
+        Ok(Ok(Err(problem))) => Err(PageError::Asked(problem)),
+        _ => Ok(Redirect::to(&format!("/connections/{}", path_part(label)))),
+    }
+}
+
+async fn find(app: &App, label: &str) -> Result<ConnectionRow, PageError> {
+    app.store
+        .connection_by_label(label)
+        .await?
+        .ok_or(PageError::NotFound("connection"))
+}
+
+async fn progress_of(app: &App, connection: &ConnectionRow) -> Result<Progress, PageError> {
+    let newest = app.store.sync_run_list(Some(&connection.id), 1).await?.pop();
+    Ok(Progress {
+        label: connection.label.clone(),
+        state: connection.state,
+        run: newest.filter(|run| run.outcome == "running").map(Run::read),
+    })
+}

@@ -1,0 +1,127 @@
+//! Detections, and why each rule matched.
+
+use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
+use super::people::labels;
+use super::explained::{Explained, explained};
+use super::visitor::Visitor;
+use super::{assets, page, show};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use hub::App;
+use hub::rule_book::{Behaviour, BookRule};
+use model::{DetectionId, PersonId};
+use serde::Deserialize;
+use store::{DetectionFilter, DetectionRow, EventRow, PersonRow};
+
+#[derive(Template)]
+#[template(path = "detections.html")]
+struct DetectionsPage {
+    frame: Frame,
+    rule: String,
+    rules: Vec<(String, String)>,
+    person: Option<PersonRow>,
+    rows: Vec<DetectionRow>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "detection.html")]
+struct DetectionPage<'a> {
+    frame: Frame,
+    detection: DetectionRow,
+    connection: String,
+    person: Option<PersonRow>,
+    event: Option<EventRow>,
+    rule: Option<&'a BookRule>,
+    behaviour: Option<&'a Behaviour>,
+    explanation: Option<Explained>,
+}
+
+/// What to list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    rule: String,
+    person: String,
+    before: String,
+}
+
+/// Detections, the newest event first.
+pub(super) async fn list(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let filter = DetectionFilter {
+        person_id: given(&asked.person).map(PersonId),
+        rule_name: given(&asked.rule),
+        before: cursor_read(Some(&asked.before))?,
+        limit: PAGE_ROWS + 1,
+    };
+    let person = match &filter.person_id {
+        Some(id) => app.store.person_get(id).await?,
+        None => None,
+    };
+    let mut rows = app.store.detection_list(&filter).await?;
+    let kept = [("rule", asked.rule.as_str()), ("person", asked.person.as_str())];
+    let next = page::cut(&mut rows, "/detections", &kept, ("before", |last: &DetectionRow| cursor_text(&last.at, last.id.as_str())));
+    let first = page::first(&asked.before, "/detections", &kept);
+    let mut rules: Vec<(String, String)> = app
+        .rules
+        .rules()
+        .iter()
+        .map(|rule| (rule.name.clone(), rule.title.clone()))
+        .collect();
+    rules.sort_by(|a, b| a.1.cmp(&b.1));
+    page::rendered(&DetectionsPage {
+        frame: visitor.frame("Detections", Section::Detections),
+        rule: asked.rule,
+        rules,
+        person,
+        rows,
+        first,
+        next,
+    })
+}
+
+/// One detection.
+pub(super) async fn show_detection(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Page, PageError> {
+    let detection = app
+        .store
+        .detection_get(&DetectionId(id))
+        .await?
+        .ok_or(PageError::NotFound("detection"))?;
+    let event = app.store.event_get(&detection.event_id).await?;
+    let person = match detection.person_id.clone() {
+        Some(id) => app.store.person_get(&PersonId(id)).await?,
+        None => None,
+    };
+    let rules = app.rules.clone();
+    let rule = rules.rule(&detection.rule_id);
+    let record = event
+        .as_ref()
+        .and_then(|event| serde_json::from_str::<serde_json::Value>(&event.raw).ok());
+    let page = DetectionPage {
+        frame: visitor.frame(detection.title.clone(), Section::Detections),
+        connection: labels(&app)
+            .await?
+            .remove(&detection.connection_id)
+            .unwrap_or_default(),
+        person,
+        explanation: rule.zip(record).map(|(rule, record)| explained(rule, &record)),
+        behaviour: detection
+            .behaviour
+            .as_ref()
+            .and_then(|key| rules.behaviours.get(key)),
+        rule,
+        event,
+        detection,
+    };
+    page::rendered(&page)
+}

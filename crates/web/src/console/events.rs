@@ -1,0 +1,154 @@
+//! Events, and what could not become one or belongs to nobody.
+
+use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
+use super::people::labels;
+use super::visitor::Visitor;
+use super::{assets, page, show};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use hub::App;
+use hub::ingest::dataset::DATASETS;
+use model::{ConnectionId, EventId, PersonId};
+use serde::Deserialize;
+use std::collections::HashMap;
+use store::{EventFilter, EventRow, PersonRow, RejectRow, UnmappedRow};
+
+/// Rejects and unmapped identifiers shown.
+const LATEST_ROWS: i64 = 200;
+
+#[derive(Template)]
+#[template(path = "events.html")]
+struct EventsPage {
+    frame: Frame,
+    dataset: String,
+    datasets: Vec<&'static str>,
+    asked_person: String,
+    person: Option<PersonRow>,
+    rows: Vec<EventRow>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "event.html")]
+struct EventPage {
+    frame: Frame,
+    event: EventRow,
+    connection: String,
+    person: Option<PersonRow>,
+}
+
+#[derive(Template)]
+#[template(path = "rejects.html")]
+struct RejectsPage {
+    frame: Frame,
+    rows: Vec<RejectRow>,
+    labels: HashMap<ConnectionId, String>,
+}
+
+#[derive(Template)]
+#[template(path = "unmapped.html")]
+struct UnmappedPage {
+    frame: Frame,
+    rows: Vec<UnmappedRow>,
+    labels: HashMap<ConnectionId, String>,
+}
+
+/// What to list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    dataset: String,
+    person: String,
+    before: String,
+}
+
+/// Events, newest first.
+pub(super) async fn list(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    let whose = asked.person.trim();
+    // An address, as people type it, or an id, as links carry it.
+    let person = match whose {
+        "" => None,
+        address if address.contains('@') => app.store.person_by_email(&address.to_lowercase()).await?,
+        id => app.store.person_get(&PersonId(id.to_owned())).await?,
+    };
+    let filter = EventFilter {
+        person_id: person.as_ref().map(|person| person.id.clone()),
+        dataset: Some(asked.dataset.clone()).filter(|dataset| !dataset.is_empty()),
+        connection_id: None,
+        before: cursor_read(Some(&asked.before))?,
+        limit: PAGE_ROWS + 1,
+    };
+    let mut rows = if person.is_none() && !whose.is_empty() {
+        Vec::new()
+    } else {
+        app.store.event_list(&filter).await?
+    };
+    let kept = [("dataset", asked.dataset.as_str()), ("person", whose)];
+    let next = page::cut(&mut rows, "/events", &kept, ("before", |last: &EventRow| cursor_text(&last.at, last.id.as_str())));
+    let first = page::first(&asked.before, "/events", &kept);
+    page::rendered(&EventsPage {
+        frame: visitor.frame("Events", Section::Events),
+        asked_person: person
+            .as_ref()
+            .map_or_else(|| whose.to_owned(), |person| person.email.clone()),
+        datasets: DATASETS.iter().map(|dataset| dataset.name).collect(),
+        dataset: asked.dataset,
+        person,
+        rows,
+        first,
+        next,
+    })
+}
+
+/// One event.
+pub(super) async fn show_event(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Page, PageError> {
+    let event = app
+        .store
+        .event_get(&EventId(id))
+        .await?
+        .ok_or(PageError::NotFound("event"))?;
+    let person = match event.person_id.clone() {
+        Some(id) => app.store.person_get(&PersonId(id)).await?,
+        None => None,
+    };
+    let connection = labels(&app).await?.remove(&event.connection_id);
+    page::rendered(&EventPage {
+        frame: visitor.frame(format!("Event of {}", show::words(&event.dataset)), Section::Events),
+        connection: connection.unwrap_or_default(),
+        person,
+        event,
+    })
+}
+
+/// Lines that could not become events.
+pub(super) async fn rejects(
+    visitor: Visitor,
+    State(app): State<App>,
+) -> Result<Page, PageError> {
+    page::rendered(&RejectsPage {
+        frame: visitor.frame("Rejected log lines", Section::Events),
+        rows: app.store.reject_list(None, LATEST_ROWS).await?,
+        labels: labels(&app).await?,
+    })
+}
+
+/// Identifiers that belong to nobody known.
+pub(super) async fn unmapped(
+    visitor: Visitor,
+    State(app): State<App>,
+) -> Result<Page, PageError> {
+    page::rendered(&UnmappedPage {
+        frame: visitor.frame("Identifiers of nobody known", Section::Events),
+        rows: app.store.unmapped_list(None, LATEST_ROWS).await?,
+        labels: labels(&app).await?,
+    })
+}

@@ -1,0 +1,57 @@
+//! The console: pages for people, made on the server.
+//!
+//! Every page works without script, which only saves a reload, draws the chart and follows the journal. Reads go
+//! straight to the store, changes through the hub's operations, as the API's do. A page needs a session
+//! ([`visitor::Visitor`]); a form that changes something carries the session's value against forged requests.
+//!
+//! Start reading at [`router`]; [`page`] is what all pages share, [`show`] how a value looks.
+
+mod assets;
+mod connection;
+mod connections;
+mod deliveries;
+mod detections;
+mod events;
+mod explained;
+mod login;
+mod overview;
+mod page;
+mod people;
+mod person;
+mod rules;
+mod show;
+mod visitor;
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::routing::{get, post};
+use hub::App;
+use std::sync::Arc;
+
+/// The pages and what they load. Refused logins are counted for each router that is made.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/", get(overview::show_overview))
+        .route("/console/risk-history.json", get(overview::risk_history))
+        .route("/people", get(people::list))
+        .route("/people/{id}", get(person::show_person))
+        .route("/people/{id}/reset-risk", post(person::reset_risk))
+        .route("/detections", get(detections::list))
+        .route("/detections/{id}", get(detections::show_detection))
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(events::show_event))
+        .route("/rules", get(rules::list))
+        .route("/rules/{name}", get(rules::show_rule))
+        .route("/connections", get(connections::list))
+        .route("/connections/{label}", get(connection::show_connection))
+        .route("/connections/{label}/progress", get(connection::progress))
+        .route("/connections/{label}/sync", post(connection::sync))
+        .route("/connections/{label}/check", post(connection::check))
+        .route("/deliveries", get(deliveries::list))
+        .route("/rejects", get(events::rejects))
+        .route("/unmapped", get(events::unmapped))
+        .route("/login", get(login::form).post(login::open))
+        .route("/logout", post(login::close))
+        .route("/assets/{file}", get(assets::get))
+        .layer(Extension(Arc::new(login::Refused::default())))
+}

@@ -1,0 +1,119 @@
+//! The list of people.
+
+use super::page::{Frame, PAGE_ROWS, Page, PageError, Section};
+use super::visitor::Visitor;
+use super::{assets, page, show};
+use askama::Template;
+use axum::extract::{Query, State};
+use chrono::{DateTime, Utc};
+use hub::App;
+use model::{ConnectionId, RiskLevel};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use store::{EventFilter, PersonFilter, PersonRow, StoreError};
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct PeoplePage {
+    frame: Frame,
+    search: String,
+    level: Option<RiskLevel>,
+    levels: &'static [RiskLevel],
+    rows: Vec<Row>,
+    total: i64,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+struct Row {
+    person: PersonRow,
+    connections: Vec<String>,
+    last_seen: Option<DateTime<Utc>>,
+}
+
+/// What to list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    search: String,
+    level: String,
+    after: String,
+}
+
+/// People by address.
+pub(super) async fn list(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    let search = asked.search.trim().to_owned();
+    let level = level_asked(&asked.level)?;
+    let filter = PersonFilter {
+        search: Some(search.clone()).filter(|search| !search.is_empty()),
+        risk_level: level,
+        after_email: Some(asked.after.clone()).filter(|after| !after.is_empty()),
+        limit: PAGE_ROWS + 1,
+    };
+    let mut people = app.store.person_list(&filter).await?;
+    let kept = [("search", search.as_str()), ("level", asked.level.as_str())];
+    let next = page::cut(&mut people, "/people", &kept, ("after", |last: &PersonRow| last.email.clone()));
+    let first = page::first(&asked.after, "/people", &kept);
+    page::rendered(&PeoplePage {
+        frame: visitor.frame("People", Section::People),
+        rows: rows(&app, people).await?,
+        total: app.store.person_count().await?,
+        search,
+        level,
+        levels: RiskLevel::ALL,
+        first,
+        next,
+    })
+}
+
+fn level_asked(word: &str) -> Result<Option<RiskLevel>, PageError> {
+    if word.is_empty() {
+        return Ok(None);
+    }
+    word.parse()
+        .map(Some)
+        .map_err(|error: model::UnknownWord| PageError::Asked(error.to_string()))
+}
+
+async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError> {
+    let labels = labels(app).await?;
+    let mut rows = Vec::with_capacity(people.len());
+    for person in people {
+        let members = app.store.member_by_person(&person.id).await?;
+        let users = app.store.access_user_by_person(&person.id).await?;
+        let newest = app
+            .store
+            .event_list(&EventFilter {
+                person_id: Some(person.id.clone()),
+                limit: 1,
+                ..EventFilter::default()
+            })
+            .await?;
+        let connections: BTreeSet<&ConnectionId> = members
+            .iter()
+            .map(|member| &member.connection_id)
+            .chain(users.iter().map(|user| &user.connection_id))
+            .collect();
+        let connections = connections.into_iter().filter_map(|id| labels.get(id).cloned());
+        rows.push(Row {
+            connections: connections.collect(),
+            last_seen: users
+                .iter()
+                .filter_map(|user| user.last_login_at)
+                .chain(newest.iter().map(|event| event.at))
+                .max(),
+            person,
+        });
+    }
+    Ok(rows)
+}
+
+/// The connections' labels.
+pub(super) async fn labels(app: &App) -> Result<HashMap<ConnectionId, String>, StoreError> {
+    let connections = app.store.connection_list().await?;
+    Ok(connections.into_iter().map(|row| (row.id, row.label)).collect())
+}
