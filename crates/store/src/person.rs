@@ -150,11 +150,12 @@ impl Store {
         for part in emails.chunks(500) {
             let rows: Vec<(String, String)> = on_engine!(self, pool => {
                 let mut query = QueryBuilder::new(FIND_HEAD);
-                query.push_tuples(std::iter::once(()), |mut row, ()| {
-                    for email in part {
-                        row.push_bind(storable(email).into_owned());
-                    }
-                });
+                query.push("(");
+                let mut list = query.separated(", ");
+                for email in part {
+                    list.push_bind(storable(email).into_owned());
+                }
+                query.push(")");
                 query.build_query_as().fetch_all(pool).await?
             });
             found.extend(rows.into_iter().map(|(email, id)| (email, PersonId(id))));

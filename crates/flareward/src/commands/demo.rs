@@ -126,6 +126,8 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     let mut settings = Settings::default();
     settings.data.dir = folder.to_owned();
     settings.server.listen = listener.local_addr()?.to_string();
+    // The demo syncs once itself, before anything else happens.
+    settings.sync.interval_minutes = 0;
     // The simulated world is on this machine.
     settings.egress.allow_http = true;
     settings.egress.allow_loopback = true;

@@ -5,7 +5,6 @@ use serde_json::json;
 
 use crate::catalog::{
     AI_SITE, CONTROL_SITE, MAILED_LINK, MALWARE_SITE, ORDINARY, PHISHING_PARCEL, PHISHING_SITE, TOR_SITE,
-    WEBMAIL_SITE,
 };
 use crate::logpush::delivery::Item;
 use crate::people::{NON_IDENTITY, Part, STRANGER};
@@ -165,7 +164,7 @@ pub(crate) fn clicks_a_mailed_link(script: &mut Script, at: DateTime<Utc>) {
     script.lookups(&actor, click, &MAILED_LINK, ALLOWED);
     let visit = Request {
         path: "/view?id=20417",
-        referer: &format!("https://{}/inbox", WEBMAIL_SITE.host),
+        referer: "https://outlook.office.com/mail/inbox",
         ..Request::default()
     };
     script.http(&actor, click + TimeDelta::seconds(1), &MAILED_LINK, &visit);
