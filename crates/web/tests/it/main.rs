@@ -1,0 +1,12 @@
+//! Status and shape of everything that is served, driven without a network where none is needed.
+
+mod description;
+mod permissions;
+mod problems;
+mod receiver;
+mod risk_integrations;
+mod serving;
+mod shared_signals;
+mod streams;
+mod tokens;
+mod world;

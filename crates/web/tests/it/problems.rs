@@ -1,0 +1,204 @@
+//! What refusals look like.
+
+use crate::world::World;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use serde_json::{Value, json};
+
+/// Sends and answers the problem document, after checking what all of them have.
+async fn problem(world: &World, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    let answer = world.call(method, path, body).await;
+    let problem = answer.json();
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{path}"
+    );
+    assert_eq!(problem["status"], answer.status.as_u16(), "{path}");
+    assert_eq!(problem["instance"], answer.header("x-request-id"), "{path}");
+    assert!(!problem["title"].as_str().unwrap().is_empty(), "{path}");
+    (answer.status, problem)
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found() {
+    let world = World::new().await;
+    for (path, kind) in [
+        ("/nothing", "/problems/no-route"),
+        ("/api/v1/nothing", "/problems/no-route"),
+        ("/api/v1/people/none", "/problems/not-found"),
+        ("/api/v1/connections/none", "/problems/not-found"),
+        ("/api/v1/events/none", "/problems/not-found"),
+        ("/api/v1/detections/none", "/problems/not-found"),
+        ("/api/v1/rules/none", "/problems/not-found"),
+        ("/api/v1/campaigns/none", "/problems/not-found"),
+        ("/api/v1/capabilities/none/manifest", "/problems/not-found"),
+    ] {
+        let (status, problem) = problem(&world, Method::GET, path, None).await;
+        assert_eq!(
+            (status, problem["type"].as_str().unwrap()),
+            (StatusCode::NOT_FOUND, kind),
+            "{path}"
+        );
+    }
+    let (status, _) = problem(&world, Method::PATCH, "/api/v1/people", None).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_query_that_is_not_understood_names_the_parameter() {
+    let world = World::new().await;
+    for (path, pointer) in [
+        ("/api/v1/people?limit=0", "limit"),
+        ("/api/v1/people?limit=many", "limit"),
+        ("/api/v1/people?cursor=x", "cursor"),
+        ("/api/v1/events?cursor=WyJhIl0", "cursor"),
+        ("/api/v1/events?connection=none", "connection"),
+        ("/api/v1/people?risk_level=severe", "risk_level"),
+    ] {
+        let (status, problem) = problem(&world, Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{path}: {problem}");
+    }
+    let (status, problem) = problem(&world, Method::GET, "/api/v1/people?colour=red", None).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("colour"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_fit_is_pointed_into() {
+    let world = World::new().await;
+    for (path, body, pointer) in [
+        ("/api/v1/tokens", json!({ "name": "x" }), "/permissions"),
+        (
+            "/api/v1/tokens",
+            json!({ "name": "x", "permissions": ["rule"] }),
+            "/permissions/0",
+        ),
+        (
+            "/api/v1/tokens",
+            json!({ "name": " ", "permissions": ["read"] }),
+            "/name",
+        ),
+        (
+            "/api/v1/tokens",
+            json!({ "name": "x", "permissions": [] }),
+            "/permissions",
+        ),
+        ("/api/v1/connections", json!({ "label": "x" }), "/token"),
+        (
+            "/api/v1/connections",
+            json!({ "label": "a b", "token": "t" }),
+            "/label",
+        ),
+        (
+            "/api/v1/connections",
+            json!({ "label": "x", "token": "t", "base_url": "http://169.254.169.254" }),
+            "/base_url",
+        ),
+        (
+            "/api/v1/campaigns",
+            json!({ "name": "x", "rules": ["none"], "channel": "webhook" }),
+            "/rules",
+        ),
+        (
+            "/api/v1/campaigns",
+            json!({ "name": "x", "rules": ["*"], "channel": "webhook", "webhook_url": "http://10.0.0.1" }),
+            "/webhook_url",
+        ),
+    ] {
+        let (status, problem) = problem(&world, Method::POST, path, Some(body)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_refused_before_anything_else() {
+    let world = World::new().await;
+    let send = async |kind: &str, body: Body| {
+        let request = Request::post("/api/v1/tokens")
+            .header(header::AUTHORIZATION, format!("Bearer {}", world.token))
+            .header(header::CONTENT_TYPE, kind)
+            .body(body)
+            .unwrap();
+        world.send(request).await.status
+    };
+    assert_eq!(
+        send("text/plain", Body::from("{}")).await,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    );
+    assert_eq!(
+        send("application/json", Body::from("{")).await,
+        StatusCode::BAD_REQUEST
+    );
+    let large = vec![b' '; (2 << 20) + 1];
+    assert_eq!(
+        send("application/json", Body::from(large)).await,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+}
+
+#[tokio::test]
+async fn an_internal_error_says_nothing_of_its_cause() {
+    let world = World::new().await;
+    world.app.store.close().await;
+    let (status, problem) = problem(&world, Method::GET, "/api/v1/overview", None).await;
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!problem.to_string().contains("pool"), "{problem}");
+    let (status, _) = self::problem(&world, Method::GET, "/health/ready", None).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_paused_connection_is_synced_only_when_that_is_confirmed() {
+    let world = World::new().await;
+    let id = model::ConnectionId("c1".to_owned());
+    let now = world.app.clock.now();
+    world
+        .app
+        .store
+        .connection_state_set(
+            &id,
+            model::ConnectionState::Paused,
+            Some("members fell by half"),
+            now,
+        )
+        .await
+        .unwrap();
+    let path = "/api/v1/connections/production/sync";
+    let (status, problem) = problem(&world, Method::POST, path, None).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(
+        problem["detail"].as_str().unwrap().contains("fell by half"),
+        "{problem}"
+    );
+    let answer = world
+        .call(Method::POST, &format!("{path}?confirm=true"), None)
+        .await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    assert_eq!(answer.header("location"), "/api/v1/connections/c1/sync-runs");
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let world = World::new().await;
+    for path in ["/health/live", "/api/v1/people", "/nothing"] {
+        let answer = world.get(path).await;
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "default-src 'self'",
+            "{path}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        assert!(!answer.header("strict-transport-security").is_empty(), "{path}");
+    }
+    let plain = World::with(|settings| settings.server.public_url = "http://127.0.0.1:1".to_owned()).await;
+    let answer = plain.get("/health/live").await;
+    assert_eq!(answer.header("strict-transport-security"), "");
+}

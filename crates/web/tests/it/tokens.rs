@@ -1,0 +1,112 @@
+//! Tokens, resets and campaigns: what is changed over the API.
+
+use crate::world::World;
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_token_is_shown_once_works_and_is_taken_back() {
+    let world = World::new().await;
+    let body = json!({ "name": "reader", "permissions": ["read"] });
+    let answer = world.call(Method::POST, "/api/v1/tokens", Some(body)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let made = answer.json();
+    let (value, id) = (
+        made["value"].as_str().unwrap(),
+        made["token"]["id"].as_str().unwrap(),
+    );
+    let read = async || {
+        world
+            .call_with(Some(value), Method::GET, "/api/v1/people", None)
+            .await
+            .status
+    };
+    assert_eq!(read().await, StatusCode::OK);
+    let list = world.get("/api/v1/tokens").await;
+    assert!(!list.text.contains(value), "{}", list.text);
+    let path = format!("/api/v1/tokens/{id}");
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(read().await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.status,
+        StatusCode::NOT_FOUND
+    );
+    let audit = world.get("/api/v1/audit").await.json();
+    let actions: Vec<_> = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["action"])
+        .collect();
+    assert_eq!(actions, ["token.revoke", "token.create"]);
+    assert_eq!(audit["items"][0]["actor"], "token tests");
+}
+
+#[tokio::test]
+async fn the_last_administrator_cannot_be_locked_out() {
+    let world = World::new().await;
+    let id = world.app.store.access_token_list().await.unwrap()[0].id.clone();
+    let answer = world
+        .call(Method::DELETE, &format!("/api/v1/tokens/{id}"), None)
+        .await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
+    assert_eq!(world.get("/api/v1/tokens").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_reset_takes_the_level_back_and_needs_a_reason() {
+    let world = World::lived_in().await;
+    let people = world.get("/api/v1/people?risk_level=high").await.json();
+    let id = people["items"][0]["id"].as_str().unwrap();
+    let path = format!("/api/v1/people/{id}/risk-reset");
+    let answer = world
+        .call(Method::POST, &path, Some(json!({ "reason": " " })))
+        .await;
+    assert_eq!(
+        answer.json()["errors"][0]["pointer"],
+        "/reason",
+        "{}",
+        answer.text
+    );
+    let reason = json!({ "reason": "looked into" });
+    let answer = world.call(Method::POST, &path, Some(reason)).await;
+    assert_eq!(answer.json(), json!({ "person_id": id, "previous": "high" }));
+    let person = world.get(&format!("/api/v1/people/{id}")).await.json();
+    assert_eq!(person["person"]["risk_level"], "unscored");
+    assert_eq!(person["risk_changes"][0]["reason"], "looked into");
+}
+
+#[tokio::test]
+async fn a_campaign_keeps_its_address_when_it_is_changed_without_one() {
+    let world = World::new().await;
+    let address = "https://chat.corp.example/hooks/s3cret-path";
+    let mut body = json!({ "name": "Phishing", "rules": ["dns-phishing"], "channel": "webhook",
+        "webhook_url": address });
+    let made = world
+        .call(Method::POST, "/api/v1/campaigns", Some(body.clone()))
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let path = format!("/api/v1/campaigns/{}", made.json()["id"].as_str().unwrap());
+    assert_eq!(made.header("location"), path);
+    body.as_object_mut().unwrap().remove("webhook_url");
+    body["test_mode"] = json!(true);
+    let changed = world.call(Method::PUT, &path, Some(body.clone())).await;
+    assert_eq!(changed.json()["destination_hint"], "https://chat.corp.example/…");
+    assert_eq!(changed.json()["test_mode"], true);
+    let again = world
+        .call(
+            Method::POST,
+            "/api/v1/campaigns",
+            Some(json!({ "name": "Phishing",
+        "rules": ["*"], "channel": "webhook", "webhook_url": address })),
+        )
+        .await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.text);
+    let unknown = world
+        .call(Method::PUT, "/api/v1/campaigns/none", Some(body))
+        .await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}

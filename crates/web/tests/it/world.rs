@@ -1,0 +1,281 @@
+//! A small organisation behind a router: one account, two people, some events and what follows from them.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use chrono::{DateTime, Utc};
+use hub::settings::Settings;
+use hub::{Actor, App, Permission, coaching::campaign, integration, permission, secret};
+use model::{Certainty, ConnectionId, CredentialKind, GrantKind, PersonId, SeededIds, StoppedClock};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{
+    AccessGroupSeen, AccessUserSeen, GrantSeen, MemberSeen, NewConnection, PersonSeen, ProbeRow, RoleSeen,
+    SyncRunRow,
+};
+use tower::ServiceExt;
+
+pub(crate) const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+pub(crate) const LOG_SECRET: &str = "fwlog_of-the-tests";
+
+/// The router and what is behind it.
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) token: String,
+    folder: tempfile::TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+pub(crate) fn noon() -> DateTime<Utc> {
+    "2026-11-20T12:00:00Z".parse().unwrap()
+}
+
+impl World {
+    /// One connection and a token that may do everything.
+    pub(crate) async fn new() -> World {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.data.dir = folder.path().to_owned();
+        settings.server.public_url = "https://hub.corp.example".to_owned();
+        change(&mut settings);
+        let clock = Arc::new(StoppedClock::at(noon()));
+        let app = App::open_with(settings, clock, Arc::new(SeededIds::new(1)))
+            .await
+            .unwrap();
+        let connection = NewConnection {
+            id: ConnectionId("c1".to_owned()),
+            label: "production".to_owned(),
+            account_id: ACCOUNT.to_owned(),
+            account_name: "Corp".to_owned(),
+            base_url: "https://api.cloudflare.com/client/v4".to_owned(),
+            credential_kind: CredentialKind::UserToken,
+            credential_email: None,
+            credential_sealed: vec![1],
+            credential_fingerprint: "c0ffee00".to_owned(),
+            ingest_secret_sealed: vec![2],
+            ingest_secret_hash: secret::digest(LOG_SECRET),
+            created_at: noon(),
+        };
+        app.store.connection_insert(&connection).await.unwrap();
+        let (_, token) = permission::token_create(&app, "tests", &Permission::ALL)
+            .await
+            .unwrap();
+        World {
+            app,
+            token: token.expose_secret().to_owned(),
+            folder,
+        }
+    }
+
+    /// Something of everything that can be listed.
+    pub(crate) async fn lived_in() -> World {
+        let world = World::new().await;
+        let (app, actor) = (&world.app, Actor::System);
+        let (store, connection) = (&app.store, ConnectionId("c1".to_owned()));
+        let seen = |id: &str, email: &str| PersonSeen {
+            new_id: PersonId(id.to_owned()),
+            email: email.to_owned(),
+            name: Some("Ana Silva".to_owned()),
+        };
+        let people = [seen("p1", "ana@corp.example"), seen("p2", "bo@corp.example")];
+        store.person_ensure(&people, noon()).await.unwrap();
+        let ana = Some(PersonId("p1".to_owned()));
+        let member = MemberSeen {
+            id: "m1".to_owned(),
+            person_id: ana.clone(),
+            email: "Ana@corp.example".to_owned(),
+            name: None,
+            status: "accepted".to_owned(),
+            two_factor: Some(true),
+            roles: json!([{ "id": "r1", "name": "Administrator" }]).to_string(),
+            raw: "{}".to_owned(),
+        };
+        store.member_upsert(&connection, &[member], noon()).await.unwrap();
+        let user = AccessUserSeen {
+            id: "u1".to_owned(),
+            person_id: ana,
+            email: "ana@corp.example".to_owned(),
+            name: None,
+            access_seat: Some(true),
+            gateway_seat: None,
+            active_device_count: Some(2),
+            last_login_at: Some(noon()),
+            raw: "{}".to_owned(),
+        };
+        store
+            .access_user_upsert(&connection, &[user], noon())
+            .await
+            .unwrap();
+        let group = AccessGroupSeen {
+            id: "g1".to_owned(),
+            name: "Engineers".to_owned(),
+            raw: json!({ "include": [{ "everyone": {} }] }).to_string(),
+        };
+        store
+            .access_group_upsert(&connection, &[group], noon())
+            .await
+            .unwrap();
+        let role = RoleSeen {
+            id: "r1".to_owned(),
+            name: "Administrator".to_owned(),
+            description: None,
+            raw: "{}".to_owned(),
+        };
+        store.role_upsert(&connection, &[role], noon()).await.unwrap();
+        let grant = |person: &str| GrantSeen {
+            entitlement_id: "g1".to_owned(),
+            entitlement_name: "Engineers".to_owned(),
+            person_id: PersonId(person.to_owned()),
+            certainty: Certainty::Yes,
+            via: json!(["include everyone"]).to_string(),
+        };
+        let grants = [grant("p1"), grant("p2")];
+        store
+            .grant_replace(&connection, GrantKind::AccessGroup, &grants, noon())
+            .await
+            .unwrap();
+        store
+            .listing_complete(&connection, "members", noon())
+            .await
+            .unwrap();
+        let probe = ProbeRow {
+            connection_id: connection.clone(),
+            feature: "members".to_owned(),
+            works: true,
+            missing_permission: None,
+            message: "works".to_owned(),
+            checked_at: noon(),
+        };
+        store.probe_set(&probe).await.unwrap();
+        store.sync_run_start("s1", &connection, noon()).await.unwrap();
+        let run = SyncRunRow {
+            id: "s1".to_owned(),
+            connection_id: connection,
+            started_at: noon(),
+            finished_at: Some(noon()),
+            outcome: "complete".to_owned(),
+            problem: None,
+            requests: 4,
+            counts: json!({ "members": { "seen": 1, "gone": 0 } }).to_string(),
+        };
+        store.sync_run_finish(&run, "production").await.unwrap();
+        let okta = integration::NewIntegration {
+            integration_type: "Okta".to_owned(),
+            tenant_url: "https://corp.okta.com".to_owned(),
+            reference_id: None,
+        };
+        integration::create(app, ACCOUNT, &okta, &actor).await.unwrap();
+        let request = campaign::CampaignRequest {
+            name: "Everyone".to_owned(),
+            rules: vec!["*".to_owned()],
+            channel: "webhook".to_owned(),
+            webhook_url: Some("https://chat.corp.example/hooks/s3cret-path".into()),
+            delivery_limit_minutes: 0,
+            test_mode: true,
+            enabled: true,
+        };
+        campaign::put(app, None, &request, &actor).await.unwrap();
+        let lines = [
+            dns("ana@corp.example", "q1").to_string(),
+            dns("stranger@else.example", "q2").to_string(),
+            "this is no record".to_owned(),
+        ];
+        let answer = world.receive("gateway_dns", lines.join("\n")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        while hub::driver::pipeline(app).await.unwrap() {}
+        world
+    }
+
+    /// The folder of the archive.
+    pub(crate) fn archive(&self) -> std::path::PathBuf {
+        self.folder.path().join("archive")
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = web::router(self.app.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// Sends with the token of this world; a body is JSON.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.call_with(Some(&self.token), method, path, body).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = match body {
+            Some(body) => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// Sends a batch with the right secret.
+    pub(crate) async fn receive(&self, dataset: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(format!("/ingest/production/{dataset}"))
+            .header("x-flareward-secret", LOG_SECRET)
+            .body(body.into())
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// A token that holds these permissions alone.
+    pub(crate) async fn token_of(&self, permissions: &[Permission]) -> String {
+        let (_, token) = permission::token_create(&self.app, "some", permissions)
+            .await
+            .unwrap();
+        token.expose_secret().to_owned()
+    }
+}
+
+/// A lookup that a system rule finds.
+pub(crate) fn dns(email: &str, id: &str) -> Value {
+    json!({
+        "Datetime": "2026-11-20T09:14:05Z", "Email": email, "QueryName": "k3f9.sync-node.test",
+        "QueryTypeName": "A", "QueryCategoryIDs": [155, 80],
+        "QueryCategoryNames": ["Technology", "Command and Control & Botnet"],
+        "ResolverDecision": "allowedOnNoPolicyMatch", "QueryID": id,
+    })
+}
