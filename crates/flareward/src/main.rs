@@ -183,8 +183,8 @@ fn init_log(is_server: bool) {
     let json = std::env::var("FLAREWARD_LOG_FORMAT").is_ok_and(|format| format == "json");
     let registry = tracing_subscriber::registry().with(filter);
     if json {
-        registry.with(layer.json()).init()
+        registry.with(layer.json()).init();
     } else {
-        registry.with(layer.compact()).init()
+        registry.with(layer.compact()).init();
     }
 }
