@@ -107,6 +107,7 @@ fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRi
         behaviour: Some(key.to_owned()),
         detection_id: Some(detection.id.0.clone()),
         at: app.clock.now(),
+        happened_at: detection.at,
     })
 }
 
@@ -152,6 +153,7 @@ pub async fn reset(
             behaviour: None,
             detection_id: None,
             at: now,
+            happened_at: now,
         };
         let signals = transmit::signals_for(app, &change).await?;
         let detail = json!({ "reason": reason, "previous": row.risk_level });

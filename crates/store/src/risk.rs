@@ -27,8 +27,10 @@ pub struct NewRiskChange {
     pub behaviour: Option<String>,
     /// The detection that triggered it.
     pub detection_id: Option<String>,
-    /// When.
+    /// When the level changed here.
     pub at: DateTime<Utc>,
+    /// When what changed it happened: earlier than `at`, by as much as the log record was late.
+    pub happened_at: DateTime<Utc>,
 }
 
 /// A change that was made.
@@ -46,6 +48,7 @@ pub struct RiskChangeRow {
     pub behaviour: Option<String>,
     pub detection_id: Option<String>,
     pub at: DateTime<Utc>,
+    pub happened_at: DateTime<Utc>,
 }
 
 /// How many people stand at a level.
@@ -69,11 +72,12 @@ const RESET: &str = "
     UPDATE person SET risk_level = 'unscored', risk_since = $3, risk_reset_at = $3, updated_at = $3
     WHERE id = $1 AND risk_level = $2 RETURNING id";
 const INSERT: &str = "
-    INSERT INTO risk_change (id, person_id, previous, current, initiator, reason, behaviour, detection_id, at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT INTO risk_change (id, person_id, previous, current, initiator, reason, behaviour, detection_id, at,
+        happened_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const LIST_BY_PERSON: &str = "
     SELECT * FROM risk_change WHERE person_id = $1 ORDER BY at DESC, id DESC LIMIT $2";
-const SINCE: &str = "SELECT * FROM risk_change WHERE at >= $1 ORDER BY at, id LIMIT $2";
+const SINCE: &str = "SELECT * FROM risk_change WHERE happened_at >= $1 ORDER BY happened_at, id LIMIT $2";
 const COUNTS: &str = "
     SELECT risk_level, COUNT(*) AS people FROM person GROUP BY risk_level ORDER BY risk_level LIMIT 10";
 
@@ -117,7 +121,7 @@ impl Store {
                     .bind(&change.id).bind(&change.person_id.0).bind(change.previous.as_str())
                     .bind(change.current.as_str()).bind(change.initiator)
                     .bind(storable(&change.reason).into_owned()).bind(&change.behaviour)
-                    .bind(&change.detection_id).bind(change.at).execute(&mut *tx).await?;
+                    .bind(&change.detection_id).bind(change.at).bind(change.happened_at).execute(&mut *tx).await?;
                 journal_write!(tx, &entry);
                 for signal in signals {
                     signal_insert!(tx, signal);
@@ -147,7 +151,7 @@ impl Store {
         }))
     }
 
-    /// Everyone's changes since `from`, oldest first.
+    /// Everyone's changes that happened since `from`, oldest first.
     pub async fn risk_change_since(
         &self,
         from: DateTime<Utc>,

@@ -68,7 +68,7 @@ pub struct SignalRow {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LIST, WAITING,
+    INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LAST_TOLD, LIST, WAITING,
 ];
 
 pub(crate) const INSERT: &str = "
@@ -99,6 +99,10 @@ const DEAD: &str = "
 const CANCEL: &str = "
     UPDATE signal SET state = 'cancelled', problem = $2 WHERE integration_id = $1 AND state = 'pending'";
 const UNSIGN: &str = "UPDATE signal SET token = NULL WHERE integration_id = $1 AND state = 'pending'";
+const LAST_TOLD: &str = "
+    SELECT current FROM signal
+    WHERE integration_id = $1 AND person_id = $2 AND state IN ('pending', 'delivered')
+    ORDER BY position DESC LIMIT 1";
 const LIST: &str = "
     SELECT * FROM signal
     WHERE (CAST($1 AS TEXT) IS NULL OR integration_id = $1) AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
@@ -211,6 +215,22 @@ impl Store {
             sqlx::query(UNSIGN).bind(&integration.0).execute(pool).await?;
         });
         Ok(())
+    }
+
+    /// The level that an integration's receiver was last told of a person, or will have been once it took what
+    /// waits; `None` when it was told nothing.
+    pub async fn signal_last_told(
+        &self,
+        integration: &IntegrationId,
+        person: &PersonId,
+    ) -> Result<Option<RiskLevel>, StoreError> {
+        let level: Option<String> = on_engine!(self, pool => {
+            sqlx::query_scalar(LAST_TOLD).bind(&integration.0).bind(&person.0).fetch_optional(pool).await?
+        });
+        Ok(level
+            .map(RiskLevel::try_from)
+            .transpose()
+            .map_err(|error| sqlx::Error::Decode(error.into()))?)
     }
 
     /// Signals, newest first.

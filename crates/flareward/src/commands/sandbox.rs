@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+use super::asked_to_end;
 use anyhow::Context;
 use sandbox::{Sandbox, SandboxConfig, SandboxInfo};
 
@@ -61,7 +62,7 @@ pub(crate) async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
         write!(out, "{}", readable(sandbox.info()))?;
     }
     out.flush()?;
-    interrupted().await?;
+    asked_to_end().await;
     sandbox.stop().await;
     Ok(())
 }
@@ -89,19 +90,4 @@ fn readable(info: &SandboxInfo) -> String {
     }
     text.push_str("Serving until interrupted.\n");
     text
-}
-
-/// Returns at Ctrl-C, or when the system asks the program to end.
-async fn interrupted() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
 }

@@ -31,21 +31,39 @@ pub fn well_known_url(app: &App, integration_id: &str) -> String {
 ///
 /// When the store refuses.
 pub async fn signals_for(app: &App, change: &NewRiskChange) -> Result<Vec<NewSignal>, StoreError> {
-    let integrations = app.store.integration_list(None).await?;
-    let active = integrations.into_iter().filter(|integration| integration.active);
-    Ok(active
-        .filter_map(|integration| signal(app, &integration, change))
-        .collect())
+    let mut signals = Vec::new();
+    for integration in app.store.integration_list(None).await? {
+        if !integration.active {
+            continue;
+        }
+        // A reset was told as low, which is not the level that the person then had.
+        let last = app
+            .store
+            .signal_last_told(&integration.id, &change.person_id)
+            .await?;
+        let previous = match last {
+            Some(RiskLevel::Unscored) => RiskLevel::Low,
+            Some(level) => level,
+            None => change.previous,
+        };
+        signals.extend(signal(app, &integration, change, previous));
+    }
+    Ok(signals)
 }
 
-fn signal(app: &App, integration: &IntegrationRow, change: &NewRiskChange) -> Option<NewSignal> {
+fn signal(
+    app: &App,
+    integration: &IntegrationRow,
+    change: &NewRiskChange,
+    previous: RiskLevel,
+) -> Option<NewSignal> {
     let initiator = if change.initiator == "admin" {
         Initiator::Admin
     } else {
         Initiator::Policy
     };
     let told = RiskChange::between(
-        level(change.previous),
+        level(previous),
         level(change.current),
         change.at.timestamp(),
         initiator,
@@ -74,7 +92,7 @@ fn signal(app: &App, integration: &IntegrationRow, change: &NewRiskChange) -> Op
         person_id: change.person_id.clone(),
         risk_change_id: change.id.clone(),
         subject: change.email.clone(),
-        previous: change.previous,
+        previous,
         current: change.current,
         claims: claims.to_string(),
         created_at: change.at,

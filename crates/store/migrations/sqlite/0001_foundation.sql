@@ -222,10 +222,11 @@ CREATE TABLE risk_change (
     reason TEXT NOT NULL,
     behaviour TEXT,
     detection_id TEXT,
-    at TEXT NOT NULL
+    at TEXT NOT NULL,
+    happened_at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX risk_change_by_person ON risk_change (person_id, at);
-CREATE INDEX risk_change_by_time ON risk_change (at);
+CREATE INDEX risk_change_by_time ON risk_change (happened_at);
 
 CREATE TABLE integration (
     id TEXT PRIMARY KEY,

@@ -191,6 +191,7 @@ fn change(person: &PersonId, n: i64, previous: RiskLevel, current: RiskLevel) ->
         behaviour: None,
         detection_id: None,
         at: noon() + TimeDelta::seconds(n),
+        happened_at: noon(),
     }
 }
 

@@ -33,8 +33,10 @@ pub struct RiskChangeBody {
     pub behaviour: Option<String>,
     /// The detection that triggered it.
     pub detection_id: Option<String>,
-    /// When.
+    /// When the level changed here.
     pub at: DateTime<Utc>,
+    /// When what changed it happened.
+    pub happened_at: DateTime<Utc>,
 }
 
 impl RiskChangeBody {
@@ -49,6 +51,7 @@ impl RiskChangeBody {
             behaviour: row.behaviour,
             detection_id: row.detection_id,
             at: row.at,
+            happened_at: row.happened_at,
         }
     }
 }
@@ -111,10 +114,10 @@ pub async fn changes(
         .risk_change_since(since.unwrap_or(DateTime::UNIX_EPOCH), LIST_LIMIT_MAX)
         .await?;
     if let Some(place) = after {
-        rows.retain(|row| (row.at, row.id.as_str()) > (place.at, place.id.as_str()));
+        rows.retain(|row| (row.happened_at, row.id.as_str()) > (place.at, place.id.as_str()));
     }
     rows.truncate(usize::try_from(limit).unwrap_or_default());
-    let cursor = |row: &RiskChangeRow| paging::time_cursor(row.at, &row.id);
+    let cursor = |row: &RiskChangeRow| paging::time_cursor(row.happened_at, &row.id);
     Ok(Json(Page::new(rows, limit, cursor, RiskChangeBody::new)))
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hub::App;
 use model::{ConnectionState, RiskLevel, SignalState};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use store::{
     JournalRow, LIST_LIMIT_MAX, Overview, PersonFilter, PersonRow, RiskChangeRow, RuleCount, StoreError,
 };
@@ -125,7 +125,7 @@ pub(super) async fn risk_history(
     let mut from = now - span;
     loop {
         let part = app.store.risk_change_since(from, LIST_LIMIT_MAX).await?;
-        let (before, last) = (changes.len(), part.last().map(|change| change.at));
+        let (before, last) = (changes.len(), part.last().map(|change| change.happened_at));
         // Each part begins at the time of the last change of the one before, so some come twice.
         changes.extend(part.into_iter().filter(|change| seen.insert(change.id.clone())));
         match last {
@@ -157,32 +157,49 @@ impl Levels {
     }
 }
 
-/// Goes back from how it stands now, change by change. `changes` are the oldest first.
+/// How many people stood at each level, by when things happened rather than when their records came in.
+///
+/// Each person's level at a time is the highest of what had happened by then since the last reset; whoever has no
+/// change in the span stood all along where they stand now.
 fn history(now_at: Levels, changes: &[RiskChangeRow], now: DateTime<Utc>, span: TimeDelta) -> History {
     /// Steps of the chart: an hour over seven days.
     const STEPS: i32 = 168;
-    let mut levels = now_at;
-    let mut back = changes.iter().rev().peekable();
+    let mut people: BTreeMap<&str, Vec<&RiskChangeRow>> = BTreeMap::new();
+    for change in changes {
+        people.entry(&change.person_id).or_default().push(change);
+    }
+    let mut unchanged = now_at;
+    for theirs in people.values() {
+        let latest = theirs.iter().max_by_key(|change| change.at);
+        if let Some(place) = latest.and_then(|change| unchanged.at(change.current)) {
+            *place -= 1;
+        }
+    }
     let mut points = Vec::new();
-    for step in 0..=STEPS {
+    for step in (0..=STEPS).rev() {
         let at = now - span * step / STEPS;
-        while let Some(change) = back.next_if(|change| change.at > at) {
-            if let Some(place) = levels.at(change.current) {
-                *place -= 1;
-            }
-            if let Some(place) = levels.at(change.previous) {
+        let mut levels = unchanged;
+        for theirs in people.values() {
+            if let Some(place) = levels.at(level_at(theirs, at)) {
                 *place += 1;
             }
         }
         points.push((at.timestamp(), levels));
     }
-    points.reverse();
     History {
         at: points.iter().map(|(at, _)| *at).collect(),
         low: points.iter().map(|(_, levels)| levels.low).collect(),
         medium: points.iter().map(|(_, levels)| levels.medium).collect(),
         high: points.iter().map(|(_, levels)| levels.high).collect(),
     }
+}
+
+/// One person's level at a time, from all their changes in the span, by when each happened.
+fn level_at(changes: &[&RiskChangeRow], at: DateTime<Utc>) -> RiskLevel {
+    let before = changes.iter().min_by_key(|change| change.at).map_or(RiskLevel::Unscored, |first| first.previous);
+    changes.iter().take_while(|change| change.happened_at <= at).fold(before, |level, change| {
+        if change.current == RiskLevel::Unscored { RiskLevel::Unscored } else { level.max(change.current) }
+    })
 }
 
 async fn riskiest(app: &App) -> Result<Vec<PersonRow>, StoreError> {
@@ -280,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_goes_back_from_how_it_stands_now() {
+    fn the_history_follows_what_happened() {
         let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
         let change = |id: &str, hours, previous, current| RiskChangeRow {
             id: id.to_owned(),
@@ -292,6 +309,7 @@ mod tests {
             behaviour: None,
             detection_id: None,
             at: now - TimeDelta::hours(hours),
+            happened_at: now - TimeDelta::hours(hours),
         };
         let changes = [
             change("a", 100, RiskLevel::Unscored, RiskLevel::Low),
@@ -306,5 +324,31 @@ mod tests {
         assert_eq!(hours_ago(9), (0, 0));
         assert_eq!(history.at.len(), 169);
         assert!(history.at.is_sorted());
+    }
+
+    #[test]
+    fn a_late_record_raises_the_level_at_the_time_that_it_tells_of() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let change = |minutes, hours, previous, current| RiskChangeRow {
+            id: format!("{minutes}"),
+            person_id: "p".to_owned(),
+            previous,
+            current,
+            initiator: "policy".to_owned(),
+            reason: String::new(),
+            behaviour: None,
+            detection_id: None,
+            at: now - TimeDelta::minutes(minutes),
+            happened_at: now - TimeDelta::hours(hours),
+        };
+        // The record of the worse thing, which happened first, came last.
+        let changes = [
+            change(1, 90, RiskLevel::Medium, RiskLevel::High),
+            change(2, 30, RiskLevel::Unscored, RiskLevel::Medium),
+        ];
+        let standing = Levels { high: 1, ..Levels::default() };
+        let history = history(standing, &changes, now, TimeDelta::days(7));
+        let hours_ago = |hours: usize| (history.medium[168 - hours], history.high[168 - hours]);
+        assert_eq!((hours_ago(91), hours_ago(89), hours_ago(0)), ((0, 0), (0, 1), (0, 1)));
     }
 }
