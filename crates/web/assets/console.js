@@ -97,28 +97,51 @@
   };
 
   const follow = (feed) => {
-    let last = Number(feed.dataset.after);
+    let newest = Number(feed.dataset.after);
+    let source = null;
+    const seen = new Set();
     const state = document.getElementById(feed.dataset.state);
     const say = (word) => {
       state.textContent = word;
       state.dataset.live = word;
     };
-    const source = new EventSource(feed.dataset.source);
-    source.addEventListener("open", () => say("live"));
-    source.addEventListener("error", () => say("reconnecting"));
-    source.addEventListener("message", (event) => {
+    const take = (event) => {
       const entry = JSON.parse(event.data);
-      if (entry.seq <= last) {
+      if (seen.has(entry.seq)) {
         return;
       }
-      last = entry.seq;
+      seen.add(entry.seq);
+      newest = Math.max(newest, entry.seq);
       document.getElementById(feed.dataset.empty)?.remove();
       feed.prepend(entryOf(entry));
       while (feed.children.length > FEED_ROWS_MAX) {
         feed.lastElementChild.remove();
       }
+    };
+    const open = () => {
+      source = new EventSource(`${feed.dataset.source}?after=${newest}`);
+      source.addEventListener("open", () => say("live"));
+      source.addEventListener("error", () => say("reconnecting"));
+      for (const kind of ["message", ...feed.dataset.kinds.split(" ")]) {
+        source.addEventListener(kind, take);
+      }
+    };
+    const close = () => {
+      source?.close();
+      source = null;
+    };
+    // A browser keeps few connections to one server: a page that nobody looks at gives its own back.
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) {
+        close();
+      } else if (!source) {
+        open();
+      }
     });
-    window.addEventListener("pagehide", () => source.close());
+    window.addEventListener("pagehide", close);
+    if (!document.hidden) {
+      open();
+    }
   };
 
   document.querySelectorAll("[data-chart=risk]").forEach(drawRisk);

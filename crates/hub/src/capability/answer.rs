@@ -59,7 +59,9 @@ impl Upstream {
             let result = client.raw(call.clone()).await;
             let passing = match &result {
                 Ok(answer) => answer.status >= 500,
-                Err(error) => matches!(error, CloudflareError::Unreachable { .. }),
+                // Whoever waits has waited the whole time limit: a second one would be too long.
+                Err(CloudflareError::Unreachable { source, .. }) => !source.is_timeout(),
+                Err(_) => false,
             };
             if !passing || attempt >= RetryPolicy::INTERACTIVE.attempts {
                 return Self::checked(result);

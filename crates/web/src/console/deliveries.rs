@@ -24,6 +24,8 @@ struct DeliveriesPage {
     messages: Vec<Message>,
     signals_in: String,
     messages_in: String,
+    /// Where the API is, for the commands that are shown.
+    base: String,
     signal_states: &'static [SignalState],
     message_states: &'static [MessageState],
 }
@@ -87,6 +89,7 @@ pub(super) async fn list(
         messages,
         signals_in: asked.signals,
         messages_in: asked.messages,
+        base: app.public_url(),
         signal_states: SignalState::ALL,
         message_states: MessageState::ALL,
     })
