@@ -403,6 +403,7 @@ fn connect_refusal(error: ConnectError) -> ApiError {
     let words = hub::causes(&error);
     match error {
         ConnectError::Label(_) => ApiError::invalid("/label", words),
+        ConnectError::OtherAccount { .. } => ApiError::Conflict(words),
         ConnectError::AccountNeeded(_)
         | ConnectError::AccountUnknown(_)
         | ConnectError::AccountAmbiguous { .. } => ApiError::invalid("/account", words),
