@@ -67,7 +67,9 @@ pub struct SignalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LIST, WAITING];
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LIST, WAITING,
+];
 
 pub(crate) const INSERT: &str = "
     INSERT INTO signal (id, integration_id, person_id, risk_change_id, subject, previous, current, claims, state,
