@@ -141,3 +141,41 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     tracing::error!("a handler panicked: {words}");
     ApiError::Internal.into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::routing::{get, post};
+    use hub::settings::Settings;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_answers_a_problem_and_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.data.dir = folder.path().to_owned();
+        let app = App::open(settings).await.unwrap();
+        async fn fail() -> &'static str {
+            panic!("the plan of the house")
+        }
+        let routes = Router::new().route("/get", get(fail)).route("/post", post(fail));
+        let router = layered(routes, &app).with_state(app);
+        for (method, path) in [("GET", "/get"), ("POST", "/post")] {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .body(Body::empty())
+                .unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{method}");
+            let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["type"], "/problems/internal");
+            assert_eq!(problem["instance"], id);
+            assert!(!problem.to_string().contains("house"), "{problem}");
+        }
+    }
+}

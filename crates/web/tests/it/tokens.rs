@@ -76,7 +76,11 @@ async fn a_reset_takes_the_level_back_and_needs_a_reason() {
     assert_eq!(answer.json(), json!({ "person_id": id, "previous": "high" }));
     let person = world.get(&format!("/api/v1/people/{id}")).await.json();
     assert_eq!(person["person"]["risk_level"], "unscored");
-    assert_eq!(person["risk_changes"][0]["reason"], "looked into");
+    let changes = person["risk_changes"].as_array().unwrap();
+    assert!(
+        changes.iter().any(|change| change["reason"] == "looked into"),
+        "{person}"
+    );
 }
 
 #[tokio::test]
