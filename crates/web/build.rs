@@ -34,7 +34,10 @@ fn main() {
     for name in ["package.json", "package-lock.json", INSTALLED] {
         println!("cargo::rerun-if-changed=assets/{name}");
     }
-    for (_, place) in CHOSEN.iter().filter(|(_, place)| !place.starts_with("node_modules")) {
+    for (_, place) in CHOSEN
+        .iter()
+        .filter(|(_, place)| !place.starts_with("node_modules"))
+    {
         println!("cargo::rerun-if-changed=assets/{place}");
     }
     install(&assets);
@@ -44,8 +47,8 @@ fn main() {
     };
     for (name, place) in CHOSEN {
         let path = assets.join(place);
-        let content = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("could not read {}: {error}", path.display()));
+        let content =
+            std::fs::read(&path).unwrap_or_else(|error| panic!("could not read {}: {error}", path.display()));
         if name.ends_with(".css") {
             let text = String::from_utf8(content).expect("a style sheet is UTF-8");
             let text = pictures_out(&text, &mut served);
@@ -142,7 +145,10 @@ fn pictures_out(css: &str, served: &mut Served) -> String {
         rest = after;
     }
     out.push_str(rest);
-    assert!(!out.contains("url(\"data:") && !out.contains("url(data:"), "a picture was left in a style sheet");
+    assert!(
+        !out.contains("url(\"data:") && !out.contains("url(data:"),
+        "a picture was left in a style sheet"
+    );
     out
 }
 
@@ -151,7 +157,8 @@ fn percent_decoded(text: &str) -> Vec<u8> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
-            let digits = [bytes.next(), bytes.next()].map(|digit| digit.expect("two digits follow a percent sign"));
+            let digits =
+                [bytes.next(), bytes.next()].map(|digit| digit.expect("two digits follow a percent sign"));
             out.extend(hex::decode(digits).expect("two hex digits follow a percent sign"));
         } else {
             out.push(byte);

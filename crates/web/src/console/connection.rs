@@ -166,7 +166,15 @@ pub(super) async fn check(
 ) -> Result<Redirect, PageError> {
     visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
     let connection = find(&app, &label).await?;
-    audit::record(&app, visitor.actor(), "connection.check", &label, "asked", json!({})).await?;
+    audit::record(
+        &app,
+        visitor.actor(),
+        "connection.check",
+        &label,
+        "asked",
+        json!({}),
+    )
+    .await?;
     begun(&label, async move {
         connect::doctor(&app, &connection)
             .await

@@ -60,14 +60,23 @@ pub(super) async fn list(
     let integrations = app.store.integration_list(None).await?;
     let campaigns = app.store.campaign_list().await?;
     let mut signals = Vec::new();
-    for row in app.store.signal_list(None, None, signal_state, LATEST_ROWS).await? {
-        let receiver = integrations.iter().find(|integration| integration.id == row.integration_id);
+    for row in app
+        .store
+        .signal_list(None, None, signal_state, LATEST_ROWS)
+        .await?
+    {
+        let receiver = integrations
+            .iter()
+            .find(|integration| integration.id == row.integration_id);
         signals.push(Signal {
             receiver: receiver.map_or_else(|| "removed".to_owned(), |found| found.tenant_url.clone()),
             row,
         });
     }
-    let rows = app.store.message_list(None, None, message_state, LATEST_ROWS).await?;
+    let rows = app
+        .store
+        .message_list(None, None, message_state, LATEST_ROWS)
+        .await?;
     let emails = emails(&app, &rows).await?;
     let messages = rows
         .into_iter()
@@ -99,7 +108,9 @@ fn state<T: std::str::FromStr<Err = UnknownWord>>(word: &str) -> Result<Option<T
     if word.is_empty() {
         return Ok(None);
     }
-    word.parse().map(Some).map_err(|error: UnknownWord| PageError::Asked(error.to_string()))
+    word.parse()
+        .map(Some)
+        .map_err(|error: UnknownWord| PageError::Asked(error.to_string()))
 }
 
 async fn emails(app: &App, messages: &[MessageRow]) -> Result<HashMap<PersonId, String>, StoreError> {

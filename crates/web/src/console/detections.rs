@@ -1,8 +1,8 @@
 //! Detections, and why each rule matched.
 
+use super::explained::{Explained, explained};
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
 use super::people::labels;
-use super::explained::{Explained, explained};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -66,7 +66,14 @@ pub(super) async fn list(
     };
     let mut rows = app.store.detection_list(&filter).await?;
     let kept = [("rule", asked.rule.as_str()), ("person", asked.person.as_str())];
-    let next = page::cut(&mut rows, "/detections", &kept, ("before", |last: &DetectionRow| cursor_text(&last.at, last.id.as_str())));
+    let next = page::cut(
+        &mut rows,
+        "/detections",
+        &kept,
+        ("before", |last: &DetectionRow| {
+            cursor_text(&last.at, last.id.as_str())
+        }),
+    );
     let first = page::first(&asked.before, "/detections", &kept);
     let mut rules: Vec<(String, String)> = app
         .rules

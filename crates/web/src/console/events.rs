@@ -89,7 +89,14 @@ pub(super) async fn list(
         app.store.event_list(&filter).await?
     };
     let kept = [("dataset", asked.dataset.as_str()), ("person", whose)];
-    let next = page::cut(&mut rows, "/events", &kept, ("before", |last: &EventRow| cursor_text(&last.at, last.id.as_str())));
+    let next = page::cut(
+        &mut rows,
+        "/events",
+        &kept,
+        ("before", |last: &EventRow| {
+            cursor_text(&last.at, last.id.as_str())
+        }),
+    );
     let first = page::first(&asked.before, "/events", &kept);
     page::rendered(&EventsPage {
         frame: visitor.frame("Events", Section::Events),
@@ -122,7 +129,10 @@ pub(super) async fn show_event(
     };
     let connection = labels(&app).await?.remove(&event.connection_id);
     page::rendered(&EventPage {
-        frame: visitor.frame(format!("Event of {}", show::words(&event.dataset)), Section::Events),
+        frame: visitor.frame(
+            format!("Event of {}", show::words(&event.dataset)),
+            Section::Events,
+        ),
         connection: connection.unwrap_or_default(),
         person,
         event,
@@ -130,10 +140,7 @@ pub(super) async fn show_event(
 }
 
 /// Lines that could not become events.
-pub(super) async fn rejects(
-    visitor: Visitor,
-    State(app): State<App>,
-) -> Result<Page, PageError> {
+pub(super) async fn rejects(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&RejectsPage {
         frame: visitor.frame("Rejected log lines", Section::Events),
         rows: app.store.reject_list(None, LATEST_ROWS).await?,
@@ -142,10 +149,7 @@ pub(super) async fn rejects(
 }
 
 /// Identifiers that belong to nobody known.
-pub(super) async fn unmapped(
-    visitor: Visitor,
-    State(app): State<App>,
-) -> Result<Page, PageError> {
+pub(super) async fn unmapped(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&UnmappedPage {
         frame: visitor.frame("Identifiers of nobody known", Section::Events),
         rows: app.store.unmapped_list(None, LATEST_ROWS).await?,

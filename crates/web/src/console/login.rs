@@ -3,8 +3,8 @@
 //! Reads and writes `session`, and the audit log. A session is opened with a token of the API and may do what
 //! that token may do. Neither the token nor the cookie's value is kept: only their digests.
 
-use super::page::{self, Frame, Page, PageError, Section};
 use super::assets;
+use super::page::{self, Frame, Page, PageError, Section};
 use crate::auth::{SESSION_COOKIE, Session, csrf_matches};
 use askama::Template;
 use axum::Form;
@@ -39,10 +39,7 @@ impl Refused {
     /// Counts one more; `false` when there were too many already.
     fn add(&self, now: DateTime<Utc>) -> bool {
         let mut times = self.0.lock().expect("no holder of this lock panics");
-        while times
-            .front()
-            .is_some_and(|at| now - *at >= TimeDelta::minutes(1))
-        {
+        while times.front().is_some_and(|at| now - *at >= TimeDelta::minutes(1)) {
             times.pop_front();
         }
         if times.len() >= REFUSED_A_MINUTE {
@@ -109,8 +106,19 @@ pub(super) async fn open(
     let now = app.clock.now();
     let Some((token, _)) = permission::token_find(&app, given.token.trim()).await? else {
         let (status, problem) = if refused.add(now) {
-            audit::record(&app, &Actor::System, "session.open", "console", "refused", json!({})).await?;
-            (StatusCode::UNAUTHORIZED, "This token is not known, or it was revoked.")
+            audit::record(
+                &app,
+                &Actor::System,
+                "session.open",
+                "console",
+                "refused",
+                json!({}),
+            )
+            .await?;
+            (
+                StatusCode::UNAUTHORIZED,
+                "This token is not known, or it was revoked.",
+            )
         } else {
             (
                 StatusCode::TOO_MANY_REQUESTS,

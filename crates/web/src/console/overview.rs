@@ -12,7 +12,9 @@ use hub::App;
 use model::{ConnectionState, RiskLevel, SignalState};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use store::{JournalRow, LIST_LIMIT_MAX, Overview, PersonFilter, PersonRow, RiskChangeRow, RuleCount, StoreError};
+use store::{
+    JournalRow, LIST_LIMIT_MAX, Overview, PersonFilter, PersonRow, RiskChangeRow, RuleCount, StoreError,
+};
 
 /// Journal entries shown at first.
 const FEED_ROWS: i64 = 30;
@@ -30,6 +32,8 @@ struct OverviewPage {
     days: i64,
     needs: Vec<Need>,
     rules: Vec<TopRule>,
+    /// How many rules matched at all.
+    rules_matched: i64,
     people: Vec<PersonRow>,
     feed: Vec<JournalRow>,
 }
@@ -98,6 +102,7 @@ pub(super) async fn show_overview(
         })
         .collect();
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.count.detections));
+    let rules_matched = i64::try_from(rules.len()).unwrap_or(i64::MAX);
     rules.truncate(TOP_ROWS);
     page::rendered(&OverviewPage {
         frame: visitor.frame("Overview", Section::Overview),
@@ -106,6 +111,7 @@ pub(super) async fn show_overview(
         days: span.days(),
         needs,
         rules,
+        rules_matched,
         people: riskiest(&app).await?,
         feed: app.store.journal_latest(None, None, FEED_ROWS).await?,
     })
@@ -211,7 +217,11 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
             _ => continue,
         };
         let text = format!("Connection {} is {}", connection.label, connection.state);
-        need(tone, text, format!("/connections/{}", page::path_part(&connection.label)));
+        need(
+            tone,
+            text,
+            format!("/connections/{}", page::path_part(&connection.label)),
+        );
     }
     for integration in app.store.integration_list(None).await? {
         if integration.active && integration.suspended_reason.is_some() {
@@ -225,17 +235,26 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
         .await?;
     let dead = i64::try_from(dead.len()).unwrap_or(i64::MAX);
     if dead > 0 {
-        let text = format!("{} refused for good", show::counted(&dead, "signal was", "signals were"));
+        let text = format!(
+            "{} refused for good",
+            show::counted(&dead, "signal was", "signals were")
+        );
         need("bad", text, "/deliveries?signals=dead".to_owned());
     }
     let failed = app.store.batch_counts(None).await?.failed;
     if failed > 0 {
-        let text = format!("{} could not be read", show::counted(&failed, "log batch", "log batches"));
+        let text = format!(
+            "{} could not be read",
+            show::counted(&failed, "log batch", "log batches")
+        );
         need("bad", text, "/connections".to_owned());
     }
     if !app.rules.problems.is_empty() {
         let left_out = i64::try_from(app.rules.problems.len()).unwrap_or(i64::MAX);
-        let text = format!("{} left out", show::counted(&left_out, "rule file is", "rule files are"));
+        let text = format!(
+            "{} left out",
+            show::counted(&left_out, "rule file is", "rule files are")
+        );
         need("warn", text, "/rules".to_owned());
     }
     if counts.rejects > 0 {
@@ -248,7 +267,11 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
     if counts.unmapped_identifiers > 0 {
         let text = format!(
             "{} nobody known",
-            show::counted(&counts.unmapped_identifiers, "identifier belongs to", "identifiers belong to")
+            show::counted(
+                &counts.unmapped_identifiers,
+                "identifier belongs to",
+                "identifiers belong to"
+            )
         );
         need("warn", text, "/unmapped".to_owned());
     }

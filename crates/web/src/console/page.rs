@@ -150,14 +150,22 @@ pub(super) fn cursor_read(text: Option<&str>) -> Result<Option<TimeCursor>, Page
     };
     let read = text.split_once('~').and_then(|(at, id)| {
         let at = DateTime::parse_from_rfc3339(at).ok()?.with_timezone(&Utc);
-        Some(TimeCursor { at, id: id.to_owned() })
+        Some(TimeCursor {
+            at,
+            id: id.to_owned(),
+        })
     });
     read.map(Some)
         .ok_or_else(|| PageError::Asked("this link to a part of the list is damaged".to_owned()))
 }
 
 /// The rows of one page and, if there are more, the link to the next; `place` is where the next page begins.
-pub(super) fn cut<T>(rows: &mut Vec<T>, path: &str, kept: &[(&str, &str)], place: (&str, impl Fn(&T) -> String)) -> Option<String> {
+pub(super) fn cut<T>(
+    rows: &mut Vec<T>,
+    path: &str,
+    kept: &[(&str, &str)],
+    place: (&str, impl Fn(&T) -> String),
+) -> Option<String> {
     let page = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
     let more = rows.len() > page;
     rows.truncate(page);
@@ -217,7 +225,10 @@ mod tests {
 
     #[test]
     fn links_keep_what_they_carry() {
-        assert_eq!(link("/people", &[("search", "a b&c"), ("level", "")]), "/people?search=a+b%26c");
+        assert_eq!(
+            link("/people", &[("search", "a b&c"), ("level", "")]),
+            "/people?search=a+b%26c"
+        );
         assert_eq!(path_part("a/b ü"), "a%2Fb%20%C3%BC");
     }
 }

@@ -56,7 +56,12 @@ pub(super) async fn list(
     };
     let mut people = app.store.person_list(&filter).await?;
     let kept = [("search", search.as_str()), ("level", asked.level.as_str())];
-    let next = page::cut(&mut people, "/people", &kept, ("after", |last: &PersonRow| last.email.clone()));
+    let next = page::cut(
+        &mut people,
+        "/people",
+        &kept,
+        ("after", |last: &PersonRow| last.email.clone()),
+    );
     let first = page::first(&asked.after, "/people", &kept);
     page::rendered(&PeoplePage {
         frame: visitor.frame("People", Section::People),

@@ -15,8 +15,8 @@ use model::{ConnectionId, PersonId, RiskLevel};
 use serde::Deserialize;
 use std::collections::HashMap;
 use store::{
-    AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, GrantFilter, GrantRow, MemberRow, MessageRow,
-    PersonRow, RiskChangeRow, SignalRow,
+    AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, GrantFilter, GrantRow, MemberRow,
+    MessageRow, PersonRow, RiskChangeRow, SignalRow,
 };
 
 /// Rows of each part of the page; links lead to the rest.
@@ -110,7 +110,10 @@ pub(super) async fn show_person(
             Section::People,
         ),
         changes: app.store.risk_change_by_person(&id, PART_ROWS).await?,
-        members: members.into_iter().map(|row| member(label(&row.connection_id), row)).collect(),
+        members: members
+            .into_iter()
+            .map(|row| member(label(&row.connection_id), row))
+            .collect(),
         users: users
             .into_iter()
             .map(|row| User {

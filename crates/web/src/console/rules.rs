@@ -1,7 +1,7 @@
 //! The rules: what each finds, what it triggers, how often it matched.
 
-use super::page::{Frame, Page, PageError, Section};
 use super::explained::{Explained, explained};
+use super::page::{Frame, Page, PageError, Section};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -62,7 +62,10 @@ pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Pag
         .rules()
         .iter()
         .map(|rule| Row {
-            behaviour: rule.behaviour.as_ref().and_then(|key| app.rules.behaviours.get(key)),
+            behaviour: rule
+                .behaviour
+                .as_ref()
+                .and_then(|key| app.rules.behaviours.get(key)),
             count: counts.remove(&rule.name),
             rule,
         })
@@ -90,7 +93,10 @@ pub(super) async fn show_rule(
     let counts = app.store.detection_counts().await?;
     let page = RulePage {
         frame: visitor.frame(rule.title.clone(), Section::Rules),
-        behaviour: rule.behaviour.as_ref().and_then(|key| app.rules.behaviours.get(key)),
+        behaviour: rule
+            .behaviour
+            .as_ref()
+            .and_then(|key| app.rules.behaviours.get(key)),
         tip: rule.topic.as_ref().and_then(|topic| app.rules.tips.get(topic)),
         count: counts.into_iter().find(|count| count.rule_name == rule.name),
         // What it asks of an empty record is what it asks of any.

@@ -21,7 +21,9 @@ impl fmt::Display for Html {
 impl HtmlSafe for Html {}
 
 fn escaped(text: &str) -> String {
-    escape(text, Escaper).map(|text| text.to_string()).unwrap_or_default()
+    escape(text, Escaper)
+        .map(|text| text.to_string())
+        .unwrap_or_default()
 }
 
 /// A time in UTC, to the second.
@@ -167,7 +169,11 @@ mod tests {
     #[test]
     fn a_word_from_outside_is_escaped() {
         assert!(!state(&"<b>").to_string().contains("<b>"));
-        assert!(!text_or(&Some("<script>".to_owned()), "").to_string().contains("<script>"));
+        assert!(
+            !text_or(&Some("<script>".to_owned()), "")
+                .to_string()
+                .contains("<script>")
+        );
     }
 
     #[test]

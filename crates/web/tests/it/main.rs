@@ -1,5 +1,6 @@
 //! Status and shape of everything that is served, driven without a network where none is needed.
 
+mod console;
 mod description;
 mod permissions;
 mod problems;
