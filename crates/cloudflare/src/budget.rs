@@ -88,7 +88,7 @@ impl Budget {
         let mut state = self.lock();
         if left < state.left {
             state.left = left;
-            state.renews_at = Instant::now() + renews_in;
+            state.renews_at = Instant::now() + renews_in.min(WINDOW);
         }
     }
 

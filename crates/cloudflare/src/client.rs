@@ -27,6 +27,7 @@ pub struct Client {
     shared: Arc<Shared>,
     priority: Priority,
     policy: RetryPolicy,
+    timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -129,7 +130,17 @@ impl Client {
             shared: Arc::new(shared),
             priority: Priority::Interactive,
             policy: RetryPolicy::INTERACTIVE,
+            timeout: None,
         })
+    }
+
+    /// The same client with a limit on how long each answer may take, beside that of the HTTP client.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            timeout: Some(timeout),
+            ..self.clone()
+        }
     }
 
     /// The same client for work that nobody waits for: it may wait longer and leaves a reserve.
@@ -319,11 +330,16 @@ impl Client {
         call: &str,
         limit_bytes: usize,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), CloudflareError> {
-        let unreachable = |source| CloudflareError::Unreachable {
+        // The address is in `call` already, without the query, which may name people.
+        let unreachable = |source: reqwest::Error| CloudflareError::Unreachable {
             call: call.to_owned(),
-            source,
+            source: source.without_url(),
         };
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let request = match self.timeout {
+            Some(timeout) => request.timeout(timeout),
+            None => request,
+        };
         let mut response = request.send().await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(header) = headers.get("ratelimit").and_then(|value| value.to_str().ok()) {
@@ -347,8 +363,11 @@ fn retry_after(headers: &HeaderMap) -> Duration {
     let seconds = headers
         .get("retry-after")
         .and_then(|value| value.to_str().ok()?.parse().ok());
-    // Without the header, the whole window: Cloudflare blocks until it ends.
-    seconds.map_or(crate::budget::WINDOW, Duration::from_secs)
+    // Without the header, the whole window: Cloudflare blocks until it ends. It never blocks for longer, so a
+    // larger number is a mistake of something in between.
+    seconds
+        .map_or(crate::budget::WINDOW, Duration::from_secs)
+        .min(crate::budget::WINDOW)
 }
 
 fn read_envelope<T: DeserializeOwned>(

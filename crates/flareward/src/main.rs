@@ -173,15 +173,18 @@ pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
 fn init_log(is_server: bool) {
     use std::io::IsTerminal;
     use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
-    let filter =
-        EnvFilter::try_from_env("FLAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new(if is_server { "info,sqlx=warn" } else { "warn" }));
+    let filter = EnvFilter::try_from_env("FLAREWARD_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(if is_server { "info,sqlx=warn" } else { "warn" }));
     // Standard output belongs to the command's answer.
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(std::io::stderr().is_terminal());
+    let layer = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     let json = std::env::var("FLAREWARD_LOG_FORMAT").is_ok_and(|format| format == "json");
     let registry = tracing_subscriber::registry().with(filter);
     if json {
-        registry.with(layer.json()).init()
+        registry.with(layer.json()).init();
     } else {
-        registry.with(layer.compact()).init()
+        registry.with(layer.compact()).init();
     }
 }

@@ -10,6 +10,7 @@ use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemCloc
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
 
@@ -208,7 +209,9 @@ impl App {
             base_url: base_url.to_owned(),
             calls_per_window: self.settings.sync.calls_per_window,
         };
-        Ok(Client::new(&options, self.egress.http().clone())?)
+        let client = Client::new(&options, self.egress.http().clone())?;
+        let seconds = self.settings.sync.answer_timeout_seconds;
+        Ok(client.with_timeout(Duration::from_secs(seconds)))
     }
 }
 

@@ -119,8 +119,13 @@ impl ArchiveWriter {
         let rest = std::mem::take(&mut self.waiting);
         self.upload.put_part(PutPayload::from(rest)).await?;
         self.upload.complete().await?;
-        self.objects.rename(&self.place, &ObjectPath::from(path)).await?;
-        Ok(())
+        let renamed = self.objects.rename(&self.place, &ObjectPath::from(path)).await;
+        if renamed.is_err()
+            && let Err(error) = self.objects.delete(&self.place).await
+        {
+            tracing::warn!(%error, "an unfinished object could not be removed from the archive");
+        }
+        Ok(renamed?)
     }
 
     /// Leaves nothing behind.

@@ -60,6 +60,16 @@ pub enum ConnectError {
         /// Ids and full names.
         ids: String,
     },
+    /// The label is a connection to another account already.
+    #[error("\"{label}\" is connected to account {known}, not {asked}: use another label")]
+    OtherAccount {
+        /// The label.
+        label: String,
+        /// The account that it has.
+        known: String,
+        /// The account that was asked for.
+        asked: String,
+    },
     /// The credential is not accepted.
     #[error("Cloudflare does not accept this credential: {0}")]
     Credential(String),
@@ -169,7 +179,7 @@ const FEATURES: &[Feature] = &[
 
 /// Checks a credential, keeps it sealed, and finds out what it can do.
 ///
-/// Connecting again under the same label replaces the credential and keeps everything else.
+/// Connecting the same account again under the same label replaces the credential and keeps everything else.
 ///
 /// # Errors
 ///
@@ -189,6 +199,17 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     let (kind, account_id, account_name) = identify(&client, request).await?;
     let now = app.clock.now();
     let known = app.store.connection_by_label(label).await?;
+    // Lists of two accounts under one connection would mark each other's people as gone.
+    if let Some(known) = known
+        .as_ref()
+        .filter(|known| known.account_id != account_id.as_str())
+    {
+        return Err(ConnectError::OtherAccount {
+            label: label.to_owned(),
+            known: known.account_id.clone(),
+            asked: account_id.to_string(),
+        });
+    }
     let id = known
         .as_ref()
         .map_or_else(|| ConnectionId(app.ids.new_id(now)), |known| known.id.clone());
@@ -233,13 +254,18 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     })
 }
 
-/// Asks once for each feature and keeps what was found; sets the connection's state by it.
+/// Asks once for each feature and keeps what was found; sets the connection's state by it. A connection that is
+/// paused stays so: only a confirmed sync lets it go on.
 ///
 /// # Errors
 ///
 /// When the connection has no client or the store refuses. A feature that does not work is no error.
 pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRow>, ConnectError> {
+    let is_paused = connection.state == ConnectionState::Paused;
     let state = |state, reason: Option<String>| async move {
+        if is_paused {
+            return Ok(());
+        }
         app.store
             .connection_state_set(&connection.id, state, reason.as_deref(), app.clock.now())
             .await
@@ -396,7 +422,10 @@ async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<Cred
         Err(error) => return Err(error.into()),
     };
     let Some(account) = account else {
-        return Err(not_accepted(refused));
+        return Err(ConnectError::Credential(format!(
+            "{}; if it is a token of an account, name the account by its id",
+            not_accepted_words(&refused)
+        )));
     };
     match client.account_token_verify(account).await {
         Ok(status) => active(&status.status).map(|()| CredentialKind::AccountToken),
@@ -414,10 +443,16 @@ fn active(status: &str) -> Result<(), ConnectError> {
 }
 
 fn not_accepted(error: CloudflareError) -> ConnectError {
-    match error {
-        CloudflareError::Refused(refusal) => ConnectError::Credential(refusal.to_string()),
-        other => other.into(),
+    match &error {
+        CloudflareError::Refused(_) => ConnectError::Credential(not_accepted_words(&error)),
+        _ => error.into(),
     }
+}
+
+fn not_accepted_words(error: &CloudflareError) -> String {
+    error
+        .refusal()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn one_of(accounts: Vec<cloudflare::Account>, name: &str) -> Result<(AccountId, String), ConnectError> {

@@ -124,11 +124,7 @@ pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
     }
     for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
         let position = store.consumer_position(consumer).await?;
-        if !store
-            .journal_after(position, "detection.created", 1)
-            .await?
-            .is_empty()
-        {
+        if store.journal_has_after(position, "detection.created").await? {
             return Ok(false);
         }
     }
@@ -171,9 +167,7 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
         match sync::connection(app, &connection, false, &|_| {}).await {
             Ok(_) => ran = true,
             Err(sync::SyncError::Paused { .. } | sync::SyncError::Busy(_)) => {}
-            Err(error) => {
-                tracing::error!(connection = %connection.label, "sync failed: {}", crate::causes(&error))
-            }
+            Err(error) => sync::could_not_begin(app, &connection, &error).await?,
         }
     }
     Ok(ran)

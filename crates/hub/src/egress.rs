@@ -32,7 +32,9 @@ pub enum EgressError {
     #[error("{0} must not carry a user name or password")]
     Credentials(String),
     /// It leads to this machine or into a private network.
-    #[error("{0} leads to an address that is not public (an operator can allow it: FLAREWARD_EGRESS_ALLOW_LOOPBACK=true for this machine, FLAREWARD_EGRESS_PRIVATE_HOSTS for others)")]
+    #[error(
+        "{0} leads to an address that is not public (an operator can allow it: FLAREWARD_EGRESS_ALLOW_LOOPBACK=true for this machine, FLAREWARD_EGRESS_PRIVATE_HOSTS for others)"
+    )]
     NotPublic(String),
     /// An Okta tenant must be at Okta.
     #[error(

@@ -147,7 +147,10 @@ pub async fn update(
     let detail = json!({ "tenant_url": row.tenant_url, "reference_id": row.reference_id, "active": active });
     audit::record(app, actor, "integration.update", id, "changed", detail).await?;
     app.store.integration_update(&row).await?;
-    if !active {
+    if active {
+        // What waits was signed for the receiver as it was before.
+        app.store.signal_unsign(&row.id).await?;
+    } else {
         app.store
             .signal_cancel(&row.id, "the integration was switched off")
             .await?;

@@ -82,6 +82,8 @@ pub struct Sync {
     /// Calls in five minutes for each credential. Cloudflare allows 1,200, shared with the dashboard of the
     /// token's owner.
     pub calls_per_window: u32,
+    /// The longest that one answer of Cloudflare may take, in seconds.
+    pub answer_timeout_seconds: u64,
 }
 
 /// Which addresses Flareward may call.
@@ -169,6 +171,7 @@ impl Default for Sync {
         Self {
             interval_minutes: 60,
             calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
+            answer_timeout_seconds: 30,
         }
     }
 }
@@ -312,7 +315,7 @@ fn overlay(
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())
-                .map(|part| part.into())
+                .map(Into::into)
                 .collect(),
         ),
         _ => toml::Value::String(value.to_owned()),

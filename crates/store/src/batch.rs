@@ -71,14 +71,18 @@ pub struct BatchCounts {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[ARCHIVE, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS];
+pub(crate) const STATEMENTS: &[&str] = &[ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS];
 
 const ARCHIVE: &str = "
     INSERT INTO batch (id, connection_id, dataset, source, path, bytes, received_at, deliveries, state, records,
         accepted, duplicates, rejected)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'archived', 0, 0, 0, 0)
-    ON CONFLICT (id) DO UPDATE SET deliveries = batch.deliveries + 1
+    ON CONFLICT (id) DO UPDATE SET deliveries = batch.deliveries + 1,
+        path = CASE WHEN batch.state = 'failed' THEN excluded.path ELSE batch.path END,
+        problem = CASE WHEN batch.state = 'failed' THEN NULL ELSE batch.problem END,
+        state = CASE WHEN batch.state = 'failed' THEN 'archived' ELSE batch.state END
     RETURNING deliveries";
+const GET: &str = "SELECT * FROM batch WHERE id = $1";
 const NEXT: &str = "SELECT * FROM batch WHERE state = $1 ORDER BY received_at, id LIMIT 1";
 // Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
 // comes to the same figures.
@@ -106,7 +110,8 @@ const COUNTS: &str = "
     FROM batch WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1";
 
 impl Store {
-    /// Records that a batch lies in the archive. Answers `false` when the same content was there already.
+    /// Records that a batch lies in the archive. Answers `false` when the same content was there already; one
+    /// that could not be processed is then processed again, from where it lies now.
     pub async fn batch_archive(&self, new: &NewBatch) -> Result<bool, StoreError> {
         let deliveries: i64 = on_engine!(self, pool => {
             sqlx::query_scalar(ARCHIVE)
@@ -114,6 +119,11 @@ impl Store {
                 .bind(new.bytes).bind(new.received_at).fetch_one(pool).await?
         });
         Ok(deliveries == 1)
+    }
+
+    /// One batch.
+    pub async fn batch_get(&self, id: &str) -> Result<Option<BatchRow>, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
     /// The oldest batch in this state.

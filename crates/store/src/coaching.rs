@@ -93,6 +93,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     MESSAGE_INSERT,
     MESSAGE_LAST,
     MESSAGE_DUE,
+    MESSAGE_CLAIM,
     MESSAGE_DELIVERED,
     MESSAGE_RETRY,
     MESSAGE_FAILED,
@@ -120,6 +121,9 @@ const MESSAGE_LAST: &str = "
 const MESSAGE_DUE: &str = "
     SELECT * FROM message WHERE state = 'pending' AND next_attempt_at <= $1
     ORDER BY next_attempt_at, id LIMIT $2";
+const MESSAGE_CLAIM: &str = "
+    UPDATE message SET next_attempt_at = $3 WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2
+    RETURNING id";
 const MESSAGE_DELIVERED: &str = "
     UPDATE message SET state = 'delivered', attempts = attempts + 1, reason = NULL, delivered_at = $2
     WHERE id = $1 AND state = 'pending' RETURNING title";
@@ -204,6 +208,19 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(MESSAGE_DUE).bind(now).bind(bounded(limit)).fetch_all(pool).await?
         }))
+    }
+
+    /// Reserves a message that is due until `until`; `false` when someone else has it by now.
+    pub async fn message_claim(
+        &self,
+        message: &MessageRow,
+        until: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let claimed: Option<String> = on_engine!(self, pool => {
+            sqlx::query_scalar(MESSAGE_CLAIM).bind(&message.id.0).bind(message.next_attempt_at).bind(until)
+                .fetch_optional(pool).await?
+        });
+        Ok(claimed.is_some())
     }
 
     /// The channel took it.

@@ -2,7 +2,7 @@
 //!
 //! Rows are written by the operations whose change they record, in the same transaction.
 
-use crate::engine::{Engine, Store, StoreError, bounded, on_reader};
+use crate::engine::{Engine, Store, StoreError, bounded, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub struct JournalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, LATEST, POSITION, POSITION_SET];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, LATEST, HAS_AFTER, POSITION, POSITION_SET];
 
 pub(crate) const INSERT: &str = "
     INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)
@@ -71,6 +71,7 @@ pub(crate) const AFTER_POSTGRES: &str = "
     WHERE seq > $1 AND kind = $2 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
     ORDER BY seq LIMIT $3";
 
+const HAS_AFTER: &str = "SELECT EXISTS (SELECT 1 FROM journal WHERE seq > $1 AND kind = $2)";
 const POSITION: &str = "SELECT position FROM consumer WHERE name = $1";
 pub(crate) const POSITION_SET: &str = "
     INSERT INTO consumer (name, position) VALUES ($1, $2)
@@ -134,6 +135,13 @@ impl Store {
                     .await?
             }
         })
+    }
+
+    /// Whether any entry of one kind lies after `position`, also one that [`Store::journal_after`] still holds back.
+    pub async fn journal_has_after(&self, position: i64, kind: &str) -> Result<bool, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_scalar(HAS_AFTER).bind(position).bind(kind).fetch_one(pool).await?
+        }))
     }
 
     /// How far a consumer has read: a `seq`, 0 at first.

@@ -67,7 +67,9 @@ pub struct SignalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, LIST, WAITING];
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LIST, WAITING,
+];
 
 pub(crate) const INSERT: &str = "
     INSERT INTO signal (id, integration_id, person_id, risk_change_id, subject, previous, current, claims, state,
@@ -96,6 +98,7 @@ const DEAD: &str = "
     WHERE id = $1 AND state = 'pending' RETURNING subject";
 const CANCEL: &str = "
     UPDATE signal SET state = 'cancelled', problem = $2 WHERE integration_id = $1 AND state = 'pending'";
+const UNSIGN: &str = "UPDATE signal SET token = NULL WHERE integration_id = $1 AND state = 'pending'";
 const LIST: &str = "
     SELECT * FROM signal
     WHERE (CAST($1 AS TEXT) IS NULL OR integration_id = $1) AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
@@ -198,6 +201,14 @@ impl Store {
     pub async fn signal_cancel(&self, integration: &IntegrationId, reason: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(CANCEL).bind(&integration.0).bind(reason).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Lets what an integration has not sent be signed anew, since issuer or audience may have changed.
+    pub async fn signal_unsign(&self, integration: &IntegrationId) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(UNSIGN).bind(&integration.0).execute(pool).await?;
         });
         Ok(())
     }

@@ -75,7 +75,7 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
         List::Grants => lists::write_grants(&app, &lists::GrantArgs::default(), &mut printer).await?,
         List::Events => lists::write_events(&app, &lists::EventArgs::default(), &mut printer).await?,
         List::Detections => {
-            lists::write_detections(&app, &lists::DetectionArgs::default(), &mut printer).await?
+            lists::write_detections(&app, &lists::DetectionArgs::default(), &mut printer).await?;
         }
         List::Rejects => lists::write_rejects(&app, &everything, &mut printer).await?,
     }

@@ -27,7 +27,10 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
         assert_eq!(synced["outcome"], "complete", "{synced}");
         let members: Vec<Value> = serde_json::from_str(&run("members list -o json")).unwrap();
         assert_eq!(members.len(), sandbox.world().member_emails().len());
-        assert!(members.iter().any(|member| member["two_factor"] == "unknown"), "a pending member is unknown");
+        assert!(
+            members.iter().any(|member| member["two_factor"] == "unknown"),
+            "a pending member is unknown"
+        );
         let grants = run("grants list --kind access-group -o ndjson");
         for line in grants.lines() {
             let grant: Value = serde_json::from_str(line).unwrap();
@@ -40,9 +43,15 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
         assert!(run("rules list").contains("dns-phishing"));
         let file = folder.path().join("out.csv");
         run(&format!("export csv --list members --file {}", file.display()));
-        assert!(std::fs::read_to_string(file).unwrap().starts_with("connection,email,"));
-        let answer: Value =
-            serde_json::from_str(&run(r#"capability getIPOverview --input {"properties":{"ip":"50.64.49.74"}}"#)).unwrap();
+        assert!(
+            std::fs::read_to_string(file)
+                .unwrap()
+                .starts_with("connection,email,")
+        );
+        let answer: Value = serde_json::from_str(&run(
+            r#"capability getIPOverview --input {"properties":{"ip":"50.64.49.74"}}"#,
+        ))
+        .unwrap();
         assert_eq!(answer["eventName"], "continue", "{answer}");
         assert_eq!(answer["output"]["statusCode"], 200);
     }
@@ -60,7 +69,10 @@ async fn log_files_become_events_and_bad_lines_are_shown() {
     let lines = "{\"Datetime\":\"2026-01-05T10:00:00Z\",\"QueryID\":\"1\",\"Email\":\"Tom.Okafor@tidewater.example\",\
                  \"QueryName\":\"bad.example\",\"QueryCategoryIDs\":[131]}\n{oops\n";
     std::fs::write(&file, lines).unwrap();
-    let ingest = format!("ingest {} --connection corp --dataset gateway_dns -o json", file.display());
+    let ingest = format!(
+        "ingest {} --connection corp --dataset gateway_dns -o json",
+        file.display()
+    );
     for expected in ["stored", "duplicate"] {
         let output = run(folder.path(), &scratch.address, &ingest);
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -70,14 +82,23 @@ async fn log_files_become_events_and_bad_lines_are_shown() {
     let rejects: Vec<Value> =
         serde_json::from_slice(&run(folder.path(), &scratch.address, "rejects list -o json").stdout).unwrap();
     assert_eq!(rejects.len(), 1);
-    assert_eq!((&rejects[0]["line"], &rejects[0]["excerpt"]), (&Value::from(2), &Value::from("{oops")));
+    assert_eq!(
+        (&rejects[0]["line"], &rejects[0]["excerpt"]),
+        (&Value::from(2), &Value::from("{oops"))
+    );
     let found: Vec<Value> =
-        serde_json::from_slice(&run(folder.path(), &scratch.address, "detections list -o json").stdout).unwrap();
+        serde_json::from_slice(&run(folder.path(), &scratch.address, "detections list -o json").stdout)
+            .unwrap();
     assert_eq!(found.len(), 1);
-    let risk: Vec<Value> = serde_json::from_slice(&run(folder.path(), &scratch.address, "risk list -o json").stdout).unwrap();
+    let risk: Vec<Value> =
+        serde_json::from_slice(&run(folder.path(), &scratch.address, "risk list -o json").stdout).unwrap();
     assert_eq!(risk[0]["email"], "tom.okafor@tidewater.example");
 
-    let reset = run(folder.path(), &scratch.address, "risk reset --person tom.okafor@tidewater.example --reason checked -o json");
+    let reset = run(
+        folder.path(),
+        &scratch.address,
+        "risk reset --person tom.okafor@tidewater.example --reason checked -o json",
+    );
     let reset: Value = serde_json::from_slice(&reset.stdout).unwrap();
     assert_eq!(reset["outcome"], "changed");
     sandbox.stop().await;
@@ -85,13 +106,28 @@ async fn log_files_become_events_and_bad_lines_are_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_is_one_clear_line_and_never_the_secret() {
-    let sandbox = Sandbox::start(SandboxConfig { story: false, ..SandboxConfig::default() }).await.unwrap();
+    let sandbox = Sandbox::start(SandboxConfig {
+        story: false,
+        ..SandboxConfig::default()
+    })
+    .await
+    .unwrap();
     let scratch = scratch::sqlite().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let info = sandbox.info();
     let attempt = |token: &str, account: &str, base_url: &str, allow: &str| {
         let mut child = flareward(folder.path(), &scratch.address)
-            .args(["connect", "--label", "corp", "--token-file", "-", "--account", account, "--base-url", base_url])
+            .args([
+                "connect",
+                "--label",
+                "corp",
+                "--token-file",
+                "-",
+                "--account",
+                account,
+                "--base-url",
+                base_url,
+            ])
             .env("FLAREWARD_EGRESS_ALLOW_HTTP", allow)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -109,11 +145,35 @@ async fn a_mistake_is_one_clear_line_and_never_the_secret() {
     let id = &info.account_id;
     let url = &info.base_url;
     for (token, account, base_url, allow, expected) in [
-        ("s3cret-wrong", id.as_str(), url.as_str(), "true", "does not accept this credential"),
-        (&info.token, "0123456789abcdef0123456789abcdef", url, "true", "no account \"0123"),
-        (&info.token, "Nobody Ltd", url, "true", "no account \"Nobody Ltd\""),
+        (
+            "s3cret-wrong",
+            id.as_str(),
+            url.as_str(),
+            "true",
+            "does not accept this credential",
+        ),
+        (
+            &info.token,
+            "0123456789abcdef0123456789abcdef",
+            url,
+            "true",
+            "no account \"0123",
+        ),
+        (
+            &info.token,
+            "Nobody Ltd",
+            url,
+            "true",
+            "no account \"Nobody Ltd\"",
+        ),
         (&info.token, id, url, "false", "FLAREWARD_EGRESS_ALLOW_HTTP=true"),
-        (&info.token, id, "http://127.0.0.1:9/client/v4", "true", "could not be sent"),
+        (
+            &info.token,
+            id,
+            "http://127.0.0.1:9/client/v4",
+            "true",
+            "could not be sent",
+        ),
         ("", id, url, "true", "no secret"),
     ] {
         let problem = attempt(token, account, base_url, allow);
@@ -121,7 +181,11 @@ async fn a_mistake_is_one_clear_line_and_never_the_secret() {
     }
     let listed = run(folder.path(), &scratch.address, "sync");
     assert_eq!(listed.status.code(), Some(1));
-    assert!(text(&listed.stderr).contains("flareward connect"), "nothing was kept: {}", text(&listed.stderr));
+    assert!(
+        text(&listed.stderr).contains("flareward connect"),
+        "nothing was kept: {}",
+        text(&listed.stderr)
+    );
     let unknown = run(folder.path(), &scratch.address, "capability nonsense --input {}");
     assert!(text(&unknown.stderr).contains("getIPOverview"));
     sandbox.stop().await;
@@ -133,23 +197,40 @@ fn a_rule_with_a_mistake_is_refused_with_line_and_reason() {
     let file = folder.path().join("bad.yml");
     std::fs::write(&file, "title: Bad\nlogsource: {service: gateway_dns}\ndetection:\n  a: {QueryName|nonsense: x}\n  condition: a\n")
         .unwrap();
-    let output = run(folder.path(), "", &format!("rules check {} -o json", file.display()));
+    let output = run(
+        folder.path(),
+        "",
+        &format!("rules check {} -o json", file.display()),
+    );
     assert_eq!(output.status.code(), Some(1));
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let problem = answer[0]["problem"].as_str().unwrap();
-    assert!(problem.contains("nonsense") && problem.contains("line 4"), "{problem}");
+    assert!(
+        problem.contains("nonsense") && problem.contains("line 4"),
+        "{problem}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_plays_its_story_to_the_end() {
     let folder = tempfile::tempdir().unwrap();
     for seed in ["7", "11"] {
-        let output = run(folder.path(), "", &format!("demo --once --seed {seed} --output json"));
+        let output = run(
+            folder.path(),
+            "",
+            &format!("demo --once --seed {seed} --output json"),
+        );
         let summary: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}{}", text(&output.stdout), text(&output.stderr)));
         assert!(output.status.success(), "{summary:#}{}", text(&output.stderr));
-        assert!(summary["people_at_changed_level"].as_i64().unwrap() >= 6, "{summary:#}");
+        assert!(
+            summary["people_at_changed_level"].as_i64().unwrap() >= 6,
+            "{summary:#}"
+        );
         assert_eq!(summary["missing"], serde_json::json!([]));
-        assert_eq!(summary["signals"]["delivered"], summary["signals"]["accepted_by_receiver"]);
+        assert_eq!(
+            summary["signals"]["delivered"],
+            summary["signals"]["accepted_by_receiver"]
+        );
     }
 }

@@ -77,14 +77,28 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
         let folder = tempfile::tempdir().unwrap();
         let connected = connect(folder.path(), &scratch.address, &sandbox);
         let secret = connected["ingest_secret"].as_str().unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
         let (mut answered, mut number) = (BTreeSet::new(), 0);
         for _ in 0..KILLS {
             let server = Server::start(folder.path(), &scratch.address);
             let url = format!("{}/ingest/corp/gateway_dns", server.address);
             let send = |number: usize| {
-                let request = http.post(&url).header("x-flareward-secret", secret).body(batch(number));
-                async move { (number, request.send().await.is_ok_and(|answer| answer.status().is_success())) }
+                let request = http
+                    .post(&url)
+                    .header("x-flareward-secret", secret)
+                    .body(batch(number));
+                async move {
+                    (
+                        number,
+                        request
+                            .send()
+                            .await
+                            .is_ok_and(|answer| answer.status().is_success()),
+                    )
+                }
             };
             for _ in 0..BATCHES_PER_LIFE {
                 let (number, taken) = send(number).await;
@@ -94,7 +108,9 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
             }
             number += 1;
             // Some more are on their way when the server dies; what it answered before counts.
-            let flying: Vec<_> = (number..number + 4).map(|number| tokio::spawn(send(number))).collect();
+            let flying: Vec<_> = (number..number + 4)
+                .map(|number| tokio::spawn(send(number)))
+                .collect();
             number += 4;
             tokio::task::yield_now().await;
             server.kill();
@@ -118,7 +134,11 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
         assert_eq!(unique.len(), ids.len(), "an event is there twice");
         // A batch that was archived and recorded, but killed before its answer, counts as well: the sender
         // would send it again, and it would be known.
-        let batches = unique.iter().map(|(number, _)| number).collect::<BTreeSet<_>>().len();
+        let batches = unique
+            .iter()
+            .map(|(number, _)| number)
+            .collect::<BTreeSet<_>>()
+            .len();
         let counts = scratch.store.detection_counts().await.unwrap();
         assert_eq!(counts.len(), 1);
         assert_eq!(counts[0].detections as usize, batches * RECORDS_PER_BATCH / 100);
@@ -140,19 +160,29 @@ async fn wait_until_done(store: &Store) {
             assert_eq!(counts.failed, 0);
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "{} batches still wait", counts.pending);
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} batches still wait",
+            counts.pending
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// Batch and record number of every event.
 async fn query_ids(store: &Store) -> Vec<(usize, usize)> {
-    let mut filter = EventFilter { limit: LIST_LIMIT_MAX, ..EventFilter::default() };
+    let mut filter = EventFilter {
+        limit: LIST_LIMIT_MAX,
+        ..EventFilter::default()
+    };
     let mut ids = Vec::new();
     loop {
         let page = store.event_list(&filter).await.unwrap();
         let Some(last) = page.last() else { return ids };
-        filter.before = Some(TimeCursor { at: last.at, id: last.id.0.clone() });
+        filter.before = Some(TimeCursor {
+            at: last.at,
+            id: last.id.0.clone(),
+        });
         for event in page {
             let raw: serde_json::Value = serde_json::from_str(&event.raw).unwrap();
             let mut parts = raw["QueryID"].as_str().unwrap().split('-').skip(1);

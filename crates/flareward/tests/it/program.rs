@@ -22,19 +22,34 @@ pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
 
 /// Runs to the end and answers what came; the arguments are split at spaces.
 pub(crate) fn run(folder: &Path, store_url: &str, arguments: &str) -> Output {
-    flareward(folder, store_url).args(arguments.split(' ')).output().unwrap()
+    flareward(folder, store_url)
+        .args(arguments.split(' '))
+        .output()
+        .unwrap()
 }
 
 /// Connects a sandbox under the label `corp`; answers what the program printed.
 pub(crate) fn connect(folder: &Path, store_url: &str, sandbox: &Sandbox) -> Value {
     let info = sandbox.info();
     let output = flareward(folder, store_url)
-        .args(["connect", "--label", "corp", "--account", &info.account_id, "--base-url", &info.base_url])
+        .args([
+            "connect",
+            "--label",
+            "corp",
+            "--account",
+            &info.account_id,
+            "--base-url",
+            &info.base_url,
+        ])
         .args(["-o", "json"])
         .env("CLOUDFLARE_API_TOKEN", &info.token)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

@@ -34,8 +34,14 @@ fn the_map_has_every_crate_with_its_arrows() {
     for line in map.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [name, _, on, ..] = cells[..] else { continue };
-        let on: BTreeSet<String> = on.split(',').map(|word| word.trim().trim_matches('`').to_owned()).collect();
-        let on = on.into_iter().filter(|word| !word.is_empty() && word != "–").collect();
+        let on: BTreeSet<String> = on
+            .split(',')
+            .map(|word| word.trim().trim_matches('`').to_owned())
+            .collect();
+        let on = on
+            .into_iter()
+            .filter(|word| !word.is_empty() && word != "–")
+            .collect();
         drawn.insert(name.trim_matches('`').to_owned(), on);
     }
     assert_eq!(drawn, arrows());
@@ -53,15 +59,29 @@ fn only_the_store_has_sql() {
 #[test]
 fn files_that_the_documents_name_are_there() {
     let mut missing = Vec::new();
-    for document in ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/words.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/words.md",
+    ] {
         let text = read(document);
         let parts = text.split('`').skip(1).step_by(2);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for name in parts.chain(links) {
             let looks_like_a_path = name.contains('/')
-                && ["crates/", "docs/", "rules/", "tips/", "scripts/", "tests/", "changelog.d/", ".ci/"]
-                    .iter()
-                    .any(|start| name.starts_with(start))
+                && [
+                    "crates/",
+                    "docs/",
+                    "rules/",
+                    "tips/",
+                    "scripts/",
+                    "tests/",
+                    "changelog.d/",
+                    ".ci/",
+                ]
+                .iter()
+                .any(|start| name.starts_with(start))
                 && !name.contains([' ', '*', '<', '{', '…']);
             if looks_like_a_path && !root().join(name.split('#').next().unwrap()).exists() {
                 missing.push(format!("{document}: {name}"));
@@ -73,7 +93,11 @@ fn files_that_the_documents_name_are_there() {
 
 #[test]
 fn the_settings_page_is_what_the_code_says() {
-    assert_eq!(read("docs/settings.md"), hub::settings::reference(), "renew it: flareward settings > docs/settings.md");
+    assert_eq!(
+        read("docs/settings.md"),
+        hub::settings::reference(),
+        "renew it: flareward settings > docs/settings.md"
+    );
 }
 
 #[test]

@@ -59,7 +59,9 @@ impl Upstream {
             let result = client.raw(call.clone()).await;
             let passing = match &result {
                 Ok(answer) => answer.status >= 500,
-                Err(error) => matches!(error, CloudflareError::Unreachable { .. }),
+                // Whoever waits has waited the whole time limit: a second one would be too long.
+                Err(CloudflareError::Unreachable { source, .. }) => !source.is_timeout(),
+                Err(_) => false,
             };
             if !passing || attempt >= RetryPolicy::INTERACTIVE.attempts {
                 return Self::checked(result);
@@ -139,7 +141,7 @@ pub(super) struct Failure {
     code: &'static str,
     message: String,
     pointer: Option<String>,
-    upstream: Option<Upstream>,
+    upstream: Option<Box<Upstream>>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -189,7 +191,7 @@ impl Failure {
     /// Nobody, or several, have the address. Carries the answer that says so.
     pub(super) fn user(http_status: u16, code: &'static str, message: String, upstream: Upstream) -> Self {
         Self {
-            upstream: Some(upstream),
+            upstream: Some(Box::new(upstream)),
             ..Self::new(http_status, code, message)
         }
     }
@@ -221,7 +223,7 @@ impl Failure {
         let http_status = if upstream.status == 429 { 429 } else { 502 };
         let retry_after_seconds = upstream.retry_after_seconds();
         Self {
-            upstream: Some(upstream),
+            upstream: Some(Box::new(upstream)),
             retry_after_seconds,
             ..Self::new(http_status, "ResponseError", message)
         }

@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 pub(super) const METHODS: &[&str] = &["GET", "POST", "PUT", "DELETE", "PATCH"];
-/// Headers that decide where a call goes or who makes it.
+/// Headers that decide where a call goes, who makes it, or what it does in truth.
 const FORBIDDEN_HEADERS: &[&str] = &[
     "authorization",
     "host",
@@ -20,6 +20,9 @@ const FORBIDDEN_HEADERS: &[&str] = &[
     "cookie",
     "transfer-encoding",
     "connection",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 /// Chosen: more is a mistake.
 const PAIRS_MAX: usize = 100;

@@ -18,6 +18,9 @@ use store::{CampaignRow, MessageRow, PersonRow, StoreError};
 
 /// Messages that are looked at in one go.
 const BATCH: i64 = 100;
+/// How long a message is one process's to send. Longer than a channel takes; a killed process's messages are
+/// sent by another after this.
+const CLAIM: TimeDelta = TimeDelta::seconds(30);
 /// The first wait between attempts is drawn from zero to twice this.
 const RETRY_BASE: Duration = Duration::from_secs(2);
 
@@ -41,6 +44,10 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             return Ok(delivered);
         }
         for message in due {
+            // Another process may look at the same list: whoever claims the message sends it.
+            if !app.store.message_claim(&message, app.clock.now() + CLAIM).await? {
+                continue;
+            }
             let campaign = app.store.campaign_get(&message.campaign_id).await?;
             let person = app.store.person_get(&message.person_id).await?;
             let result = match (campaign, person) {
@@ -100,7 +107,8 @@ async fn webhook(
         .check(address.expose_secret())
         .map_err(|error| Refusal::Final(error.to_string()))?;
     // Slack's incoming webhooks read `text`; Mattermost, Rocket.Chat and others take the same.
-    let body = json!({ "text": format!("*{}*\nFor {}\n\n{}", message.title, person.email, message.body) });
+    let text = format!("*{}*\nFor {}\n\n{}", message.title, person.email, message.body);
+    let body = json!({ "text": escaped(&text) });
     let sent = app
         .egress
         .http()
@@ -124,6 +132,13 @@ async fn webhook(
         return Err(Refusal::Later(words, wait.map(Duration::from_secs)));
     }
     Err(Refusal::Final(words))
+}
+
+/// Text for Slack: what stands in angle brackets there is a link, or calls everyone of a channel.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 async fn mail(app: &App, person: &PersonRow, message: &MessageRow) -> Result<(), Refusal> {

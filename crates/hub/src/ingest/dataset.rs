@@ -71,7 +71,7 @@ datasets! {
     "warp_config_changes": "Timestamp", who ["UserEmail"], key [],
         action [], target ["DeviceID"], ip [], country [];
     "warp_toggle_changes": "Timestamp", who ["UserEmail"], key [],
-        action ["Toggle"], target ["DeviceID"], ip [], country [];
+        action ["Toggled", "Toggle"], target ["DeviceID"], ip [], country [];
     "zero_trust_network_sessions": "SessionStartTime", who ["Email"], key ["SessionID"],
         action ["ConnectionCloseReason"], target ["SNI", "OriginIP"], ip ["SourceIP"], country ["SourceIPCountryCode"];
 }

@@ -88,7 +88,8 @@ fn event_id(line: &str, record: &Value, dataset: &Dataset, connection: &Connecti
     };
     add(connection.as_str());
     add(dataset.name);
-    let key: Vec<Option<String>> = dataset.key.iter().map(|path| text(record, path)).collect();
+    // Whole, unlike what is kept in columns: two long keys may differ at their ends alone.
+    let key: Vec<Option<String>> = dataset.key.iter().map(|path| whole_text(record, path)).collect();
     // The first part is the record's own id; where that is missing the rest may be shared by many.
     if key.first().is_some_and(Option::is_some) {
         for part in key {
@@ -108,8 +109,13 @@ fn field<'a>(record: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// A value as text: of a list its first member; nothing for what is empty.
+/// A value as it is kept in a column.
 fn text(record: &Value, path: &str) -> Option<String> {
+    whole_text(record, path).map(|words| shorten(&words))
+}
+
+/// A value as text: of a list its first member; nothing for what is empty.
+fn whole_text(record: &Value, path: &str) -> Option<String> {
     let words = match field(record, path)? {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(members) => members.first()?.as_str()?.trim().to_owned(),
@@ -117,7 +123,7 @@ fn text(record: &Value, path: &str) -> Option<String> {
         Value::Bool(truth) => truth.to_string(),
         Value::Null | Value::Object(_) => return None,
     };
-    (!words.is_empty()).then(|| shorten(&words))
+    (!words.is_empty()).then_some(words)
 }
 
 fn first(record: &Value, paths: &[&str]) -> Option<String> {

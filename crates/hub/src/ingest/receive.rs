@@ -10,6 +10,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzEncoder, MultiGzDecoder};
 use futures::{Stream, TryStreamExt};
+use model::BatchState;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::time::Duration;
@@ -113,8 +114,23 @@ pub async fn receive(
         });
     }
     let id = hex::encode(content.digest.finalize());
-    let path = batch_path(dataset.name, received_at, &connection.id, &id);
-    writer.finish(&path).await?;
+    // The same content must not lie in the archive twice: other tools read it as it lies.
+    let known = app.store.batch_get(&id).await;
+    let path = match known {
+        Ok(Some(known)) if known.state != BatchState::Failed => {
+            writer.abort().await;
+            known.path
+        }
+        Ok(_) => {
+            let path = batch_path(dataset.name, received_at, &connection.id, &id);
+            writer.finish(&path).await?;
+            path
+        }
+        Err(error) => {
+            writer.abort().await;
+            return Err(error.into());
+        }
+    };
     let batch = NewBatch {
         id: id.clone(),
         connection_id: connection.id.clone(),

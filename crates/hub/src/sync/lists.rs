@@ -53,11 +53,11 @@ impl Run<'_> {
                 raw: as_text(role),
             })
             .collect();
+        let before = self.app.store.role_live(self.connection).await?;
         self.app
             .store
             .role_upsert(self.connection, &seen, self.started_at)
             .await?;
-        let before = self.app.store.role_live(self.connection).await?;
         self.refuse_half("roles", seen.len(), before)?;
         let gone = self
             .app

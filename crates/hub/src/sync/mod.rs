@@ -14,10 +14,15 @@ use cloudflare::{AccountId, CloudflareError};
 use model::{ConnectionId, ConnectionState};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use store::{ConnectionRow, StoreError, SyncRunRow};
 
-/// How long a sync may hold its lease between two signs of life.
-const LEASE: TimeDelta = TimeDelta::minutes(10);
+/// How long a sync may hold its lease between two signs of life: a killed one blocks the next no longer.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// How often it gives one, also while it waits for Cloudflare's rate limit.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The features of [`crate::connect::doctor`] that a sync reads itself: it knows better than the last probe.
+const READ_HERE: [&str; 4] = ["members", "roles", "Access users", "Access groups"];
 
 /// What was seen of one kind of thing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -108,12 +113,7 @@ pub async fn connection(
     confirm: bool,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Report, SyncError> {
-    if connection.state == ConnectionState::Paused && !confirm {
-        return Err(SyncError::Paused {
-            label: connection.label.clone(),
-            reason: connection.state_reason.clone().unwrap_or_default(),
-        });
-    }
+    refuse_paused(connection, confirm)?;
     let client = app.client(connection)?.in_background();
     let lease = format!("sync/{}", connection.id);
     let started_at = app.clock.now();
@@ -126,10 +126,6 @@ pub async fn connection(
     {
         return Err(SyncError::Busy(connection.label.clone()));
     }
-    let before = (connection.state, connection.state_reason.clone());
-    app.store
-        .connection_state_set(&connection.id, ConnectionState::Syncing, None, started_at)
-        .await?;
     let run = Run {
         app,
         connection: &connection.id,
@@ -138,15 +134,39 @@ pub async fn connection(
         started_at,
         confirm,
         progress,
-        lease: &lease,
-        holder: &holder,
         run_id: app.ids.new_id(started_at),
         requests_before: client.requests(),
     };
-    let result = run.all(connection, before).await;
+    let result = tokio::select! {
+        result = run.all(connection) => result,
+        () = keep(app, &lease, &holder) => Err(SyncError::Busy(connection.label.clone())),
+    };
     app.store.lease_release(&lease, &holder).await?;
     app.wake();
     result
+}
+
+fn refuse_paused(connection: &ConnectionRow, confirm: bool) -> Result<(), SyncError> {
+    if connection.state == ConnectionState::Paused && !confirm {
+        return Err(SyncError::Paused {
+            label: connection.label.clone(),
+            reason: connection.state_reason.clone().unwrap_or_default(),
+        });
+    }
+    Ok(())
+}
+
+/// Gives signs of life until the lease is lost.
+async fn keep(app: &App, lease: &str, holder: &str) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let now = app.clock.now();
+        match app.store.lease_take(lease, holder, now + LEASE, now).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!("a lease could not be kept: {}", crate::causes(&error)),
+        }
+    }
 }
 
 /// Syncs every connection that is not paused; what fails is in the reports and the states.
@@ -156,17 +176,24 @@ pub async fn all(app: &App) -> Result<Vec<Report>, SyncError> {
         match connection(app, &row, false, &|_| {}).await {
             Ok(report) => reports.push(report),
             Err(SyncError::Paused { .. } | SyncError::Busy(_)) => {}
-            Err(error) => {
-                let reason = crate::causes(&error);
-                tracing::error!(connection = %row.label, "sync could not begin: {reason}");
-                let now = app.clock.now();
-                app.store
-                    .connection_state_set(&row.id, ConnectionState::Failed, Some(&reason), now)
-                    .await?;
-            }
+            Err(error) => could_not_begin(app, &row, &error).await?,
         }
     }
     Ok(reports)
+}
+
+/// Shows at the connection why a sync that nobody waits for could not begin.
+pub(crate) async fn could_not_begin(
+    app: &App,
+    connection: &ConnectionRow,
+    error: &SyncError,
+) -> Result<(), StoreError> {
+    let reason = crate::causes(error);
+    tracing::error!(connection = %connection.label, "sync could not begin: {reason}");
+    let now = app.clock.now();
+    app.store
+        .connection_state_set(&connection.id, ConnectionState::Failed, Some(&reason), now)
+        .await
 }
 
 pub(crate) struct Run<'a> {
@@ -177,18 +204,20 @@ pub(crate) struct Run<'a> {
     started_at: chrono::DateTime<chrono::Utc>,
     confirm: bool,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
-    lease: &'a str,
-    holder: &'a str,
     run_id: String,
     requests_before: u64,
 }
 
 impl Run<'_> {
-    async fn all(
-        &self,
-        connection: &ConnectionRow,
-        before: (ConnectionState, Option<String>),
-    ) -> Result<Report, SyncError> {
+    async fn all(&self, connection: &ConnectionRow) -> Result<Report, SyncError> {
+        // The caller's row may be old: another sync may have paused the connection since.
+        if let Some(now) = self.app.store.connection_get(self.connection).await? {
+            refuse_paused(&now, self.confirm)?;
+        }
+        self.app
+            .store
+            .connection_state_set(self.connection, ConnectionState::Syncing, None, self.started_at)
+            .await?;
         self.app
             .store
             .sync_run_start(&self.run_id, self.connection, self.started_at)
@@ -230,7 +259,10 @@ impl Run<'_> {
         }
         match self.grants().await {
             Ok(counts) => report.counts.extend(counts),
-            Err(error) => report.problems.push(crate::causes(&error)),
+            Err(error) => {
+                failed += 1;
+                report.problems.push(crate::causes(&error));
+            }
         }
         report.requests = self.client.requests() - self.requests_before;
         let now = self.app.clock.now();
@@ -238,19 +270,18 @@ impl Run<'_> {
         let reason = (!report.problems.is_empty()).then(|| report.problems.join("; "));
         let (outcome, state, state_reason) = if !halved.is_empty() {
             ("paused", ConnectionState::Paused, Some(halved.join("; ")))
-        } else if failed == listed_kinds() {
+        } else if failed >= listed_kinds() {
             ("failed", ConnectionState::Failed, reason.clone())
         } else if failed > 0 {
             ("partial", ConnectionState::Degraded, reason.clone())
         } else {
-            // A probe may have found something dark that a sync does not read.
-            let (state, reason) = match before {
-                (ConnectionState::Degraded, Some(reason)) if reason.starts_with("dark: ") => {
-                    (ConnectionState::Degraded, Some(reason))
-                }
-                _ => (ConnectionState::Connected, None),
+            let dark = self.dark().await?;
+            let state = if dark.is_none() {
+                ConnectionState::Connected
+            } else {
+                ConnectionState::Degraded
             };
-            ("complete", state, reason)
+            ("complete", state, dark)
         };
         report.outcome = outcome.to_owned();
         let run = SyncRunRow {
@@ -274,13 +305,19 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Shows how far the run has come, and keeps its lease.
+    /// What the last probes found dark of what a sync does not read.
+    async fn dark(&self) -> Result<Option<String>, StoreError> {
+        let probes = self.app.store.probe_list(self.connection).await?;
+        let dark: Vec<&str> = probes
+            .iter()
+            .filter(|probe| !probe.works && !READ_HERE.contains(&probe.feature.as_str()))
+            .map(|probe| probe.feature.as_str())
+            .collect();
+        Ok((!dark.is_empty()).then(|| format!("dark: {}", dark.join(", "))))
+    }
+
+    /// Shows how far the run has come.
     async fn show(&self, report: &Report) -> Result<(), StoreError> {
-        let now = self.app.clock.now();
-        self.app
-            .store
-            .lease_take(self.lease, self.holder, now + LEASE, now)
-            .await?;
         let requests = i64::try_from(self.client.requests() - self.requests_before).unwrap_or(i64::MAX);
         let counts = serde_json::to_string(&report.counts).unwrap_or_default();
         self.app

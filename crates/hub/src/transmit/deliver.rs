@@ -21,6 +21,8 @@ const BATCH: i64 = 100;
 const RETRY_BASE: Duration = Duration::from_secs(1);
 /// As much of a receiver's answer is read.
 const ANSWER_LIMIT_BYTES: usize = 64 << 10;
+/// The longest `Retry-After` that is heeded.
+const RETRY_AFTER_MAX: TimeDelta = TimeDelta::days(1);
 /// A receiver that does not answer within this is tried again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,7 +64,15 @@ pub async fn run(app: &App) -> Result<usize, DeliverError> {
 }
 
 async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Result<bool, DeliverError> {
-    let token = signed(app, signal).await?;
+    let token = match signed(app, integration, signal).await? {
+        Ok(token) => token,
+        Err(reason) => {
+            app.store
+                .signal_dead(signal, None, &reason, app.clock.now())
+                .await?;
+            return Ok(false);
+        }
+    };
     let answer = send(app, integration, token).await;
     let now = app.clock.now();
     let (status, outcome, words) = match &answer {
@@ -118,22 +128,33 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
     Ok(false)
 }
 
-/// The signed token: made at the first attempt, the same bytes at every later one.
-async fn signed(app: &App, signal: &SignalRow) -> Result<String, DeliverError> {
+/// The signed token: made at the first attempt, the same bytes at every later one until the integration is
+/// changed. `Err` inside says why no token can ever be made.
+async fn signed(
+    app: &App,
+    integration: &IntegrationRow,
+    signal: &SignalRow,
+) -> Result<Result<String, String>, DeliverError> {
     if let Some(token) = &signal.token {
-        return Ok(token.clone());
+        return Ok(Ok(token.clone()));
     }
     let key = keys::current(app).await?;
-    let claims = serde_json::from_str(&signal.claims).map_err(|source| StoreError::Document {
-        what: "signal claims",
-        source,
-    })?;
+    let mut claims: serde_json::Value = match serde_json::from_str(&signal.claims) {
+        Ok(claims) => claims,
+        Err(error) => return Ok(Err(format!("the stored claims cannot be read: {error}"))),
+    };
+    // The receiver may have moved since the change was written down.
+    claims["iss"] = super::issuer(app, integration.id.as_str()).into();
+    match signals::okta_audience(&integration.tenant_url) {
+        Ok(audience) => claims["aud"] = audience.into(),
+        Err(error) => return Ok(Err(error.to_string())),
+    }
     let token = tokio::task::spawn_blocking(move || key.sign(&signals::Header::set(&key), &claims))
         .await
         .expect("signing neither panics nor is cancelled")
         .map_err(keys::SigningKeyError::Key)?;
     app.store.signal_signed(&signal.id, &token).await?;
-    Ok(token)
+    Ok(Ok(token))
 }
 
 type Answered = (u16, Option<String>, Vec<u8>);
@@ -189,7 +210,9 @@ async fn again(
     let cap = Duration::from_secs(app.settings.transmit.retry_cap_seconds);
     let attempt = u32::try_from(signal.attempts + 1).unwrap_or(u32::MAX);
     let drawn = signals::backoff(attempt, RETRY_BASE, cap, rand::rng().random_range(0.0..=1.0));
-    let wait = TimeDelta::from_std(wait.unwrap_or(drawn)).unwrap_or(TimeDelta::MAX);
+    // A receiver may ask for more than our cap, but not for so much that the signal is as good as lost.
+    let wait = TimeDelta::from_std(wait.unwrap_or(drawn)).unwrap_or(RETRY_AFTER_MAX);
+    let wait = wait.min(RETRY_AFTER_MAX);
     app.store
         .signal_retry(&signal.id, status, reason, now + wait)
         .await

@@ -402,7 +402,7 @@ pub async fn sync_runs(
 fn connect_refusal(error: ConnectError) -> ApiError {
     let words = hub::causes(&error);
     match error {
-        ConnectError::Label(_) => ApiError::invalid("/label", words),
+        ConnectError::Label(_) | ConnectError::OtherAccount { .. } => ApiError::invalid("/label", words),
         ConnectError::AccountNeeded(_)
         | ConnectError::AccountUnknown(_)
         | ConnectError::AccountAmbiguous { .. } => ApiError::invalid("/account", words),

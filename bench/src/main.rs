@@ -1,0 +1,73 @@
+//! Measures the stages against baselines that run in the same process a moment before, and prints ratios.
+//!
+//! Absolute figures belong to one machine and one moment; the ratios are what to watch. Nothing is asserted.
+#![expect(clippy::print_stdout, reason = "a benchmark speaks through it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the real clock and a plain client"
+)]
+
+mod ingest;
+mod sync;
+
+use std::time::Instant;
+
+/// One measured thing.
+struct Figure {
+    what: String,
+    /// Units of work a second.
+    rate: f64,
+    unit: &'static str,
+}
+
+impl Figure {
+    fn of(what: &str, unit: &'static str, amount: usize, begun: Instant) -> Self {
+        Self {
+            what: what.to_owned(),
+            rate: amount as f64 / begun.elapsed().as_secs_f64(),
+            unit,
+        }
+    }
+}
+
+fn print(title: &str, figures: &[Figure]) {
+    println!("\n{title}");
+    let baseline = figures.first().map_or(1.0, |figure| figure.rate);
+    for figure in figures {
+        println!(
+            "  {:<52} {:>12.0} {:<10} {:>6.2} x the baseline",
+            figure.what,
+            figure.rate,
+            figure.unit,
+            figure.rate / baseline
+        );
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // A provider that is installed already is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    print(
+        "One core: a record from text to rules (baseline: serde_json alone)",
+        &ingest::one_core()?,
+    );
+    print(
+        "Batches from HTTP body to detections, SQLite, archive synced (baseline: gunzip alone)",
+        &ingest::whole().await?,
+    );
+    print(
+        "Sync of 2,000 members, 5,000 Access users, 200 groups (baseline: the same pages one by one)",
+        &sync::sync().await?,
+    );
+    if let Some(line) = std::fs::read_to_string("/proc/self/status")?
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+    {
+        println!(
+            "\npeak memory of all of the above, sandbox included: {}",
+            line.trim_start_matches("VmHWM:").trim()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The stages, from a simulated Cloudflare account to what receivers and people get, on both engines.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod capabilities;
+mod connecting;
+mod flow;
+mod ingesting;
+mod kit;
+mod rules;
+mod syncing;
+
+/// Whoever runs a hub spawns these.
+#[tokio::test]
+async fn the_stages_may_be_spawned() {
+    fn spawnable<T: Send>(_: T) {}
+    kit::each(async |scratch| {
+        let hub = kit::Hub::start(scratch).await;
+        let stop = tokio_util::sync::CancellationToken::new();
+        spawnable(hub::driver::run(hub.app.clone(), stop));
+        spawnable(hub::driver::pass(&hub.app));
+        spawnable(hub::sync::all(&hub.app));
+        spawnable(hub::risk::run(&hub.app));
+    })
+    .await;
+}

@@ -1,0 +1,469 @@
+//! Syncs: what is read, what is worked out from it, and what a bad day at Cloudflare may not break.
+
+use crate::kit::{self, Hub, each, sized, story};
+use chrono::TimeDelta;
+use hub::sync::{self, SyncError};
+use model::{Certainty, ConnectionState, GrantKind};
+use sandbox::{FailingPage, Faults, Sandbox, SandboxConfig};
+use store::scratch::Scratch;
+use store::{GrantFilter, GrantRow, ListingRow};
+
+async fn connected(scratch: Scratch, config: SandboxConfig) -> (Sandbox, Hub) {
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let hub = Hub::start(scratch).await;
+    hub.connect(&sandbox).await;
+    (sandbox, hub)
+}
+
+async fn grants(hub: &Hub) -> Vec<GrantRow> {
+    let mut all: Vec<GrantRow> = Vec::new();
+    loop {
+        let after = all.last().map(|row| {
+            let (connection, kind) = (row.connection_id.0.clone(), row.kind.to_string());
+            (row.email.clone(), connection, kind, row.entitlement_id.clone())
+        });
+        let filter = GrantFilter {
+            after,
+            limit: 1_000,
+            ..GrantFilter::default()
+        };
+        let page = hub.app.store.grant_list(&filter).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+fn grant<'a>(grants: &'a [GrantRow], what: &str, who: &str) -> Option<&'a GrantRow> {
+    let email = format!("{who}@tidewater.example");
+    grants
+        .iter()
+        .find(|row| row.entitlement_name == what && row.email == email)
+}
+
+async fn listing(hub: &Hub, kind: &str) -> ListingRow {
+    let listings = hub
+        .app
+        .store
+        .listing_list(&hub.connection().await.id)
+        .await
+        .unwrap();
+    listings.into_iter().find(|row| row.kind == kind).unwrap()
+}
+
+#[tokio::test]
+async fn everything_is_listed_in_as_few_requests_as_pages_need() {
+    all_is_listed(story(), 5).await;
+}
+
+#[tokio::test]
+async fn a_large_account_is_listed_to_its_last_page() {
+    all_is_listed(sized(300, 700, 40), 10).await;
+}
+
+async fn all_is_listed(config: SandboxConfig, pages: u64) {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, config.clone()).await;
+        let report = hub.sync().await;
+        assert_eq!(report.outcome, "complete", "{:?}", report.problems);
+        let world = sandbox.world();
+        let seen = |kind: &str| report.counts[kind].seen;
+        assert_eq!(seen("members"), world.member_emails().len());
+        assert_eq!(seen("access_users"), world.access_user_emails().len());
+        assert_eq!(seen("access_groups"), config.groups);
+        // The list leaves the Super Administrator out.
+        assert_eq!(seen("roles"), config.roles + 1);
+        println!("{} requests for {} pages", report.requests, pages);
+        assert!(report.requests <= pages + 3, "{} requests", report.requests);
+
+        let connection = hub.connection().await;
+        assert_eq!(connection.state, ConnectionState::Connected);
+        let store = &hub.app.store;
+        let id = Some(&connection.id);
+        let roles = store.role_list(id, None, 1_000).await.unwrap();
+        assert!(
+            roles
+                .iter()
+                .any(|role| role.id == cloudflare::SUPER_ADMINISTRATOR_ROLE_ID),
+            "no Super Administrator"
+        );
+        let members = store.member_list(id, None, 1_000).await.unwrap();
+        let mut listed: Vec<_> = members.iter().map(|row| row.email.clone()).collect();
+        let mut there = world.member_emails();
+        listed.sort();
+        there.sort();
+        assert_eq!(listed, there, "someone beyond the first page is missing");
+        // Everyone of both lists is one person, however the address is written.
+        let mut people: Vec<String> = there
+            .iter()
+            .chain(&world.access_user_emails())
+            .map(|email| email.to_lowercase())
+            .collect();
+        people.sort();
+        people.dedup();
+        assert_eq!(store.person_count().await.unwrap(), people.len() as i64);
+        assert!(
+            people.len() < seen("members") + seen("access_users"),
+            "the lists do not overlap"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_factor_of_someone_who_never_signed_up_is_unknown() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let members = hub.app.store.member_list(None, None, 1_000).await.unwrap();
+        let factor = |who: &str| {
+            let row = members
+                .iter()
+                .find(|row| row.email.to_lowercase().starts_with(who))
+                .unwrap();
+            (row.status.as_str(), row.two_factor)
+        };
+        assert_eq!(factor("kato.mensah@"), ("pending", None));
+        assert_eq!(factor("ben.carter@"), ("accepted", Some(false)));
+        assert_eq!(factor("alex.reid@"), ("accepted", Some(true)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_person_in_both_lists_is_joined_whatever_the_capitals() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        let odd = sandbox
+            .world()
+            .member_emails()
+            .into_iter()
+            .find(|email| *email != email.to_lowercase())
+            .unwrap();
+        hub.sync().await;
+        let store = &hub.app.store;
+        let person = store.person_by_email(&odd.to_lowercase()).await.unwrap().unwrap();
+        assert_eq!(store.member_by_person(&person.id).await.unwrap()[0].email, odd);
+        assert_eq!(store.access_user_by_person(&person.id).await.unwrap().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grant_says_how_sure_it_is_and_through_which_rule() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let grants = grants(&hub).await;
+        let sure = |what: &str, who: &str| grant(&grants, what, who).map(|row| row.certainty);
+        use Certainty::{Conditional, Unknown, Yes};
+        for (what, who, expected) in [
+            ("All staff", "omar.said", Some(Yes)),
+            // Excluded by address.
+            ("All staff", "elena.rossi", None),
+            ("Finance", "tom.okafor", Some(Yes)),
+            ("Finance", "omar.said", None),
+            // A group at the identity provider cannot be seen from here, nor through a nested group.
+            ("Engineering", "omar.said", Some(Unknown)),
+            ("On call", "omar.said", Some(Unknown)),
+            ("On call", "sam.harlow", None),
+            // By address, but only with a second factor.
+            ("On call", "alex.reid", Some(Conditional)),
+            ("Anyone", "elena.rossi", Some(Yes)),
+            ("Continental offices", "ines.moreau", Some(Conditional)),
+            ("Managed laptops", "omar.said", Some(Conditional)),
+            ("Head office network", "omar.said", Some(Conditional)),
+            ("Administrators", "priya.nair", Some(Conditional)),
+            ("Administrators", "omar.said", None),
+            // A certificate is enough, whatever is on the list that cannot be read.
+            ("Contractors", "omar.said", Some(Conditional)),
+            // A kind of selector that is newer than this program.
+            ("Badge pilot", "omar.said", Some(Unknown)),
+            ("Badge pilot", "alex.reid", Some(Yes)),
+        ] {
+            assert_eq!(sure(what, who), expected, "{who} in {what}");
+        }
+        let via = |what: &str, who: &str| grant(&grants, what, who).unwrap().via.clone();
+        assert_eq!(
+            via("Finance", "tom.okafor"),
+            r#"["group Finance","address tom.okafor@tidewater.example"]"#
+        );
+        assert_eq!(
+            via("Badge pilot", "omar.said"),
+            r#"["group Badge pilot","depends on a rule of the kind \"office_badge\", which is not known here"]"#
+        );
+        let roles: Vec<_> = grants
+            .iter()
+            .filter(|row| row.kind == GrantKind::Role)
+            .map(|row| (row.email.as_str(), row.certainty))
+            .collect();
+        assert!(roles.contains(&("ben.carter@tidewater.example", Yes)), "{roles:?}");
+        assert!(roles.contains(&("kato.mensah@tidewater.example", Conditional)), "{roles:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_sync_changes_nothing() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let store = &hub.app.store;
+        let before = (
+            format!("{:?}", grants(&hub).await),
+            format!("{:?}", store.person_list(&Default::default()).await.unwrap()),
+            store.overview().await.unwrap().people,
+        );
+        let report = hub.sync().await;
+        assert!(report.counts.values().all(|count| count.gone == 0), "{report:?}");
+        let after = (
+            format!("{:?}", grants(&hub).await),
+            format!("{:?}", store.person_list(&Default::default()).await.unwrap()),
+            store.overview().await.unwrap().people,
+        );
+        assert_eq!(before, after);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_no_longer_listed_is_gone_with_their_grants_and_may_come_back() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let held = |grants: &[GrantRow]| {
+            grants
+                .iter()
+                .filter(|row| row.kind == GrantKind::Role && row.email.starts_with("ben.carter@"))
+                .count()
+        };
+        assert_eq!(held(&grants(&hub).await), 1);
+        assert!(sandbox.world().member_remove("ben.carter@tidewater.example"));
+        let report = hub.sync().await;
+        assert_eq!(report.counts["members"].gone, 1);
+        assert_eq!(held(&grants(&hub).await), 0);
+        // Still let in by Access, since that is another list.
+        assert!(grant(&grants(&hub).await, "All staff", "ben.carter").is_some());
+        sandbox
+            .world()
+            .member_add("ben.carter@tidewater.example", &["Administrator Read Only"], true);
+        hub.sync().await;
+        assert_eq!(held(&grants(&hub).await), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_fails_makes_nobody_gone() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, sized(120, 30, 3)).await;
+        hub.sync().await;
+        let world = sandbox.world();
+        world.member_remove(&world.member_emails()[0]);
+        world.faults_set(Faults {
+            failing_pages: vec![FailingPage {
+                path: "/members".to_owned(),
+                page: 2,
+            }],
+            ..Faults::default()
+        });
+        let report = hub.sync().await;
+        assert_eq!(report.outcome, "partial");
+        assert!(
+            report.problems[0].contains("could not list members"),
+            "{report:?}"
+        );
+        let connection = hub.connection().await;
+        assert_eq!(connection.state, ConnectionState::Degraded);
+        assert!(connection.state_reason.unwrap().contains("members"));
+        let store = &hub.app.store;
+        assert_eq!(store.member_live(&connection.id).await.unwrap(), 120);
+        let stale = listing(&hub, "members").await;
+        assert!(
+            stale.stale_reason.is_some() && stale.complete_at.is_some(),
+            "{stale:?}"
+        );
+        assert!(listing(&hub, "access_users").await.stale_reason.is_none());
+
+        world.faults_clear();
+        let report = hub.sync().await;
+        assert_eq!(
+            (report.outcome.as_str(), report.counts["members"].gone),
+            ("complete", 1)
+        );
+        assert_eq!(hub.connection().await.state, ConnectionState::Connected);
+        assert!(listing(&hub, "members").await.stale_reason.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_fell_by_half_waits_for_a_person() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, sized(30, 30, 3)).await;
+        hub.sync().await;
+        let world = sandbox.world();
+        for email in &world.access_user_emails()[..16] {
+            world.access_user_remove(email);
+        }
+        let report = hub.sync().await;
+        assert_eq!(report.outcome, "paused");
+        let paused = hub.connection().await;
+        assert_eq!(paused.state, ConnectionState::Paused);
+        assert_eq!(
+            paused.state_reason.as_deref(),
+            Some("only 14 of 30 Access users are listed now")
+        );
+        let live = async || hub.app.store.access_user_live(&paused.id).await.unwrap();
+        assert_eq!(live().await, 30);
+
+        // Neither another sync nor the doctor lets it go on.
+        let refused = sync::connection(&hub.app, &hub.connection().await, false, &|_| {}).await;
+        assert!(matches!(refused, Err(SyncError::Paused { .. })), "{refused:?}");
+        assert!(sync::all(&hub.app).await.unwrap().is_empty());
+        hub::connect::doctor(&hub.app, &hub.connection().await)
+            .await
+            .unwrap();
+        hub.connect(&sandbox).await;
+        assert_eq!(hub.connection().await.state, ConnectionState::Paused);
+        assert_eq!(live().await, 30);
+
+        hub.clock.advance(TimeDelta::seconds(1));
+        let report = sync::connection(&hub.app, &hub.connection().await, true, &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(
+            (report.outcome.as_str(), report.counts["access_users"].gone),
+            ("complete", 16)
+        );
+        assert_eq!(hub.connection().await.state, ConnectionState::Connected);
+        assert_eq!(live().await, 14);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sync_gets_through_faults_that_pass() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, sized(300, 40, 3)).await;
+        for (what, faults) in [
+            (
+                "every third call fails",
+                Faults {
+                    server_error_every: Some(3),
+                    ..Faults::default()
+                },
+            ),
+            (
+                "every fourth answer is cut off",
+                Faults {
+                    truncate_every: Some(4),
+                    ..Faults::default()
+                },
+            ),
+            (
+                "answers are slow",
+                Faults {
+                    latency_ms: 60,
+                    ..Faults::default()
+                },
+            ),
+            (
+                "too many requests for a second",
+                Faults {
+                    rate_limited_for_seconds: Some(1),
+                    ..Faults::default()
+                },
+            ),
+        ] {
+            sandbox.world().faults_set(faults);
+            let report = hub.sync().await;
+            assert_eq!(report.outcome, "complete", "{what}: {:?}", report.problems);
+            assert_eq!(report.counts["members"].seen, 300, "{what}");
+            assert_eq!(report.counts["members"].gone, 0, "{what}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_interrupted() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        sandbox.world().faults_set(Faults {
+            latency_ms: 300,
+            ..Faults::default()
+        });
+        let (app, connection) = (hub.app.clone(), hub.connection().await);
+        let running = tokio::spawn(async move {
+            let _ = sync::connection(&app, &connection, false, &|_| {}).await;
+        });
+        let runs = async || hub.app.store.sync_run_list(None, 10).await.unwrap();
+        while runs().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let second = hub.again().await;
+        let refused = sync::connection(&second, &hub.connection().await, false, &|_| {}).await;
+        assert!(matches!(refused, Err(SyncError::Busy(_))), "{refused:?}");
+
+        running.abort();
+        let _ = running.await;
+        sandbox.world().faults_clear();
+        // What a killed process leaves behind holds for seconds, not for long.
+        hub.clock.advance(TimeDelta::seconds(40));
+        assert_eq!(hub.sync().await.outcome, "complete");
+        let outcomes: Vec<String> = runs().await.into_iter().map(|run| run.outcome).collect();
+        assert_eq!(outcomes, ["complete", "interrupted"]);
+        assert_eq!(hub.connection().await.state, ConnectionState::Connected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_that_shrinks_while_it_is_read_makes_nobody_gone() {
+    use axum::extract::{Query, RawQuery};
+    use axum::{Json, Router, routing::get};
+    use serde_json::json;
+    use std::collections::HashMap;
+    each(async |scratch| {
+        // The second page repeats someone of the first, as when a list moves by one between two pages.
+        let members = async |Query(query): Query<HashMap<String, String>>, _: RawQuery| {
+            let first = if query.get("page").is_some_and(|page| page == "2") { 49 } else { 0 };
+            let shown: Vec<_> = (first..first + 50)
+                .map(|n| json!({ "id": format!("m{n}"), "status": "accepted", "user": { "email": format!("m{n}@x.example") } }))
+                .collect();
+            Json(json!({ "success": true, "result": shown, "result_info": { "page": 1, "per_page": 50, "total_count": 100 } }))
+        };
+        let account = "a".repeat(32);
+        let empty = async || Json(json!({ "success": true, "result": [] }));
+        let status = async || Json(json!({ "success": true, "result": { "id": "t", "status": "active" } }));
+        let one = async || Json(json!({ "success": true, "result": { "id": "a", "name": "A" } }));
+        let base = format!("/accounts/{account}");
+        let base_url = kit::stand_in(
+            Router::new()
+                .route("/user/tokens/verify", get(status))
+                .route(&base, get(one))
+                .route(&format!("{base}/members"), get(members))
+                .fallback(get(empty)),
+        )
+        .await;
+        let hub = Hub::start(scratch).await;
+        let request = hub::connect::ConnectRequest {
+            label: "tidewater".to_owned(),
+            account: Some(account),
+            credential: cloudflare::Credential::token("secret"),
+            base_url: Some(base_url),
+        };
+        hub::connect::connect(&hub.app, &request, &hub::Actor::CommandLine)
+            .await
+            .unwrap();
+        let report = hub.sync().await;
+        assert!(
+            report.problems.iter().any(|problem| problem.contains("listed 99 of 100")),
+            "{report:?}"
+        );
+        assert!(listing(&hub, "members").await.complete_at.is_none());
+    })
+    .await;
+}
