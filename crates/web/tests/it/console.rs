@@ -330,7 +330,12 @@ async fn a_session_may_do_what_its_token_may() {
     let caller = Browser::logged_in(&world, &[Permission::CapabilitiesCall]).await;
     assert_eq!(caller.get("/people").await.status, StatusCode::FORBIDDEN);
     for token in world.app.store.access_token_list().await.unwrap() {
-        world.app.store.access_token_revoke(&token.id, noon()).await.unwrap();
+        world
+            .app
+            .store
+            .access_token_revoke(&token.id, noon())
+            .await
+            .unwrap();
     }
     assert_eq!(caller.get("/people").await.status, StatusCode::SEE_OTHER);
 }
