@@ -37,6 +37,12 @@
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const dates = (_, marks) => marks.map((at, place) => {
+    const text = new Date(at * 1000).toISOString();
+    const isNewDay = place === 0 || new Date(marks[place - 1] * 1000).toISOString().slice(0, 10) !== text.slice(0, 10);
+    return isNewDay ? text.slice(5, 10) : text.slice(11, 16);
+  });
+
   const drawRisk = async (place) => {
     const answer = await fetch(place.dataset.source, { headers: { accept: "application/json" } });
     if (!answer.ok) {
@@ -61,7 +67,7 @@
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         cursor: { y: false },
         scales: { y: { range: (_, __, most) => [0, Math.max(4, Math.ceil(most * 1.15))] } },
-        axes: [axis, { ...axis, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
+        axes: [{ ...axis, values: dates }, { ...axis, size: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
         series: [
           { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
           bars("low", "--fw-low"),

@@ -131,6 +131,8 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     // The simulated world is on this machine.
     settings.egress.allow_http = true;
     settings.egress.allow_loopback = true;
+    // The tenant of Cloudflare's published example, so that it can be tried here as it stands.
+    settings.egress.okta_hosts.push("example.com".to_owned());
     Ok(settings)
 }
 

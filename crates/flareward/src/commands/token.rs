@@ -1,10 +1,10 @@
 //! `flareward token`: tokens for the API.
 
 use crate::Global;
-use crate::output::{Format, Printer, object};
-use anyhow::{Context, bail};
-use hub::permission::{Permission, permissions_of, token_create};
-use hub::{Actor, audit};
+use crate::output::{Printer, object};
+use anyhow::Context;
+use hub::Actor;
+use hub::permission::{Permission, permissions_of, token_issue, token_revoke};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -65,41 +65,13 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<()> 
             } else {
                 permission
             };
-            let detail = json!({ "permissions": permissions });
-            audit::record(
-                &app,
-                &Actor::CommandLine,
-                "token.create",
-                &name,
-                "changed",
-                detail,
-            )
-            .await?;
-            let (row, token) = token_create(&app, &name, &permissions).await?;
-            let format = if global.output == Format::Table {
-                Format::Table
-            } else {
-                global.output
-            };
+            let (row, token) = token_issue(&app, &name, &permissions, &Actor::CommandLine).await?;
             object(
-                format,
+                global.output,
                 &json!({ "id": row.id, "name": row.name, "token": token.expose_secret() }),
             )?;
         }
-        Action::Revoke { id } => {
-            audit::record(
-                &app,
-                &Actor::CommandLine,
-                "token.revoke",
-                &id,
-                "changed",
-                json!({}),
-            )
-            .await?;
-            if !app.store.access_token_revoke(&id, app.clock.now()).await? {
-                bail!("there is no live token \"{id}\"");
-            }
-        }
+        Action::Revoke { id } => token_revoke(&app, &id, &Actor::CommandLine).await?,
     }
     Ok(())
 }

@@ -32,6 +32,8 @@ struct OverviewPage {
     days: i64,
     needs: Vec<Need>,
     rules: Vec<TopRule>,
+    /// How many rules matched at all.
+    rules_matched: i64,
     people: Vec<PersonRow>,
     feed: Vec<JournalRow>,
 }
@@ -100,6 +102,7 @@ pub(super) async fn show_overview(
         })
         .collect();
     rules.sort_by_key(|rule| std::cmp::Reverse(rule.count.detections));
+    let rules_matched = i64::try_from(rules.len()).unwrap_or(i64::MAX);
     rules.truncate(TOP_ROWS);
     page::rendered(&OverviewPage {
         frame: visitor.frame("Overview", Section::Overview),
@@ -108,6 +111,7 @@ pub(super) async fn show_overview(
         days: span.days(),
         needs,
         rules,
+        rules_matched,
         people: riskiest(&app).await?,
         feed: app.store.journal_latest(None, None, FEED_ROWS).await?,
     })
@@ -196,10 +200,20 @@ fn history(now_at: Levels, changes: &[RiskChangeRow], now: DateTime<Utc>, span: 
 
 /// One person's level at a time, from all their changes in the span, by when each happened.
 fn level_at(changes: &[&RiskChangeRow], at: DateTime<Utc>) -> RiskLevel {
-    let before = changes.iter().min_by_key(|change| change.at).map_or(RiskLevel::Unscored, |first| first.previous);
-    changes.iter().take_while(|change| change.happened_at <= at).fold(before, |level, change| {
-        if change.current == RiskLevel::Unscored { RiskLevel::Unscored } else { level.max(change.current) }
-    })
+    let before = changes
+        .iter()
+        .min_by_key(|change| change.at)
+        .map_or(RiskLevel::Unscored, |first| first.previous);
+    changes
+        .iter()
+        .take_while(|change| change.happened_at <= at)
+        .fold(before, |level, change| {
+            if change.current == RiskLevel::Unscored {
+                RiskLevel::Unscored
+            } else {
+                level.max(change.current)
+            }
+        })
 }
 
 async fn riskiest(app: &App) -> Result<Vec<PersonRow>, StoreError> {
@@ -346,9 +360,15 @@ mod tests {
             change(1, 90, RiskLevel::Medium, RiskLevel::High),
             change(2, 30, RiskLevel::Unscored, RiskLevel::Medium),
         ];
-        let standing = Levels { high: 1, ..Levels::default() };
+        let standing = Levels {
+            high: 1,
+            ..Levels::default()
+        };
         let history = history(standing, &changes, now, TimeDelta::days(7));
         let hours_ago = |hours: usize| (history.medium[168 - hours], history.high[168 - hours]);
-        assert_eq!((hours_ago(91), hours_ago(89), hours_ago(0)), ((0, 0), (0, 1), (0, 1)));
+        assert_eq!(
+            (hours_ago(91), hours_ago(89), hours_ago(0)),
+            ((0, 0), (0, 1), (0, 1))
+        );
     }
 }
