@@ -14,6 +14,7 @@ const CHOSEN: &[(&str, &str)] = &[
     ("console.css", "console.css"),
     ("console.js", "console.js"),
     ("flareward.svg", "flareward.svg"),
+    ("parts.css", "parts.css"),
     ("htmx.js", "node_modules/htmx.org/dist/htmx.min.js"),
     ("tabler.css", "node_modules/@tabler/core/dist/css/tabler.min.css"),
     ("theme.js", "theme.js"),

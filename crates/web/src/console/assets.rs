@@ -54,6 +54,7 @@ mod tests {
             "console.js",
             "flareward.svg",
             "htmx.js",
+            "parts.css",
             "tabler.css",
             "theme.js",
             "uplot.css",
