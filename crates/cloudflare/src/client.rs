@@ -365,7 +365,9 @@ fn retry_after(headers: &HeaderMap) -> Duration {
         .and_then(|value| value.to_str().ok()?.parse().ok());
     // Without the header, the whole window: Cloudflare blocks until it ends. It never blocks for longer, so a
     // larger number is a mistake of something in between.
-    seconds.map_or(crate::budget::WINDOW, Duration::from_secs).min(crate::budget::WINDOW)
+    seconds
+        .map_or(crate::budget::WINDOW, Duration::from_secs)
+        .min(crate::budget::WINDOW)
 }
 
 fn read_envelope<T: DeserializeOwned>(
