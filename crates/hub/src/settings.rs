@@ -315,7 +315,7 @@ fn overlay(
                 .split(',')
                 .map(str::trim)
                 .filter(|part| !part.is_empty())
-                .map(|part| part.into())
+                .map(Into::into)
                 .collect(),
         ),
         _ => toml::Value::String(value.to_owned()),

@@ -147,7 +147,7 @@ pub(super) struct Failure {
     code: &'static str,
     message: String,
     pointer: Option<String>,
-    upstream: Option<Upstream>,
+    upstream: Option<Box<Upstream>>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -197,7 +197,7 @@ impl Failure {
     /// Nobody, or several, have the address. Carries the answer that says so.
     pub(super) fn user(http_status: u16, code: &'static str, message: String, upstream: Upstream) -> Self {
         Self {
-            upstream: Some(upstream),
+            upstream: Some(Box::new(upstream)),
             ..Self::new(http_status, code, message)
         }
     }
@@ -229,7 +229,7 @@ impl Failure {
         let http_status = if upstream.status == 429 { 429 } else { 502 };
         let retry_after_seconds = upstream.retry_after_seconds();
         Self {
-            upstream: Some(upstream),
+            upstream: Some(Box::new(upstream)),
             retry_after_seconds,
             ..Self::new(http_status, "ResponseError", message)
         }
