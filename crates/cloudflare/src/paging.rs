@@ -75,6 +75,12 @@ impl Client {
             Ok::<_, CloudflareError>(stream::once(async { Ok(first) }).chain(rest))
         })
         .try_flatten()
+        // Pages that were asked for beside the one that failed are no longer of use.
+        .scan(false, |has_failed, page| {
+            let shown = (!*has_failed).then_some(page);
+            *has_failed = matches!(&shown, Some(Err(_)));
+            std::future::ready(shown)
+        })
         .boxed()
     }
 

@@ -64,7 +64,13 @@ impl Upstream {
                 Err(_) => false,
             };
             if !passing || attempt >= RetryPolicy::INTERACTIVE.attempts {
-                return Self::checked(result);
+                let upstream = Self::checked(result)?;
+                // "Nothing found" must not be read out of what is no answer of the API, such as a web page.
+                return if upstream.body.get("success") == Some(&Value::Bool(true)) {
+                    Ok(upstream)
+                } else {
+                    Err(Failure::refused(upstream).explained("that is not an answer of the API"))
+                };
             }
             attempt += 1;
             tokio::time::sleep(RetryPolicy::INTERACTIVE.wait(attempt)).await;

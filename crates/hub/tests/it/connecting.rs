@@ -194,7 +194,11 @@ async fn an_address_without_encryption_needs_the_setting() {
         let error = try_connect(&hub, &request(&sandbox, token, None))
             .await
             .unwrap_err();
-        assert!(words(&error).contains("egress.allow_http"), "{}", words(&error));
+        assert!(
+            words(&error).contains("operator can allow http"),
+            "{}",
+            words(&error)
+        );
         assert!(sandbox.world().requests().is_empty());
     })
     .await;

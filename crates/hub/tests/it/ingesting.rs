@@ -1,1 +1,410 @@
-//! …
+//! Taking batches in: what is durable, what is refused, and that nothing is lost or counted twice.
+
+use crate::kit::{Hub, each, receive, story};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use futures::StreamExt;
+use hub::ingest::{IngestError, Received};
+use model::BatchState;
+use sandbox::Sandbox;
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use store::scratch::Scratch;
+use store::{BatchRow, EventFilter, EventRow};
+
+async fn ready(scratch: Scratch) -> (Sandbox, Hub) {
+    ready_with(scratch, |_| {}).await
+}
+
+async fn ready_with(scratch: Scratch, change: impl FnOnce(&mut hub::settings::Settings)) -> (Sandbox, Hub) {
+    let sandbox = Sandbox::start(story()).await.unwrap();
+    let hub = Hub::start_with(scratch, change).await;
+    hub.connect(&sandbox).await;
+    (sandbox, hub)
+}
+
+/// A lookup, numbered.
+fn lookup(n: usize) -> String {
+    json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "omar.said@tidewater.example", "QueryID": format!("q{n}"),
+        "QueryName": "news.daily.example" })
+    .to_string()
+}
+
+fn lookups(from: usize, to: usize) -> String {
+    (from..to).map(|n| lookup(n) + "\n").collect()
+}
+
+fn gzip(text: impl AsRef<[u8]>, level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
+    encoder.write_all(text.as_ref()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn stored(received: Result<Received, IngestError>) -> String {
+    match received {
+        Ok(Received::Stored(id)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn events(hub: &Hub) -> Vec<EventRow> {
+    let filter = EventFilter {
+        limit: 1_000,
+        ..EventFilter::default()
+    };
+    hub.app.store.event_list(&filter).await.unwrap()
+}
+
+async fn batches(hub: &Hub) -> Vec<BatchRow> {
+    hub.app.store.batch_list(None, None, 1_000).await.unwrap()
+}
+
+/// Every file below the archive.
+fn archived(hub: &Hub) -> Vec<PathBuf> {
+    fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, files);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&hub.folder.path().join("archive"), &mut files);
+    files
+}
+
+#[tokio::test]
+async fn every_shape_of_a_batch_gives_the_same_events() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let connection = hub.connection().await;
+        let mut members = gzip(lookups(20, 25), 6);
+        members.extend(gzip(lookups(25, 30), 1));
+        for (what, body, piece) in [
+            ("plain", lookups(0, 10).into_bytes(), usize::MAX),
+            ("gzip", gzip(lookups(10, 20), 6), usize::MAX),
+            ("two gzip members", members, usize::MAX),
+            ("gzip, byte by byte", gzip(lookups(30, 40), 6), 1),
+            ("plain, byte by byte", lookups(40, 50).into_bytes(), 1),
+            (
+                "without a last line break",
+                lookups(50, 60).trim_end().as_bytes().to_vec(),
+                7,
+            ),
+            (
+                "with carriage returns and blank lines",
+                lookups(60, 70).replace('\n', "\r\n\r\n").into_bytes(),
+                7,
+            ),
+        ] {
+            let before = events(&hub).await.len();
+            stored(receive(&hub.app, &connection, "gateway_dns", body.into(), piece).await);
+            hub.pipeline().await;
+            assert_eq!(events(&hub).await.len(), before + 10, "{what}");
+        }
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.rejected, counts.duplicates, counts.failed), (0, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_same_content_is_kept_once_however_it_was_packed() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let text = lookups(0, 50);
+        let id = stored(hub.receive("gateway_dns", gzip(&text, 9)).await);
+        // Cloudflare may come again hours later, when another folder is written.
+        hub.clock.advance(chrono::TimeDelta::hours(2));
+        for body in [gzip(&text, 9), gzip(&text, 1), text.clone().into_bytes()] {
+            let again = hub.receive("gateway_dns", body).await.unwrap();
+            assert_eq!(again, Received::Duplicate(id.clone()));
+        }
+        assert_eq!(archived(&hub).len(), 1);
+        hub.pipeline().await;
+        let batch = batches(&hub).await.remove(0);
+        assert_eq!((batch.deliveries, batch.records, batch.accepted), (4, 50, 50));
+        // The same lines as another dataset are another batch.
+        stored(hub.receive("gateway_http", text).await);
+        // Single records that come again in another batch are no new events.
+        stored(hub.receive("gateway_dns", lookups(40, 60)).await);
+        hub.pipeline().await;
+        let lately = batches(&hub).await;
+        let overlap = lately.iter().find(|batch| batch.records == 20).unwrap();
+        assert_eq!((overlap.accepted, overlap.duplicates), (10, 10));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn test_uploads_and_empty_bodies_leave_nothing() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        for body in [
+            gzip("{\"content\":\"tests\"}", 6),
+            gzip("{\"content\":\"test\"}\n", 6),
+            b"{\"content\":\"test\"}".to_vec(),
+            b"test\n".to_vec(),
+        ] {
+            assert_eq!(hub.receive("gateway_dns", body).await.unwrap(), Received::Test);
+        }
+        for body in [Vec::new(), gzip("", 6)] {
+            assert_eq!(hub.receive("gateway_dns", body).await.unwrap(), Received::Empty);
+        }
+        assert!(batches(&hub).await.is_empty());
+        assert!(archived(&hub).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_whole_is_refused_and_leaves_nothing() {
+    each(async |scratch| {
+        let (_sandbox, hub) =
+            ready_with(scratch, |settings| settings.ingest.batch_limit_bytes = 1 << 20).await;
+        let whole = gzip(lookups(0, 100), 6);
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0xff;
+        let mut checksum = whole.clone();
+        checksum[whole.len() - 6] ^= 0xff;
+        let mut trailing = whole.clone();
+        trailing.extend(b"and something else");
+        for (what, body) in [
+            ("cut off in the middle", whole[..whole.len() / 2].to_vec()),
+            ("cut off before its checksum", whole[..whole.len() - 8].to_vec()),
+            ("cut off in its checksum", whole[..whole.len() - 1].to_vec()),
+            ("cut off in its head", whole[..5].to_vec()),
+            ("changed", flipped),
+            ("with another checksum", checksum),
+            ("followed by something else", trailing),
+        ] {
+            let error = hub.receive("gateway_dns", body).await.unwrap_err();
+            assert!(matches!(error, IngestError::Gzip(_)), "{what}: {error}");
+        }
+        let large = lookups(0, 10_000);
+        assert!(large.len() > 1 << 20);
+        for body in [large.clone().into_bytes(), gzip(&large, 6)] {
+            let error = hub.receive("gateway_dns", body).await.unwrap_err();
+            assert!(matches!(error, IngestError::TooLarge { .. }), "{error}");
+        }
+        let error = hub.receive("gateway_smoke", lookups(0, 1)).await.unwrap_err();
+        assert!(error.to_string().contains("gateway_dns"), "{error}");
+        // The sender goes away.
+        let body = futures::stream::iter([
+            Ok(Bytes::from(lookups(0, 3))),
+            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+        ]);
+        let connection = hub.connection().await;
+        let error = hub::ingest::receive(&hub.app, &connection, "gateway_dns", "logpush", body.boxed())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, IngestError::Body(_)), "{error}");
+        assert!(batches(&hub).await.is_empty());
+        assert!(archived(&hub).is_empty());
+        // And all of it comes again, whole.
+        stored(hub.receive("gateway_dns", whole).await);
+    })
+    .await;
+}
+
+/// The most memory that this process ever used, in kilobytes.
+fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_bomb_is_refused_before_it_has_grown() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        // A thousand times the same member of 10 MB of zeros: 10 GB, packed in 10 MB.
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..10 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        let member = Bytes::from(encoder.finish().unwrap());
+        let before = peak_kb();
+        let body = futures::stream::iter(std::iter::repeat_n(member, 1_000).map(Ok));
+        let connection = hub.connection().await;
+        let error = hub::ingest::receive(&hub.app, &connection, "gateway_dns", "logpush", body.boxed())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, IngestError::Bomb { .. }), "{error}");
+        let grown = peak_kb().saturating_sub(before);
+        assert!(grown < 200_000, "{grown} kB more");
+        assert!(archived(&hub).is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_understood_is_kept_as_a_reject_and_its_neighbours_as_events() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let mut body = Vec::new();
+        body.extend(lookup(1).into_bytes());
+        body.extend(b"\n{\"Datetime\":\"2026-11-20T11:00:00Z\",\"x\":\"");
+        body.resize(body.len() + (2 << 20), b'y');
+        body.extend(b"\"}\n");
+        body.extend(lookup(2).into_bytes());
+        body.extend(b"\n\xff\xfe{}\n\0\0\0\n[]\n{\"QueryID\":\"q\"}\n");
+        body.extend(lookup(3).into_bytes());
+        // A NUL that is properly written is part of the text.
+        body.extend(b"\n{\"Datetime\":\"2026-11-20T11:00:00Z\",\"QueryID\":\"n\",\"Email\":\"a\\u0000b@x.example\",\"QueryName\":\"\\u0000\"}\n");
+        stored(hub.receive("gateway_dns", body).await);
+        hub.pipeline().await;
+        let mut rejects = hub.app.store.reject_list(None, 100).await.unwrap();
+        rejects.sort_by_key(|reject| reject.line);
+        let reasons: Vec<(i64, &str)> = rejects
+            .iter()
+            .map(|reject| (reject.line, reject.reason.split([':', ' ']).next().unwrap()))
+            .collect();
+        assert_eq!(reasons, [(2, "the"), (4, "not"), (5, "not"), (6, "not"), (7, "the")]);
+        assert!(rejects[0].reason.contains("longer than 1048576 bytes"));
+        assert!(rejects[0].excerpt.starts_with("{\"Datetime\""));
+        assert!(rejects.iter().all(|reject| reject.excerpt.chars().count() <= 200));
+        assert_eq!(events(&hub).await.len(), 4);
+        let batch = batches(&hub).await.remove(0);
+        assert_eq!(
+            (batch.records, batch.accepted, batch.rejected, batch.state),
+            (9, 4, 5, BatchState::Detected)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn long_keys_that_differ_at_their_ends_are_different_events() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let asset = |end: &str| {
+            json!({ "FindingTypeID": "f", "AssetExternalID": format!("https://drive.example/{}{end}", "x".repeat(600)),
+                "InstanceID": "i", "DetectedTimestamp": "2026-11-20T11:00:00Z" })
+        };
+        hub.happen("casb_findings", &[asset("a"), asset("b"), asset("b")]).await;
+        assert_eq!(events(&hub).await.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_that_cannot_be_written_takes_nothing_until_it_can() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let archive = hub.folder.path().join("archive");
+        let aside = hub.folder.path().join("aside");
+        std::fs::rename(&archive, &aside).unwrap();
+        std::fs::write(&archive, "in the way").unwrap();
+        let error = hub.receive("gateway_dns", lookups(0, 3)).await.unwrap_err();
+        assert!(matches!(error, IngestError::Archive(_)), "{error}");
+        assert!(batches(&hub).await.is_empty());
+        hub.pipeline().await;
+
+        std::fs::remove_file(&archive).unwrap();
+        std::fs::rename(&aside, &archive).unwrap();
+        stored(hub.receive("gateway_dns", lookups(0, 3)).await);
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 3);
+
+        // The last step fails: the folder of the dataset is not one.
+        std::fs::write(archive.join("dataset=ssh_logs"), "in the way").unwrap();
+        let before = archived(&hub).len();
+        let error = hub.receive("ssh_logs", lookups(0, 3)).await.unwrap_err();
+        assert!(matches!(error, IngestError::Archive(_)), "{error}");
+        assert_eq!(archived(&hub).len(), before);
+        assert_eq!(batches(&hub).await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_gone_from_the_archive_fails_alone_and_can_come_again() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        stored(hub.receive("gateway_dns", lookups(0, 3)).await);
+        std::fs::remove_file(&archived(&hub)[0]).unwrap();
+        stored(hub.receive("gateway_dns", lookups(3, 6)).await);
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 3);
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.failed, counts.pending), (1, 0));
+        let failed = hub
+            .app
+            .store
+            .batch_list(None, Some(BatchState::Failed), 10)
+            .await
+            .unwrap();
+        let reason = failed[0].problem.as_deref().unwrap();
+        assert!(
+            reason.contains("archive") && reason.contains("No such file"),
+            "{reason}"
+        );
+
+        hub.clock.advance(chrono::TimeDelta::hours(1));
+        let again = hub.receive("gateway_dns", lookups(0, 3)).await.unwrap();
+        assert_eq!(again, Received::Duplicate(failed[0].id.clone()));
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 6);
+        assert_eq!(hub.app.store.batch_counts(None).await.unwrap().failed, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_processes_on_one_store_make_everything_once() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        hub.sync().await;
+        let second = hub.again().await;
+        for batch in 0..8 {
+            let lines: String = (0..40)
+                .map(|n| {
+                    let risky = json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "omar.said@tidewater.example",
+                        "QueryID": format!("{batch}-{n}"), "QueryName": "x.test", "QueryCategoryIDs": [80],
+                        "QueryCategoryNames": ["Command and Control & Botnet"] });
+                    format!("{risky}\n{{broken {n}\n")
+                })
+                .collect();
+            stored(hub.receive("gateway_dns", lines).await);
+        }
+        let (one, two) = tokio::join!(hub::driver::pipeline(&hub.app), hub::driver::pipeline(&second));
+        one.unwrap();
+        two.unwrap();
+        hub.pipeline().await;
+        let store = &hub.app.store;
+        let overview = store.overview().await.unwrap();
+        assert_eq!((overview.events, overview.detections, overview.rejects), (320, 320, 320));
+        let counts = store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.records, counts.accepted, counts.duplicates), (640, 320, 0));
+        let journal = store.journal_latest(None, None, 1_000).await.unwrap();
+        let of_kind = |kind: &str| journal.iter().filter(|entry| entry.kind == kind).count();
+        assert_eq!((of_kind("detection.created"), of_kind("risk.changed")), (320, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_batches_than_may_be_received_at_once_are_told_to_come_again() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready_with(scratch, |settings| settings.ingest.concurrent_batches = 1).await;
+        let connection = hub.connection().await;
+        // A sender that never ends holds the only place.
+        let endless = futures::stream::pending::<std::io::Result<Bytes>>();
+        let held = hub::ingest::receive(&hub.app, &connection, "gateway_dns", "logpush", endless.boxed());
+        tokio::pin!(held);
+        assert!(futures::poll!(held.as_mut()).is_pending());
+        tokio::select! {
+            _ = held => panic!("an endless body ended"),
+            refused = hub.receive("gateway_dns", lookups(0, 1)) => {
+                assert!(matches!(refused, Err(IngestError::Busy)), "{refused:?}");
+            }
+        }
+    })
+    .await;
+}

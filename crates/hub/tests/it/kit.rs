@@ -49,6 +49,7 @@ pub(crate) fn sized(members: usize, access_users: usize, groups: usize) -> Sandb
 }
 
 /// Runs a case on every engine at once.
+#[expect(clippy::print_stderr, reason = "a failed test must say on which engine")]
 pub(crate) async fn each(case: impl AsyncFn(Scratch)) {
     let stores = store::scratch::stores().await.unwrap();
     let runs = stores.into_iter().map(|scratch| {
