@@ -77,7 +77,10 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let mut always = |name: HeaderName, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
     };
-    always(header::CONTENT_SECURITY_POLICY, "default-src 'self'");
+    always(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    );
     always(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     always(header::REFERRER_POLICY, "no-referrer");
     always(header::X_FRAME_OPTIONS, "DENY");

@@ -155,13 +155,13 @@ async fn pages_follow_one_another_to_the_end() {
 async fn changes_since_a_time_come_in_pages() {
     let world = World::lived_in().await;
     let all = world
-        .get("/api/v1/risk/changes?since=2026-11-20T12:00:00Z")
+        .get("/api/v1/risk/changes?since=2026-11-20T09:14:05Z")
         .await
         .json();
     assert_eq!(all["items"].as_array().unwrap().len(), 1, "{all}");
     assert_eq!(all["items"][0]["current"], "high");
     let later = world
-        .get("/api/v1/risk/changes?since=2026-11-20T12:00:01Z")
+        .get("/api/v1/risk/changes?since=2026-11-20T09:14:06Z")
         .await
         .json();
     assert_eq!(later["items"], json!([]));

@@ -1,6 +1,6 @@
 //! Status and shape of everything that is served, driven without a network where none is needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
+
 mod connecting;
 mod console;
 mod description;
