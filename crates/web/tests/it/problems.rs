@@ -190,7 +190,7 @@ async fn every_answer_carries_the_security_headers() {
         let answer = world.get(path).await;
         assert_eq!(
             answer.header("content-security-policy"),
-            "default-src 'self'",
+            "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
             "{path}"
         );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
