@@ -120,7 +120,11 @@ impl Store {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
-                .busy_timeout(Duration::from_secs(30));
+                .busy_timeout(Duration::from_secs(30))
+                // Events are stored under digests, all over the file: 64 MiB of it stay in memory, and the log is
+                // written back every 32 MiB.
+                .pragma("cache_size", "-65536")
+                .pragma("wal_autocheckpoint", "8192");
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
                 .connect_with(options.clone())
