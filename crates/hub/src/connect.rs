@@ -290,7 +290,7 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
     }
     let dark: Vec<&str> = probes
         .iter()
-        .filter(|row| !row.works)
+        .filter(|row| is_dark(row))
         .map(|row| row.feature.as_str())
         .collect();
     if dark.is_empty() {
@@ -331,6 +331,16 @@ async fn probe(
     client.probe(account, feature.path, &query).await
 }
 
+/// What the account's plan does not have is no fault of the connection.
+const OFF_PLAN: &str = "not on this account's plan";
+/// Cloudflare's code for risk scoring without the entitlement. Source: a third party's test of the API, 2026.
+const NOT_ENTITLED: i64 = 3_314;
+
+/// Whether a feature should work and does not.
+pub fn is_dark(probe: &ProbeRow) -> bool {
+    !probe.works && !probe.message.starts_with(OFF_PLAN)
+}
+
 fn finding(
     connection: &ConnectionRow,
     feature: &Feature,
@@ -339,6 +349,13 @@ fn finding(
 ) -> ProbeRow {
     let (works, missing, message) = match answer {
         Ok(()) => (true, None, "works".to_owned()),
+        Err(error)
+            if error
+                .refusal()
+                .is_some_and(|refusal| refusal.has_code(NOT_ENTITLED)) =>
+        {
+            (false, None, format!("{OFF_PLAN}: {}", crate::causes(error)))
+        }
         Err(error) => {
             let refusal = error.refusal();
             // 1004 is Logpush's own way to say that a permission is missing.

@@ -91,13 +91,14 @@ pub async fn run(app: App, stop: CancellationToken) {
 /// When the store refuses; the next run goes on where this one stopped.
 pub async fn pipeline(app: &App) -> Result<bool, StageError> {
     let stored = ingest::process::run(app).await?;
+    let adopted = ingest::adopt::run(app).await?;
     let detected = detection::run(app).await?;
     let changed = risk::run(app).await?;
     let to_send = coaching::decide::run(app).await?;
     if changed + to_send > 0 {
         app.wake();
     }
-    Ok(stored.batches + detected.batches + changed + to_send > 0)
+    Ok(stored.batches + adopted + detected.batches + changed + to_send > 0)
 }
 
 /// One pass of every stage but syncs, in this process, whoever else runs: every stage may be repeated.
@@ -124,7 +125,7 @@ pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
     }
     for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
         let position = store.consumer_position(consumer).await?;
-        if store.journal_has_after(position, "detection.created").await? {
+        if store.journal_has_after(position, risk::DETECTIONS).await? {
             return Ok(false);
         }
     }

@@ -1,6 +1,6 @@
 //! Turns detections into risk levels, and resets them.
 //!
-//! Reads the journal's `detection.created`; writes `person`, `risk_change`, the journal and the outbox of
+//! Reads the journal's detections; writes `person`, `risk_change`, the journal and the outbox of
 //! signals in one transaction for each change. A person's level is the highest level of a behaviour triggered
 //! since the last reset. Repeating changes nothing. Start reading at [`run`].
 
@@ -15,8 +15,8 @@ use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
 /// The consumer's name in the journal.
 pub const CONSUMER: &str = "risk";
 
-/// What happened that may change a level.
-const KIND: &str = "detection.created";
+/// What may change a level, or be coached about: a detection was made, or its person became known.
+pub(crate) const DETECTIONS: &str = "detection.%";
 
 /// Journal entries read at once. Chosen, nothing depends on it.
 const BATCH: i64 = 200;
@@ -44,7 +44,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
     let mut changed = 0;
     loop {
         let position = app.store.consumer_position(CONSUMER).await?;
-        let entries = app.store.journal_after(position, KIND, BATCH).await?;
+        let entries = app.store.journal_after(position, DETECTIONS, BATCH).await?;
         let Some(last) = entries.last().map(|entry| entry.seq) else {
             return Ok(changed);
         };

@@ -1,7 +1,8 @@
 //! Events, the lines that could not become one, and the identifiers that no person owns.
 
 use crate::TimeCursor;
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, EventId, PersonId};
 use sqlx::QueryBuilder;
@@ -92,6 +93,11 @@ pub struct EventFilter {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
+    ADOPTABLE,
+    ADOPT_BATCHES,
+    ADOPT_EVENTS,
+    ADOPT_DETECTIONS,
+    ADOPTED,
     REJECT_INSERT,
     UNMAPPED_ADD,
     LIST,
@@ -139,6 +145,21 @@ const NEIGHBOURS: &str = "
     SELECT * FROM event
     WHERE dataset = $1 AND person_id = $2 AND at >= $3 AND at <= $4
     ORDER BY at, id LIMIT 1000";
+const ADOPTABLE: &str = "
+    SELECT DISTINCT u.connection_id, u.identifier, p.id
+    FROM unmapped_identifier u JOIN person p ON p.email = u.identifier
+    WHERE SUBSTR(u.identifier, 1, 13) <> 'non_identity@'
+    ORDER BY u.connection_id, u.identifier LIMIT $1";
+const ADOPT_BATCHES: &str = "
+    UPDATE batch SET state = 'stored'
+    WHERE state = 'detected' AND id IN (SELECT batch_id FROM event
+        WHERE connection_id = $1 AND identifier = $2 AND person_id IS NULL)";
+const ADOPT_EVENTS: &str = "
+    UPDATE event SET person_id = $3 WHERE connection_id = $1 AND identifier = $2 AND person_id IS NULL";
+const ADOPT_DETECTIONS: &str = "
+    UPDATE detection SET person_id = $3 WHERE connection_id = $1 AND identifier = $2 AND person_id IS NULL
+    RETURNING id, title";
+const ADOPTED: &str = "DELETE FROM unmapped_identifier WHERE connection_id = $1 AND identifier = $2";
 const REJECT_LIST: &str = "
     SELECT * FROM reject WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
     ORDER BY rejected_at DESC, batch_id, line LIMIT $2";
@@ -180,6 +201,37 @@ impl Store {
             new.len()
         });
         Ok(count)
+    }
+
+    /// Gives events and detections without a person to the one who has their identifier as an address by now, and
+    /// sends their batches through detection again. Looks at `limit` identifiers; answers how many there were.
+    pub async fn event_adopt(&self, now: DateTime<Utc>, limit: i64) -> Result<usize, StoreError> {
+        let adoptable: Vec<(String, String, String)> = on_engine!(self, pool => {
+            sqlx::query_as(ADOPTABLE).bind(bounded(limit)).fetch_all(pool).await?
+        });
+        for (connection, identifier, person) in &adoptable {
+            in_transaction!(self, tx => {
+                sqlx::query(ADOPT_BATCHES).bind(connection).bind(identifier).execute(&mut *tx).await?;
+                sqlx::query(ADOPT_EVENTS).bind(connection).bind(identifier).bind(person)
+                    .execute(&mut *tx).await?;
+                let detections: Vec<(String, String)> = sqlx::query_as(ADOPT_DETECTIONS)
+                    .bind(connection).bind(identifier).bind(person).fetch_all(&mut *tx).await?;
+                for (id, title) in detections {
+                    let entry = JournalEntry {
+                        at: now,
+                        kind: "detection.mapped",
+                        person_id: Some(PersonId(person.clone())),
+                        connection_id: Some(ConnectionId(connection.clone())),
+                        subject_id: Some(id),
+                        summary: format!("{title}: now known to be {identifier}"),
+                        data: serde_json::json!({}),
+                    };
+                    journal_write!(tx, &entry);
+                }
+                sqlx::query(ADOPTED).bind(connection).bind(identifier).execute(&mut *tx).await?;
+            });
+        }
+        Ok(adoptable.len())
     }
 
     /// Events, newest first.

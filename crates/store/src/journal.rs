@@ -65,13 +65,13 @@ const LATEST: &str = "
 // still runs. SQLite has one writer, so numbers become visible in order.
 pub(crate) const AFTER_SQLITE: &str = "
     SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
-    WHERE seq > $1 AND kind = $2 ORDER BY seq LIMIT $3";
+    WHERE seq > $1 AND kind LIKE $2 ORDER BY seq LIMIT $3";
 pub(crate) const AFTER_POSTGRES: &str = "
     SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
-    WHERE seq > $1 AND kind = $2 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+    WHERE seq > $1 AND kind LIKE $2 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
     ORDER BY seq LIMIT $3";
 
-const HAS_AFTER: &str = "SELECT EXISTS (SELECT 1 FROM journal WHERE seq > $1 AND kind = $2)";
+const HAS_AFTER: &str = "SELECT EXISTS (SELECT 1 FROM journal WHERE seq > $1 AND kind LIKE $2)";
 const POSITION: &str = "SELECT position FROM consumer WHERE name = $1";
 pub(crate) const POSITION_SET: &str = "
     INSERT INTO consumer (name, position) VALUES ($1, $2)
@@ -110,7 +110,8 @@ impl Store {
         }))
     }
 
-    /// Entries of one kind after `position`, oldest first, without ever skipping one that commits late.
+    /// Entries after `position` whose kind is like `kind` (`detection.%`), oldest first, without ever skipping one that
+    /// commits late.
     pub async fn journal_after(
         &self,
         position: i64,
@@ -137,7 +138,7 @@ impl Store {
         })
     }
 
-    /// Whether any entry of one kind lies after `position`, also one that [`Store::journal_after`] still holds back.
+    /// Whether any entry whose kind is like `kind` lies after `position`, also one that [`Store::journal_after`] still holds back.
     pub async fn journal_has_after(&self, position: i64, kind: &str) -> Result<bool, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_scalar(HAS_AFTER).bind(position).bind(kind).fetch_one(pool).await?

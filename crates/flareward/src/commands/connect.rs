@@ -96,7 +96,7 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
     let mut all_work = true;
     for row in rows {
         let probes = hub::connect::doctor(&app, &row).await?;
-        all_work &= probes.iter().all(|probe| probe.works);
+        all_work &= !probes.iter().any(hub::connect::is_dark);
         if global.output == Format::Table {
             println!("{} ({}, {})", row.label, row.account_name, row.account_id);
         }

@@ -1,6 +1,6 @@
 //! Decides for each detection and campaign whether a message is written.
 //!
-//! Reads the journal's `detection.created` and the campaigns; writes `message` with the position, in one
+//! Reads the journal's detections and the campaigns; writes `message` with the position, in one
 //! transaction. One message at most for each campaign and detection. Start reading at [`run`].
 
 use super::campaign::rules_of;
@@ -30,7 +30,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         let position = app.store.consumer_position(CONSUMER).await?;
         let entries = app
             .store
-            .journal_after(position, "detection.created", BATCH)
+            .journal_after(position, crate::risk::DETECTIONS, BATCH)
             .await?;
         let Some(last) = entries.last().map(|entry| entry.seq) else {
             return Ok(to_send);

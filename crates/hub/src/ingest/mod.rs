@@ -3,6 +3,7 @@
 //! A batch is answered only when it is durable in the archive ([`receive()`]); everything else reads from there
 //! and may be repeated ([`process::run`]). What cannot be understood becomes a counted, stored, visible reject.
 
+pub mod adopt;
 pub mod dataset;
 pub mod normalise;
 pub mod process;

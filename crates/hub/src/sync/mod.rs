@@ -310,7 +310,7 @@ impl Run<'_> {
         let probes = self.app.store.probe_list(self.connection).await?;
         let dark: Vec<&str> = probes
             .iter()
-            .filter(|probe| !probe.works && !READ_HERE.contains(&probe.feature.as_str()))
+            .filter(|probe| crate::connect::is_dark(probe) && !READ_HERE.contains(&probe.feature.as_str()))
             .map(|probe| probe.feature.as_str())
             .collect();
         Ok((!dark.is_empty()).then(|| format!("dark: {}", dark.join(", "))))

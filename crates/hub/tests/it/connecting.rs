@@ -256,7 +256,7 @@ async fn what_a_sync_does_not_read_stays_dark_after_it() {
         let sandbox = Sandbox::start(story()).await.unwrap();
         let hub = Hub::start(scratch).await;
         sandbox.world().faults_set(Faults {
-            risk_not_entitled: true,
+            removed_permissions: vec!["Intel Read".to_owned(), "Intel Write".to_owned()],
             ..Faults::default()
         });
         hub.connect(&sandbox).await;
@@ -264,7 +264,32 @@ async fn what_a_sync_does_not_read_stays_dark_after_it() {
         let row = hub.connection().await;
         assert_eq!(row.state, ConnectionState::Degraded);
         let reason = row.state_reason.unwrap();
-        assert_eq!(reason, "dark: Cloudflare risk behaviours, Cloudflare risk scores");
+        assert_eq!(reason, "dark: intelligence on addresses and domains");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_plan_does_not_have_is_told_and_is_no_fault() {
+    each(async |scratch| {
+        let sandbox = Sandbox::start(story()).await.unwrap();
+        let hub = Hub::start(scratch).await;
+        sandbox.world().faults_set(Faults {
+            risk_not_entitled: true,
+            ..Faults::default()
+        });
+        let connected = hub.connect(&sandbox).await;
+        let off_plan = connected.probes.iter().filter(|probe| !probe.works);
+        for probe in off_plan.clone() {
+            assert!(
+                probe.message.starts_with("not on this account's plan"),
+                "{probe:?}"
+            );
+            assert_eq!(probe.missing_permission, None, "no permission would help");
+        }
+        assert_eq!(off_plan.count(), 2);
+        assert_eq!(hub.sync().await.outcome, "complete");
+        assert_eq!(hub.connection().await.state, ConnectionState::Connected);
     })
     .await;
 }

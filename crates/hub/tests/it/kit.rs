@@ -192,10 +192,7 @@ impl Hub {
             let mut waits = store.batch_counts(None).await.unwrap().pending > 0;
             for consumer in [hub::risk::CONSUMER, hub::coaching::decide::CONSUMER] {
                 let position = store.consumer_position(consumer).await.unwrap();
-                waits |= store
-                    .journal_has_after(position, "detection.created")
-                    .await
-                    .unwrap();
+                waits |= store.journal_has_after(position, "detection.%").await.unwrap();
             }
             if !waits {
                 return;

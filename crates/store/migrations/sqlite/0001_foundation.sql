@@ -167,6 +167,7 @@ CREATE TABLE event (
 CREATE INDEX event_by_time ON event (at, id);
 CREATE INDEX event_by_person ON event (person_id, at, id);
 CREATE INDEX event_by_batch ON event (batch_id);
+CREATE INDEX event_unmapped ON event (identifier) WHERE person_id IS NULL;
 CREATE INDEX event_by_dataset ON event (dataset, at, id);
 
 CREATE TABLE reject (
