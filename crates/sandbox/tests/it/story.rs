@@ -190,7 +190,7 @@ async fn the_requests_tell_of_uploads_clicks_and_a_bad_file() {
         click["Referer"]
             .as_str()
             .unwrap()
-            .contains("mail.postoffice.example")
+            .contains("outlook.office.com")
     );
 }
 
