@@ -114,7 +114,7 @@ impl App {
         ids: Arc<dyn IdSource>,
     ) -> Result<App, OpenError> {
         let folder = &settings.data.dir;
-        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+        private_folder(folder).map_err(|source| OpenError::Folder {
             path: folder.display().to_string(),
             source,
         })?;
@@ -213,6 +213,15 @@ impl App {
         let seconds = self.settings.sync.answer_timeout_seconds;
         Ok(client.with_timeout(Duration::from_secs(seconds)))
     }
+}
+
+/// Makes a folder that nobody else on the machine can read: it will hold people's addresses and logs.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Where a connection's credential is sealed for.

@@ -186,12 +186,7 @@ async fn the_requests_tell_of_uploads_clicks_and_a_bad_file() {
         (&click["Action"], &click["HTTPMethod"]),
         (&json!("allow"), &json!("GET"))
     );
-    assert!(
-        click["Referer"]
-            .as_str()
-            .unwrap()
-            .contains("outlook.office.com")
-    );
+    assert!(click["Referer"].as_str().unwrap().contains("outlook.office.com"));
 }
 
 #[tokio::test]
