@@ -108,7 +108,7 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
                 .load_preset(UTF8_FULL_CONDENSED)
                 .set_content_arrangement(ContentArrangement::Dynamic);
             for (name, value) in value.as_object().into_iter().flatten() {
-                table.add_row([name.replace('_', " "), cell(value)]);
+                table.add_row([name.replace('_', " "), lines(value)]);
             }
             writeln!(out, "{table}")
         }
@@ -127,6 +127,36 @@ fn cell(value: &Value) -> String {
             .collect::<Vec<_>>()
             .join("; "),
         other => other.to_string(),
+    }
+}
+
+/// A value for reading: a line for each thing of a list and for each member of an object.
+fn lines(value: &Value) -> String {
+    match value {
+        Value::Array(things) if things.iter().any(Value::is_object) => {
+            things.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+        Value::Object(members) => {
+            let member =
+                |(name, value): (&String, &Value)| format!("{}: {}", name.replace('_', " "), line(value));
+            members.iter().map(member).collect::<Vec<_>>().join("\n")
+        }
+        other => cell(other),
+    }
+}
+
+/// A value on one line.
+fn line(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let filled = members.iter().filter(|(_, value)| !value.is_null());
+            filled
+                .map(|(name, value)| format!("{} {}", name.replace('_', " "), line(value)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        Value::Array(things) => things.iter().map(line).collect::<Vec<_>>().join("; "),
+        other => cell(other),
     }
 }
 
