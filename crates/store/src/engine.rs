@@ -121,9 +121,11 @@ impl Store {
                 .synchronous(SqliteSynchronous::Full)
                 .foreign_keys(true)
                 .busy_timeout(Duration::from_secs(30))
-                // Events are stored under digests, all over the file: 64 MiB of it stay in memory, and the log is
+                // Rows come from a thread of their own: without room for many, each one wakes the other side.
+                .row_buffer_size(1_024)
+                // Events are stored under digests, all over the file: 16 MiB of it stay in memory, and the log is
                 // written back every 32 MiB.
-                .pragma("cache_size", "-65536")
+                .pragma("cache_size", "-16384")
                 .pragma("wal_autocheckpoint", "8192");
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
