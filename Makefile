@@ -4,7 +4,7 @@
 
 demo:  ## Build what is needed and show everything on a simulated account
 	@scripts/require rust node
-	cargo run --locked -p flareward -- demo $(DEMO)
+	@cargo run --locked -p flareward -- demo $(DEMO)
 
 test:  ## Every test: format, lints, both databases, official clients, a real browser
 	@scripts/require rust node nextest postgres python chromium
