@@ -3,7 +3,7 @@
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
 use crate::rule_book::RuleBook;
-use crate::secret::{Sealer, SecretError};
+use crate::secret::{Sealer, SecretError, digest};
 use crate::settings::Settings;
 use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
@@ -37,7 +37,8 @@ pub struct App {
     pub holder: Arc<str>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) receiving: Arc<Semaphore>,
-    clients: Arc<Mutex<HashMap<ConnectionId, (String, Client)>>>,
+    /// By digest of the credential and base URL: connections that share a credential share its budget.
+    clients: Arc<Mutex<HashMap<String, Client>>>,
     pub(crate) signing_keys: Arc<tokio::sync::OnceCell<Arc<signals::SigningKey>>>,
 }
 
@@ -163,13 +164,6 @@ impl App {
     ///
     /// When the credential cannot be opened or the base URL may not be called.
     pub fn client(&self, connection: &ConnectionRow) -> Result<Client, ClientError> {
-        let key = format!("{} {}", connection.credential_fingerprint, connection.base_url);
-        let mut clients = self.clients.lock().expect("no holder of this lock panics");
-        if let Some((known, client)) = clients.get(&connection.id)
-            && *known == key
-        {
-            return Ok(client.clone());
-        }
         let secret = self
             .sealer
             .unseal_text(&credential_place(&connection.id), &connection.credential_sealed)
@@ -177,6 +171,11 @@ impl App {
                 label: connection.label.clone(),
                 source,
             })?;
+        let key = format!("{} {}", digest(secret.expose_secret()), connection.base_url);
+        let mut clients = self.clients.lock().expect("no holder of this lock panics");
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
         let credential = match connection.credential_kind {
             CredentialKind::GlobalKey => Credential::global_key(
                 connection.credential_email.as_deref().unwrap_or_default(),
@@ -187,7 +186,7 @@ impl App {
             }
         };
         let client = self.new_client(&connection.label, credential, &connection.base_url)?;
-        clients.insert(connection.id.clone(), (key, client.clone()));
+        clients.insert(key, client.clone());
         Ok(client)
     }
 

@@ -32,6 +32,13 @@ pub enum ArchiveError {
     Object(#[from] object_store::Error),
 }
 
+impl ArchiveError {
+    /// Whether the object is not there, rather than not readable just now.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, ArchiveError::Object(object_store::Error::NotFound { .. }))
+    }
+}
+
 impl Archive {
     /// An archive in a local folder, which is made when it is missing. Objects are synced to the disk.
     ///

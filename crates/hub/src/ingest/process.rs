@@ -38,14 +38,19 @@ pub struct Report {
 ///
 /// # Errors
 ///
-/// When the store refuses; the next run goes on with the same batch. An object that cannot be read sets its
-/// batch aside instead.
+/// When the store refuses; the next run goes on with the same batch. An object that is missing or damaged sets
+/// its batch aside instead.
 pub async fn run(app: &App) -> Result<Report, StoreError> {
     let mut report = Report::default();
     while let Some(batch) = app.store.batch_next(BatchState::Archived).await? {
         match store_batch(app, &batch, &mut report).await {
             Ok(()) => report.batches += 1,
             Err(ProcessError::Store(error)) => return Err(error),
+            // An archive that cannot be read now may be read later: the batch waits, and so do those behind it.
+            Err(ProcessError::Archive(error)) if !error.is_missing() => {
+                tracing::error!(batch = %batch.id, "the archive cannot be read: {}", crate::causes(&error));
+                return Ok(report);
+            }
             Err(error) => {
                 let reason = crate::causes(&error);
                 tracing::error!(batch = %batch.id, "a batch cannot be read from the archive: {reason}");
