@@ -1,6 +1,6 @@
 //! What a refusal looks like: problem documents (RFC 9457).
 //!
-//! A handler answers an [`ApiError`]; the request's id joins it on the way out ([`finish`]). Internal errors
+//! A handler answers an [`ApiError`]; the request's id joins it on the way out (`finish`). Internal errors
 //! say nothing of their cause: that is in the log, once, under the same id.
 
 use axum::body::Body;

@@ -1,5 +1,5 @@
 //! Risk score integrations of all accounts, and the signals sent through them. They are made and changed by
-//! Cloudflare's own API ([`crate::risk_integrations`]).
+//! Cloudflare's own API (`crate::risk_integrations`).
 
 use super::document;
 use crate::auth::CanRead;

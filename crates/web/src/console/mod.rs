@@ -2,9 +2,9 @@
 //!
 //! Every page works without script, which only saves a reload, draws the chart and follows the journal. Reads go
 //! straight to the store, changes through the hub's operations, as the API's do. A page needs a session
-//! ([`visitor::Visitor`]); a form that changes something carries the session's value against forged requests.
+//! (`visitor::Visitor`); a form that changes something carries the session's value against forged requests.
 //!
-//! Start reading at [`router`]; [`page`] is what all pages share, [`show`] how a value looks.
+//! Start reading at [`router`]; `page` is what all pages share, `show` how a value looks.
 
 mod assets;
 mod connection;
