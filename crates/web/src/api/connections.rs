@@ -15,6 +15,7 @@ use model::{ConnectionId, ConnectionState};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::json;
 use store::{ConnectionRow, ListingRow, ProbeRow, SyncRunRow};
 use utoipa::{IntoParams, ToSchema};
 
@@ -302,11 +303,13 @@ pub async fn get_one(
     params(("connection" = String, Path, description = "Its id or label")),
     responses((status = 200, description = "What works", body = Page<ProbeBody>), Problems))]
 pub async fn doctor(
-    _caller: CanWriteConnections,
+    caller: CanWriteConnections,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<ProbeBody>>, ApiError> {
     let connection = found(&app, &name).await?;
+    let label = &connection.label;
+    hub::audit::record(&app, &caller.actor, "connection.check", label, "asked", json!({})).await?;
     let rows = connect::doctor(&app, &connection)
         .await
         .map_err(connect_refusal)?;
@@ -349,7 +352,7 @@ pub async fn listings(
     params(("connection" = String, Path, description = "Its id or label"), SyncQuery),
     responses((status = 202, description = "Started", body = SyncStartedBody), Problems))]
 pub async fn sync(
-    _caller: CanWriteConnections,
+    caller: CanWriteConnections,
     State(app): State<App>,
     Path(name): Path<String>,
     Query(query): Query<SyncQuery>,
@@ -369,6 +372,16 @@ pub async fn sync(
         }
         _ => {}
     }
+    let detail = json!({ "confirm": query.confirm });
+    hub::audit::record(
+        &app,
+        &caller.actor,
+        "connection.sync",
+        &connection.label,
+        "asked",
+        detail,
+    )
+    .await?;
     let at = format!("{}/connections/{}/sync-runs", super::BASE, connection.id);
     tokio::spawn(async move {
         if let Err(error) = hub::sync::connection(&app, &connection, query.confirm, &|_| {}).await {
