@@ -3,7 +3,24 @@
 use crate::access::{connection, noon};
 use chrono::TimeDelta;
 use model::ConnectionState;
-use store::{AuditEntry, Store, audit_hash, scratch};
+use store::{AuditEntry, JournalRow, Store, audit_hash, scratch};
+
+/// The entries of a kind, once there are `count`: on PostgreSQL the transactions of other tests on the same server
+/// hold the horizon back for a moment, below which a consumer reads.
+pub(crate) async fn entries(store: &Store, after: i64, kind: &str, count: usize) -> Vec<JournalRow> {
+    let wait = async {
+        loop {
+            let rows = store.journal_after(after, kind, 10).await.unwrap();
+            if rows.len() >= count {
+                return rows;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), wait)
+        .await
+        .expect("the entries become visible")
+}
 
 #[tokio::test]
 async fn a_state_is_journalled_when_it_changes_and_only_then() {
@@ -16,7 +33,7 @@ async fn a_state_is_journalled_when_it_changes_and_only_then() {
                 .await
                 .unwrap();
         }
-        let rows = store.journal_after(0, "connection.state", 10).await.unwrap();
+        let rows = entries(store, 0, "connection.state", 2).await;
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].summary, "Connection corp is degraded: members are dark");
         assert_eq!(
@@ -73,21 +90,7 @@ async fn a_late_commit_is_not_skipped() {
         "the later row waits for the earlier one, which is still being written"
     );
     open.commit().await.unwrap();
-    // Transactions of other tests on the same server hold the horizon back for a moment too.
-    let both = async {
-        while store
-            .journal_after(0, "connection.state", 10)
-            .await
-            .unwrap()
-            .len()
-            < 2
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), both)
-        .await
-        .expect("both rows become visible");
+    assert_eq!(entries(store, 0, "connection.state", 2).await.len(), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Batches, events, detections, risk and signals.
 
 use crate::access::{connection, noon, person};
+use crate::journal::entries;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{BatchState, ConnectionId, DetectionId, EventId, IntegrationId, PersonId, RiskLevel, SignalId};
 use store::{
@@ -149,14 +150,7 @@ async fn a_rule_and_an_event_make_one_detection() {
             1
         );
         assert_eq!(store.detection_record(&[found]).await.unwrap(), 0);
-        assert_eq!(
-            store
-                .journal_after(0, "detection.created", 10)
-                .await
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(entries(store, 0, "detection.created", 1).await.len(), 1);
         assert_eq!(store.detection_counts().await.unwrap()[0].detections, 1);
     }
 }
