@@ -244,7 +244,11 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
         Some(_) => app.store.connection_credential_replace(&new).await?,
         None => app.store.connection_insert(&new).await?,
     }
-    let connection = app.store.connection_get(&id).await?.ok_or(StoreError::Address)?;
+    let connection = app
+        .store
+        .connection_get(&id)
+        .await?
+        .ok_or(StoreError::Gone("the connection"))?;
     let probes = doctor(app, &connection).await?;
     let connection = app.store.connection_get(&id).await?.unwrap_or(connection);
     Ok(Connected {

@@ -63,6 +63,7 @@ pub struct BookRule {
 
 /// Two events of one person that lie farther apart than anyone could go in the time between.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Travel {
     /// Faster than this is impossible, in kilometres an hour.
     pub speed_kmh: f64,
@@ -221,6 +222,7 @@ impl RuleBook {
 /// What cannot be honoured, with line and reason.
 pub fn read_rules(text: &str, origin: Origin) -> Result<Vec<BookRule>, String> {
     #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
     struct Own {
         behaviour: Option<String>,
         topic: Option<String>,

@@ -44,6 +44,9 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// What was there a moment ago is not any more.
+    #[error("{0} is no longer there")]
+    Gone(&'static str),
     /// A value that must be unique exists already.
     #[error("{0} exists already")]
     Exists(String),
@@ -88,14 +91,12 @@ macro_rules! in_transaction {
     ($store:expr, $tx:ident => $body:expr) => {
         match &$store.engine {
             $crate::engine::Engine::Sqlite { write, .. } => {
-                #[allow(unused_mut, reason = "a block may only read")]
                 let mut $tx = write.begin_with("BEGIN IMMEDIATE").await?;
                 let result = $body;
                 $tx.commit().await?;
                 result
             }
             $crate::engine::Engine::Postgres(pool) => {
-                #[allow(unused_mut, reason = "a block may only read")]
                 let mut $tx = pool.begin().await?;
                 let result = $body;
                 $tx.commit().await?;

@@ -333,40 +333,46 @@ pub(crate) async fn write_grants(
     }
 }
 
+/// Reads a list that is ordered by time, newest first, up to `limit` rows (0: to its end), and prints each row.
+macro_rules! newest_first {
+    ($app:expr, $list:ident, $filter:expr, $limit:expr, $printer:expr, |$row:ident| $json:expr) => {{
+        let mut filter = $filter;
+        let mut left = if $limit == 0 { usize::MAX } else { $limit };
+        loop {
+            let page = $app.store.$list(&filter).await?;
+            let Some(last) = page.last().filter(|_| left > 0) else {
+                return Ok(());
+            };
+            filter.before = Some(TimeCursor {
+                at: last.at,
+                id: last.id.0.clone(),
+            });
+            for $row in page.into_iter().take(left) {
+                left -= 1;
+                $printer.row(&$json)?;
+            }
+        }
+    }};
+}
+
 pub(crate) async fn write_detections(
     app: &App,
     filters: &DetectionArgs,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    let mut filter = DetectionFilter {
+    let filter = DetectionFilter {
         person_id: someone(app, filters.person.as_deref()).await?,
         rule_name: filters.rule.clone(),
         before: None,
         limit: LIST_LIMIT_MAX,
     };
-    let mut left = if filters.limit == 0 {
-        usize::MAX
-    } else {
-        filters.limit
-    };
-    loop {
-        let page = app.store.detection_list(&filter).await?;
-        let Some(last) = page.last().filter(|_| left > 0) else {
-            return Ok(());
-        };
-        filter.before = Some(TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        for row in page.into_iter().take(left) {
-            left -= 1;
-            printer.row(&json!({
-                "id": row.id, "at": row.at, "rule": row.rule_name, "title": row.title, "level": row.level,
-                "behaviour": row.behaviour, "topic": row.topic, "dataset": row.dataset, "event_id": row.event_id,
-                "person": row.person_id, "email": row.identifier, "detail": row.detail,
-            }))?;
-        }
-    }
+    newest_first!(app, detection_list, filter, filters.limit, printer, |row| {
+        json!({
+            "id": row.id, "at": row.at, "rule": row.rule_name, "title": row.title, "level": row.level,
+            "behaviour": row.behaviour, "topic": row.topic, "dataset": row.dataset, "event_id": row.event_id,
+            "person": row.person_id, "email": row.identifier, "detail": row.detail,
+        })
+    })
 }
 
 pub(crate) async fn write_events(
@@ -374,37 +380,21 @@ pub(crate) async fn write_events(
     filters: &EventArgs,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    let mut filter = EventFilter {
+    let filter = EventFilter {
         person_id: someone(app, filters.person.as_deref()).await?,
         dataset: filters.dataset.clone(),
         connection_id: named(app, filters.connection.as_deref()).await?,
         before: None,
         limit: LIST_LIMIT_MAX,
     };
-    let mut left = if filters.limit == 0 {
-        usize::MAX
-    } else {
-        filters.limit
-    };
-    loop {
-        let page = app.store.event_list(&filter).await?;
-        let Some(last) = page.last().filter(|_| left > 0) else {
-            return Ok(());
-        };
-        filter.before = Some(TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        for row in page.into_iter().take(left) {
-            left -= 1;
-            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-            printer.row(&json!({
-                "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
-                "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
-                "country": row.country, "raw": raw,
-            }))?;
-        }
-    }
+    newest_first!(app, event_list, filter, filters.limit, printer, |row| {
+        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        json!({
+            "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
+            "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
+            "country": row.country, "raw": raw,
+        })
+    })
 }
 
 pub(crate) async fn write_rejects(

@@ -49,7 +49,7 @@ async fn open(app: &App) -> Result<Arc<SigningKey>, SigningKeyError> {
     let row = rows
         .iter()
         .find(|row| row.retired_at.is_none())
-        .ok_or(StoreError::Address)?;
+        .ok_or(StoreError::Gone("the signing key"))?;
     let der = app.sealer.unseal(&place(&row.kid), &row.key_sealed)?;
     Ok(Arc::new(SigningKey::from_pkcs8(&der)?))
 }

@@ -62,8 +62,6 @@ struct Own {
 struct Travel {
     speed_kmh: u32,
     distance_km: u32,
-    country_field: String,
-    time_field: String,
 }
 
 fn root() -> PathBuf {
@@ -181,7 +179,7 @@ fn cases_are_named_once_and_sequences_run_in_order_of_time() {
                         let times: Vec<String> = sequence
                             .events
                             .iter()
-                            .map(|event| text(event, &travel.time_field))
+                            .map(|event| text(event, "CreatedAt"))
                             .collect();
                         assert!(
                             times.is_sorted() && !times[0].is_empty(),
@@ -192,7 +190,7 @@ fn cases_are_named_once_and_sequences_run_in_order_of_time() {
                             sequence
                                 .events
                                 .iter()
-                                .all(|event| !text(event, &travel.country_field).is_empty()),
+                                .all(|event| !text(event, "Country").is_empty()),
                             "{stem}: {}",
                             sequence.name
                         );
