@@ -1,13 +1,13 @@
-//! What Cloudflare lists (members, roles, Access users, Access groups) and the grants computed from it.
+//! What Cloudflare lists: members, roles, Access users, Access groups.
 //!
 //! A listing is written with the time its sync began; whatever was not written since is gone. Rows are never
 //! deleted: `gone_at` is set, and taken back when the thing is listed again.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::sync_change::{self, Known, Listed, NewChange, Touched};
 use chrono::{DateTime, Utc};
-use model::{Certainty, ConnectionId, GrantKind, PersonId};
+use model::{ConnectionId, PersonId};
 use sqlx::QueryBuilder;
-use std::collections::HashMap;
 
 /// Rows in one statement: ten columns of these stay far below both engines' limit of bound values.
 const ROWS_PER_STATEMENT: usize = 500;
@@ -23,7 +23,9 @@ pub struct MemberSeen {
     pub status: String,
     pub two_factor: Option<bool>,
     pub roles: String,
+    pub policies: String,
     pub raw: String,
+    pub fingerprint: String,
 }
 
 /// Someone who may log in to an account's dashboard.
@@ -46,6 +48,8 @@ pub struct MemberRow {
     pub two_factor: Option<bool>,
     /// A JSON array of `{"id","name"}`.
     pub roles: String,
+    /// A JSON array of policies as Cloudflare gives them; a member has these or roles.
+    pub policies: String,
     /// The whole object as Cloudflare gave it.
     pub raw: String,
     /// When a sync last saw it.
@@ -62,6 +66,7 @@ pub struct RoleSeen {
     pub name: String,
     pub description: Option<String>,
     pub raw: String,
+    pub fingerprint: String,
 }
 
 /// A role of an account.
@@ -94,6 +99,7 @@ pub struct AccessUserSeen {
     pub active_device_count: Option<i64>,
     pub last_login_at: Option<DateTime<Utc>>,
     pub raw: String,
+    pub fingerprint: String,
 }
 
 /// A Zero Trust user.
@@ -125,6 +131,7 @@ pub struct AccessGroupSeen {
     pub id: String,
     pub name: String,
     pub raw: String,
+    pub fingerprint: String,
 }
 
 /// An Access group: its rules are in `raw`, with every key that Cloudflare gave.
@@ -143,60 +150,26 @@ pub struct AccessGroupRow {
     pub gone_at: Option<DateTime<Utc>>,
 }
 
-/// A grant as it was computed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of GrantRow")]
-pub struct GrantSeen {
-    pub entitlement_id: String,
-    pub entitlement_name: String,
-    pub person_id: PersonId,
-    pub certainty: Certainty,
-    pub via: String,
+macro_rules! listed {
+    ($($seen:ident by $name:ident),+) => {
+        $(impl Listed for $seen {
+            fn id(&self) -> &str {
+                &self.id
+            }
+            fn name(&self) -> &str {
+                &self.$name
+            }
+            fn raw(&self) -> &str {
+                &self.raw
+            }
+            fn fingerprint(&self) -> &str {
+                &self.fingerprint
+            }
+        })+
+    };
 }
 
-/// That a person holds something, and through which rule.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct GrantRow {
-    /// In which account.
-    #[sqlx(try_from = "String")]
-    pub connection_id: ConnectionId,
-    /// What kind of thing is held.
-    #[sqlx(try_from = "String")]
-    pub kind: GrantKind,
-    /// The group's or role's id.
-    pub entitlement_id: String,
-    /// Its name.
-    pub entitlement_name: String,
-    /// Who holds it.
-    #[sqlx(try_from = "String")]
-    pub person_id: PersonId,
-    /// Their address.
-    pub email: String,
-    /// Whether they do.
-    #[sqlx(try_from = "String")]
-    pub certainty: Certainty,
-    /// The chain of rules, as a JSON array of sentences from the entitlement down to the deciding selector.
-    pub via: String,
-    /// When this was worked out.
-    pub computed_at: DateTime<Utc>,
-}
-
-/// Which grants to list.
-#[derive(Debug, Clone, Default)]
-pub struct GrantFilter {
-    /// Only this kind.
-    pub kind: Option<GrantKind>,
-    /// Only of this person.
-    pub person_id: Option<PersonId>,
-    /// Only of this connection.
-    pub connection_id: Option<ConnectionId>,
-    /// Only this group or role.
-    pub entitlement_id: Option<String>,
-    /// Only after this one: e-mail, connection, kind, entitlement of the last row of the page before.
-    pub after: Option<(String, String, String, String)>,
-    /// At most this many.
-    pub limit: i64,
-}
+listed!(MemberSeen by email, RoleSeen by name, AccessUserSeen by email, AccessGroupSeen by name);
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
@@ -215,21 +188,29 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCESS_GROUP_LIST,
     MEMBER_BY_PERSON,
     ACCESS_USER_BY_PERSON,
-    GRANT_KEYS,
-    GRANT_DELETE,
-    GRANT_LIST,
+    MEMBER_GET,
+    ACCESS_USER_GET,
+    ACCESS_GROUP_GET,
+    ACCESS_GROUP_BY_NAME,
+    ROLE_GET,
+    ROLE_BY_NAME,
+    PERSON_ACCESS,
 ];
 
 const MEMBER_GONE: &str = "
-    UPDATE member SET gone_at = $2 WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2 RETURNING id";
+    UPDATE member SET gone_at = $2 WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2
+    RETURNING id, email, raw";
 const ROLE_GONE: &str = "
-    UPDATE role SET gone_at = $2 WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2 RETURNING id";
+    UPDATE role SET gone_at = $2 WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2
+    RETURNING id, name, raw";
 const ACCESS_USER_GONE: &str = "
     UPDATE access_user SET gone_at = $2
-    WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2 RETURNING id";
+    WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2
+    RETURNING id, email, raw";
 const ACCESS_GROUP_GONE: &str = "
     UPDATE access_group SET gone_at = $2
-    WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2 RETURNING id";
+    WHERE connection_id = $1 AND gone_at IS NULL AND seen_at < $2
+    RETURNING id, name, raw";
 const MEMBER_LIVE: &str = "SELECT COUNT(*) FROM member WHERE connection_id = $1 AND gone_at IS NULL";
 const ROLE_LIVE: &str = "SELECT COUNT(*) FROM role WHERE connection_id = $1 AND gone_at IS NULL";
 const ACCESS_USER_LIVE: &str =
@@ -260,92 +241,119 @@ const MEMBER_BY_PERSON: &str = "
     SELECT * FROM member WHERE person_id = $1 AND gone_at IS NULL ORDER BY connection_id, id LIMIT 1000";
 const ACCESS_USER_BY_PERSON: &str = "
     SELECT * FROM access_user WHERE person_id = $1 AND gone_at IS NULL ORDER BY connection_id, id LIMIT 1000";
-const GRANT_KEYS: &str = "
-    SELECT entitlement_id, person_id, entitlement_name, certainty, via FROM entitlement_grant
-    WHERE connection_id = $1 AND kind = $2";
-const GRANT_DELETE: &str = "
-    DELETE FROM entitlement_grant
-    WHERE connection_id = $1 AND kind = $2 AND entitlement_id = $3 AND person_id = $4";
-const GRANT_LIST: &str = "
-    SELECT g.connection_id, g.kind, g.entitlement_id, g.entitlement_name, g.person_id, p.email, g.certainty,
-        g.via, g.computed_at
-    FROM entitlement_grant g JOIN person p ON p.id = g.person_id
-    WHERE (CAST($1 AS TEXT) IS NULL OR g.kind = $1)
-      AND (CAST($2 AS TEXT) IS NULL OR g.person_id = $2)
-      AND (CAST($3 AS TEXT) IS NULL OR g.connection_id = $3)
-      AND (CAST($4 AS TEXT) IS NULL OR g.entitlement_id = $4)
-      AND (p.email, g.connection_id, g.kind, g.entitlement_id) > ($5, $6, $7, $8)
-    ORDER BY p.email, g.connection_id, g.kind, g.entitlement_id LIMIT $9";
+const MEMBER_GET: &str = "SELECT * FROM member WHERE connection_id = $1 AND id = $2";
+const ACCESS_USER_GET: &str = "SELECT * FROM access_user WHERE connection_id = $1 AND id = $2";
+const ACCESS_GROUP_GET: &str =
+    "SELECT * FROM access_group WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
+const ACCESS_GROUP_BY_NAME: &str = "
+    SELECT * FROM access_group WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 100";
+const ROLE_GET: &str = "SELECT * FROM role WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
+const ROLE_BY_NAME: &str = "
+    SELECT * FROM role WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 100";
+const PERSON_ACCESS: &str = "
+    SELECT p.id, p.email FROM person p
+    WHERE p.email > $1
+      AND (EXISTS (SELECT 1 FROM member m WHERE m.person_id = p.id AND m.gone_at IS NULL)
+        OR EXISTS (SELECT 1 FROM access_user u WHERE u.person_id = p.id AND u.gone_at IS NULL))
+    ORDER BY p.email LIMIT $2";
 
 pub(crate) const MEMBER_HEAD: &str = "
-    INSERT INTO member (connection_id, id, person_id, email, name, status, two_factor, roles, raw, seen_at) ";
+    INSERT INTO member (connection_id, id, person_id, email, name, status, two_factor, roles, policies, raw,
+        fingerprint, seen_at) ";
 pub(crate) const MEMBER_TAIL: &str = "
     ON CONFLICT (connection_id, id) DO UPDATE SET person_id = excluded.person_id, email = excluded.email,
         name = excluded.name, status = excluded.status, two_factor = excluded.two_factor,
-        roles = excluded.roles, raw = excluded.raw, seen_at = excluded.seen_at, gone_at = NULL";
-pub(crate) const ROLE_HEAD: &str = "INSERT INTO role (connection_id, id, name, description, raw, seen_at) ";
+        roles = excluded.roles, policies = excluded.policies, raw = excluded.raw,
+        fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
+pub(crate) const ROLE_HEAD: &str =
+    "INSERT INTO role (connection_id, id, name, description, raw, fingerprint, seen_at) ";
 pub(crate) const ROLE_TAIL: &str = "
     ON CONFLICT (connection_id, id) DO UPDATE SET name = excluded.name, description = excluded.description,
-        raw = excluded.raw, seen_at = excluded.seen_at, gone_at = NULL";
+        raw = excluded.raw, fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
 pub(crate) const ACCESS_USER_HEAD: &str = "
     INSERT INTO access_user (connection_id, id, person_id, email, name, access_seat, gateway_seat,
-        active_device_count, last_login_at, raw, seen_at) ";
+        active_device_count, last_login_at, raw, fingerprint, seen_at) ";
 pub(crate) const ACCESS_USER_TAIL: &str = "
     ON CONFLICT (connection_id, id) DO UPDATE SET person_id = excluded.person_id, email = excluded.email,
         name = excluded.name, access_seat = excluded.access_seat, gateway_seat = excluded.gateway_seat,
         active_device_count = excluded.active_device_count, last_login_at = excluded.last_login_at,
-        raw = excluded.raw, seen_at = excluded.seen_at, gone_at = NULL";
+        raw = excluded.raw, fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
 pub(crate) const ACCESS_GROUP_HEAD: &str =
-    "INSERT INTO access_group (connection_id, id, name, raw, seen_at) ";
+    "INSERT INTO access_group (connection_id, id, name, raw, fingerprint, seen_at) ";
 pub(crate) const ACCESS_GROUP_TAIL: &str = "
     ON CONFLICT (connection_id, id) DO UPDATE SET name = excluded.name, raw = excluded.raw,
-        seen_at = excluded.seen_at, gone_at = NULL";
-pub(crate) const GRANT_HEAD: &str = "
-    INSERT INTO entitlement_grant (connection_id, kind, entitlement_id, person_id, entitlement_name, certainty,
-        via, computed_at) ";
-pub(crate) const GRANT_TAIL: &str = "
-    ON CONFLICT (connection_id, kind, entitlement_id, person_id) DO UPDATE SET
-        entitlement_name = excluded.entitlement_name, certainty = excluded.certainty, via = excluded.via,
-        computed_at = excluded.computed_at";
+        fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
+pub(crate) const MEMBER_KNOWN: &str =
+    "SELECT id, fingerprint, raw, gone_at FROM member WHERE connection_id = ";
+pub(crate) const ROLE_KNOWN: &str = "SELECT id, fingerprint, raw, gone_at FROM role WHERE connection_id = ";
+pub(crate) const ACCESS_USER_KNOWN: &str =
+    "SELECT id, fingerprint, raw, gone_at FROM access_user WHERE connection_id = ";
+pub(crate) const ACCESS_GROUP_KNOWN: &str =
+    "SELECT id, fingerprint, raw, gone_at FROM access_group WHERE connection_id = ";
 
 fn kept(text: Option<&String>) -> Option<String> {
     text.map(|text| storable(text).into_owned())
 }
 
 macro_rules! listed_things {
-    ($upsert:ident, $gone:ident, $live:ident, $list:ident, $seen:ty, $row:ty, $head:expr, $tail:expr,
+    ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $head:expr, $tail:expr,
      $gone_sql:expr, $live_sql:expr, $list_sql:expr, |$b:ident, $s:ident| $bind:expr) => {
-        /// Writes what one page listed.
+        /// Writes what one page listed. With a run, what is different from before is kept with it.
         pub async fn $upsert(
             &self,
             connection: &ConnectionId,
             seen: &[$seen],
+            run: Option<&str>,
             now: DateTime<Utc>,
-        ) -> Result<(), StoreError> {
+        ) -> Result<Touched, StoreError> {
+            let mut touched = Touched::default();
             for part in seen.chunks(ROWS_PER_STATEMENT) {
-                in_transaction!(self, tx => {
+                let differences = in_transaction!(self, tx => {
+                    let mut query = QueryBuilder::new($known);
+                    query.push_bind(&connection.0).push(" AND id IN (");
+                    let mut ids = query.separated(", ");
+                    for thing in part {
+                        ids.push_bind(&thing.id);
+                    }
+                    query.push(")");
+                    let known: Vec<Known> = query.build_query_as().fetch_all(&mut *tx).await?;
+                    let differences = sync_change::differences(part, known);
                     let mut query = QueryBuilder::new($head);
                     query.push_values(part, |mut $b, $s| {
                         $b.push_bind(connection.0.clone());
                         $bind;
-                        $b.push_bind(now);
+                        $b.push_bind(&$s.fingerprint).push_bind(now);
                     });
                     query.push($tail);
                     query.build().execute(&mut *tx).await?;
+                    if let Some(run) = run {
+                        sync_change::changes_write!(tx, run, $kind, &differences, now);
+                    }
+                    differences
                 });
+                touched.count(&differences);
             }
-            Ok(())
+            Ok(touched)
         }
 
-        /// Marks as gone what the sync begun at `started` did not see; answers their ids.
+        /// Marks as gone what the sync begun at `started` did not see; answers their ids. With a run, what went
+        /// is kept with it.
         pub async fn $gone(
             &self,
             connection: &ConnectionId,
             started: DateTime<Utc>,
+            run: Option<&str>,
         ) -> Result<Vec<String>, StoreError> {
-            Ok(on_engine!(self, pool => {
-                sqlx::query_scalar($gone_sql).bind(&connection.0).bind(started).fetch_all(pool).await?
-            }))
+            let gone = in_transaction!(self, tx => {
+                let gone: Vec<(String, String, String)> =
+                    sqlx::query_as($gone_sql).bind(&connection.0).bind(started).fetch_all(&mut *tx).await?;
+                if let Some(run) = run {
+                    let removed: Vec<NewChange> = gone.iter().cloned().map(NewChange::removed).collect();
+                    sync_change::changes_write!(tx, run, $kind, &removed, started);
+                }
+                gone
+            });
+            Ok(gone.into_iter().map(|(id, _, _)| id).collect())
         }
 
         /// How many are not gone.
@@ -374,12 +382,14 @@ macro_rules! listed_things {
 
 impl Store {
     listed_things!(
+        "members",
         member_upsert,
         member_mark_gone,
         member_live,
         member_list,
         MemberSeen,
         MemberRow,
+        MEMBER_KNOWN,
         MEMBER_HEAD,
         MEMBER_TAIL,
         MEMBER_GONE,
@@ -393,16 +403,19 @@ impl Store {
                 .push_bind(&seen.status)
                 .push_bind(seen.two_factor)
                 .push_bind(&seen.roles)
+                .push_bind(&seen.policies)
                 .push_bind(&seen.raw);
         }
     );
     listed_things!(
+        "roles",
         role_upsert,
         role_mark_gone,
         role_live,
         role_list,
         RoleSeen,
         RoleRow,
+        ROLE_KNOWN,
         ROLE_HEAD,
         ROLE_TAIL,
         ROLE_GONE,
@@ -416,12 +429,14 @@ impl Store {
         }
     );
     listed_things!(
+        "access_users",
         access_user_upsert,
         access_user_mark_gone,
         access_user_live,
         access_user_list,
         AccessUserSeen,
         AccessUserRow,
+        ACCESS_USER_KNOWN,
         ACCESS_USER_HEAD,
         ACCESS_USER_TAIL,
         ACCESS_USER_GONE,
@@ -440,12 +455,14 @@ impl Store {
         }
     );
     listed_things!(
+        "access_groups",
         access_group_upsert,
         access_group_mark_gone,
         access_group_live,
         access_group_list,
         AccessGroupSeen,
         AccessGroupRow,
+        ACCESS_GROUP_KNOWN,
         ACCESS_GROUP_HEAD,
         ACCESS_GROUP_TAIL,
         ACCESS_GROUP_GONE,
@@ -470,63 +487,80 @@ impl Store {
         }))
     }
 
-    /// Replaces the grants of one kind in one connection; rows that stay the same are not written.
-    /// Answers how many were added or changed, and how many removed.
-    pub async fn grant_replace(
+    /// One member, also one that is gone.
+    pub async fn member_get(
         &self,
         connection: &ConnectionId,
-        kind: GrantKind,
-        grants: &[GrantSeen],
-        now: DateTime<Utc>,
-    ) -> Result<(usize, usize), StoreError> {
-        let counts = in_transaction!(self, tx => {
-            let rows: Vec<(String, String, String, String, String)> = sqlx::query_as(GRANT_KEYS)
-                .bind(&connection.0).bind(kind.as_str()).fetch_all(&mut *tx).await?;
-            let mut before: HashMap<(String, String), (String, String, String)> = rows
-                .into_iter()
-                .map(|(entitlement, person, name, certainty, via)| ((entitlement, person), (name, certainty, via)))
-                .collect();
-            let mut changed: Vec<&GrantSeen> = Vec::new();
-            for grant in grants {
-                let key = (grant.entitlement_id.clone(), grant.person_id.0.clone());
-                let same = before.remove(&key).is_some_and(|(name, certainty, via)| {
-                    name == grant.entitlement_name && certainty == grant.certainty.as_str() && via == grant.via
-                });
-                if !same {
-                    changed.push(grant);
-                }
-            }
-            for part in changed.chunks(ROWS_PER_STATEMENT) {
-                let mut query = QueryBuilder::new(GRANT_HEAD);
-                query.push_values(part, |mut row, grant| {
-                    row.push_bind(&connection.0).push_bind(kind.as_str()).push_bind(&grant.entitlement_id)
-                        .push_bind(&grant.person_id.0).push_bind(&grant.entitlement_name)
-                        .push_bind(grant.certainty.as_str()).push_bind(&grant.via).push_bind(now);
-                });
-                query.push(GRANT_TAIL);
-                query.build().execute(&mut *tx).await?;
-            }
-            for (entitlement, person) in before.keys() {
-                sqlx::query(GRANT_DELETE)
-                    .bind(&connection.0).bind(kind.as_str()).bind(entitlement).bind(person)
-                    .execute(&mut *tx).await?;
-            }
-            (changed.len(), before.len())
-        });
-        Ok(counts)
+        id: &str,
+    ) -> Result<Option<MemberRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(MEMBER_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
+        }))
     }
 
-    /// Grants by address, connection, kind and entitlement.
-    pub async fn grant_list(&self, filter: &GrantFilter) -> Result<Vec<GrantRow>, StoreError> {
-        let empty = (String::new(), String::new(), String::new(), String::new());
-        let after = filter.after.as_ref().unwrap_or(&empty);
+    /// One Access user, also one that is gone.
+    pub async fn access_user_get(
+        &self,
+        connection: &ConnectionId,
+        id: &str,
+    ) -> Result<Option<AccessUserRow>, StoreError> {
         Ok(on_reader!(self, pool => {
-            sqlx::query_as(GRANT_LIST)
-                .bind(filter.kind.map(GrantKind::as_str)).bind(filter.person_id.as_ref().map(PersonId::as_str))
-                .bind(filter.connection_id.as_ref().map(ConnectionId::as_str))
-                .bind(filter.entitlement_id.as_deref())
-                .bind(&after.0).bind(&after.1).bind(&after.2).bind(&after.3).bind(bounded(filter.limit))
-                .fetch_all(pool).await?
+            sqlx::query_as(ACCESS_USER_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
         }))
+    }
+
+    /// One Access group that is not gone.
+    pub async fn access_group_get(
+        &self,
+        connection: &ConnectionId,
+        id: &str,
+    ) -> Result<Option<AccessGroupRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(ACCESS_GROUP_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
+        }))
+    }
+
+    /// The Access groups of this exact name: Cloudflare lets several have one.
+    pub async fn access_group_by_name(
+        &self,
+        connection: &ConnectionId,
+        name: &str,
+    ) -> Result<Vec<AccessGroupRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(ACCESS_GROUP_BY_NAME).bind(&connection.0).bind(name).fetch_all(pool).await?
+        }))
+    }
+
+    /// One role that is not gone.
+    pub async fn role_get(&self, connection: &ConnectionId, id: &str) -> Result<Option<RoleRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(ROLE_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
+        }))
+    }
+
+    /// The roles of this exact name.
+    pub async fn role_by_name(
+        &self,
+        connection: &ConnectionId,
+        name: &str,
+    ) -> Result<Vec<RoleRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(ROLE_BY_NAME).bind(&connection.0).bind(name).fetch_all(pool).await?
+        }))
+    }
+
+    /// People who are in some list of some connection, with their address, after the address `after`.
+    pub async fn person_with_access(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<(PersonId, String)>, StoreError> {
+        let rows: Vec<(String, String)> = on_reader!(self, pool => {
+            sqlx::query_as(PERSON_ACCESS).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+        });
+        Ok(rows
+            .into_iter()
+            .map(|(id, email)| (PersonId(id), email))
+            .collect())
     }
 }

@@ -43,6 +43,10 @@ pub struct ConnectionRow {
     pub updated_at: DateTime<Utc>,
     /// When the last sync ended well.
     pub synced_at: Option<DateTime<Utc>>,
+    /// A JSON array of words to group connections by.
+    pub tags: String,
+    /// The address of the user whose credential it is, where Cloudflare says so.
+    pub credential_owner: Option<String>,
 }
 
 /// What a new connection needs.
@@ -93,6 +97,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     STATE,
     SYNCED,
     DELETE,
+    TAGS,
+    OWNER,
     PROBE_UPSERT,
     PROBE_LIST,
 ];
@@ -114,6 +120,8 @@ const STATE: &str = "
     UPDATE connection SET state = $2, state_reason = $3, updated_at = $4
     WHERE id = $1 AND (state <> $2 OR state_reason IS DISTINCT FROM $3) RETURNING label";
 const SYNCED: &str = "UPDATE connection SET synced_at = $2 WHERE id = $1";
+const TAGS: &str = "UPDATE connection SET tags = $2, updated_at = $3 WHERE id = $1";
+const OWNER: &str = "UPDATE connection SET credential_owner = $2 WHERE id = $1";
 const DELETE: &str = "DELETE FROM connection WHERE id = $1";
 const PROBE_UPSERT: &str = "
     INSERT INTO probe (connection_id, feature, works, missing_permission, message, checked_at)
@@ -212,6 +220,30 @@ impl Store {
     /// Remembers when the last sync ended well.
     pub async fn connection_synced(&self, id: &ConnectionId, now: DateTime<Utc>) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(SYNCED).bind(&id.0).bind(now).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// Replaces the tags of a connection.
+    pub async fn connection_tags_set(
+        &self,
+        id: &ConnectionId,
+        tags: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let tags = serde_json::json!(tags).to_string();
+        on_engine!(self, pool => {
+            sqlx::query(TAGS).bind(&id.0).bind(&tags).bind(now).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Keeps whose credential it is.
+    pub async fn connection_owner_set(
+        &self,
+        id: &ConnectionId,
+        owner: Option<&str>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(OWNER).bind(&id.0).bind(owner).execute(pool).await?; });
         Ok(())
     }
 

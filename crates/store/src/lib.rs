@@ -8,7 +8,10 @@
 //! Start reading at [`Store::connect`].
 
 mod access;
+mod access_change;
+mod access_detail;
 mod access_token;
+mod account_object;
 mod audit;
 mod batch;
 mod coaching;
@@ -16,14 +19,18 @@ mod connection;
 mod detection;
 mod engine;
 mod event;
+mod finding;
 mod integration;
 mod journal;
 mod lease;
 mod listing;
 mod person;
+mod person_alias;
 mod risk;
 mod signal;
+mod sync_change;
 mod sync_run;
+mod timed_grant;
 
 #[cfg(test)]
 mod prepared;
@@ -31,10 +38,12 @@ mod prepared;
 pub mod scratch;
 
 pub use access::{
-    AccessGroupRow, AccessGroupSeen, AccessUserRow, AccessUserSeen, GrantFilter, GrantRow, GrantSeen,
-    MemberRow, MemberSeen, RoleRow, RoleSeen,
+    AccessGroupRow, AccessGroupSeen, AccessUserRow, AccessUserSeen, MemberRow, MemberSeen, RoleRow, RoleSeen,
 };
+pub use access_change::{AccessChangeFilter, AccessChangeRow};
+pub use access_detail::AccessUserDetailRow;
 pub use access_token::{AccessTokenRow, SessionRow};
+pub use account_object::{AccountObjectRow, AccountObjectSeen};
 pub use audit::{AuditEntry, AuditRow, audit_hash};
 pub use batch::{BatchCounts, BatchRow, NewBatch};
 pub use coaching::{CampaignRow, MessageRow, NewMessage};
@@ -42,13 +51,17 @@ pub use connection::{ConnectionRow, NewConnection, ProbeRow};
 pub use detection::{DetectionFilter, DetectionRow, RuleCount};
 pub use engine::{Store, StoreError};
 pub use event::{EventFilter, EventRow, RejectRow, UnmappedRow};
+pub use finding::{CheckResultRow, FindingFilter, FindingRow, FindingSeen};
 pub use integration::{IntegrationRow, SigningKeyRow};
 pub use journal::{JournalEntry, JournalRow};
 pub use listing::{ListingRow, Overview};
 pub use person::{PersonFilter, PersonRow, PersonSeen};
+pub use person_alias::PersonAliasRow;
 pub use risk::{NewRiskChange, RiskChangeRow, RiskCount};
 pub use signal::{NewSignal, SignalRow};
+pub use sync_change::{GrantChangeRow, SyncChangeRow, Touched};
 pub use sync_run::SyncRunRow;
+pub use timed_grant::TimedGrantRow;
 
 /// The most rows that any list answers with, whatever was asked for.
 pub const LIST_LIMIT_MAX: i64 = 1_000;

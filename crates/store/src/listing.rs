@@ -10,7 +10,7 @@ pub struct ListingRow {
     /// Whose listing.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// `members`, `roles`, `access_users`, `access_groups`.
+    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
     pub kind: String,
     /// When it was last read to its end.
     pub complete_at: Option<DateTime<Utc>>,
@@ -22,7 +22,7 @@ pub struct ListingRow {
 #[derive(Debug, Clone, Default, sqlx::FromRow)]
 #[expect(
     missing_docs,
-    reason = "each is the number of rows of that name; grants and groups of live lists"
+    reason = "each is the number of rows of that name that are not gone"
 )]
 pub struct Overview {
     pub connections: i64,
@@ -30,7 +30,6 @@ pub struct Overview {
     pub members: i64,
     pub access_users: i64,
     pub access_groups: i64,
-    pub grants: i64,
     pub events: i64,
     pub rejects: i64,
     pub detections: i64,
@@ -57,7 +56,6 @@ const OVERVIEW: &str = "
         (SELECT COUNT(*) FROM member WHERE gone_at IS NULL) AS members,
         (SELECT COUNT(*) FROM access_user WHERE gone_at IS NULL) AS access_users,
         (SELECT COUNT(*) FROM access_group WHERE gone_at IS NULL) AS access_groups,
-        (SELECT COUNT(*) FROM entitlement_grant) AS grants,
         (SELECT COUNT(*) FROM event) AS events,
         (SELECT COUNT(*) FROM reject) AS rejects,
         (SELECT COUNT(*) FROM detection) AS detections,

@@ -64,7 +64,10 @@ pub(crate) const UPSERT_TAIL: &str = "
     RETURNING id, email";
 
 const GET: &str = "SELECT * FROM person WHERE id = $1";
-const BY_EMAIL: &str = "SELECT * FROM person WHERE email = $1";
+const BY_EMAIL: &str = "
+    SELECT p.* FROM person p WHERE p.email = $1
+    UNION SELECT p.* FROM person p JOIN person_alias a ON a.person_id = p.id WHERE a.address = $1
+    LIMIT 1";
 const LIST: &str = "
     SELECT * FROM person
     WHERE (CAST($1 AS TEXT) IS NULL OR email > $1)
@@ -72,6 +75,7 @@ const LIST: &str = "
       AND (CAST($3 AS TEXT) IS NULL OR LOWER(email) LIKE $3 ESCAPE '!' OR LOWER(name) LIKE $3 ESCAPE '!')
     ORDER BY email LIMIT $4";
 const COUNT: &str = "SELECT COUNT(*) FROM person";
+pub(crate) const ALIAS_HEAD: &str = "SELECT address, person_id FROM person_alias WHERE address IN ";
 pub(crate) const FIND_HEAD: &str = "SELECT email, id FROM person WHERE email IN ";
 
 /// The pattern that finds `text` anywhere, with LIKE's own characters taken literally.
@@ -98,7 +102,9 @@ impl Store {
         // One order for everyone: two syncs that meet on PostgreSQL would otherwise wait for each other.
         sorted.sort_by(|a, b| a.email.cmp(&b.email));
         sorted.dedup_by(|a, b| a.email == b.email);
-        let mut found = HashMap::with_capacity(sorted.len());
+        let addresses: Vec<String> = sorted.iter().map(|person| person.email.clone()).collect();
+        let mut found = self.person_by_alias(&addresses).await?;
+        sorted.retain(|person| !found.contains_key(&person.email));
         for part in sorted.chunks(500) {
             in_transaction!(self, tx => {
                 let mut query = QueryBuilder::new(UPSERT_HEAD);
@@ -123,7 +129,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// The person with this address, which must be in lower case.
+    /// The person with this main or further address, which must be in lower case.
     pub async fn person_by_email(&self, email: &str) -> Result<Option<PersonRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_EMAIL).bind(email).fetch_optional(pool).await?))
     }
@@ -144,9 +150,28 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_scalar(COUNT).fetch_one(pool).await?))
     }
 
+    /// The people who have these as a further address.
+    async fn person_by_alias(&self, addresses: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
+        let mut found = HashMap::new();
+        for part in addresses.chunks(500) {
+            let rows: Vec<(String, String)> = on_engine!(self, pool => {
+                let mut query = QueryBuilder::new(ALIAS_HEAD);
+                query.push("(");
+                let mut list = query.separated(", ");
+                for address in part {
+                    list.push_bind(storable(address).into_owned());
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            found.extend(rows.into_iter().map(|(address, id)| (address, PersonId(id))));
+        }
+        Ok(found)
+    }
+
     /// The people behind these addresses, which must be in lower case; addresses of nobody are left out.
     pub async fn person_find(&self, emails: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
-        let mut found = HashMap::with_capacity(emails.len());
+        let mut found = self.person_by_alias(emails).await?;
         for part in emails.chunks(500) {
             let rows: Vec<(String, String)> = on_engine!(self, pool => {
                 let mut query = QueryBuilder::new(FIND_HEAD);

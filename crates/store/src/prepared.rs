@@ -11,15 +11,18 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 }
 
 fn built() -> Vec<String> {
-    use crate::{access, event, person};
+    use crate::{access, account_object, event, person, sync_change};
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
         format!("{} ($1, $2)", person::FIND_HEAD),
-        with_rows(access::MEMBER_HEAD, 10, access::MEMBER_TAIL),
-        with_rows(access::ROLE_HEAD, 6, access::ROLE_TAIL),
-        with_rows(access::ACCESS_USER_HEAD, 11, access::ACCESS_USER_TAIL),
-        with_rows(access::ACCESS_GROUP_HEAD, 5, access::ACCESS_GROUP_TAIL),
-        with_rows(access::GRANT_HEAD, 8, access::GRANT_TAIL),
+        format!("{} ($1, $2)", person::ALIAS_HEAD),
+        with_rows(access::MEMBER_HEAD, 12, access::MEMBER_TAIL),
+        with_rows(access::ROLE_HEAD, 7, access::ROLE_TAIL),
+        with_rows(access::ACCESS_USER_HEAD, 12, access::ACCESS_USER_TAIL),
+        with_rows(access::ACCESS_GROUP_HEAD, 6, access::ACCESS_GROUP_TAIL),
+        with_rows(account_object::HEAD, 7, account_object::TAIL),
+        with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
+        with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
     ]
 }
@@ -27,21 +30,28 @@ fn built() -> Vec<String> {
 fn statements() -> Vec<String> {
     let files = [
         crate::access::STATEMENTS,
+        crate::access_change::STATEMENTS,
+        crate::access_detail::STATEMENTS,
         crate::access_token::STATEMENTS,
+        crate::account_object::STATEMENTS,
         crate::audit::STATEMENTS,
         crate::batch::STATEMENTS,
         crate::coaching::STATEMENTS,
         crate::connection::STATEMENTS,
         crate::detection::STATEMENTS,
         crate::event::STATEMENTS,
+        crate::finding::STATEMENTS,
         crate::integration::STATEMENTS,
         crate::journal::STATEMENTS,
         crate::lease::STATEMENTS,
         crate::listing::STATEMENTS,
         crate::person::STATEMENTS,
+        crate::person_alias::STATEMENTS,
         crate::risk::STATEMENTS,
         crate::signal::STATEMENTS,
+        crate::sync_change::STATEMENTS,
         crate::sync_run::STATEMENTS,
+        crate::timed_grant::STATEMENTS,
     ];
     files
         .into_iter()
@@ -79,6 +89,9 @@ fn both_engines_have_the_same_tables_and_columns() {
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
                 table = rest.trim_end_matches(" (").to_owned();
+            } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
+                let words: Vec<&str> = rest.split_whitespace().collect();
+                found.insert(format!("{}.{}", words[0], words[3]));
             } else if line.starts_with("    ") {
                 found.insert(format!("{table}.{}", line.split_whitespace().next().unwrap()));
             } else {
@@ -91,11 +104,21 @@ fn both_engines_have_the_same_tables_and_columns() {
         }
         found
     }
-    let sqlite = names(include_str!("../migrations/sqlite/0001_foundation.sql"));
-    let postgres = names(include_str!("../migrations/postgres/0001_foundation.sql"));
-    let differ: Vec<_> = sqlite
-        .symmetric_difference(&postgres)
-        .filter(|name| name.contains('.'))
-        .collect();
-    assert!(differ.is_empty(), "{differ:?}");
+    for (sqlite, postgres) in [
+        (
+            include_str!("../migrations/sqlite/0001_foundation.sql"),
+            include_str!("../migrations/postgres/0001_foundation.sql"),
+        ),
+        (
+            include_str!("../migrations/sqlite/0002_access.sql"),
+            include_str!("../migrations/postgres/0002_access.sql"),
+        ),
+    ] {
+        let (sqlite, postgres) = (names(sqlite), names(postgres));
+        let differ: Vec<_> = sqlite
+            .symmetric_difference(&postgres)
+            .filter(|name| name.contains('.'))
+            .collect();
+        assert!(differ.is_empty(), "{differ:?}");
+    }
 }

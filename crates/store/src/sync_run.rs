@@ -25,11 +25,15 @@ pub struct SyncRunRow {
     pub requests: i64,
     /// A JSON object: seen, gone and total per kind while it runs and after.
     pub counts: String,
+    /// How often it was begun: more than once when it was killed, or failed in part, and then gone on with.
+    pub attempts: i64,
+    /// Whether the grants before and after it have been compared.
+    pub compared: bool,
 }
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, PROGRESS, FINISH, LIST];
+pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, REOPEN, PROGRESS, FINISH, LIST, GET];
 
 const INTERRUPTED: &str = "
     UPDATE sync_run SET outcome = 'interrupted', finished_at = $2
@@ -37,10 +41,13 @@ const INTERRUPTED: &str = "
 const START: &str = "
     INSERT INTO sync_run (id, connection_id, started_at, outcome, requests, counts)
     VALUES ($1, $2, $3, 'running', 0, '{}')";
+const REOPEN: &str = "
+    UPDATE sync_run SET outcome = 'running', finished_at = NULL, attempts = attempts + 1 WHERE id = $1";
 const PROGRESS: &str = "UPDATE sync_run SET requests = $2, counts = $3 WHERE id = $1";
 const FINISH: &str = "
     UPDATE sync_run SET finished_at = $2, outcome = $3, problem = $4, requests = $5, counts = $6
     WHERE id = $1";
+const GET: &str = "SELECT * FROM sync_run WHERE id = $1";
 const LIST: &str = "
     SELECT * FROM sync_run WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
     ORDER BY started_at DESC, id DESC LIMIT $2";
@@ -59,6 +66,17 @@ impl Store {
             sqlx::query(START).bind(id).bind(&connection.0).bind(now).execute(&mut *tx).await?;
         });
         Ok(())
+    }
+
+    /// Goes on with a run that was killed or failed in part.
+    pub async fn sync_run_reopen(&self, id: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(REOPEN).bind(id).execute(pool).await?; });
+        Ok(())
+    }
+
+    /// One run.
+    pub async fn sync_run_get(&self, id: &str) -> Result<Option<SyncRunRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
     /// Shows how far a run has come.

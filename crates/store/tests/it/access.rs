@@ -1,11 +1,8 @@
-//! Listings and grants.
+//! Listings, what a run changed, and addresses of one person.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{Certainty, ConnectionId, CredentialKind, GrantKind, PersonId};
-use store::{
-    AccessUserSeen, GrantFilter, GrantSeen, NewConnection, PersonFilter, PersonSeen, Store, StoreError,
-    scratch,
-};
+use model::{ConnectionId, CredentialKind, PersonId};
+use store::{AccessUserSeen, NewConnection, PersonFilter, PersonSeen, Store, StoreError, scratch};
 
 pub(crate) fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).unwrap()
@@ -62,6 +59,7 @@ fn access_user(id: &str) -> AccessUserSeen {
         active_device_count: Some(2),
         last_login_at: None,
         raw: "{}".to_owned(),
+        fingerprint: "-".to_owned(),
     }
 }
 
@@ -82,18 +80,21 @@ async fn what_a_listing_no_longer_has_is_gone_and_comes_back() {
         let corp = connection(store, "corp").await;
         let (first, second) = (noon(), noon() + TimeDelta::hours(1));
         store
-            .access_user_upsert(&corp, &[access_user("ana"), access_user("ben")], first)
+            .access_user_upsert(&corp, &[access_user("ana"), access_user("ben")], None, first)
             .await
             .unwrap();
         store
-            .access_user_upsert(&corp, &[access_user("ana")], second)
+            .access_user_upsert(&corp, &[access_user("ana")], None, second)
             .await
             .unwrap();
-        assert_eq!(store.access_user_mark_gone(&corp, second).await.unwrap(), ["ben"]);
+        assert_eq!(
+            store.access_user_mark_gone(&corp, second, None).await.unwrap(),
+            ["ben"]
+        );
         assert_eq!(store.access_user_live(&corp).await.unwrap(), 1);
 
         store
-            .access_user_upsert(&corp, &[access_user("ben")], second + TimeDelta::hours(1))
+            .access_user_upsert(&corp, &[access_user("ben")], None, second + TimeDelta::hours(1))
             .await
             .unwrap();
         assert_eq!(store.access_user_live(&corp).await.unwrap(), 2);
@@ -149,45 +150,78 @@ async fn an_address_has_one_person_whoever_asks_first() {
 }
 
 #[tokio::test]
-async fn replacing_grants_writes_the_difference_alone() {
+async fn a_further_address_is_the_same_person_and_two_become_one() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
         let corp = connection(store, "corp").await;
-        let (ana, ben) = (
+        let (ana, other) = (
             person(store, "ana@x.example").await,
-            person(store, "ben@x.example").await,
+            person(store, "a.lima@x.example").await,
         );
-        let grant = |person: &PersonId, certainty| GrantSeen {
-            entitlement_id: "g1".to_owned(),
-            entitlement_name: "Staff".to_owned(),
-            person_id: person.clone(),
-            certainty,
-            via: "[\"everyone\"]".to_owned(),
+        let seen = AccessUserSeen {
+            person_id: Some(other.clone()),
+            ..access_user("ana")
         };
-        let kind = GrantKind::AccessGroup;
-        let both = [grant(&ana, Certainty::Yes), grant(&ben, Certainty::Yes)];
+        store
+            .access_user_upsert(&corp, &[seen], None, noon())
+            .await
+            .unwrap();
+        store.person_merge(&other, &ana, noon()).await.unwrap();
+        store
+            .person_alias_set("a.lima@x.example", &ana, "csv", noon())
+            .await
+            .unwrap();
+        assert!(store.person_get(&other).await.unwrap().is_none());
+        assert_eq!(store.access_user_by_person(&ana).await.unwrap().len(), 1);
         assert_eq!(
-            store.grant_replace(&corp, kind, &both, noon()).await.unwrap(),
-            (2, 0)
+            person(store, "a.lima@x.example").await,
+            ana,
+            "no second person is made"
         );
-        assert_eq!(
-            store.grant_replace(&corp, kind, &both, noon()).await.unwrap(),
-            (0, 0)
-        );
-        let less = [grant(&ana, Certainty::Conditional)];
-        assert_eq!(
-            store.grant_replace(&corp, kind, &less, noon()).await.unwrap(),
-            (1, 1)
-        );
-        let filter = GrantFilter {
-            limit: 10,
-            ..GrantFilter::default()
+        let found = store.person_by_email("a.lima@x.example").await.unwrap().unwrap();
+        assert_eq!(found.email, "ana@x.example");
+    }
+}
+
+#[tokio::test]
+async fn a_run_keeps_what_it_changed_and_what_was_before() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        let corp = connection(store, "corp").await;
+        let (first, second) = (noon(), noon() + TimeDelta::hours(1));
+        let with = |id: &str, fingerprint: &str| AccessUserSeen {
+            raw: format!("{{\"of\":\"{fingerprint}\"}}"),
+            fingerprint: fingerprint.to_owned(),
+            ..access_user(id)
         };
-        let left = store.grant_list(&filter).await.unwrap();
-        assert_eq!(left.len(), 1);
+        store.sync_run_start("r1", &corp, first).await.unwrap();
+        let touched = store
+            .access_user_upsert(&corp, &[with("ana", "1"), with("ben", "1")], None, first)
+            .await
+            .unwrap();
+        assert_eq!((touched.added, touched.changed), (2, 0));
+        store.sync_run_start("r2", &corp, second).await.unwrap();
+        let touched = store
+            .access_user_upsert(&corp, &[with("ana", "2"), with("cem", "1")], Some("r2"), second)
+            .await
+            .unwrap();
+        assert_eq!((touched.added, touched.changed), (1, 1));
+        store
+            .access_user_mark_gone(&corp, second, Some("r2"))
+            .await
+            .unwrap();
+        let changes = store.sync_change_list("r2", None, 10).await.unwrap();
+        let short: Vec<_> = changes
+            .iter()
+            .map(|row| (row.object_id.as_str(), row.change.as_str(), row.before.is_some()))
+            .collect();
         assert_eq!(
-            (left[0].email.as_str(), left[0].certainty),
-            ("ana@x.example", Certainty::Conditional)
+            short,
+            [
+                ("ana", "changed", true),
+                ("ben", "removed", true),
+                ("cem", "added", false)
+            ]
         );
     }
 }

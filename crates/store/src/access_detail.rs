@@ -1,0 +1,94 @@
+//! What only a request for each Access user gives: last seen identity, sessions, failed logins.
+
+use crate::engine::{Store, StoreError, bounded, on_engine, on_reader};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+
+/// What was last read about one Access user.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct AccessUserDetailRow {
+    /// Whose user.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Cloudflare's id.
+    pub access_user_id: String,
+    /// The last seen identity as Cloudflare gave it; `None` for someone who never signed in.
+    pub identity: Option<String>,
+    /// A JSON array of active sessions.
+    pub sessions: String,
+    /// A JSON array of failed logins.
+    pub failed_logins: String,
+    /// When this was read.
+    pub read_at: DateTime<Utc>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[UPSERT, LIST, BY_PERSON, OLDEST];
+
+const UPSERT: &str = "
+    INSERT INTO access_user_detail (connection_id, access_user_id, identity, sessions, failed_logins, read_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (connection_id, access_user_id) DO UPDATE SET identity = excluded.identity,
+        sessions = excluded.sessions, failed_logins = excluded.failed_logins, read_at = excluded.read_at";
+const LIST: &str = "
+    SELECT * FROM access_user_detail
+    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (connection_id, access_user_id) > ($2, $3)
+    ORDER BY connection_id, access_user_id LIMIT $4";
+const BY_PERSON: &str = "
+    SELECT d.* FROM access_user_detail d
+    JOIN access_user u ON u.connection_id = d.connection_id AND u.id = d.access_user_id
+    WHERE u.person_id = $1 AND u.gone_at IS NULL ORDER BY d.connection_id, d.access_user_id LIMIT 1000";
+const OLDEST: &str = "
+    SELECT u.id FROM access_user u
+    LEFT JOIN access_user_detail d ON d.connection_id = u.connection_id AND d.access_user_id = u.id
+    WHERE u.connection_id = $1 AND u.gone_at IS NULL AND (d.read_at IS NULL OR d.read_at < $2)
+    ORDER BY d.read_at IS NOT NULL, d.read_at, u.id LIMIT $3";
+
+impl Store {
+    /// Keeps what was read about an Access user.
+    pub async fn access_user_detail_set(&self, detail: &AccessUserDetailRow) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(UPSERT)
+                .bind(&detail.connection_id.0).bind(&detail.access_user_id).bind(&detail.identity)
+                .bind(&detail.sessions).bind(&detail.failed_logins).bind(detail.read_at)
+                .execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// What was read, after `(connection, Access user)`.
+    pub async fn access_user_detail_list(
+        &self,
+        connection: Option<&ConnectionId>,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<AccessUserDetailRow>, StoreError> {
+        let (after_connection, after_id) = after.unwrap_or(("", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST).bind(connection.map(ConnectionId::as_str)).bind(after_connection).bind(after_id)
+                .bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// What was read about the Access users of one person.
+    pub async fn access_user_detail_by_person(
+        &self,
+        person: &model::PersonId,
+    ) -> Result<Vec<AccessUserDetailRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(BY_PERSON).bind(&person.0).fetch_all(pool).await?))
+    }
+
+    /// Access users about whom nothing was read since `before`: never read first, then the oldest.
+    pub async fn access_user_detail_due(
+        &self,
+        connection: &ConnectionId,
+        before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_scalar(OLDEST).bind(&connection.0).bind(before).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! What an account has beside people, roles and Access groups: one table for every kind, since all that is asked
+//! of them is their id, their name and the object as Cloudflare gave it.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::sync_change::{self, Known, Listed, NewChange, Touched};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+use sqlx::QueryBuilder;
+
+/// Rows in one statement.
+const ROWS_PER_STATEMENT: usize = 500;
+
+/// An object as it was listed.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are those of AccountObjectRow")]
+pub struct AccountObjectSeen {
+    pub id: String,
+    pub name: String,
+    pub raw: String,
+    pub fingerprint: String,
+}
+
+impl Listed for AccountObjectSeen {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn raw(&self) -> &str {
+        &self.raw
+    }
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// An object of an account.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct AccountObjectRow {
+    /// Which connection lists it.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// `apps`, `policies`, `identity_providers`, … as the syncs name their lists.
+    pub kind: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// The whole object as Cloudflare gave it.
+    pub raw: String,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+    /// When a whole listing no longer had it.
+    pub gone_at: Option<DateTime<Utc>>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[GONE, LIVE, LIST, GET, BY_NAME];
+
+pub(crate) const KNOWN: &str =
+    "SELECT id, fingerprint, raw, gone_at FROM account_object WHERE connection_id = ";
+pub(crate) const HEAD: &str =
+    "INSERT INTO account_object (connection_id, kind, id, name, raw, fingerprint, seen_at) ";
+pub(crate) const TAIL: &str = "
+    ON CONFLICT (connection_id, kind, id) DO UPDATE SET name = excluded.name, raw = excluded.raw,
+        fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
+const GONE: &str = "
+    UPDATE account_object SET gone_at = $3
+    WHERE connection_id = $1 AND kind = $2 AND gone_at IS NULL AND seen_at < $3
+    RETURNING id, name, raw";
+const LIVE: &str =
+    "SELECT COUNT(*) FROM account_object WHERE connection_id = $1 AND kind = $2 AND gone_at IS NULL";
+const LIST: &str = "
+    SELECT * FROM account_object
+    WHERE gone_at IS NULL AND kind = $1 AND (CAST($2 AS TEXT) IS NULL OR connection_id = $2)
+      AND (connection_id, id) > ($3, $4)
+    ORDER BY connection_id, id LIMIT $5";
+const GET: &str = "
+    SELECT * FROM account_object WHERE connection_id = $1 AND kind = $2 AND id = $3 AND gone_at IS NULL";
+const BY_NAME: &str = "
+    SELECT * FROM account_object WHERE connection_id = $1 AND kind = $2 AND name = $3 AND gone_at IS NULL
+    ORDER BY id LIMIT 100";
+
+impl Store {
+    /// Writes what one page listed. With a run, what is different from before is kept with it.
+    pub async fn account_object_upsert(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        seen: &[AccountObjectSeen],
+        run: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Touched, StoreError> {
+        let mut touched = Touched::default();
+        for part in seen.chunks(ROWS_PER_STATEMENT) {
+            let differences = in_transaction!(self, tx => {
+                let mut query = QueryBuilder::new(KNOWN);
+                query.push_bind(&connection.0).push(" AND kind = ").push_bind(kind).push(" AND id IN (");
+                let mut ids = query.separated(", ");
+                for thing in part {
+                    ids.push_bind(&thing.id);
+                }
+                query.push(")");
+                let known: Vec<Known> = query.build_query_as().fetch_all(&mut *tx).await?;
+                let differences = sync_change::differences(part, known);
+                let mut query = QueryBuilder::new(HEAD);
+                query.push_values(part, |mut row, thing| {
+                    row.push_bind(&connection.0).push_bind(kind).push_bind(&thing.id)
+                        .push_bind(storable(&thing.name).into_owned()).push_bind(&thing.raw)
+                        .push_bind(&thing.fingerprint).push_bind(now);
+                });
+                query.push(TAIL);
+                query.build().execute(&mut *tx).await?;
+                if let Some(run) = run {
+                    sync_change::changes_write!(tx, run, kind, &differences, now);
+                }
+                differences
+            });
+            touched.count(&differences);
+        }
+        Ok(touched)
+    }
+
+    /// Marks as gone what the sync begun at `started` did not see; answers their ids.
+    pub async fn account_object_mark_gone(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        started: DateTime<Utc>,
+        run: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let gone = in_transaction!(self, tx => {
+            let gone: Vec<(String, String, String)> = sqlx::query_as(GONE)
+                .bind(&connection.0).bind(kind).bind(started).fetch_all(&mut *tx).await?;
+            if let Some(run) = run {
+                let removed: Vec<NewChange> = gone.iter().cloned().map(NewChange::removed).collect();
+                sync_change::changes_write!(tx, run, kind, &removed, started);
+            }
+            gone
+        });
+        Ok(gone.into_iter().map(|(id, _, _)| id).collect())
+    }
+
+    /// How many of a kind are not gone.
+    pub async fn account_object_live(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+    ) -> Result<i64, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_scalar(LIVE).bind(&connection.0).bind(kind).fetch_one(pool).await?
+        }))
+    }
+
+    /// Those of a kind that are not gone, after `(connection, id)`, by connection and id.
+    pub async fn account_object_list(
+        &self,
+        kind: &str,
+        connection: Option<&ConnectionId>,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<AccountObjectRow>, StoreError> {
+        let (after_connection, after_id) = after.unwrap_or(("", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST).bind(kind).bind(connection.map(ConnectionId::as_str)).bind(after_connection)
+                .bind(after_id).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// One that is not gone.
+    pub async fn account_object_get(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<AccountObjectRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(GET).bind(&connection.0).bind(kind).bind(id).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Those of this exact name.
+    pub async fn account_object_by_name(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        name: &str,
+    ) -> Result<Vec<AccountObjectRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(BY_NAME).bind(&connection.0).bind(kind).bind(name).fetch_all(pool).await?
+        }))
+    }
+}

@@ -1,0 +1,325 @@
+//! What each sync changed: of the lists, and of the grants that follow from them; and where a sync stands.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+use sqlx::QueryBuilder;
+use std::collections::HashMap;
+
+/// Rows in one statement.
+const ROWS_PER_STATEMENT: usize = 500;
+
+/// How much of what was written is different from before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Not there before, or gone before.
+    pub added: usize,
+    /// There before, and different.
+    pub changed: usize,
+}
+
+impl Touched {
+    /// Adds what one statement found.
+    pub(crate) fn count(&mut self, differences: &[NewChange]) {
+        for change in differences {
+            match change.change {
+                "added" => self.added += 1,
+                _ => self.changed += 1,
+            }
+        }
+    }
+}
+
+/// A thing that a list has.
+pub(crate) trait Listed {
+    fn id(&self) -> &str;
+    fn name(&self) -> &str;
+    fn raw(&self) -> &str;
+    fn fingerprint(&self) -> &str;
+}
+
+/// A row as it was before.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Known {
+    id: String,
+    fingerprint: String,
+    raw: String,
+    gone_at: Option<DateTime<Utc>>,
+}
+
+/// A difference that is about to be kept.
+#[derive(Debug)]
+pub(crate) struct NewChange {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) change: &'static str,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
+}
+
+impl NewChange {
+    pub(crate) fn removed((id, name, raw): (String, String, String)) -> Self {
+        Self {
+            id,
+            name,
+            change: "removed",
+            before: Some(raw),
+            after: None,
+        }
+    }
+}
+
+/// What of `seen` is new or different.
+pub(crate) fn differences(seen: &[impl Listed], known: Vec<Known>) -> Vec<NewChange> {
+    let mut known: HashMap<String, Known> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
+    seen.iter()
+        .filter_map(|thing| {
+            let (change, before) = match known.remove(thing.id()) {
+                Some(row) if row.gone_at.is_none() && row.fingerprint == thing.fingerprint() => return None,
+                // Rows from before fingerprints were kept have none: they are not different for that.
+                Some(row) if row.gone_at.is_none() && row.fingerprint.is_empty() => return None,
+                Some(row) if row.gone_at.is_none() => ("changed", Some(row.raw)),
+                _ => ("added", None),
+            };
+            Some(NewChange {
+                id: thing.id().to_owned(),
+                name: storable(thing.name()).into_owned(),
+                change,
+                before,
+                after: Some(thing.raw().to_owned()),
+            })
+        })
+        .collect()
+}
+
+/// Keeps differences with a run; what was first seen of a thing in a run stays its "before".
+macro_rules! changes_write {
+    ($tx:ident, $run:expr, $kind:expr, $changes:expr, $now:expr) => {
+        for part in $changes.chunks(500) {
+            let mut query = sqlx::QueryBuilder::new($crate::sync_change::CHANGE_HEAD);
+            query.push_values(part, |mut row, change| {
+                row.push_bind($run)
+                    .push_bind($kind)
+                    .push_bind(&change.id)
+                    .push_bind(&change.name)
+                    .push_bind(change.change)
+                    .push_bind(&change.before)
+                    .push_bind(&change.after)
+                    .push_bind($now);
+            });
+            query.push($crate::sync_change::CHANGE_TAIL);
+            query.build().execute(&mut *$tx).await?;
+        }
+    };
+}
+pub(crate) use changes_write;
+
+/// One thing that a sync found added, changed or removed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SyncChangeRow {
+    /// Which run.
+    pub run_id: String,
+    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
+    pub kind: String,
+    /// Cloudflare's id.
+    pub object_id: String,
+    /// Its name, or address.
+    pub name: String,
+    /// `added`, `changed`, `removed`.
+    pub change: String,
+    /// The whole object before.
+    pub before: Option<String>,
+    /// The whole object after.
+    pub after: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A grant that someone got, lost, or holds with another certainty after a sync.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[expect(missing_docs, reason = "as in grants; before and after are certainties")]
+pub struct GrantChangeRow {
+    pub run_id: String,
+    pub kind: String,
+    pub entitlement_id: String,
+    pub entitlement_name: String,
+    pub email: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    OPEN_CHANGES,
+    LIST,
+    GRANT_LIST,
+    COMPARED,
+    PRUNE,
+    PROGRESS_SET,
+    PROGRESS_GET,
+    PROGRESS_CLEAR,
+    REVISION,
+    REVISION_BUMP,
+];
+
+pub(crate) const CHANGE_HEAD: &str =
+    "INSERT INTO sync_change (run_id, kind, object_id, name, change, before, after, at) ";
+pub(crate) const CHANGE_TAIL: &str = "
+    ON CONFLICT (run_id, kind, object_id) DO UPDATE SET name = excluded.name, change = excluded.change,
+        after = excluded.after, at = excluded.at";
+pub(crate) const GRANT_CHANGE_HEAD: &str =
+    "INSERT INTO grant_change (run_id, kind, entitlement_id, entitlement_name, email, before, after) ";
+pub(crate) const GRANT_CHANGE_TAIL: &str = "
+    ON CONFLICT (run_id, kind, entitlement_id, email) DO UPDATE SET after = excluded.after";
+const OPEN_CHANGES: &str = "
+    SELECT c.* FROM sync_change c JOIN sync_run r ON r.id = c.run_id
+    WHERE r.connection_id = $1 AND NOT r.compared AND (c.run_id, c.kind, c.object_id) > ($2, $3, $4)
+    ORDER BY c.run_id, c.kind, c.object_id LIMIT $5";
+const LIST: &str = "
+    SELECT * FROM sync_change WHERE run_id = $1 AND (kind, object_id) > ($2, $3)
+    ORDER BY kind, object_id LIMIT $4";
+const GRANT_LIST: &str = "
+    SELECT * FROM grant_change WHERE run_id = $1 AND (kind, entitlement_id, email) > ($2, $3, $4)
+    ORDER BY kind, entitlement_id, email LIMIT $5";
+const COMPARED: &str = "UPDATE sync_run SET compared = TRUE WHERE connection_id = $1 AND NOT compared";
+const PRUNE: &str = "
+    DELETE FROM sync_run WHERE connection_id = $1 AND id IN (
+        SELECT id FROM sync_run WHERE connection_id = $1 ORDER BY started_at DESC, id DESC LIMIT 1000 OFFSET $2)";
+const PROGRESS_SET: &str = "
+    INSERT INTO listing_progress (connection_id, kind, run_id, next_page) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (connection_id, kind) DO UPDATE SET run_id = excluded.run_id, next_page = excluded.next_page";
+const PROGRESS_GET: &str =
+    "SELECT next_page FROM listing_progress WHERE connection_id = $1 AND kind = $2 AND run_id = $3";
+const PROGRESS_CLEAR: &str = "DELETE FROM listing_progress WHERE connection_id = $1 AND kind = $2";
+const REVISION: &str = "SELECT value FROM revision WHERE name = $1";
+const REVISION_BUMP: &str = "
+    INSERT INTO revision (name, value) VALUES ($1, 1)
+    ON CONFLICT (name) DO UPDATE SET value = revision.value + 1";
+
+impl Store {
+    /// What runs found whose grants have not been compared yet, after `(run, kind, id)`.
+    pub async fn sync_change_open(
+        &self,
+        connection: &ConnectionId,
+        after: Option<(&str, &str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<SyncChangeRow>, StoreError> {
+        let (run, kind, id) = after.unwrap_or(("", "", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(OPEN_CHANGES).bind(&connection.0).bind(run).bind(kind).bind(id)
+                .bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// What a run changed of the lists, after `(kind, id)`.
+    pub async fn sync_change_list(
+        &self,
+        run: &str,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<SyncChangeRow>, StoreError> {
+        let (kind, id) = after.unwrap_or(("", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST).bind(run).bind(kind).bind(id).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// What a run changed of the grants, after `(kind, entitlement, address)`.
+    pub async fn grant_change_list(
+        &self,
+        run: &str,
+        after: Option<(&str, &str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<GrantChangeRow>, StoreError> {
+        let (kind, entitlement, email) = after.unwrap_or(("", "", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(GRANT_LIST).bind(run).bind(kind).bind(entitlement).bind(email)
+                .bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Keeps what became of the grants, and that every run of the connection so far has been compared.
+    pub async fn grant_change_keep(
+        &self,
+        connection: &ConnectionId,
+        changes: &[GrantChangeRow],
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            for part in changes.chunks(ROWS_PER_STATEMENT) {
+                let mut query = QueryBuilder::new(GRANT_CHANGE_HEAD);
+                query.push_values(part, |mut row, change| {
+                    row.push_bind(&change.run_id).push_bind(&change.kind).push_bind(&change.entitlement_id)
+                        .push_bind(storable(&change.entitlement_name).into_owned())
+                        .push_bind(&change.email).push_bind(&change.before).push_bind(&change.after);
+                });
+                query.push(GRANT_CHANGE_TAIL);
+                query.build().execute(&mut *tx).await?;
+            }
+            sqlx::query(COMPARED).bind(&connection.0).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Forgets all runs of a connection but the newest `keep`, with what they changed.
+    pub async fn sync_run_prune(&self, connection: &ConnectionId, keep: i64) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PRUNE).bind(&connection.0).bind(keep.max(1)).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Remembers the page that a run reads next, for a run that goes on after it was killed.
+    pub async fn listing_progress_set(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        run: &str,
+        next_page: u64,
+    ) -> Result<(), StoreError> {
+        let page = i64::try_from(next_page).unwrap_or(i64::MAX);
+        on_engine!(self, pool => {
+            sqlx::query(PROGRESS_SET).bind(&connection.0).bind(kind).bind(run).bind(page).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The page that this run would read next of a list.
+    pub async fn listing_progress_get(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+        run: &str,
+    ) -> Result<Option<u64>, StoreError> {
+        let page: Option<i64> = on_reader!(self, pool => {
+            sqlx::query_scalar(PROGRESS_GET).bind(&connection.0).bind(kind).bind(run).fetch_optional(pool).await?
+        });
+        Ok(page.and_then(|page| u64::try_from(page).ok()))
+    }
+
+    /// Forgets where a list stood.
+    pub async fn listing_progress_clear(
+        &self,
+        connection: &ConnectionId,
+        kind: &str,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PROGRESS_CLEAR).bind(&connection.0).bind(kind).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// How often the lists have changed: what is worked out from them is old when this has moved.
+    pub async fn access_revision(&self) -> Result<i64, StoreError> {
+        let value: Option<i64> = on_reader!(self, pool => {
+            sqlx::query_scalar(REVISION).bind("access").fetch_optional(pool).await?
+        });
+        Ok(value.unwrap_or(0))
+    }
+
+    /// Says that the lists have changed.
+    pub async fn access_revision_bump(&self) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(REVISION_BUMP).bind("access").execute(pool).await?; });
+        Ok(())
+    }
+}

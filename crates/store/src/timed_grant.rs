@@ -1,0 +1,207 @@
+//! Grants that end by themselves.
+
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::journal::{JournalEntry, journal_write};
+use chrono::{DateTime, Utc};
+use model::{ConnectionId, GrantKind};
+
+/// A grant with an end.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct TimedGrantRow {
+    /// Our id.
+    pub id: String,
+    /// In which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// What is held.
+    #[sqlx(try_from = "String")]
+    pub kind: GrantKind,
+    /// The group's or role's id.
+    pub entitlement_id: String,
+    /// Its name.
+    pub entitlement_name: String,
+    /// Who holds it, by address in lower case.
+    pub email: String,
+    /// The change that granted it.
+    pub change_id: String,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it began.
+    pub granted_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// When the journal is told that it will end.
+    pub notice_at: DateTime<Utc>,
+    /// When it was told.
+    pub noticed_at: Option<DateTime<Utc>>,
+    /// `active`, `overdue` (its end is past and it could not be taken back yet), `revoked`, `permanent` (its end
+    /// was taken away), `gone` (someone took it back before its end).
+    pub state: String,
+    /// How often taking it back was tried.
+    pub attempts: i64,
+    /// When it is tried next.
+    pub next_attempt_at: DateTime<Utc>,
+    /// Why it could not be taken back.
+    pub problem: Option<String>,
+    /// When it was over.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    INSERT, LIVE, EXTEND, TO_NOTICE, NOTICED, DUE, FAILED, ENDED, LIST, MARK, MARK_GET,
+];
+
+const INSERT: &str = "
+    INSERT INTO timed_grant (id, connection_id, kind, entitlement_id, entitlement_name, email, change_id, actor,
+        granted_at, expires_at, notice_at, noticed_at, state, attempts, next_attempt_at, problem, ended_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, 'active', 0, $10, NULL, NULL)";
+const LIVE: &str = "
+    SELECT * FROM timed_grant
+    WHERE connection_id = $1 AND kind = $2 AND entitlement_id = $3 AND email = $4 AND ended_at IS NULL";
+const EXTEND: &str = "
+    UPDATE timed_grant SET expires_at = $2, notice_at = $3, noticed_at = NULL, state = 'active',
+        next_attempt_at = $2, problem = NULL
+    WHERE id = $1 AND ended_at IS NULL";
+const TO_NOTICE: &str = "
+    SELECT * FROM timed_grant
+    WHERE state = 'active' AND noticed_at IS NULL AND notice_at <= $1 ORDER BY notice_at, id LIMIT 100";
+const NOTICED: &str = "UPDATE timed_grant SET noticed_at = $2 WHERE id = $1";
+const DUE: &str = "
+    SELECT * FROM timed_grant
+    WHERE state IN ('active', 'overdue') AND expires_at <= $1 AND next_attempt_at <= $1
+    ORDER BY expires_at, id LIMIT 100";
+const FAILED: &str = "
+    UPDATE timed_grant SET state = 'overdue', attempts = attempts + 1, next_attempt_at = $2, problem = $3
+    WHERE id = $1 AND ended_at IS NULL";
+const ENDED: &str = "
+    UPDATE timed_grant SET state = $2, ended_at = $3, problem = NULL WHERE id = $1 AND ended_at IS NULL";
+const LIST: &str = "
+    SELECT * FROM timed_grant
+    WHERE (CAST($1 AS TEXT) IS NULL OR email = $1) AND ($2 OR ended_at IS NULL)
+    ORDER BY ended_at IS NOT NULL, expires_at, id LIMIT $3";
+const MARK: &str = "
+    INSERT INTO time_mark (name, at) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET at = excluded.at WHERE time_mark.at < excluded.at";
+const MARK_GET: &str = "SELECT at FROM time_mark WHERE name = $1";
+
+impl Store {
+    /// Writes a grant with an end. [`StoreError::Exists`] when there is one already.
+    pub async fn timed_grant_insert(&self, row: &TimedGrantRow) -> Result<(), StoreError> {
+        let result = on_engine!(self, pool => {
+            sqlx::query(INSERT)
+                .bind(&row.id).bind(&row.connection_id.0).bind(row.kind.as_str()).bind(&row.entitlement_id)
+                .bind(storable(&row.entitlement_name).as_ref()).bind(&row.email).bind(&row.change_id)
+                .bind(&row.actor).bind(row.granted_at).bind(row.expires_at).bind(row.notice_at)
+                .execute(pool).await.map(|_| ())
+        });
+        result.map_err(|error| {
+            if StoreError::is_unique_violation(&error) {
+                StoreError::Exists("a grant for a time of this person to this".to_owned())
+            } else {
+                error.into()
+            }
+        })
+    }
+
+    /// The live grant with an end of a person to a thing.
+    pub async fn timed_grant_live(
+        &self,
+        connection: &ConnectionId,
+        kind: GrantKind,
+        entitlement: &str,
+        email: &str,
+    ) -> Result<Option<TimedGrantRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIVE).bind(&connection.0).bind(kind.as_str()).bind(entitlement).bind(email)
+                .fetch_optional(pool).await?
+        }))
+    }
+
+    /// Moves the end.
+    pub async fn timed_grant_extend(
+        &self,
+        id: &str,
+        expires_at: DateTime<Utc>,
+        notice_at: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(EXTEND).bind(id).bind(expires_at).bind(notice_at).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Those whose end the journal should be told of.
+    pub async fn timed_grant_to_notice(&self, now: DateTime<Utc>) -> Result<Vec<TimedGrantRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(TO_NOTICE).bind(now).fetch_all(pool).await?))
+    }
+
+    /// Tells the journal, once.
+    pub async fn timed_grant_noticed(
+        &self,
+        id: &str,
+        now: DateTime<Utc>,
+        entry: &JournalEntry,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(NOTICED).bind(id).bind(now).execute(&mut *tx).await?;
+            journal_write!(tx, entry);
+        });
+        Ok(())
+    }
+
+    /// Those whose end is past and that may be tried now.
+    pub async fn timed_grant_due(&self, now: DateTime<Utc>) -> Result<Vec<TimedGrantRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(DUE).bind(now).fetch_all(pool).await?))
+    }
+
+    /// Taking it back failed: it stays visible and is tried again.
+    pub async fn timed_grant_failed(
+        &self,
+        id: &str,
+        next_attempt_at: DateTime<Utc>,
+        problem: &str,
+        entry: &JournalEntry,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(FAILED).bind(id).bind(next_attempt_at).bind(storable(problem).as_ref())
+                .execute(&mut *tx).await?;
+            journal_write!(tx, entry);
+        });
+        Ok(())
+    }
+
+    /// It is over: `revoked`, `permanent` or `gone`.
+    pub async fn timed_grant_ended(
+        &self,
+        id: &str,
+        state: &str,
+        now: DateTime<Utc>,
+        entry: &JournalEntry,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(ENDED).bind(id).bind(state).bind(now).execute(&mut *tx).await?;
+            journal_write!(tx, entry);
+        });
+        Ok(())
+    }
+
+    /// Grants with an end, those that are over last, and only if asked for.
+    pub async fn timed_grant_list(
+        &self,
+        email: Option<&str>,
+        with_ended: bool,
+        limit: i64,
+    ) -> Result<Vec<TimedGrantRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(LIST).bind(email).bind(with_ended).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Moves a mark forward, never back; answers where it stands.
+    pub async fn time_mark(&self, name: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+        on_engine!(self, pool => { sqlx::query(MARK).bind(name).bind(now).execute(pool).await?; });
+        Ok(on_reader!(self, pool => sqlx::query_scalar(MARK_GET).bind(name).fetch_one(pool).await?))
+    }
+}
