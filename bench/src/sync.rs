@@ -78,7 +78,7 @@ pub(crate) async fn sync() -> anyhow::Result<Vec<Figure>> {
         "sync: again, nothing changed",
     ] {
         let begun = Instant::now();
-        let report = hub::sync::connection(&app, &connected.connection, false, &|_| {}).await?;
+        let report = hub::sync::connection(&app, &connected.connection, Default::default(), &|_| {}).await?;
         anyhow::ensure!(report.outcome == "complete", "{:?}", report.problems);
         let what = format!(
             "{what} ({} requests, {:.2} s)",

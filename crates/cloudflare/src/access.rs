@@ -136,9 +136,14 @@ fn time_or_nothing<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime
 }
 
 impl Client {
-    /// Access users, page by page.
-    pub fn access_users(&self, account: &AccountId) -> paging::Pages<AccessUser> {
-        self.pages(account.path("/access/users"), Vec::new(), paging::ACCESS)
+    /// Access users, page by page, from a page on.
+    pub fn access_users(&self, account: &AccountId, from_page: u64) -> paging::Pages<AccessUser> {
+        self.pages_from(
+            account.path("/access/users"),
+            Vec::new(),
+            paging::ACCESS,
+            from_page,
+        )
     }
 
     /// Access users whose address Cloudflare's filter finds for `email`. The filter is not exact: compare.
@@ -157,9 +162,14 @@ impl Client {
             .await
     }
 
-    /// Access groups, page by page.
-    pub fn access_groups(&self, account: &AccountId) -> paging::Pages<AccessGroup> {
-        self.pages(account.path("/access/groups"), Vec::new(), paging::ACCESS)
+    /// Access groups, page by page, from a page on.
+    pub fn access_groups(&self, account: &AccountId, from_page: u64) -> paging::Pages<AccessGroup> {
+        self.pages_from(
+            account.path("/access/groups"),
+            Vec::new(),
+            paging::ACCESS,
+            from_page,
+        )
     }
 
     /// Identity providers.

@@ -209,9 +209,9 @@ impl Client {
             .await
     }
 
-    /// Members, accepted and pending, with their total.
-    pub fn members(&self, account: &AccountId) -> paging::Pages<Member> {
-        self.pages(account.path("/members"), Vec::new(), paging::IAM)
+    /// Members, accepted and pending, with their total, from a page on.
+    pub fn members(&self, account: &AccountId, from_page: u64) -> paging::Pages<Member> {
+        self.pages_from(account.path("/members"), Vec::new(), paging::IAM, from_page)
     }
 
     /// Roles, without the Super Administrator: see [`SUPER_ADMINISTRATOR_ROLE_ID`].

@@ -217,8 +217,34 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer<T>, CloudflareError> {
-        let call = format!("{method} {path}");
         let may_repeat = matches!(method, Method::GET | Method::PUT | Method::DELETE);
+        self.send_and_repeat(method, path, query, body, may_repeat).await
+    }
+
+    /// Makes a call that writes, and repeats it after 429 alone. For a write of a whole object that was read
+    /// before: after a failure whose outcome is not known, the object must be read again first.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer<T>, CloudflareError> {
+        self.send_and_repeat(method, path, &[], body, false).await
+    }
+
+    async fn send_and_repeat<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        may_repeat: bool,
+    ) -> Result<Answer<T>, CloudflareError> {
+        let call = format!("{method} {path}");
         let mut attempt = 1;
         loop {
             self.wait_for_budget(&call).await?;

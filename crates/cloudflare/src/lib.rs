@@ -15,9 +15,11 @@ mod client;
 pub mod credential;
 pub mod error;
 mod logpush;
+mod objects;
 pub mod paging;
 pub mod retry;
 mod risk_scoring;
+mod writes;
 
 pub use access::{AccessGroup, AccessUser, App, IdentityProvider, Organization, Policy};
 pub use account::{
@@ -29,7 +31,9 @@ pub use client::{Answer, Client, ClientOptions, RawAnswer, RawCall};
 pub use credential::Credential;
 pub use error::{ApiMessage, CloudflareError, Refusal};
 pub use logpush::{LogpushJob, NewLogpushJob};
+pub use objects::{AccountList, LISTS};
 pub use risk_scoring::{RiskBehavior, RiskEvent, RiskSummaryUser, UserRisk};
+pub use writes::Write;
 
 /// Where Cloudflare's API is.
 pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";

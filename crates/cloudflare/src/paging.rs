@@ -63,6 +63,23 @@ impl Client {
         query: Vec<(String, String)>,
         style: Style,
     ) -> Pages<T> {
+        self.pages_from(path, query, style, 1)
+    }
+
+    /// The same from a page on, for going on with a list of counted pages that was read in part. Other styles
+    /// begin at their start.
+    pub fn pages_from<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: String,
+        query: Vec<(String, String)>,
+        style: Style,
+        from: u64,
+    ) -> Pages<T> {
+        let from = if matches!(style, Style::Counted { .. }) {
+            from.max(1)
+        } else {
+            1
+        };
         let list = List {
             client: self.clone(),
             path,
@@ -70,8 +87,8 @@ impl Client {
             style,
         };
         stream::once(async move {
-            let (first, info) = list.page::<T>(1, None).await?;
-            let rest = list.rest(&info, first.items.len() as u64);
+            let (first, info) = list.page::<T>(from, None).await?;
+            let rest = list.rest(&info, first.items.len() as u64, from + 1);
             Ok::<_, CloudflareError>(stream::once(async { Ok(first) }).chain(rest))
         })
         .try_flatten()
@@ -107,7 +124,7 @@ struct List {
 }
 
 impl List {
-    fn rest<T: DeserializeOwned + Send + 'static>(self, info: &Value, first_len: u64) -> Pages<T> {
+    fn rest<T: DeserializeOwned + Send + 'static>(self, info: &Value, first_len: u64, next: u64) -> Pages<T> {
         match self.style {
             Style::Single => stream::empty().boxed(),
             Style::Counted { per_page } if number(info, "total_count").is_some() => {
@@ -115,7 +132,7 @@ impl List {
                 let per_page = number(info, "per_page").filter(|n| *n > 0).unwrap_or(per_page);
                 let total = number(info, "total_count").unwrap_or(0);
                 let last = total.div_ceil(per_page).min(PAGES_MAX);
-                stream::iter(2..=last)
+                stream::iter(next..=last)
                     .map(move |page| {
                         let list = self.clone();
                         async move { Ok(list.page::<T>(page, None).await?.0) }
@@ -124,7 +141,7 @@ impl List {
                     .boxed()
             }
             Style::Counted { per_page } | Style::Uncounted { per_page } => {
-                let state = (2, first_len < per_page, self);
+                let state = (next, first_len < per_page, self);
                 stream::try_unfold(state, move |(page, done, list)| async move {
                     if done || page > PAGES_MAX {
                         return Ok(None);

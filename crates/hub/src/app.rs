@@ -39,6 +39,8 @@ pub struct App {
     pub(crate) receiving: Arc<Semaphore>,
     /// By digest of the credential and base URL: connections that share a credential share its budget.
     clients: Arc<Mutex<HashMap<String, Client>>>,
+    /// What rules are evaluated over, until the lists change.
+    pub(crate) access_view: Arc<tokio::sync::Mutex<Option<Arc<crate::access::AccessView>>>>,
     pub(crate) signing_keys: Arc<tokio::sync::OnceCell<Arc<signals::SigningKey>>>,
 }
 
@@ -139,6 +141,7 @@ impl App {
             holder,
             wake: Arc::new(Notify::new()),
             clients: Arc::default(),
+            access_view: Arc::default(),
             signing_keys: Arc::default(),
         })
     }

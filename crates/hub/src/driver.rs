@@ -165,7 +165,7 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
         if !due {
             continue;
         }
-        match sync::connection(app, &connection, false, &|_| {}).await {
+        match sync::connection(app, &connection, sync::SyncOptions::default(), &|_| {}).await {
             Ok(_) => ran = true,
             Err(sync::SyncError::Paused { .. } | sync::SyncError::Busy(_)) => {}
             Err(error) => sync::could_not_begin(app, &connection, &error).await?,

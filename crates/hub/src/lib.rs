@@ -3,8 +3,8 @@
 //! Stages meet in the store, never by calling each other. Each looks at what is, compares it with what should
 //! be, closes the gap, and may be killed and run again:
 //!
-//! - [`connect`] checks a credential and keeps it; [`sync`] reads members, roles, Access users and groups into
-//!   people and grants ([`membership`] works out who is in a group);
+//! - [`connect`] checks a credential and keeps it; [`sync`] reads every list of an account; [`access`] works out
+//!   who has what, and why;
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
@@ -12,6 +12,7 @@
 //!
 //! [`driver`] runs them; [`app::App`] holds what they share. Start reading there.
 
+pub mod access;
 pub mod app;
 pub mod archive;
 pub mod audit;
@@ -23,7 +24,6 @@ pub mod driver;
 pub mod egress;
 pub mod ingest;
 pub mod integration;
-pub mod membership;
 pub mod permission;
 pub mod risk;
 pub mod rule_book;

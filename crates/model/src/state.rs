@@ -94,8 +94,14 @@ word_enum! {
     GrantKind {
         /// Membership of an Access group.
         AccessGroup = "access-group",
+        /// Reaching an application behind Access.
+        App = "app",
+        /// A permission group over some resources, by a policy.
+        PermissionGroup = "permission-group",
         /// A dashboard role.
         Role = "role",
+        /// Membership of a user group of an account.
+        UserGroup = "user-group",
     }
 }
 

@@ -179,9 +179,13 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCESS_USER_GONE,
     ACCESS_GROUP_GONE,
     MEMBER_LIVE,
+    MEMBER_FRESH,
     ROLE_LIVE,
+    ROLE_FRESH,
     ACCESS_USER_LIVE,
+    ACCESS_USER_FRESH,
     ACCESS_GROUP_LIVE,
+    ACCESS_GROUP_FRESH,
     MEMBER_LIST,
     ROLE_LIST,
     ACCESS_USER_LIST,
@@ -217,6 +221,14 @@ const ACCESS_USER_LIVE: &str =
     "SELECT COUNT(*) FROM access_user WHERE connection_id = $1 AND gone_at IS NULL";
 const ACCESS_GROUP_LIVE: &str =
     "SELECT COUNT(*) FROM access_group WHERE connection_id = $1 AND gone_at IS NULL";
+const MEMBER_FRESH: &str = "
+    SELECT COUNT(*) FROM member WHERE connection_id = $1 AND gone_at IS NULL AND seen_at >= $2";
+const ROLE_FRESH: &str = "
+    SELECT COUNT(*) FROM role WHERE connection_id = $1 AND gone_at IS NULL AND seen_at >= $2";
+const ACCESS_USER_FRESH: &str = "
+    SELECT COUNT(*) FROM access_user WHERE connection_id = $1 AND gone_at IS NULL AND seen_at >= $2";
+const ACCESS_GROUP_FRESH: &str = "
+    SELECT COUNT(*) FROM access_group WHERE connection_id = $1 AND gone_at IS NULL AND seen_at >= $2";
 const MEMBER_LIST: &str = "
     SELECT * FROM member
     WHERE gone_at IS NULL AND (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
@@ -296,8 +308,8 @@ fn kept(text: Option<&String>) -> Option<String> {
 }
 
 macro_rules! listed_things {
-    ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $head:expr, $tail:expr,
-     $gone_sql:expr, $live_sql:expr, $list_sql:expr, |$b:ident, $s:ident| $bind:expr) => {
+    ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $fresh:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $head:expr, $tail:expr,
+     $gone_sql:expr, $live_sql:expr, $fresh_sql:expr, $list_sql:expr, |$b:ident, $s:ident| $bind:expr) => {
         /// Writes what one page listed. With a run, what is different from before is kept with it.
         pub async fn $upsert(
             &self,
@@ -363,6 +375,17 @@ macro_rules! listed_things {
             }))
         }
 
+        /// How many a sync has seen since `started`.
+        pub async fn $fresh(
+            &self,
+            connection: &ConnectionId,
+            started: DateTime<Utc>,
+        ) -> Result<i64, StoreError> {
+            Ok(on_reader!(self, pool => {
+                sqlx::query_scalar($fresh_sql).bind(&connection.0).bind(started).fetch_one(pool).await?
+            }))
+        }
+
         /// Those that are not gone, after `(connection, id)`, by connection and id.
         pub async fn $list(
             &self,
@@ -386,6 +409,7 @@ impl Store {
         member_upsert,
         member_mark_gone,
         member_live,
+        member_fresh,
         member_list,
         MemberSeen,
         MemberRow,
@@ -394,6 +418,7 @@ impl Store {
         MEMBER_TAIL,
         MEMBER_GONE,
         MEMBER_LIVE,
+        MEMBER_FRESH,
         MEMBER_LIST,
         |row, seen| {
             row.push_bind(&seen.id)
@@ -412,6 +437,7 @@ impl Store {
         role_upsert,
         role_mark_gone,
         role_live,
+        role_fresh,
         role_list,
         RoleSeen,
         RoleRow,
@@ -420,6 +446,7 @@ impl Store {
         ROLE_TAIL,
         ROLE_GONE,
         ROLE_LIVE,
+        ROLE_FRESH,
         ROLE_LIST,
         |row, seen| {
             row.push_bind(&seen.id)
@@ -433,6 +460,7 @@ impl Store {
         access_user_upsert,
         access_user_mark_gone,
         access_user_live,
+        access_user_fresh,
         access_user_list,
         AccessUserSeen,
         AccessUserRow,
@@ -441,6 +469,7 @@ impl Store {
         ACCESS_USER_TAIL,
         ACCESS_USER_GONE,
         ACCESS_USER_LIVE,
+        ACCESS_USER_FRESH,
         ACCESS_USER_LIST,
         |row, seen| {
             row.push_bind(&seen.id)
@@ -459,6 +488,7 @@ impl Store {
         access_group_upsert,
         access_group_mark_gone,
         access_group_live,
+        access_group_fresh,
         access_group_list,
         AccessGroupSeen,
         AccessGroupRow,
@@ -467,6 +497,7 @@ impl Store {
         ACCESS_GROUP_TAIL,
         ACCESS_GROUP_GONE,
         ACCESS_GROUP_LIVE,
+        ACCESS_GROUP_FRESH,
         ACCESS_GROUP_LIST,
         |row, seen| {
             row.push_bind(&seen.id)

@@ -158,6 +158,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PRUNE,
     PROGRESS_SET,
     PROGRESS_GET,
+    PROGRESS_ANY,
     PROGRESS_CLEAR,
     REVISION,
     REVISION_BUMP,
@@ -191,6 +192,7 @@ const PROGRESS_SET: &str = "
     ON CONFLICT (connection_id, kind) DO UPDATE SET run_id = excluded.run_id, next_page = excluded.next_page";
 const PROGRESS_GET: &str =
     "SELECT next_page FROM listing_progress WHERE connection_id = $1 AND kind = $2 AND run_id = $3";
+const PROGRESS_ANY: &str = "SELECT COUNT(*) FROM listing_progress WHERE run_id = $1";
 const PROGRESS_CLEAR: &str = "DELETE FROM listing_progress WHERE connection_id = $1 AND kind = $2";
 const REVISION: &str = "SELECT value FROM revision WHERE name = $1";
 const REVISION_BUMP: &str = "
@@ -295,6 +297,14 @@ impl Store {
             sqlx::query_scalar(PROGRESS_GET).bind(&connection.0).bind(kind).bind(run).fetch_optional(pool).await?
         });
         Ok(page.and_then(|page| u64::try_from(page).ok()))
+    }
+
+    /// Whether a run stopped in the midst of some list.
+    pub async fn listing_progress_any(&self, run: &str) -> Result<bool, StoreError> {
+        let lists: i64 = on_reader!(self, pool => {
+            sqlx::query_scalar(PROGRESS_ANY).bind(run).fetch_one(pool).await?
+        });
+        Ok(lists > 0)
     }
 
     /// Forgets where a list stood.

@@ -147,7 +147,7 @@ async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
         base_url: Some(info.base_url.clone()),
     };
     let connected = connect(app, &request, &actor).await?;
-    hub::sync::connection(app, &connected.connection, false, &|_| {}).await?;
+    hub::sync::connection(app, &connected.connection, Default::default(), &|_| {}).await?;
     let new = NewIntegration {
         integration_type: "Okta".to_owned(),
         tenant_url: info.okta_url.clone(),
@@ -326,7 +326,7 @@ async fn summary(
     }
     Ok(json!({
         "people": overview.people,
-        "grants": overview.grants,
+        "grants": hub::sync::grant_total(app).await?,
         "events": { "stored": records, "by_dataset": events, "deliveries": counts.deliveries,
             "duplicates": counts.duplicates, "rejected": counts.rejected },
         "detections": { "total": overview.detections, "by_rule": rules },

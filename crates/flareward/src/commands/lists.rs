@@ -6,10 +6,12 @@ use super::{connection, person};
 use crate::Global;
 use crate::output::Printer;
 use hub::App;
+use hub::access::{AccessView, GrantFilter};
 use model::{ConnectionId, GrantKind, PersonId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use store::{DetectionFilter, EventFilter, GrantFilter, LIST_LIMIT_MAX, TimeCursor};
+use std::ops::ControlFlow;
+use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
 
 /// `… list` with a list's own filters.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,7 @@ pub(crate) struct ByConnection {
 /// Which grants.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct GrantArgs {
-    /// Only this kind: access-group or role
+    /// Only this kind: access-group, app, permission-group, role or user-group; without it all but app
     #[arg(long)]
     pub(crate) kind: Option<GrantKind>,
     /// Only of this person (address or id)
@@ -297,40 +299,37 @@ pub(crate) async fn write_grants(
     filters: &GrantArgs,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    let labels = labels(app).await?;
-    let mut filter = GrantFilter {
+    let filter = GrantFilter {
         kind: filters.kind,
         person_id: someone(app, filters.person.as_deref()).await?,
         connection_id: named(app, filters.connection.as_deref()).await?,
         entitlement_id: filters.entitlement.clone(),
         after: None,
-        limit: LIST_LIMIT_MAX,
     };
-    loop {
-        let page = app.store.grant_list(&filter).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        let place = (
-            last.email.clone(),
-            last.connection_id.0.clone(),
-            last.kind.to_string(),
-            last.entitlement_id.clone(),
-        );
-        filter.after = Some(place);
-        for row in page {
-            let via: Value = serde_json::from_str(&row.via).unwrap_or_default();
-            let mut line = json!({
-                "person": row.person_id, "email": row.email, "kind": row.kind, "group": row.entitlement_name,
-                "certainty": row.certainty, "via": via, "connection": labels.get(&row.connection_id),
-            });
-            let id = if row.kind == GrantKind::Role {
-                "role_id"
-            } else {
-                "group_id"
-            };
-            line[id] = json!(row.entitlement_id);
-            printer.row(&line)?;
+    let view = AccessView::current(app).await?;
+    let mut failed = None;
+    view.grants(&filter, |grant| {
+        let mut line = json!({
+            "person": grant.person_id, "email": grant.email, "kind": grant.kind, "group": grant.entitlement_name,
+            "certainty": grant.certainty, "via": grant.via, "connection": grant.connection,
+        });
+        let id = match grant.kind {
+            GrantKind::AccessGroup => "group_id",
+            GrantKind::App => "app_id",
+            GrantKind::PermissionGroup => "permission_group_id",
+            GrantKind::Role => "role_id",
+            GrantKind::UserGroup => "user_group_id",
+        };
+        line[id] = json!(grant.entitlement_id);
+        match printer.row(&line) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
         }
-    }
+    });
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Reads a list that is ordered by time, newest first, up to `limit` rows (0: to its end), and prints each row.

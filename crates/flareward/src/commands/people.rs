@@ -4,9 +4,10 @@ use super::{lists, person};
 use crate::Global;
 use crate::output::{Printer, object};
 use hub::App;
+use hub::access::{AccessView, GrantFilter, Scope};
 use model::RiskLevel;
 use serde_json::{Value, json};
-use store::{GrantFilter, LIST_LIMIT_MAX, PersonFilter};
+use store::{LIST_LIMIT_MAX, PersonFilter};
 
 /// What to do with people.
 #[derive(Debug, clap::Args)]
@@ -79,10 +80,10 @@ async fn show(app: &App, wanted: &str) -> anyhow::Result<Value> {
     let users = app.store.access_user_by_person(&row.id).await?;
     let filter = GrantFilter {
         person_id: Some(row.id.clone()),
-        limit: LIST_LIMIT_MAX,
         ..GrantFilter::default()
     };
-    let grants = app.store.grant_list(&filter).await?;
+    let view = AccessView::of_person(app, &row, &Scope::Everything).await?;
+    let grants = view.grant_page(&filter, LIST_LIMIT_MAX as usize);
     let changes = app.store.risk_change_by_person(&row.id, 20).await?;
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     Ok(json!({
@@ -98,8 +99,8 @@ async fn show(app: &App, wanted: &str) -> anyhow::Result<Value> {
             "last_login_at": user.last_login_at,
         })).collect::<Vec<_>>(),
         "grants": grants.iter().map(|grant| json!({
-            "connection": labels.get(&grant.connection_id), "kind": grant.kind, "name": grant.entitlement_name,
-            "certainty": grant.certainty, "via": read(&grant.via),
+            "connection": grant.connection, "kind": grant.kind, "name": grant.entitlement_name,
+            "certainty": grant.certainty, "via": grant.via,
         })).collect::<Vec<_>>(),
         "risk_changes": changes.iter().map(|change| json!({
             "at": change.at, "previous": change.previous, "current": change.current, "reason": change.reason,

@@ -4,10 +4,13 @@ use super::connection;
 use crate::Global;
 use crate::output::{Format, Printer};
 use anyhow::bail;
-use hub::sync::Progress;
+use hub::App;
+use hub::sync::{Progress, Report, SyncError, SyncOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use store::ConnectionRow;
 
 /// Which connection, and whether a fall by half is confirmed.
 #[derive(Debug, clap::Args)]
@@ -18,6 +21,9 @@ pub(crate) struct SyncArgs {
     /// Accept that lists are less than half as long as before
     #[arg(long)]
     confirm: bool,
+    /// Begin anew, also when the last sync was cut off a short while ago
+    #[arg(long)]
+    fresh: bool,
 }
 
 const COLUMNS: &[&str] = &[
@@ -42,6 +48,10 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
     if rows.is_empty() {
         bail!("no account is connected: use `flareward connect`");
     }
+    let options = SyncOptions {
+        confirm: args.confirm,
+        fresh: args.fresh,
+    };
     let mut printer = Printer::new(global.output, COLUMNS);
     let mut complete = true;
     for row in rows {
@@ -53,19 +63,24 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
             }
             bar.set_position(progress.done);
         };
-        let report = hub::sync::connection(&app, &row, args.confirm, &show).await?;
+        let report = patient_sync(&app, &row, options, &show, &bar).await?;
         bar.finish_and_clear();
         complete &= report.outcome == "complete";
         let seen = |kind: &str| report.counts.get(kind).map(|count| count.seen);
-        let grants: usize = ["role_grants", "access_group_grants"]
-            .into_iter()
-            .filter_map(seen)
-            .sum();
+        let grants: usize = [
+            "role_grants",
+            "access_group_grants",
+            "permission_group_grants",
+            "user_group_grants",
+        ]
+        .into_iter()
+        .filter_map(seen)
+        .sum();
         printer.row(&json!({
             "connection": row.label, "outcome": report.outcome, "members": seen("members"),
             "access_users": seen("access_users"), "access_groups": seen("access_groups"), "roles": seen("roles"),
             "grants": grants, "requests": report.requests, "seconds": report.duration_ms as f64 / 1000.0,
-            "problems": report.problems, "counts": report.counts, "run_id": report.run_id,
+            "problems": report.problems, "dark": report.dark, "resumed": report.resumed, "counts": report.counts, "run_id": report.run_id,
         }))?;
     }
     printer.finish("nothing to sync")?;
@@ -74,6 +89,28 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Syncs; when another process does, or was killed doing so, waits for it to end or for its lease to run out.
+async fn patient_sync(
+    app: &App,
+    row: &ConnectionRow,
+    options: SyncOptions,
+    show: &(dyn Fn(Progress) + Send + Sync),
+    bar: &ProgressBar,
+) -> anyhow::Result<Report> {
+    /// A killed process holds its lease for seconds; a living one may take longer than anyone wants to wait.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let begun = Instant::now();
+    loop {
+        match hub::sync::connection(app, row, options, show).await {
+            Err(SyncError::Busy(_)) if begun.elapsed() < PATIENCE => {
+                bar.set_message(format!("{}: another process syncs it, or was killed", row.label));
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            result => return Ok(result?),
+        }
+    }
 }
 
 fn bar(format: Format) -> ProgressBar {

@@ -7,8 +7,8 @@ use futures::TryStreamExt;
 use model::PersonId;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
-use store::{AccessGroupSeen, AccessUserSeen, MemberSeen, PersonSeen, RoleSeen, StoreError};
+use std::collections::HashMap;
+use store::{AccessGroupSeen, AccessUserSeen, MemberSeen, PersonSeen, RoleSeen, StoreError, Touched};
 
 /// An address as people are joined by: lower case, without surrounding space.
 pub(crate) fn canonical_email(text: &str) -> Option<String> {
@@ -17,19 +17,17 @@ pub(crate) fn canonical_email(text: &str) -> Option<String> {
 }
 
 impl Run<'_> {
-    fn account(&self) -> Result<&AccountId, SyncError> {
+    pub(super) fn account(&self) -> Result<&AccountId, SyncError> {
         self.account.as_ref().ok_or(SyncError::List {
             what: "anything",
+            permission: None,
             source: CloudflareError::Unusable("the stored account id is not one".to_owned()),
         })
     }
 
     pub(super) async fn roles(&self) -> Result<Count, SyncError> {
         let account = self.account()?;
-        let failed = |source| SyncError::List {
-            what: "roles",
-            source,
-        };
+        let failed = |source| listing_failed("roles", ACCOUNT_SETTINGS_READ, source);
         let mut roles = self.client.roles(account).await.map_err(failed)?;
         if !roles.iter().any(|role| role.id == SUPER_ADMINISTRATOR_ROLE_ID) {
             // The list leaves this one out; an account where it cannot be read has it all the same.
@@ -51,158 +49,227 @@ impl Run<'_> {
                 name: role.name.clone(),
                 description: role.description.clone(),
                 raw: as_text(role),
+                fingerprint: fingerprint(role),
             })
             .collect();
         let before = self.app.store.role_live(self.connection).await?;
-        self.app
+        let run = self.recorded("roles");
+        let touched = self
+            .app
             .store
-            .role_upsert(self.connection, &seen, self.started_at)
+            .role_upsert(self.connection, &seen, run, self.started_at)
             .await?;
         self.refuse_half("roles", seen.len(), before)?;
         let gone = self
             .app
             .store
-            .role_mark_gone(self.connection, self.started_at)
+            .role_mark_gone(self.connection, self.started_at, run)
             .await?;
-        Ok(Count {
-            seen: seen.len(),
-            gone: gone.len(),
-        })
+        Ok(counted(seen.len(), gone.len(), touched))
     }
 
     pub(super) async fn members(&self) -> Result<Count, SyncError> {
-        let before = self.app.store.member_live(self.connection).await?;
-        let mut reading = Reading::new("members", self.client.members(self.account()?));
-        while let Some(members) = self
-            .next(&mut reading, |member: &Member| member.id.clone())
-            .await?
-        {
-            let addresses = members
-                .iter()
-                .filter_map(|member| Some((canonical_email(member.address()?)?, full_name(member))));
-            let people = self.people(addresses).await?;
-            let rows: Vec<MemberSeen> = members
-                .iter()
-                .map(|member| member_seen(member, &people))
-                .collect();
-            self.app
-                .store
-                .member_upsert(self.connection, &rows, self.started_at)
-                .await?;
-        }
-        let seen = reading.ids.len();
-        self.refuse_half("members", seen, before)?;
-        let gone = self
-            .app
-            .store
-            .member_mark_gone(self.connection, self.started_at)
+        let (kind, store) = ("members", &self.app.store);
+        let run = self.recorded(kind);
+        let before = store.member_live(self.connection).await?;
+        let mut from = self.first_page(kind).await?;
+        let mut touched = Touched::default();
+        let total = 'again: loop {
+            let fresh = store.member_fresh(self.connection, self.started_at).await?;
+            let mut reading = Reading::new(
+                "members",
+                ACCOUNT_SETTINGS_READ,
+                from,
+                fresh,
+                self.client.members(self.account()?, from),
+            );
+            while let Some(members) = self.next(&mut reading).await? {
+                let members: Vec<Member> = members;
+                let addresses = members
+                    .iter()
+                    .filter_map(|member| Some((canonical_email(member.address()?)?, full_name(member))));
+                let people = self.people(addresses).await?;
+                let rows: Vec<MemberSeen> = members
+                    .iter()
+                    .map(|member| member_seen(member, &people))
+                    .collect();
+                let found = store
+                    .member_upsert(self.connection, &rows, run, self.started_at)
+                    .await?;
+                touched.added += found.added;
+                touched.changed += found.changed;
+                let fresh = store.member_fresh(self.connection, self.started_at).await?;
+                if reading.has_moved(fresh) {
+                    // Something moved while the run was away: a page may have been missed.
+                    from = 1;
+                    continue 'again;
+                }
+                self.turn_page(kind, reading.page, reading.progress()).await?;
+            }
+            break reading.total;
+        };
+        let seen = store.member_fresh(self.connection, self.started_at).await?;
+        self.refuse_incomplete("members", seen, total)?;
+        self.refuse_half("members", seen as usize, before)?;
+        let gone = store
+            .member_mark_gone(self.connection, self.started_at, run)
             .await?;
-        Ok(Count {
-            seen,
-            gone: gone.len(),
-        })
+        Ok(counted(seen as usize, gone.len(), touched))
     }
 
     pub(super) async fn access_users(&self) -> Result<Count, SyncError> {
-        let before = self.app.store.access_user_live(self.connection).await?;
-        let mut reading = Reading::new("Access users", self.client.access_users(self.account()?));
-        while let Some(users) = self
-            .next(&mut reading, |user: &AccessUser| user.id.clone())
-            .await?
-        {
-            let addresses = users.iter().filter_map(|user| {
-                let name = user.name.clone().filter(|name| !name.is_empty());
-                Some((canonical_email(&user.email)?, name))
-            });
-            let people = self.people(addresses).await?;
-            let rows: Vec<AccessUserSeen> =
-                users.iter().map(|user| access_user_seen(user, &people)).collect();
-            self.app
-                .store
-                .access_user_upsert(self.connection, &rows, self.started_at)
-                .await?;
-        }
-        let seen = reading.ids.len();
-        self.refuse_half("Access users", seen, before)?;
-        let gone = self
-            .app
-            .store
-            .access_user_mark_gone(self.connection, self.started_at)
+        let (kind, store) = ("access_users", &self.app.store);
+        let run = self.recorded(kind);
+        let before = store.access_user_live(self.connection).await?;
+        let mut from = self.first_page(kind).await?;
+        let mut touched = Touched::default();
+        let total = 'again: loop {
+            let fresh = store.access_user_fresh(self.connection, self.started_at).await?;
+            let mut reading = Reading::new(
+                "Access users",
+                ACCESS_LOGS_READ,
+                from,
+                fresh,
+                self.client.access_users(self.account()?, from),
+            );
+            while let Some(users) = self.next(&mut reading).await? {
+                let users: Vec<AccessUser> = users;
+                let addresses = users.iter().filter_map(|user| {
+                    let name = user.name.clone().filter(|name| !name.is_empty());
+                    Some((canonical_email(&user.email)?, name))
+                });
+                let people = self.people(addresses).await?;
+                let rows: Vec<AccessUserSeen> =
+                    users.iter().map(|user| access_user_seen(user, &people)).collect();
+                let found = store
+                    .access_user_upsert(self.connection, &rows, run, self.started_at)
+                    .await?;
+                touched.added += found.added;
+                touched.changed += found.changed;
+                let fresh = store.access_user_fresh(self.connection, self.started_at).await?;
+                if reading.has_moved(fresh) {
+                    // Something moved while the run was away: a page may have been missed.
+                    from = 1;
+                    continue 'again;
+                }
+                self.turn_page(kind, reading.page, reading.progress()).await?;
+            }
+            break reading.total;
+        };
+        let seen = store.access_user_fresh(self.connection, self.started_at).await?;
+        self.refuse_incomplete("Access users", seen, total)?;
+        self.refuse_half("Access users", seen as usize, before)?;
+        let gone = store
+            .access_user_mark_gone(self.connection, self.started_at, run)
             .await?;
-        Ok(Count {
-            seen,
-            gone: gone.len(),
-        })
+        Ok(counted(seen as usize, gone.len(), touched))
     }
 
     pub(super) async fn access_groups(&self) -> Result<Count, SyncError> {
-        let before = self.app.store.access_group_live(self.connection).await?;
-        let mut reading = Reading::new("Access groups", self.client.access_groups(self.account()?));
-        while let Some(groups) = self
-            .next(&mut reading, |group: &AccessGroup| group.id.clone())
-            .await?
-        {
-            let rows: Vec<AccessGroupSeen> = groups
-                .iter()
-                .map(|group| AccessGroupSeen {
-                    id: group.id.clone(),
-                    name: group.name.clone(),
-                    raw: as_text(group),
-                })
-                .collect();
-            self.app
-                .store
-                .access_group_upsert(self.connection, &rows, self.started_at)
-                .await?;
-        }
-        let seen = reading.ids.len();
-        self.refuse_half("Access groups", seen, before)?;
-        let gone = self
-            .app
-            .store
-            .access_group_mark_gone(self.connection, self.started_at)
+        let (kind, store) = ("access_groups", &self.app.store);
+        let run = self.recorded(kind);
+        let before = store.access_group_live(self.connection).await?;
+        let mut from = self.first_page(kind).await?;
+        let mut touched = Touched::default();
+        let total = 'again: loop {
+            let fresh = store.access_group_fresh(self.connection, self.started_at).await?;
+            let mut reading = Reading::new(
+                "Access groups",
+                ACCESS_GROUPS_READ,
+                from,
+                fresh,
+                self.client.access_groups(self.account()?, from),
+            );
+            while let Some(groups) = self.next(&mut reading).await? {
+                let groups: Vec<AccessGroup> = groups;
+                let rows: Vec<AccessGroupSeen> = groups
+                    .iter()
+                    .map(|group| AccessGroupSeen {
+                        id: group.id.clone(),
+                        name: group.name.clone(),
+                        raw: as_text(group),
+                        fingerprint: fingerprint(group),
+                    })
+                    .collect();
+                let found = store
+                    .access_group_upsert(self.connection, &rows, run, self.started_at)
+                    .await?;
+                touched.added += found.added;
+                touched.changed += found.changed;
+                let fresh = store.access_group_fresh(self.connection, self.started_at).await?;
+                if reading.has_moved(fresh) {
+                    // Something moved while the run was away: a page may have been missed.
+                    from = 1;
+                    continue 'again;
+                }
+                self.turn_page(kind, reading.page, reading.progress()).await?;
+            }
+            break reading.total;
+        };
+        let seen = store.access_group_fresh(self.connection, self.started_at).await?;
+        self.refuse_incomplete("Access groups", seen, total)?;
+        self.refuse_half("Access groups", seen as usize, before)?;
+        let gone = store
+            .access_group_mark_gone(self.connection, self.started_at, run)
             .await?;
-        Ok(Count {
-            seen,
-            gone: gone.len(),
-        })
+        Ok(counted(seen as usize, gone.len(), touched))
     }
 
-    /// The next page of a list; `None` once it was read to its end and nothing is missing.
-    async fn next<T>(
-        &self,
-        reading: &mut Reading<T>,
-        id: fn(&T) -> String,
-    ) -> Result<Option<Vec<T>>, SyncError> {
-        let what = reading.what;
+    /// The page to begin a list with: the one before the page that a run that was cut off would have read next,
+    /// so that what moved in the meantime is noticed.
+    async fn first_page(&self, kind: &str) -> Result<u64, StoreError> {
+        if !self.is_resumed {
+            return Ok(1);
+        }
+        let store = &self.app.store;
+        let next = store
+            .listing_progress_get(self.connection, kind, &self.run_id)
+            .await?;
+        Ok(next.map_or(1, |page| page.saturating_sub(1).max(1)))
+    }
+
+    /// The next page of a list; `None` once it was read to its end.
+    async fn next<T>(&self, reading: &mut Reading<T>) -> Result<Option<Vec<T>>, SyncError> {
         let page = reading
             .pages
             .try_next()
             .await
-            .map_err(|source| SyncError::List { what, source })?;
-        let Some(page) = page else {
-            let listed = reading.ids.len() as u64;
-            return match reading.total {
-                // Something moved between two pages: what was not seen may still be there.
-                Some(total) if listed < total => Err(SyncError::List {
-                    what,
-                    source: CloudflareError::Incomplete {
-                        call: format!("the list of {what}"),
-                        listed,
-                        total,
-                    },
-                }),
-                _ => Ok(None),
-            };
-        };
+            .map_err(|source| listing_failed(reading.what, reading.permission, source))?;
+        let Some(page) = page else { return Ok(None) };
         reading.total = page.total.or(reading.total);
-        reading.ids.extend(page.items.iter().map(id));
-        (self.progress)(Progress {
-            what,
-            done: reading.ids.len() as u64,
-            total: reading.total,
-        });
+        reading.page += 1;
         Ok(Some(page.items))
+    }
+
+    /// Remembers that a page is stored.
+    async fn turn_page(&self, kind: &str, next_page: u64, progress: Progress) -> Result<(), StoreError> {
+        (self.progress)(progress);
+        self.app
+            .store
+            .listing_progress_set(self.connection, kind, &self.run_id, next_page)
+            .await
+    }
+
+    /// Something moved between two pages: what was not seen may still be there.
+    pub(super) fn refuse_incomplete(
+        &self,
+        what: &'static str,
+        seen: i64,
+        total: Option<u64>,
+    ) -> Result<(), SyncError> {
+        let listed = seen.unsigned_abs();
+        match total {
+            Some(total) if listed < total => Err(SyncError::List {
+                what,
+                permission: None,
+                source: CloudflareError::Incomplete {
+                    call: format!("the list of {what}"),
+                    listed,
+                    total,
+                },
+            }),
+            _ => Ok(()),
+        }
     }
 
     async fn people(
@@ -220,7 +287,7 @@ impl Run<'_> {
     }
 
     /// A list that fell by half is more often a fault than the truth: a person must confirm it.
-    fn refuse_half(&self, what: &'static str, seen: usize, before: i64) -> Result<(), SyncError> {
+    pub(super) fn refuse_half(&self, what: &'static str, seen: usize, before: i64) -> Result<(), SyncError> {
         /// Below this many, half is soon reached by honest changes.
         const SMALL: i64 = 10;
         if !self.confirm && before >= SMALL && (seen as i64) * 2 < before {
@@ -233,21 +300,96 @@ impl Run<'_> {
 /// A list on its way to its end.
 struct Reading<T> {
     what: &'static str,
+    permission: &'static str,
     pages: Pages<T>,
-    /// The ids of the different things it had so far.
-    ids: HashSet<String>,
+    /// The page that comes next.
+    page: u64,
+    /// Whether the page on the way was stored before the run was cut off.
+    is_overlap: bool,
+    /// How many different things the run has seen.
+    fresh: i64,
     total: Option<u64>,
 }
 
 impl<T> Reading<T> {
-    fn new(what: &'static str, pages: Pages<T>) -> Self {
+    fn new(what: &'static str, permission: &'static str, from: u64, fresh: i64, pages: Pages<T>) -> Self {
         Self {
             what,
+            permission,
             pages,
-            ids: HashSet::new(),
+            page: from,
+            is_overlap: from > 1,
+            fresh,
             total: None,
         }
     }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            what: self.what,
+            done: self.fresh.unsigned_abs(),
+            total: self.total,
+        }
+    }
+
+    /// Whether the page that was just stored, which a run that was cut off had stored before, has something new:
+    /// then the pages before it have changed.
+    fn has_moved(&mut self, fresh: i64) -> bool {
+        let moved = self.is_overlap && fresh > self.fresh;
+        self.is_overlap = false;
+        self.fresh = fresh;
+        moved
+    }
+}
+
+/// The permission groups that the lists need.
+///
+/// Source: Cloudflare's API description, `x-api-token-group` of each operation.
+const ACCOUNT_SETTINGS_READ: &str = "Account Settings Read";
+const ACCESS_LOGS_READ: &str = "Access: Audit Logs Read";
+const ACCESS_GROUPS_READ: &str = "Access: Organizations, Identity Providers, and Groups Read";
+
+/// A list that could not be read; when Cloudflare does not allow it, with the permission that would.
+pub(super) fn listing_failed(
+    what: &'static str,
+    permission: &'static str,
+    source: CloudflareError,
+) -> SyncError {
+    let is_refused = source.refusal().is_some_and(cloudflare::Refusal::is_not_allowed);
+    SyncError::List {
+        what,
+        permission: is_refused.then_some(permission),
+        source,
+    }
+}
+
+pub(super) fn counted(seen: usize, gone: usize, touched: Touched) -> Count {
+    Count {
+        seen,
+        gone,
+        added: touched.added,
+        changed: touched.changed,
+    }
+}
+
+/// What changes by itself, without anybody changing anything.
+const RESTLESS: [&str; 7] = [
+    "updated_at",
+    "modified_on",
+    "last_seen_at",
+    "last_used_on",
+    "last_successful_login",
+    "active_device_count",
+    "app_count",
+];
+
+/// A digest of what matters of an object: two syncs are compared by it.
+pub(crate) fn fingerprint(thing: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(thing).unwrap_or_default();
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|name, _| !RESTLESS.contains(&name.as_str()));
+    }
+    crate::secret::digest(&value.to_string())[..32].to_owned()
 }
 
 fn full_name(member: &Member) -> Option<String> {
@@ -263,7 +405,7 @@ fn full_name(member: &Member) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -> MemberSeen {
+pub(crate) fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -> MemberSeen {
     let email = member.address().unwrap_or_default().to_owned();
     let roles: Vec<_> = member
         .roles
@@ -283,11 +425,17 @@ fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -> MemberSee
             .as_ref()
             .and(member.user.two_factor_authentication_enabled),
         roles: json!(roles).to_string(),
+        policies: member
+            .other
+            .get("policies")
+            .filter(|policies| policies.is_array())
+            .map_or_else(|| "[]".to_owned(), ToString::to_string),
         raw: as_text(member),
+        fingerprint: fingerprint(member),
     }
 }
 
-fn access_user_seen(user: &AccessUser, people: &HashMap<String, PersonId>) -> AccessUserSeen {
+pub(crate) fn access_user_seen(user: &AccessUser, people: &HashMap<String, PersonId>) -> AccessUserSeen {
     AccessUserSeen {
         id: user.id.clone(),
         person_id: canonical_email(&user.email).and_then(|email| people.get(&email).cloned()),
@@ -298,9 +446,10 @@ fn access_user_seen(user: &AccessUser, people: &HashMap<String, PersonId>) -> Ac
         active_device_count: user.active_device_count.map(|count| count as i64),
         last_login_at: user.last_successful_login,
         raw: as_text(user),
+        fingerprint: fingerprint(user),
     }
 }
 
-fn as_text(thing: &impl Serialize) -> String {
+pub(crate) fn as_text(thing: &impl Serialize) -> String {
     serde_json::to_string(thing).unwrap_or_default()
 }

@@ -1,36 +1,57 @@
-//! Brings members, roles, Access users, Access groups, people and grants in step with Cloudflare.
+//! Brings every list of an account, and people, in step with Cloudflare.
 //!
-//! Reads Cloudflare; writes `member`, `role`, `access_user`, `access_group`, `person`, `entitlement_grant`,
-//! `listing` and `sync_run`. Never changes anything at Cloudflare. A listing that failed, or that gave fewer
-//! things than it said it had, marks nothing gone: its old rows stay and the listing is marked stale. Safe to
-//! repeat and to stop half-way. Start reading at [`connection`].
+//! Reads Cloudflare; writes `member`, `role`, `access_user`, `access_group`, `account_object`, `person`, `listing`,
+//! `sync_run` and what the run changed. Never changes anything at Cloudflare. A listing that failed, or that gave
+//! fewer things than it said it had, marks nothing gone: its old rows stay and the listing is marked stale. Safe
+//! to repeat; a run that was killed, or that a fault cut off, is gone on with where it stood. Start reading at
+//! [`connection`].
 
-mod grants;
+mod compare;
+pub mod detail;
 mod lists;
+mod objects;
 
 use crate::app::{App, ClientError};
 use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
+use futures::FutureExt;
 use model::{ConnectionId, ConnectionState};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-use store::{ConnectionRow, StoreError, SyncRunRow};
+use store::{ConnectionRow, ListingRow, StoreError, SyncRunRow};
 
 /// How long a sync may hold its lease between two signs of life: a killed one blocks the next no longer.
-const LEASE: TimeDelta = TimeDelta::seconds(30);
+const LEASE: TimeDelta = TimeDelta::seconds(10);
 /// How often it gives one, also while it waits for Cloudflare's rate limit.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The features of [`crate::connect::doctor`] that a sync reads itself: it knows better than the last probe.
-const READ_HERE: [&str; 4] = ["members", "roles", "Access users", "Access groups"];
+const READ_HERE: [&str; 6] = [
+    "members",
+    "roles",
+    "Access users",
+    "Access groups",
+    "identity providers",
+    "applications",
+];
+/// A run that was cut off is gone on with for this long. Chosen: what was read before is then as good as new.
+const RESUME_WITHIN: TimeDelta = TimeDelta::minutes(15);
+/// Runs that are kept with what they changed.
+const RUNS_KEPT: i64 = 200;
 
 /// What was seen of one kind of thing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Things listed.
     pub seen: usize,
     /// Things that were there before and are no longer listed.
     pub gone: usize,
+    /// Things that were not there before.
+    #[serde(default)]
+    pub added: usize,
+    /// Things that are different from before.
+    #[serde(default)]
+    pub changed: usize,
 }
 
 /// What a sync did.
@@ -48,6 +69,10 @@ pub struct Report {
     pub duration_ms: i64,
     /// What went wrong, one sentence each.
     pub problems: Vec<String>,
+    /// What Cloudflare would not show, with the permission that is missing.
+    pub dark: Vec<String>,
+    /// Whether this went on with a run that was cut off.
+    pub resumed: bool,
 }
 
 /// How far a sync has come, for a progress bar.
@@ -79,10 +104,12 @@ pub enum SyncError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// One listing failed.
-    #[error("could not list {what}")]
+    #[error("could not list {what}{}", permission.map_or(String::new(), |name| format!(" (it needs the permission \"{name}\")")))]
     List {
         /// What was listed.
         what: &'static str,
+        /// The permission group that the credential lacks, if that is why.
+        permission: Option<&'static str>,
         /// Why.
         #[source]
         source: CloudflareError,
@@ -102,7 +129,16 @@ pub enum SyncError {
     Store(#[from] StoreError),
 }
 
-/// Syncs one connection. `confirm` accepts that counts have fallen by half.
+/// How a sync is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SyncOptions {
+    /// Counts that have fallen by half are accepted.
+    pub confirm: bool,
+    /// A run that was cut off is not gone on with.
+    pub fresh: bool,
+}
+
+/// Syncs one connection.
 ///
 /// # Errors
 ///
@@ -110,40 +146,84 @@ pub enum SyncError {
 pub async fn connection(
     app: &App,
     connection: &ConnectionRow,
-    confirm: bool,
+    options: SyncOptions,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Report, SyncError> {
-    refuse_paused(connection, confirm)?;
+    refuse_paused(connection, options.confirm)?;
     let client = app.client(connection)?.in_background();
     let lease = format!("sync/{}", connection.id);
-    let started_at = app.clock.now();
+    let now = app.clock.now();
     // Two syncs of one process must not share the lease either.
-    let holder = app.ids.new_id(started_at);
-    if !app
-        .store
-        .lease_take(&lease, &holder, started_at + LEASE, started_at)
-        .await?
-    {
+    let holder = app.ids.new_id(now);
+    if !app.store.lease_take(&lease, &holder, now + LEASE, now).await? {
         return Err(SyncError::Busy(connection.label.clone()));
     }
-    let run = Run {
-        app,
-        connection: &connection.id,
-        account: AccountId::parse(&connection.account_id),
-        client: &client,
-        started_at,
-        confirm,
-        progress,
-        run_id: app.ids.new_id(started_at),
-        requests_before: client.requests(),
-    };
+    let work = begin(app, connection, options, progress, &client).boxed();
     let result = tokio::select! {
-        result = run.all(connection) => result,
+        result = work => result,
         () = keep(app, &lease, &holder) => Err(SyncError::Busy(connection.label.clone())),
     };
     app.store.lease_release(&lease, &holder).await?;
     app.wake();
     result
+}
+
+async fn begin(
+    app: &App,
+    connection: &ConnectionRow,
+    options: SyncOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+    client: &cloudflare::Client,
+) -> Result<Report, SyncError> {
+    let now = app.clock.now();
+    let cut_off = match cut_off_run(app, connection, now).await? {
+        Some(run) if !options.fresh && !options.confirm => Some(run),
+        _ => None,
+    };
+    let listings = app.store.listing_list(&connection.id).await?;
+    let run = Run {
+        app,
+        connection: &connection.id,
+        account: AccountId::parse(&connection.account_id),
+        client,
+        started_at: cut_off.as_ref().map_or(now, |run| run.started_at),
+        began_at: now,
+        confirm: options.confirm,
+        progress,
+        run_id: cut_off
+            .as_ref()
+            .map_or_else(|| app.ids.new_id(now), |run| run.id.clone()),
+        requests_before: client.requests(),
+        requests_earlier: cut_off.as_ref().map_or(0, |run| run.requests.unsigned_abs()),
+        counts_earlier: cut_off
+            .as_ref()
+            .and_then(|run| serde_json::from_str(&run.counts).ok())
+            .unwrap_or_default(),
+        is_resumed: cut_off.is_some(),
+        listings: listings.into_iter().map(|row| (row.kind.clone(), row)).collect(),
+    };
+    run.all(connection).await
+}
+
+/// The last run, if it was killed or cut off in the midst of a list, and not too long ago.
+async fn cut_off_run(
+    app: &App,
+    connection: &ConnectionRow,
+    now: chrono::DateTime<chrono::Utc>,
+) -> Result<Option<SyncRunRow>, StoreError> {
+    let runs = app.store.sync_run_list(Some(&connection.id), 1).await?;
+    let Some(run) = runs.into_iter().next() else {
+        return Ok(None);
+    };
+    if now - run.started_at > RESUME_WITHIN {
+        return Ok(None);
+    }
+    let was_killed = run.outcome == "running";
+    let was_cut_off = matches!(run.outcome.as_str(), "partial" | "failed");
+    if was_killed || (was_cut_off && app.store.listing_progress_any(&run.id).await?) {
+        return Ok(Some(run));
+    }
+    Ok(None)
 }
 
 fn refuse_paused(connection: &ConnectionRow, confirm: bool) -> Result<(), SyncError> {
@@ -173,13 +253,33 @@ async fn keep(app: &App, lease: &str, holder: &str) {
 pub async fn all(app: &App) -> Result<Vec<Report>, SyncError> {
     let mut reports = Vec::new();
     for row in app.store.connection_list().await? {
-        match connection(app, &row, false, &|_| {}).await {
+        match connection(app, &row, SyncOptions::default(), &|_| {}).await {
             Ok(report) => reports.push(report),
             Err(SyncError::Paused { .. } | SyncError::Busy(_)) => {}
             Err(error) => could_not_begin(app, &row, &error).await?,
         }
     }
     Ok(reports)
+}
+
+/// How many grants there are by the last count of each connection.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn grant_total(app: &App) -> Result<i64, StoreError> {
+    let mut total = 0;
+    for connection in app.store.connection_list().await? {
+        let runs = app.store.sync_run_list(Some(&connection.id), 20).await?;
+        let counted = runs.iter().find_map(|run| {
+            let counts: BTreeMap<String, Count> = serde_json::from_str(&run.counts).ok()?;
+            let of_grants = counts.iter().filter(|(kind, _)| kind.ends_with("_grants"));
+            let counts: Vec<usize> = of_grants.map(|(_, count)| count.seen).collect();
+            (!counts.is_empty()).then(|| counts.iter().sum::<usize>())
+        });
+        total += counted.unwrap_or(0) as i64;
+    }
+    Ok(total)
 }
 
 /// Shows at the connection why a sync that nobody waits for could not begin.
@@ -201,12 +301,22 @@ pub(crate) struct Run<'a> {
     connection: &'a ConnectionId,
     account: Option<AccountId>,
     client: &'a cloudflare::Client,
+    /// When the run began, before it was cut off: what was seen since then counts.
     started_at: chrono::DateTime<chrono::Utc>,
+    /// When this attempt began.
+    began_at: chrono::DateTime<chrono::Utc>,
     confirm: bool,
     progress: &'a (dyn Fn(Progress) + Send + Sync),
     run_id: String,
     requests_before: u64,
+    requests_earlier: u64,
+    counts_earlier: BTreeMap<String, Count>,
+    is_resumed: bool,
+    listings: HashMap<String, ListingRow>,
 }
+
+/// What became of one list.
+type Listed = (&'static str, Result<Count, SyncError>);
 
 impl Run<'_> {
     async fn all(&self, connection: &ConnectionRow) -> Result<Report, SyncError> {
@@ -216,72 +326,151 @@ impl Run<'_> {
         }
         self.app
             .store
-            .connection_state_set(self.connection, ConnectionState::Syncing, None, self.started_at)
+            .connection_state_set(self.connection, ConnectionState::Syncing, None, self.began_at)
             .await?;
-        self.app
-            .store
-            .sync_run_start(&self.run_id, self.connection, self.started_at)
-            .await?;
+        if self.is_resumed {
+            self.app.store.sync_run_reopen(&self.run_id).await?;
+        } else {
+            self.app
+                .store
+                .sync_run_start(&self.run_id, self.connection, self.started_at)
+                .await?;
+        }
         let mut report = Report {
             run_id: self.run_id.clone(),
+            resumed: self.is_resumed,
+            counts: self.counts_earlier.clone(),
             ..Report::default()
         };
-        let (mut failed, mut halved) = (0, Vec::new());
-        let listed = [
-            ("roles", self.roles().await),
-            ("members", self.members().await),
-            ("access_users", self.access_users().await),
-            ("access_groups", self.access_groups().await),
-        ];
-        for (kind, result) in listed {
-            match result {
-                Ok(count) => {
-                    self.app
-                        .store
-                        .listing_complete(self.connection, kind, self.started_at)
-                        .await?;
-                    report.counts.insert(kind.to_owned(), count);
-                }
-                Err(error) => {
-                    failed += 1;
-                    let reason = crate::causes(&error);
-                    if matches!(error, SyncError::Halved { .. }) {
-                        halved.push(reason.clone());
-                    }
-                    self.app
-                        .store
-                        .listing_stale(self.connection, kind, &reason)
-                        .await?;
-                    report.problems.push(reason);
-                }
-            }
-            self.show(&report).await?;
+        let mut ended = Ended::default();
+        let core = async {
+            let mut listed: Vec<Listed> = Vec::new();
+            listed.push(("roles", self.once("roles", self.roles().boxed()).await));
+            listed.push(("members", self.once("members", self.members().boxed()).await));
+            listed.push((
+                "access_users",
+                self.once("access_users", self.access_users().boxed()).await,
+            ));
+            listed.push((
+                "access_groups",
+                self.once("access_groups", self.access_groups().boxed()).await,
+            ));
+            listed
+        };
+        let (core, objects) = futures::join!(core.boxed(), self.objects().boxed());
+        for (kind, result) in core {
+            self.note(kind, result, true, &mut report, &mut ended).await?;
         }
-        match self.grants().await {
+        for (kind, result) in objects {
+            self.note(kind, result, false, &mut report, &mut ended).await?;
+        }
+        for (kind, result) in self.what_lists_name().boxed().await? {
+            self.note(kind, result, false, &mut report, &mut ended).await?;
+        }
+        self.show(&report).await?;
+        match self.grants().boxed().await {
             Ok(counts) => report.counts.extend(counts),
             Err(error) => {
-                failed += 1;
+                ended.failed += 1;
                 report.problems.push(crate::causes(&error));
             }
         }
-        report.requests = self.client.requests() - self.requests_before;
+        self.finish(connection, report, &ended).await
+    }
+
+    /// Reads a list, unless this run has read it before it was cut off.
+    async fn once(
+        &self,
+        kind: &'static str,
+        read: impl Future<Output = Result<Count, SyncError>>,
+    ) -> Result<Count, SyncError> {
+        let is_read = self
+            .listings
+            .get(kind)
+            .is_some_and(|row| row.stale_reason.is_none() && row.complete_at >= Some(self.started_at));
+        if self.is_resumed && is_read {
+            return Ok(self.counts_earlier.get(kind).copied().unwrap_or_default());
+        }
+        let count = read.await?;
+        // At once, so that a run that is killed later need not read it again.
+        let store = &self.app.store;
+        store
+            .listing_complete(self.connection, kind, self.started_at)
+            .await?;
+        store.listing_progress_clear(self.connection, kind).await?;
+        if count.added + count.changed + count.gone > 0 {
+            store.access_revision_bump().await?;
+        }
+        Ok(count)
+    }
+
+    /// Notes what became of a list. What is refused for want of a permission is dark; other lists go on.
+    async fn note(
+        &self,
+        kind: &'static str,
+        result: Result<Count, SyncError>,
+        is_core: bool,
+        report: &mut Report,
+        ended: &mut Ended,
+    ) -> Result<(), SyncError> {
+        let error = match result {
+            Ok(count) => {
+                report.counts.insert(kind.to_owned(), count);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let reason = crate::causes(&error);
+        self.app
+            .store
+            .listing_stale(self.connection, kind, &reason)
+            .await?;
+        let is_refused = matches!(&error, SyncError::List { source: CloudflareError::Refused(refusal), .. } if refusal.status < 500);
+        if is_refused || matches!(error, SyncError::Halved { .. }) {
+            // Asking again would be answered the same: there is nothing to go on with.
+            self.app
+                .store
+                .listing_progress_clear(self.connection, kind)
+                .await?;
+        }
+        if is_refused && !is_core {
+            report.dark.push(reason);
+            return Ok(());
+        }
+        ended.failed += 1;
+        ended.core_failed += usize::from(is_core);
+        if matches!(error, SyncError::Halved { .. }) {
+            ended.halved.push(reason.clone());
+        }
+        report.problems.push(reason);
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        connection: &ConnectionRow,
+        mut report: Report,
+        ended: &Ended,
+    ) -> Result<Report, SyncError> {
+        report.requests = self.requests();
         let now = self.app.clock.now();
-        report.duration_ms = (now - self.started_at).num_milliseconds();
+        report.duration_ms = (now - self.began_at).num_milliseconds();
         let reason = (!report.problems.is_empty()).then(|| report.problems.join("; "));
-        let (outcome, state, state_reason) = if !halved.is_empty() {
-            ("paused", ConnectionState::Paused, Some(halved.join("; ")))
-        } else if failed >= listed_kinds() {
+        let (outcome, state, state_reason) = if !ended.halved.is_empty() {
+            ("paused", ConnectionState::Paused, Some(ended.halved.join("; ")))
+        } else if ended.core_failed >= CORE_LISTS {
             ("failed", ConnectionState::Failed, reason.clone())
-        } else if failed > 0 {
+        } else if ended.failed > 0 {
             ("partial", ConnectionState::Degraded, reason.clone())
         } else {
-            let dark = self.dark().await?;
-            let state = if dark.is_none() {
+            let mut dark = report.dark.clone();
+            dark.extend(self.dark().await?);
+            let state = if dark.is_empty() {
                 ConnectionState::Connected
             } else {
                 ConnectionState::Degraded
             };
-            ("complete", state, dark)
+            ("complete", state, (!dark.is_empty()).then(|| dark.join("; ")))
         };
         report.outcome = outcome.to_owned();
         let run = SyncRunRow {
@@ -293,32 +482,50 @@ impl Run<'_> {
             problem: reason,
             requests: i64::try_from(report.requests).unwrap_or(i64::MAX),
             counts: serde_json::to_string(&report.counts).unwrap_or_default(),
+            attempts: 1,
+            compared: true,
         };
-        self.app.store.sync_run_finish(&run, &connection.label).await?;
-        self.app
-            .store
+        let store = &self.app.store;
+        store.sync_run_finish(&run, &connection.label).await?;
+        store
             .connection_state_set(self.connection, state, state_reason.as_deref(), now)
             .await?;
-        if failed == 0 {
-            self.app.store.connection_synced(self.connection, now).await?;
+        if ended.failed == 0 {
+            store.connection_synced(self.connection, now).await?;
         }
+        store.sync_run_prune(self.connection, RUNS_KEPT).await?;
         Ok(report)
     }
 
+    fn requests(&self) -> u64 {
+        self.requests_earlier + self.client.requests() - self.requests_before
+    }
+
+    /// Whether this list was ever read to its end: what a first reading finds is not a change.
+    fn is_first(&self, kind: &str) -> bool {
+        self.listings
+            .get(kind)
+            .is_none_or(|row| row.complete_at.is_none())
+    }
+
+    /// The run to keep differences with.
+    fn recorded(&self, kind: &str) -> Option<&str> {
+        (!self.is_first(kind)).then_some(self.run_id.as_str())
+    }
+
     /// What the last probes found dark of what a sync does not read.
-    async fn dark(&self) -> Result<Option<String>, StoreError> {
+    async fn dark(&self) -> Result<Vec<String>, StoreError> {
         let probes = self.app.store.probe_list(self.connection).await?;
-        let dark: Vec<&str> = probes
+        Ok(probes
             .iter()
             .filter(|probe| crate::connect::is_dark(probe) && !READ_HERE.contains(&probe.feature.as_str()))
-            .map(|probe| probe.feature.as_str())
-            .collect();
-        Ok((!dark.is_empty()).then(|| format!("dark: {}", dark.join(", "))))
+            .map(|probe| format!("dark: {}", probe.feature))
+            .collect())
     }
 
     /// Shows how far the run has come.
     async fn show(&self, report: &Report) -> Result<(), StoreError> {
-        let requests = i64::try_from(self.client.requests() - self.requests_before).unwrap_or(i64::MAX);
+        let requests = i64::try_from(self.requests()).unwrap_or(i64::MAX);
         let counts = serde_json::to_string(&report.counts).unwrap_or_default();
         self.app
             .store
@@ -327,6 +534,13 @@ impl Run<'_> {
     }
 }
 
-const fn listed_kinds() -> usize {
-    4
+/// Lists without which there is nothing to show.
+const CORE_LISTS: usize = 4;
+
+/// How the lists ended.
+#[derive(Debug, Default)]
+struct Ended {
+    failed: usize,
+    core_failed: usize,
+    halved: Vec<String>,
 }

@@ -141,7 +141,7 @@ impl Hub {
     /// Syncs the connection, a second after whatever was before.
     pub(crate) async fn sync(&self) -> hub::sync::Report {
         self.clock.advance(TimeDelta::seconds(1));
-        hub::sync::connection(&self.app, &self.connection().await, false, &|_| {})
+        hub::sync::connection(&self.app, &self.connection().await, Default::default(), &|_| {})
             .await
             .unwrap()
     }

@@ -2,11 +2,12 @@
 
 use crate::kit::{self, Hub, each, sized, story};
 use chrono::TimeDelta;
-use hub::sync::{self, SyncError};
+use hub::access::{AccessView, Grant, GrantFilter};
+use hub::sync::{self, SyncError, SyncOptions};
 use model::{Certainty, ConnectionState, GrantKind};
 use sandbox::{FailingPage, Faults, Sandbox, SandboxConfig};
+use store::ListingRow;
 use store::scratch::Scratch;
-use store::{GrantFilter, GrantRow, ListingRow};
 
 async fn connected(scratch: Scratch, config: SandboxConfig) -> (Sandbox, Hub) {
     let sandbox = Sandbox::start(config).await.unwrap();
@@ -15,27 +16,12 @@ async fn connected(scratch: Scratch, config: SandboxConfig) -> (Sandbox, Hub) {
     (sandbox, hub)
 }
 
-async fn grants(hub: &Hub) -> Vec<GrantRow> {
-    let mut all: Vec<GrantRow> = Vec::new();
-    loop {
-        let after = all.last().map(|row| {
-            let (connection, kind) = (row.connection_id.0.clone(), row.kind.to_string());
-            (row.email.clone(), connection, kind, row.entitlement_id.clone())
-        });
-        let filter = GrantFilter {
-            after,
-            limit: 1_000,
-            ..GrantFilter::default()
-        };
-        let page = hub.app.store.grant_list(&filter).await.unwrap();
-        if page.is_empty() {
-            return all;
-        }
-        all.extend(page);
-    }
+async fn grants(hub: &Hub) -> Vec<Grant> {
+    let view = AccessView::current(&hub.app).await.unwrap();
+    view.grant_page(&GrantFilter::default(), usize::MAX)
 }
 
-fn grant<'a>(grants: &'a [GrantRow], what: &str, who: &str) -> Option<&'a GrantRow> {
+fn grant<'a>(grants: &'a [Grant], what: &str, who: &str) -> Option<&'a Grant> {
     let email = format!("{who}@tidewater.example");
     grants
         .iter()
@@ -190,19 +176,28 @@ async fn a_grant_says_how_sure_it_is_and_through_which_rule() {
         let via = |what: &str, who: &str| grant(&grants, what, who).unwrap().via.clone();
         assert_eq!(
             via("Finance", "tom.okafor"),
-            r#"["group Finance","address tom.okafor@tidewater.example"]"#
+            ["group Finance", "address tom.okafor@tidewater.example"]
         );
         assert_eq!(
             via("Badge pilot", "omar.said"),
-            r#"["group Badge pilot","depends on a rule of the kind \"office_badge\", which is not known here"]"#
+            [
+                "group Badge pilot",
+                "depends on a rule of the kind \"office_badge\", which is not known here"
+            ]
         );
         let roles: Vec<_> = grants
             .iter()
             .filter(|row| row.kind == GrantKind::Role)
             .map(|row| (row.email.as_str(), row.certainty))
             .collect();
-        assert!(roles.contains(&("ben.carter@tidewater.example", Yes)), "{roles:?}");
-        assert!(roles.contains(&("kato.mensah@tidewater.example", Conditional)), "{roles:?}");
+        assert!(
+            roles.contains(&("ben.carter@tidewater.example", Yes)),
+            "{roles:?}"
+        );
+        assert!(
+            roles.contains(&("kato.mensah@tidewater.example", Conditional)),
+            "{roles:?}"
+        );
     })
     .await;
 }
@@ -235,7 +230,7 @@ async fn who_is_no_longer_listed_is_gone_with_their_grants_and_may_come_back() {
     each(async |scratch| {
         let (sandbox, hub) = connected(scratch, story()).await;
         hub.sync().await;
-        let held = |grants: &[GrantRow]| {
+        let held = |grants: &[Grant]| {
             grants
                 .iter()
                 .filter(|row| row.kind == GrantKind::Role && row.email.starts_with("ben.carter@"))
@@ -322,7 +317,8 @@ async fn a_list_that_fell_by_half_waits_for_a_person() {
         assert_eq!(live().await, 30);
 
         // Neither another sync nor the doctor lets it go on.
-        let refused = sync::connection(&hub.app, &hub.connection().await, false, &|_| {}).await;
+        let refused =
+            sync::connection(&hub.app, &hub.connection().await, SyncOptions::default(), &|_| {}).await;
         assert!(matches!(refused, Err(SyncError::Paused { .. })), "{refused:?}");
         assert!(sync::all(&hub.app).await.unwrap().is_empty());
         hub::connect::doctor(&hub.app, &hub.connection().await)
@@ -333,9 +329,17 @@ async fn a_list_that_fell_by_half_waits_for_a_person() {
         assert_eq!(live().await, 30);
 
         hub.clock.advance(TimeDelta::seconds(1));
-        let report = sync::connection(&hub.app, &hub.connection().await, true, &|_| {})
-            .await
-            .unwrap();
+        let report = sync::connection(
+            &hub.app,
+            &hub.connection().await,
+            SyncOptions {
+                confirm: true,
+                fresh: false,
+            },
+            &|_| {},
+        )
+        .await
+        .unwrap();
         assert_eq!(
             (report.outcome.as_str(), report.counts["access_users"].gone),
             ("complete", 16)
@@ -400,14 +404,15 @@ async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_interrupted
         });
         let (app, connection) = (hub.app.clone(), hub.connection().await);
         let running = tokio::spawn(async move {
-            let _ = sync::connection(&app, &connection, false, &|_| {}).await;
+            let _ = sync::connection(&app, &connection, SyncOptions::default(), &|_| {}).await;
         });
         let runs = async || hub.app.store.sync_run_list(None, 10).await.unwrap();
         while runs().await.is_empty() {
             tokio::task::yield_now().await;
         }
         let second = hub.again().await;
-        let refused = sync::connection(&second, &hub.connection().await, false, &|_| {}).await;
+        let refused =
+            sync::connection(&second, &hub.connection().await, SyncOptions::default(), &|_| {}).await;
         assert!(matches!(refused, Err(SyncError::Busy(_))), "{refused:?}");
 
         running.abort();

@@ -9,10 +9,11 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::access::{AccessView, Grant, GrantFilter};
 use model::{GrantKind, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{AccessGroupRow, AccessUserRow, GrantFilter, GrantRow, MemberRow, RoleRow};
+use store::{AccessGroupRow, AccessUserRow, MemberRow, RoleRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// Someone who may log in to an account's dashboard.
@@ -155,7 +156,7 @@ impl RoleBody {
 pub struct GrantBody {
     /// In which account.
     pub connection_id: String,
-    /// `access-group` or `role`.
+    /// `access-group`, `app`, `permission-group`, `role` or `user-group`.
     pub kind: &'static str,
     /// The group's or role's id.
     pub entitlement_id: String,
@@ -168,13 +169,13 @@ pub struct GrantBody {
     /// `yes`, `conditional` or `unknown`.
     pub certainty: &'static str,
     /// Why: sentences from the entitlement down to the rule that decides.
-    pub via: Value,
-    /// When this was worked out.
-    pub computed_at: DateTime<Utc>,
+    pub via: Vec<String>,
+    /// When the lists that this follows from were last read to their end.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 impl GrantBody {
-    pub(crate) fn new(row: GrantRow) -> Self {
+    pub(crate) fn new(row: Grant) -> Self {
         Self {
             connection_id: row.connection_id.0,
             kind: row.kind.as_str(),
@@ -183,8 +184,8 @@ impl GrantBody {
             person_id: row.person_id.0,
             email: row.email,
             certainty: row.certainty.as_str(),
-            via: document(&row.via),
-            computed_at: row.computed_at,
+            via: row.via,
+            as_of: row.as_of,
         }
     }
 }
@@ -266,7 +267,8 @@ listed! {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct GrantsQuery {
-    /// Only this kind: `access-group` or `role`.
+    /// Only this kind: `access-group`, `app`, `permission-group`, `role` or `user-group`. Without it, applications
+    /// are left out.
     #[param(value_type = Option<String>)]
     kind: Option<GrantKind>,
     /// Only of the person with this id.
@@ -298,10 +300,10 @@ pub async fn grants(
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         entitlement_id: query.entitlement,
         after: after.map(|[email, connection, kind, entitlement]| (email, connection, kind, entitlement)),
-        limit,
     };
-    let rows = app.store.grant_list(&filter).await?;
-    let cursor = |row: &GrantRow| {
+    let view = AccessView::current(&app).await?;
+    let rows = view.grant_page(&filter, usize::try_from(limit).unwrap_or(0));
+    let cursor = |row: &Grant| {
         paging::cursor([
             &row.email,
             row.connection_id.as_str(),

@@ -384,7 +384,11 @@ pub async fn sync(
     .await?;
     let at = format!("{}/connections/{}/sync-runs", super::BASE, connection.id);
     tokio::spawn(async move {
-        if let Err(error) = hub::sync::connection(&app, &connection, query.confirm, &|_| {}).await {
+        let options = hub::sync::SyncOptions {
+            confirm: query.confirm,
+            fresh: false,
+        };
+        if let Err(error) = hub::sync::connection(&app, &connection, options, &|_| {}).await {
             tracing::error!(connection = %connection.label, "a sync that was asked for could not begin: {}",
                 hub::causes(&error));
         }

@@ -22,7 +22,7 @@ pub struct OverviewBody {
     pub access_users: i64,
     /// Access groups.
     pub access_groups: i64,
-    /// Grants, also those that depend on something.
+    /// Grants at the last count of each connection, also those that depend on something.
     pub grants: i64,
     /// Events.
     pub events: i64,
@@ -70,7 +70,6 @@ pub async fn overview(_caller: CanRead, State(app): State<App>) -> Result<Json<O
         members,
         access_users,
         access_groups,
-        grants,
         events,
         rejects,
         detections,
@@ -86,7 +85,7 @@ pub async fn overview(_caller: CanRead, State(app): State<App>) -> Result<Json<O
         members,
         access_users,
         access_groups,
-        grants,
+        grants: hub::sync::grant_total(&app).await?,
         events,
         rejects,
         detections,

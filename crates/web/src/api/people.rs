@@ -9,9 +9,10 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::access::{AccessView, GrantFilter, Scope};
 use model::{PersonId, RiskLevel};
 use serde::{Deserialize, Serialize};
-use store::{GrantFilter, LIST_LIMIT_MAX, PersonFilter, PersonRow};
+use store::{LIST_LIMIT_MAX, PersonFilter, PersonRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// One human, or service, across all connections.
@@ -123,12 +124,12 @@ pub async fn get_one(
         .ok_or(ApiError::NotFound("person"))?;
     let filter = GrantFilter {
         person_id: Some(id.clone()),
-        limit: LIST_LIMIT_MAX,
         ..GrantFilter::default()
     };
     let members = app.store.member_by_person(&id).await?;
     let access_users = app.store.access_user_by_person(&id).await?;
-    let grants = app.store.grant_list(&filter).await?;
+    let view = AccessView::of_person(&app, &person, &Scope::Everything).await?;
+    let grants = view.grant_page(&filter, LIST_LIMIT_MAX as usize);
     let changes = app.store.risk_change_by_person(&id, 100).await?;
     Ok(Json(PersonDetailBody {
         person: PersonBody::new(person),

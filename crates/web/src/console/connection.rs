@@ -149,7 +149,11 @@ pub(super) async fn sync(
     let detail = json!({ "confirm": confirm });
     audit::record(&app, visitor.actor(), "connection.sync", &label, "asked", detail).await?;
     begun(&label, async move {
-        sync::connection(&app, &connection, confirm, &|_| {})
+        let options = sync::SyncOptions {
+            confirm,
+            fresh: false,
+        };
+        sync::connection(&app, &connection, options, &|_| {})
             .await
             .map(|_| ())
             .map_err(|error| hub::causes(&error))

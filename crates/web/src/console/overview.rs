@@ -28,6 +28,7 @@ const CHANGES_MAX: usize = 50_000;
 struct OverviewPage {
     frame: Frame,
     counts: Overview,
+    grants: i64,
     levels: Levels,
     days: i64,
     needs: Vec<Need>,
@@ -87,6 +88,7 @@ pub(super) async fn show_overview(
     Query(span): Query<Span>,
 ) -> Result<Page, PageError> {
     let counts = app.store.overview().await?;
+    let grants = hub::sync::grant_total(&app).await?;
     let needs = needs(&app, &counts).await?;
     let mut rules: Vec<TopRule> = app
         .store
@@ -107,6 +109,7 @@ pub(super) async fn show_overview(
     page::rendered(&OverviewPage {
         frame: visitor.frame("Overview", Section::Overview),
         counts,
+        grants,
         levels: levels(&app).await?,
         days: span.days(),
         needs,

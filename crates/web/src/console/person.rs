@@ -9,20 +9,21 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
+use hub::access::{AccessView, Grant, GrantFilter, Scope};
 use hub::risk::RiskError;
 use hub::{App, Permission, risk};
 use model::{ConnectionId, PersonId, RiskLevel};
 use serde::Deserialize;
 use std::collections::HashMap;
 use store::{
-    AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, GrantFilter, GrantRow, MemberRow,
-    MessageRow, PersonRow, RiskChangeRow, SignalRow,
+    AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, MemberRow, MessageRow, PersonRow,
+    RiskChangeRow, SignalRow,
 };
 
 /// Rows of each part of the page; links lead to the rest.
 const PART_ROWS: i64 = 20;
 /// Grants shown. Chosen: more is not readable, and the API gives them all.
-const GRANT_ROWS: i64 = 500;
+const GRANT_ROWS: usize = 500;
 
 #[derive(Template)]
 #[template(path = "person.html")]
@@ -52,12 +53,6 @@ struct User {
     row: AccessUserRow,
 }
 
-struct Grant {
-    connection: String,
-    row: GrantRow,
-    via: Vec<String>,
-}
-
 /// The form that resets a level.
 #[derive(Debug, Deserialize)]
 pub(super) struct Reset {
@@ -85,7 +80,6 @@ pub(super) async fn show_person(
     let users = app.store.access_user_by_person(&id).await?;
     let grants = GrantFilter {
         person_id: Some(id.clone()),
-        limit: GRANT_ROWS,
         ..GrantFilter::default()
     };
     let detections = DetectionFilter {
@@ -99,6 +93,7 @@ pub(super) async fn show_person(
         ..EventFilter::default()
     };
     let events = app.store.event_list(&events).await?;
+    let view = AccessView::of_person(&app, &person, &Scope::Everything).await?;
     let last_seen = users
         .iter()
         .filter_map(|user| user.last_login_at)
@@ -121,17 +116,7 @@ pub(super) async fn show_person(
                 row,
             })
             .collect(),
-        grants: app
-            .store
-            .grant_list(&grants)
-            .await?
-            .into_iter()
-            .map(|row| Grant {
-                connection: label(&row.connection_id),
-                via: show::texts(&row.via),
-                row,
-            })
-            .collect(),
+        grants: view.grant_page(&grants, GRANT_ROWS),
         detections: app.store.detection_list(&detections).await?,
         messages: app.store.message_list(None, Some(&id), None, PART_ROWS).await?,
         signals: app.store.signal_list(None, Some(&id), None, PART_ROWS).await?,

@@ -137,11 +137,6 @@ pub(super) fn pretty(raw: &str) -> String {
         .unwrap_or_else(|_| raw.to_owned())
 }
 
-/// The members of a JSON array of texts.
-pub(super) fn texts(raw: &str) -> Vec<String> {
-    serde_json::from_str(raw).unwrap_or_default()
-}
-
 /// A value of a rule or a record on one line: texts without quotes.
 pub(super) fn value(value: &Value) -> String {
     match value {

@@ -10,8 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{
-    AccessGroupSeen, AccessUserSeen, GrantSeen, MemberSeen, NewConnection, PersonSeen, ProbeRow, RoleSeen,
-    SyncRunRow,
+    AccessGroupSeen, AccessUserSeen, MemberSeen, NewConnection, PersonSeen, ProbeRow, RoleSeen, SyncRunRow,
 };
 use tower::ServiceExt;
 
@@ -109,9 +108,14 @@ impl World {
             status: "accepted".to_owned(),
             two_factor: Some(true),
             roles: json!([{ "id": "r1", "name": "Administrator" }]).to_string(),
+            policies: "[]".to_owned(),
             raw: "{}".to_owned(),
+            fingerprint: "-".to_owned(),
         };
-        store.member_upsert(&connection, &[member], noon()).await.unwrap();
+        store
+            .member_upsert(&connection, &[member], None, noon())
+            .await
+            .unwrap();
         let user = AccessUserSeen {
             id: "u1".to_owned(),
             person_id: ana,
@@ -122,18 +126,20 @@ impl World {
             active_device_count: Some(2),
             last_login_at: Some(noon()),
             raw: "{}".to_owned(),
+            fingerprint: "-".to_owned(),
         };
         store
-            .access_user_upsert(&connection, &[user], noon())
+            .access_user_upsert(&connection, &[user], None, noon())
             .await
             .unwrap();
         let group = AccessGroupSeen {
             id: "g1".to_owned(),
             name: "Engineers".to_owned(),
-            raw: json!({ "include": [{ "everyone": {} }] }).to_string(),
+            raw: json!({ "id": "g1", "name": "Engineers", "include": [{ "everyone": {} }] }).to_string(),
+            fingerprint: "-".to_owned(),
         };
         store
-            .access_group_upsert(&connection, &[group], noon())
+            .access_group_upsert(&connection, &[group], None, noon())
             .await
             .unwrap();
         let role = RoleSeen {
@@ -141,18 +147,10 @@ impl World {
             name: "Administrator".to_owned(),
             description: None,
             raw: "{}".to_owned(),
+            fingerprint: "-".to_owned(),
         };
-        store.role_upsert(&connection, &[role], noon()).await.unwrap();
-        let grant = |person: &str| GrantSeen {
-            entitlement_id: "g1".to_owned(),
-            entitlement_name: "Engineers".to_owned(),
-            person_id: PersonId(person.to_owned()),
-            certainty: Certainty::Yes,
-            via: json!(["include everyone"]).to_string(),
-        };
-        let grants = [grant("p1"), grant("p2")];
         store
-            .grant_replace(&connection, GrantKind::AccessGroup, &grants, noon())
+            .role_upsert(&connection, &[role], None, noon())
             .await
             .unwrap();
         store

@@ -1,0 +1,213 @@
+//! The lists of an account that are kept as Cloudflare gives them, and what only one object's own address gives.
+
+use crate::account::AccountId;
+use crate::client::Client;
+use crate::error::CloudflareError;
+use crate::paging::{self, Style};
+use futures::TryStreamExt;
+use serde_json::Value;
+
+/// A list of an account: its name here, where it is, how it is cut into pages, and what allows reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountList {
+    /// The name.
+    pub kind: &'static str,
+    /// In words.
+    pub words: &'static str,
+    /// Below the account.
+    pub path: &'static str,
+    /// How it is cut.
+    pub style: Style,
+    /// The permission group that allows reading it, as Cloudflare names it.
+    pub permission: &'static str,
+}
+
+/// Every such list.
+///
+/// Source: Cloudflare's API description; the lists of service tokens, account tokens and Zero Trust lists from
+/// its documentation of those products.
+pub const LISTS: &[AccountList] = &[
+    AccountList {
+        kind: "identity_providers",
+        words: "identity providers",
+        path: "/access/identity_providers",
+        style: Style::Counted { per_page: 200 },
+        permission: "Access: Organizations, Identity Providers, and Groups Read",
+    },
+    AccountList {
+        kind: "policies",
+        words: "Access policies",
+        path: "/access/policies",
+        style: Style::Counted { per_page: 1_000 },
+        permission: "Access: Apps and Policies Read",
+    },
+    AccountList {
+        kind: "apps",
+        words: "applications",
+        path: "/access/apps",
+        style: paging::ACCESS,
+        permission: "Access: Apps and Policies Read",
+    },
+    AccountList {
+        kind: "service_tokens",
+        words: "service tokens",
+        path: "/access/service_tokens",
+        style: paging::ACCESS,
+        permission: "Access: Service Tokens Read",
+    },
+    AccountList {
+        kind: "account_tokens",
+        words: "account API tokens",
+        path: "/tokens",
+        style: paging::IAM,
+        permission: "Account API Tokens Read",
+    },
+    AccountList {
+        kind: "permission_groups",
+        words: "permission groups",
+        path: "/iam/permission_groups",
+        style: paging::IAM,
+        permission: "Account Settings Read",
+    },
+    AccountList {
+        kind: "resource_groups",
+        words: "resource groups",
+        path: "/iam/resource_groups",
+        style: Style::Single,
+        permission: "Account Settings Read",
+    },
+    AccountList {
+        kind: "user_groups",
+        words: "account user groups",
+        path: "/iam/user_groups",
+        style: Style::Counted { per_page: 500 },
+        permission: "Account Settings Read",
+    },
+    AccountList {
+        kind: "lists",
+        words: "Zero Trust lists",
+        path: "/gateway/lists",
+        style: Style::Single,
+        permission: "Zero Trust Read",
+    },
+];
+
+/// A part of a path that holds nothing but one id.
+pub(crate) fn segment(id: &str) -> Result<&str, CloudflareError> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !id.is_empty() && id.bytes().all(good) {
+        Ok(id)
+    } else {
+        Err(CloudflareError::Unusable(format!(
+            "\"{id}\" is not an id of Cloudflare's"
+        )))
+    }
+}
+
+impl Client {
+    /// The objects of a list, page by page, as they come.
+    pub fn objects(&self, account: &AccountId, list: &AccountList) -> paging::Pages<Value> {
+        self.pages(account.path(list.path), Vec::new(), list.style)
+    }
+
+    /// The members of an account user group.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn user_group_members(
+        &self,
+        account: &AccountId,
+        group: &str,
+    ) -> Result<Vec<Value>, CloudflareError> {
+        let path = account.path(&format!("/iam/user_groups/{}/members", segment(group)?));
+        self.list(path, Vec::new(), Style::Counted { per_page: 500 })
+            .try_collect()
+            .await
+    }
+
+    /// The values on a Zero Trust list.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn list_items(&self, account: &AccountId, list: &str) -> Result<Vec<Value>, CloudflareError> {
+        let path = account.path(&format!("/gateway/lists/{}/items", segment(list)?));
+        self.list(path, Vec::new(), Style::Counted { per_page: 1_000 })
+            .try_collect()
+            .await
+    }
+
+    /// Who an Access user was when last seen: provider, groups there, device. Refused with 404 for someone who
+    /// never signed in.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn last_seen_identity(
+        &self,
+        account: &AccountId,
+        user: &str,
+    ) -> Result<Value, CloudflareError> {
+        let path = account.path(&format!("/access/users/{}/last_seen_identity", segment(user)?));
+        self.get(&path, &[]).await
+    }
+
+    /// The active sessions of an Access user.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn active_sessions(
+        &self,
+        account: &AccountId,
+        user: &str,
+    ) -> Result<Vec<Value>, CloudflareError> {
+        let path = account.path(&format!("/access/users/{}/active_sessions", segment(user)?));
+        self.list(path, Vec::new(), Style::Single).try_collect().await
+    }
+
+    /// The failed logins of an Access user.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn failed_logins(
+        &self,
+        account: &AccountId,
+        user: &str,
+    ) -> Result<Vec<Value>, CloudflareError> {
+        let path = account.path(&format!("/access/users/{}/failed_logins", segment(user)?));
+        self.list(path, Vec::new(), Style::Single).try_collect().await
+    }
+
+    /// One member as Cloudflare has it now.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn member(&self, account: &AccountId, id: &str) -> Result<Value, CloudflareError> {
+        self.get(&account.path(&format!("/members/{}", segment(id)?)), &[])
+            .await
+    }
+
+    /// One Access group as Cloudflare has it now.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn access_group(&self, account: &AccountId, id: &str) -> Result<Value, CloudflareError> {
+        self.get(&account.path(&format!("/access/groups/{}", segment(id)?)), &[])
+            .await
+    }
+
+    /// One Access user as Cloudflare has it now.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`].
+    pub async fn access_user(&self, account: &AccountId, id: &str) -> Result<Value, CloudflareError> {
+        self.get(&account.path(&format!("/access/users/{}", segment(id)?)), &[])
+            .await
+    }
+}

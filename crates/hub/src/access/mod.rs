@@ -1,0 +1,17 @@
+//! Who has access, and why: rules evaluated over people, in an order from "no" to "yes" with two words between
+//! for what only the moment or nobody here can know.
+//!
+//! Everything here is worked out when it is asked for. Start reading at [`account::Account::group_verdict`] for
+//! how a rule is evaluated, [`grant`] for lists of who holds what, and [`explain`] for one person and one thing.
+
+pub mod account;
+pub mod explain;
+pub mod grant;
+pub mod rule;
+pub mod subject;
+pub mod view;
+
+pub use account::Verdict;
+pub use explain::{ExplainError, Explanation, Target};
+pub use grant::{Grant, GrantFilter};
+pub use view::{AccessView, Scope};

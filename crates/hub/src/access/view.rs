@@ -1,0 +1,499 @@
+//! Everything that rules are evaluated over, read from the store: people with their addresses and memberships,
+//! and each account's rules.
+//!
+//! Reads the lists; writes nothing. A server keeps one in memory until the lists change. Start reading at
+//! [`AccessView::current`].
+
+use super::account::Account;
+use super::subject::{Identity, Membership, Subject, User};
+use crate::app::App;
+use chrono::{DateTime, Utc};
+use model::{ConnectionId, PersonId};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use store::{AccessUserRow, ConnectionRow, LIST_LIMIT_MAX, MemberRow, PersonRow, StoreError};
+
+/// Rows of a list with large objects that are read at once.
+const LARGE_ROWS: i64 = 200;
+
+/// What is in memory.
+#[derive(Debug, Default)]
+pub struct AccessView {
+    /// Of which state of the lists this is.
+    pub revision: i64,
+    /// By id.
+    pub connections: Vec<ConnectionView>,
+    /// Everyone in some list of some connection, by main address.
+    pub people: Vec<Subject>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct ConnectionView {
+    /// Our id.
+    pub id: ConnectionId,
+    /// Its label.
+    pub label: String,
+    /// Its rules.
+    pub account: Account,
+    /// Its user groups, with who is in them.
+    pub user_groups: Vec<UserGroup>,
+    /// When its lists were last read to their end; the oldest of those that matter here.
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+/// A user group of an account.
+#[derive(Debug)]
+pub struct UserGroup {
+    /// Its id.
+    pub id: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// What its members may do.
+    pub policies: Vec<Value>,
+    /// Memberships and addresses (in lower case) of those in it.
+    pub members: HashSet<Box<str>>,
+}
+
+/// Which groups and applications a view is to have.
+#[derive(Debug, Clone)]
+pub enum Scope {
+    /// All of every connection.
+    Everything,
+    /// All of one connection.
+    Connection(ConnectionId),
+    /// These groups of one connection, with those nested in them.
+    Groups(ConnectionId, Vec<String>),
+    /// One application of one connection, with the groups that its policies name.
+    App(ConnectionId, String),
+    /// None: roles and user groups alone.
+    Roles(ConnectionId),
+}
+
+impl AccessView {
+    /// The view of the lists as they are, kept in memory until they change.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub async fn current(app: &App) -> Result<Arc<AccessView>, StoreError> {
+        // One builds it, the others wait for that one.
+        let mut kept = app.access_view.lock().await;
+        let revision = app.store.access_revision().await?;
+        if let Some(view) = kept.as_ref().filter(|view| view.revision == revision) {
+            return Ok(Arc::clone(view));
+        }
+        // The old one goes first: two of a large account need twice the memory.
+        *kept = None;
+        let mut view = Self::load(app, &Scope::Everything).await?;
+        view.people = people(app, &view.connections).await?;
+        view.revision = revision;
+        let view = Arc::new(view);
+        *kept = Some(Arc::clone(&view));
+        Ok(view)
+    }
+
+    /// A view of one person.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub async fn of_person(app: &App, person: &PersonRow, scope: &Scope) -> Result<AccessView, StoreError> {
+        let mut view = Self::load(app, scope).await?;
+        let places = places(&view.connections);
+        let mut subject = subject(person.id.clone(), &person.email);
+        for row in app.store.member_by_person(&person.id).await? {
+            let mut names = HashMap::new();
+            if let Some(at) = places.get(&row.connection_id) {
+                subject.members.push(membership(*at, row, &mut names));
+            }
+        }
+        let details = app.store.access_user_detail_by_person(&person.id).await?;
+        let identities: HashMap<(String, String), String> = details
+            .into_iter()
+            .filter_map(|row| Some(((row.connection_id.0, row.access_user_id), row.identity?)))
+            .collect();
+        for row in app.store.access_user_by_person(&person.id).await? {
+            if let Some(at) = places.get(&row.connection_id) {
+                let key = (row.connection_id.0.clone(), row.id.clone());
+                subject
+                    .users
+                    .push(user(*at, &row, identities.get(&key).map(String::as_str)));
+            }
+        }
+        let aliases = app.store.person_alias_by_person(&person.id).await?;
+        finish(&mut subject, aliases.into_iter().map(Into::into));
+        view.people = vec![subject];
+        Ok(view)
+    }
+
+    /// A view of everyone and the rules of one connection.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub async fn of_connection(app: &App, connection: &ConnectionId) -> Result<AccessView, StoreError> {
+        let mut view = Self::load(app, &Scope::Connection(connection.clone())).await?;
+        view.people = people(app, &view.connections).await?;
+        Ok(view)
+    }
+
+    /// Rules alone, without people.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub async fn load(app: &App, scope: &Scope) -> Result<AccessView, StoreError> {
+        let rows = app.store.connection_list().await?;
+        let mut rows: Vec<ConnectionRow> = rows;
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        let known: HashMap<Box<str>, usize> = rows
+            .iter()
+            .enumerate()
+            .map(|(at, row)| (row.account_id.to_lowercase().into(), at))
+            .collect();
+        let mut connections = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            let mut account = Account::new(at, &row.account_id, known.clone());
+            match scope {
+                Scope::Connection(id) if *id != row.id => {}
+                Scope::Everything | Scope::Connection(_) => {
+                    fill_lists(app, &row.id, &mut account).await?;
+                    fill_groups(app, &row.id, &mut account).await?;
+                    fill_apps(app, &row.id, None, &mut account).await?;
+                }
+                Scope::Groups(id, wanted) if *id == row.id => {
+                    fill_lists(app, &row.id, &mut account).await?;
+                    fill_nested(app, &row.id, wanted.clone(), &mut account).await?;
+                }
+                Scope::App(id, wanted) if *id == row.id => {
+                    fill_lists(app, &row.id, &mut account).await?;
+                    let groups = fill_apps(app, &row.id, Some(wanted), &mut account).await?;
+                    fill_nested(app, &row.id, groups, &mut account).await?;
+                }
+                _ => {}
+            }
+            account.close();
+            let wants_user_groups = match scope {
+                Scope::Everything => true,
+                Scope::Roles(id) | Scope::Connection(id) => *id == row.id,
+                _ => false,
+            };
+            connections.push(ConnectionView {
+                id: row.id.clone(),
+                label: row.label.clone(),
+                account,
+                user_groups: if wants_user_groups {
+                    user_groups(app, &row.id).await?
+                } else {
+                    Vec::new()
+                },
+                as_of: as_of(app, &row.id).await?,
+            });
+        }
+        Ok(AccessView {
+            revision: 0,
+            connections,
+            people: Vec::new(),
+        })
+    }
+
+    /// Where a connection stands in this view.
+    pub fn place(&self, connection: &ConnectionId) -> Option<usize> {
+        self.connections
+            .binary_search_by(|view| view.id.cmp(connection))
+            .ok()
+    }
+
+    /// The person with this id.
+    pub fn person(&self, id: &PersonId) -> Option<&Subject> {
+        self.people.iter().find(|subject| subject.person_id == *id)
+    }
+}
+
+/// Reads a list of the store to its end, page by page.
+macro_rules! each_row {
+    ($rows:ident, $call:expr, |$after:ident| $next:expr, $row:ident => $body:block) => {{
+        let mut place: Option<(String, String)> = None;
+        loop {
+            let $after = place
+                .as_ref()
+                .map(|(connection, id)| (connection.as_str(), id.as_str()));
+            let $rows = $call;
+            let Some(last) = $rows.last() else { break };
+            place = Some({
+                let $row = last;
+                $next
+            });
+            for $row in $rows $body
+        }
+    }};
+}
+
+async fn fill_lists(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {
+    each_row!(rows,
+    app.store.account_object_list("list_items", Some(connection), after, LARGE_ROWS).await?,
+    |after| (row.connection_id.0.clone(), row.id.clone()),
+    row => {
+        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        let values = raw["items"].as_array().into_iter().flatten();
+        let values = values.filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()));
+        account.add_list(&row.id, values);
+    });
+    Ok(())
+}
+
+async fn fill_groups(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {
+    each_row!(rows,
+        app.store.access_group_list(Some(connection), after, LARGE_ROWS).await?,
+        |after| (row.connection_id.0.clone(), row.id.clone()),
+        row => { account.add_group(&serde_json::from_str(&row.raw).unwrap_or_default()); });
+    Ok(())
+}
+
+/// Adds these groups and whatever is nested in them.
+async fn fill_nested(
+    app: &App,
+    connection: &ConnectionId,
+    mut wanted: Vec<String>,
+    account: &mut Account,
+) -> Result<(), StoreError> {
+    let mut seen = HashSet::new();
+    while let Some(id) = wanted.pop() {
+        if !seen.insert(id.to_lowercase()) {
+            continue;
+        }
+        if let Some(row) = app.store.access_group_get(connection, &id).await? {
+            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            wanted.extend(nested_in(&raw));
+            account.add_group(&raw);
+        }
+    }
+    Ok(())
+}
+
+/// The ids of the groups that a group's or policy's rules name.
+pub(crate) fn nested_in(raw: &Value) -> Vec<String> {
+    ["include", "require", "exclude"]
+        .iter()
+        .filter_map(|list| raw.get(list)?.as_array())
+        .flatten()
+        .filter_map(|rule| Some(rule.pointer("/group/id")?.as_str()?.to_owned()))
+        .collect()
+}
+
+/// Adds one application, or all; answers the groups that the policies name.
+async fn fill_apps(
+    app: &App,
+    connection: &ConnectionId,
+    wanted: Option<&str>,
+    account: &mut Account,
+) -> Result<Vec<String>, StoreError> {
+    let mut policies: HashMap<String, Value> = HashMap::new();
+    each_row!(rows,
+        app.store.account_object_list("policies", Some(connection), after, LARGE_ROWS).await?,
+        |after| (row.connection_id.0.clone(), row.id.clone()),
+        row => { policies.insert(row.id.clone(), serde_json::from_str(&row.raw).unwrap_or_default()); });
+    let mut groups: Vec<String> = Vec::new();
+    let mut add = |account: &mut Account, raw: &Value| {
+        for policy in raw["policies"].as_array().into_iter().flatten() {
+            groups.extend(nested_in(policy));
+        }
+        account.add_app(raw, &policies);
+    };
+    match wanted {
+        Some(id) => {
+            if let Some(row) = app.store.account_object_get(connection, "apps", id).await? {
+                add(account, &serde_json::from_str(&row.raw).unwrap_or_default());
+            }
+        }
+        None => each_row!(rows,
+            app.store.account_object_list("apps", Some(connection), after, LARGE_ROWS).await?,
+            |after| (row.connection_id.0.clone(), row.id.clone()),
+            row => { add(account, &serde_json::from_str(&row.raw).unwrap_or_default()); }),
+    }
+    groups.extend(policies.values().flat_map(nested_in));
+    Ok(groups)
+}
+
+async fn user_groups(app: &App, connection: &ConnectionId) -> Result<Vec<UserGroup>, StoreError> {
+    let mut groups = Vec::new();
+    each_row!(rows,
+    app.store.account_object_list("user_groups", Some(connection), after, LARGE_ROWS).await?,
+    |after| (row.connection_id.0.clone(), row.id.clone()),
+    row => {
+        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        let members = app.store.account_object_get(connection, "user_group_members", &row.id).await?;
+        let members: Value = members
+            .and_then(|row| serde_json::from_str(&row.raw).ok())
+            .unwrap_or_default();
+        groups.push(UserGroup {
+            id: row.id.clone().into(),
+            name: row.name.clone().into(),
+            policies: raw["policies"].as_array().cloned().unwrap_or_default(),
+            members: members["members"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .flat_map(|member| ["id", "email"].map(|name| member[name].as_str()))
+                .flatten()
+                .map(|text| text.to_lowercase().into())
+                .collect(),
+        });
+    });
+    Ok(groups)
+}
+
+/// The oldest time at which the lists that decide were read to their end.
+async fn as_of(app: &App, connection: &ConnectionId) -> Result<Option<DateTime<Utc>>, StoreError> {
+    const DECIDING: [&str; 4] = ["members", "roles", "access_users", "access_groups"];
+    let listings = app.store.listing_list(connection).await?;
+    Ok(listings
+        .into_iter()
+        .filter(|row| DECIDING.contains(&row.kind.as_str()))
+        .filter_map(|row| row.complete_at)
+        .min())
+}
+
+fn places(connections: &[ConnectionView]) -> HashMap<ConnectionId, usize> {
+    connections
+        .iter()
+        .enumerate()
+        .map(|(at, view)| (view.id.clone(), at))
+        .collect()
+}
+
+/// Everyone, by main address.
+async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject>, StoreError> {
+    let places = places(connections);
+    let mut people: Vec<Subject> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = app.store.person_with_access(&after, LIST_LIMIT_MAX).await?;
+        let Some((_, last)) = page.last() else { break };
+        after.clone_from(last);
+        people.extend(page.into_iter().map(|(id, email)| subject(id, &email)));
+    }
+    let by_id: HashMap<String, usize> = people
+        .iter()
+        .enumerate()
+        .map(|(at, subject)| (subject.person_id.0.clone(), at))
+        .collect();
+    let mut names: HashMap<String, Arc<str>> = HashMap::new();
+    each_row!(rows,
+    app.store.member_list(None, after, LIST_LIMIT_MAX).await?,
+    |after| (row.connection_id.0.clone(), row.id.clone()),
+    row => {
+        let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
+        if let (Some(person), Some(at)) = (person, places.get(&row.connection_id)) {
+            people[person].members.push(membership(*at, row, &mut names));
+        }
+    });
+    let mut identities: HashMap<(String, String), String> = HashMap::new();
+    each_row!(rows,
+    app.store.access_user_detail_list(None, after, LARGE_ROWS).await?,
+    |after| (row.connection_id.0.clone(), row.access_user_id.clone()),
+    row => {
+        if let Some(identity) = row.identity {
+            identities.insert((row.connection_id.0, row.access_user_id), identity);
+        }
+    });
+    each_row!(rows,
+    app.store.access_user_list(None, after, LIST_LIMIT_MAX).await?,
+    |after| (row.connection_id.0.clone(), row.id.clone()),
+    row => {
+        let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
+        if let (Some(person), Some(at)) = (person, places.get(&row.connection_id)) {
+            let key = (row.connection_id.0.clone(), row.id.clone());
+            let identity = identities.remove(&key);
+            people[person].users.push(user(*at, &row, identity.as_deref()));
+        }
+    });
+    let mut aliases: HashMap<usize, Vec<Box<str>>> = HashMap::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = app
+            .store
+            .person_alias_list(after.as_deref(), LIST_LIMIT_MAX)
+            .await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.clone());
+        for row in page {
+            if let Some(person) = by_id.get(row.person_id.as_str()) {
+                aliases.entry(*person).or_default().push(row.address.into());
+            }
+        }
+    }
+    for (at, subject) in people.iter_mut().enumerate() {
+        finish(subject, aliases.remove(&at).into_iter().flatten());
+    }
+    Ok(people)
+}
+
+fn subject(person_id: PersonId, email: &str) -> Subject {
+    Subject {
+        person_id,
+        email: email.into(),
+        further: Vec::new(),
+        members: Vec::new(),
+        users: Vec::new(),
+    }
+}
+
+/// Collects every address that the person has anywhere.
+fn finish(subject: &mut Subject, aliases: impl Iterator<Item = Box<str>>) {
+    let mut addresses: Vec<Box<str>> = aliases.collect();
+    addresses.extend(
+        subject
+            .members
+            .iter()
+            .map(|member| member.email.trim().to_lowercase().into()),
+    );
+    addresses.extend(subject.users.iter().map(|user| user.email.clone()));
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.retain(|address| *address != subject.email && address.contains('@'));
+    addresses.shrink_to_fit();
+    subject.further = addresses;
+    subject.members.shrink_to_fit();
+    subject.users.shrink_to_fit();
+}
+
+fn membership(connection: usize, row: MemberRow, names: &mut HashMap<String, Arc<str>>) -> Membership {
+    #[derive(serde::Deserialize)]
+    struct Role {
+        id: String,
+        name: String,
+    }
+    let roles: Vec<Role> = serde_json::from_str(&row.roles).unwrap_or_default();
+    // The same few ids and names stand at thousands of members.
+    let mut shared = |text: String| -> Arc<str> {
+        Arc::clone(names.entry(text).or_insert_with_key(|text| text.as_str().into()))
+    };
+    let mut policies: Vec<Value> = Vec::new();
+    if row.policies != "[]" {
+        policies = serde_json::from_str(&row.policies).unwrap_or_default();
+    }
+    Membership {
+        connection,
+        id: row.id.into(),
+        email: row.email.into(),
+        is_accepted: row.status == "accepted",
+        roles: roles
+            .into_iter()
+            .map(|role| (shared(role.id), shared(role.name)))
+            .collect(),
+        policies,
+    }
+}
+
+fn user(connection: usize, row: &AccessUserRow, identity: Option<&str>) -> User {
+    User {
+        connection,
+        email: row.email.trim().to_lowercase().into(),
+        identity: identity
+            .and_then(|text| serde_json::from_str(text).ok())
+            .map(|raw: Value| Box::new(Identity::read(&raw))),
+    }
+}

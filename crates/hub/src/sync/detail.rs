@@ -1,0 +1,144 @@
+//! What only a request for each Access user gives: last seen identity, sessions, failed logins.
+//!
+//! Reads Cloudflare; writes `access_user_detail`. Three requests for each user, so never for everyone at once: for
+//! one person when someone looks, and in the background for a few at a time where rules ask the identity provider.
+//! Start reading at [`read`] and [`background`].
+
+use crate::app::{App, ClientError};
+use cloudflare::{AccountId, CloudflareError};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use model::{ConnectionState, PersonId};
+use store::{AccessUserDetailRow, ConnectionRow, StoreError};
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DetailError {
+    /// No client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Cloudflare.
+    #[error("could not read more about an Access user of {label}")]
+    Read {
+        /// Which connection.
+        label: String,
+        /// Why.
+        #[source]
+        source: CloudflareError,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads about the Access users of one person, now. Answers how many there are.
+///
+/// # Errors
+///
+/// See [`DetailError`].
+pub async fn of_person(app: &App, person: &PersonId) -> Result<usize, DetailError> {
+    let users = app.store.access_user_by_person(person).await?;
+    for user in &users {
+        if let Some(connection) = app.store.connection_get(&user.connection_id).await? {
+            read(app, &connection, std::slice::from_ref(&user.id), false).await?;
+        }
+    }
+    Ok(users.len())
+}
+
+/// Reads about up to `limit` Access users of a connection about whom nothing was read since `before`. Answers how
+/// many were read.
+///
+/// # Errors
+///
+/// See [`DetailError`].
+pub async fn background(
+    app: &App,
+    connection: &ConnectionRow,
+    before: chrono::DateTime<chrono::Utc>,
+    limit: i64,
+) -> Result<usize, DetailError> {
+    if limit < 1
+        || matches!(
+            connection.state,
+            ConnectionState::Paused | ConnectionState::Failed
+        )
+    {
+        return Ok(0);
+    }
+    let due = app
+        .store
+        .access_user_detail_due(&connection.id, before, limit)
+        .await?;
+    read(app, connection, &due, true).await?;
+    Ok(due.len())
+}
+
+async fn read(
+    app: &App,
+    connection: &ConnectionRow,
+    ids: &[String],
+    in_background: bool,
+) -> Result<(), DetailError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| DetailError::Read {
+        label: connection.label.clone(),
+        source,
+    };
+    let account = AccountId::parse(&connection.account_id).ok_or_else(|| {
+        failed(CloudflareError::Unusable(
+            "the stored account id is not one".to_owned(),
+        ))
+    })?;
+    let client = app.client(connection)?;
+    let client = if in_background {
+        client.in_background()
+    } else {
+        client
+    };
+    let rows: Vec<AccessUserDetailRow> = stream::iter(ids.to_vec())
+        .map(|id| one(app, connection, client.clone(), account.clone(), id).boxed())
+        .buffered(4)
+        .try_collect()
+        .await
+        .map_err(failed)?;
+    for row in &rows {
+        app.store.access_user_detail_set(row).await?;
+    }
+    app.store.access_revision_bump().await?;
+    Ok(())
+}
+
+async fn one(
+    app: &App,
+    connection: &ConnectionRow,
+    client: cloudflare::Client,
+    account: AccountId,
+    id: String,
+) -> Result<AccessUserDetailRow, CloudflareError> {
+    let (identity, sessions, failed_logins) = tokio::join!(
+        client.last_seen_identity(&account, &id),
+        client.active_sessions(&account, &id),
+        client.failed_logins(&account, &id),
+    );
+    let identity = match identity {
+        Ok(identity) => Some(identity.to_string()),
+        // Nobody has seen them yet.
+        Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => None,
+        Err(error) => return Err(error),
+    };
+    let list = |list: Result<Vec<serde_json::Value>, CloudflareError>| match list {
+        Ok(list) => Ok(serde_json::json!(list).to_string()),
+        Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => Ok("[]".to_owned()),
+        Err(error) => Err(error),
+    };
+    Ok(AccessUserDetailRow {
+        connection_id: connection.id.clone(),
+        access_user_id: id,
+        identity,
+        sessions: list(sessions)?,
+        failed_logins: list(failed_logins)?,
+        read_at: app.clock.now(),
+    })
+}
