@@ -11,6 +11,7 @@ use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::config::SandboxConfig;
 use crate::envelope::{Answer, Refusal, accepted, access_pages, created, found, listed};
+use crate::gateway_lists::{CONTRACTOR_LIST, list_id};
 use crate::ids::{Ids, uuid_of};
 use crate::people::{DOMAIN, Part};
 use crate::permissions::{GROUPS_READ, GROUPS_WRITE};
@@ -102,7 +103,7 @@ pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime
             ids.uuid(),
             "Contractors",
             vec![
-                json!({ "email_list": { "id": uuid_of("list: contractors") } }),
+                json!({ "email_list": { "id": list_id(CONTRACTOR_LIST) } }),
                 json!({ "certificate": {} }),
             ],
             vec![],

@@ -11,7 +11,10 @@ pub(crate) const DOMAIN: &str = "tidewater.example";
 pub(crate) const TEAM_DOMAIN: &str = "tidewater.cloudflareaccess.com";
 /// Who Gateway says it was when nobody signed in.
 pub(crate) const NON_IDENTITY: &str = "non_identity@tidewater.cloudflareaccess.com";
-/// Someone who is in the logs but in no list.
+/// Who the group "Contractors" lets in by a list: one has signed in before, one was only invited to the dashboard.
+pub(crate) const CONTRACTORS: [&str; 2] =
+    ["noor.aziz@tidewater.example", "robin.castle@harbourworks.example"];
+/// Someone who is in the logs but in no list of people.
 pub(crate) const STRANGER: &str = "k.vance@driftwood.example";
 
 /// What someone does during the week that the story tells.

@@ -255,6 +255,7 @@ impl Route {
 /// Every operation of the simulated API.
 fn routes() -> Vec<Route> {
     let mut routes = crate::accounts::routes();
+    routes.extend(crate::account_tokens::routes());
     routes.extend(crate::members::routes());
     routes.extend(crate::roles::routes());
     routes.extend(crate::iam::routes());
@@ -263,7 +264,9 @@ fn routes() -> Vec<Route> {
     routes.extend(crate::access_policies::routes());
     routes.extend(crate::access_apps::routes());
     routes.extend(crate::access_organization::routes());
+    routes.extend(crate::access_service_tokens::routes());
     routes.extend(crate::risk_scoring::routes());
+    routes.extend(crate::gateway_lists::routes());
     routes.extend(crate::gateway_logging::routes());
     routes.extend(crate::audit::routes());
     routes.extend(crate::intel::routes());

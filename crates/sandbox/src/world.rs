@@ -10,6 +10,7 @@ use crate::access_users::AccessUser;
 use crate::audit::{AccessLogin, AuditEntry};
 use crate::clock::rfc3339;
 use crate::config::SandboxConfig;
+use crate::gateway_lists::GatewayList;
 use crate::ids::{Ids, hex32_of, uuid_of};
 use crate::logpush::jobs::Job;
 use crate::members::Member;
@@ -32,6 +33,9 @@ pub(crate) struct World {
     pub(crate) access_apps: Vec<Value>,
     pub(crate) identity_providers: Vec<Value>,
     pub(crate) organization: Value,
+    pub(crate) service_tokens: Vec<Value>,
+    pub(crate) account_tokens: Vec<Value>,
+    pub(crate) gateway_lists: Vec<GatewayList>,
     pub(crate) risk: RiskScoring,
     pub(crate) resource_groups: Vec<Value>,
     pub(crate) user_groups: Vec<UserGroup>,
@@ -144,6 +148,9 @@ impl World {
             access_apps,
             identity_providers,
             organization: crate::access_organization::organization(&account_name, now),
+            service_tokens: crate::access_service_tokens::service_tokens(now),
+            account_tokens: crate::account_tokens::account_tokens(&account_id, now),
+            gateway_lists: crate::gateway_lists::lists(now),
             resource_groups: vec![crate::iam::whole_account(&account_id)],
             user_groups,
             gateway_logging: json!({

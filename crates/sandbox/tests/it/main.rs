@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 
+mod beyond;
 mod client;
 mod credentials;
 mod description;
 mod every_operation;
 mod log_export;
+mod machine_credentials;
 mod people_and_groups;
 mod receiver;
 mod signals;
