@@ -9,24 +9,61 @@ use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
-use crate::people::TEAM_DOMAIN;
+use crate::identity::{DEPARTMENT, Provider};
+use crate::ids::uuid_of;
+use crate::people::{DOMAIN, TEAM_DOMAIN};
 use crate::permissions::{GROUPS_READ, ORGANIZATION_READ, SESSIONS_REVOKE};
 use crate::server::Route;
-use crate::world::identity_provider_id;
 
 pub(crate) fn identity_providers() -> Vec<Value> {
-    vec![
-        json!({
-            "id": identity_provider_id("okta"), "name": "Okta", "type": "okta",
-            "config": { "okta_account": "https://tidewater.okta.example", "client_id": "0oa1tidewater",
-                        "support_groups": true },
-            "scim_config": { "enabled": true, "identity_update_behavior": "automatic", "user_deprovision": true,
-                             "seat_deprovision": true },
-        }),
-        json!({
-            "id": identity_provider_id("onetimepin"), "name": "One-time PIN", "type": "onetimepin", "config": {},
-        }),
-    ]
+    Provider::ALL
+        .into_iter()
+        .map(|provider| {
+            let (name, config) = name_and_config(provider);
+            let mut held =
+                json!({ "id": provider.id(), "name": name, "type": provider.kind(), "config": config });
+            if provider == Provider::Okta {
+                held["scim_config"] = json!({
+                    "enabled": true, "identity_update_behavior": "automatic", "user_deprovision": true,
+                    "seat_deprovision": true,
+                });
+            }
+            held
+        })
+        .collect()
+}
+
+fn name_and_config(provider: Provider) -> (&'static str, Value) {
+    match provider {
+        Provider::Okta => (
+            "Okta",
+            json!({ "okta_account": "https://tidewater.okta.example", "client_id": "0oa1tidewater",
+                    "support_groups": true }),
+        ),
+        Provider::OneTimePin => ("One-time PIN", json!({})),
+        Provider::Azure => (
+            "Microsoft Entra ID",
+            json!({ "client_id": uuid_of("azure client"), "directory_id": uuid_of("azure directory"),
+                    "support_groups": true, "conditional_access_enabled": true }),
+        ),
+        Provider::Saml => (
+            "Harbourworks",
+            json!({ "issuer_url": "https://sso.harbourworks.example/saml",
+                    "sso_target_url": "https://sso.harbourworks.example/saml/sso",
+                    "attributes": ["email", DEPARTMENT, "groups"], "sign_request": false }),
+        ),
+        Provider::OpenIdConnect => (
+            "Partners",
+            json!({ "client_id": "tidewater", "auth_url": "https://login.partners.example/authorize",
+                    "token_url": "https://login.partners.example/token",
+                    "certs_url": "https://login.partners.example/keys", "claims": [DEPARTMENT, "amr"] }),
+        ),
+        Provider::GitHub => ("GitHub", json!({ "client_id": "Iv1.tidewater" })),
+        Provider::GoogleWorkspace => (
+            "Google Workspace",
+            json!({ "client_id": "tidewater.apps.example", "apps_domain": DOMAIN }),
+        ),
+    }
 }
 
 pub(crate) fn organization(name: &str, now: DateTime<Utc>) -> Value {

@@ -30,6 +30,7 @@ mod gateway_lists;
 mod gateway_logging;
 mod handle;
 mod iam;
+mod identity;
 mod ids;
 mod intel;
 mod logpush;

@@ -7,6 +7,7 @@ mod client;
 mod credentials;
 mod description;
 mod every_operation;
+mod identities;
 mod log_export;
 mod machine_credentials;
 mod people_and_groups;
