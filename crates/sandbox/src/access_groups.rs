@@ -169,11 +169,13 @@ async fn list(call: Call) -> Answer {
         .iter()
         .filter(|group| call.query("name").is_none_or(|name| group["name"] == name))
         .filter(|group| {
-            let name = group["name"].as_str().unwrap_or_default().to_lowercase();
-            search.as_ref().is_none_or(|search| name.contains(search))
+            search.as_ref().is_none_or(|search| {
+                let name = group["name"].as_str().unwrap_or_default();
+                name.to_lowercase().contains(search)
+            })
         })
         .collect();
-    listed(asked.cut(&shown, |group| (*group).clone()))
+    listed(asked.cut(&shown, |group| *group))
 }
 
 async fn create(call: Call, Body(body): Body) -> Answer {

@@ -99,7 +99,7 @@ async fn list(call: Call) -> Answer {
         _ => true,
     };
     let shown: Vec<&Value> = world.identity_providers.iter().filter(with_scim).collect();
-    listed(asked.cut(&shown, |provider| (*provider).clone()))
+    listed(asked.cut(&shown, |provider| *provider))
 }
 
 async fn get(call: Call) -> Answer {
@@ -131,8 +131,6 @@ async fn revoke_user(call: Call, Body(body): Body) -> Answer {
     let nonce = user
         .map(AccessUser::session_nonce)
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))?;
-    if !world.revoked_sessions.contains(&nonce) {
-        world.revoked_sessions.push(nonce);
-    }
+    world.revoked_sessions.insert(nonce);
     Ok(Json(json!({ "result": true, "success": true })).into_response())
 }

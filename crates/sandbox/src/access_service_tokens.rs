@@ -61,5 +61,5 @@ async fn list(call: Call) -> Answer {
             })
         })
         .collect();
-    listed(asked.cut(&shown, |token| (*token).clone()))
+    listed(asked.cut(&shown, |token| *token))
 }

@@ -3,6 +3,8 @@
 //! Not the dashboard's members. The `email` filter matches a part of the address, as the real one does, so a caller
 //! that looks for one person must compare what comes back.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -14,6 +16,7 @@ use crate::identity::{self, Provider};
 use crate::ids::{Ids, hex32_of, is_uuid, unix};
 use crate::people::{Part, Person};
 use crate::permissions::{ACCESS_LOGS_READ, NONE_PUBLISHED, SEATS_WRITE};
+use crate::register::HasId;
 use crate::server::Route;
 use crate::world::World;
 
@@ -39,6 +42,12 @@ pub(crate) struct AccessUser {
     /// Whether the last login had one.
     pub(crate) second_factor: bool,
     pub(crate) authenticator_id: Option<String>,
+}
+
+impl HasId for AccessUser {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl AccessUser {
@@ -317,6 +326,18 @@ async fn seats(call: Call, Body(body): Body) -> Answer {
     let now = call.now();
     let mut world = call.world();
     let mut answer = Vec::new();
+    let wanted: HashSet<&str> = asked
+        .iter()
+        .filter_map(|seat| seat["seat_uid"].as_str())
+        .collect();
+    // One pass, since everyone's seat may be in one call.
+    let held: HashMap<String, usize> = world
+        .access_users
+        .iter()
+        .enumerate()
+        .filter(|(_, user)| wanted.contains(user.seat_uid.as_str()))
+        .map(|(at, user)| (user.seat_uid.clone(), at))
+        .collect();
     // All are checked before any is changed.
     let mut changes = Vec::new();
     for seat in asked {
@@ -328,8 +349,9 @@ async fn seats(call: Call, Body(body): Body) -> Answer {
         else {
             return Err(invalid("access_seat and gateway_seat are required"));
         };
-        let at = world.access_users.iter().position(|user| user.seat_uid == uid);
-        let at = at.ok_or_else(|| Refusal::not_found(12136, "access.api.error.seat_not_found"))?;
+        let at = *held
+            .get(uid)
+            .ok_or_else(|| Refusal::not_found(12136, "access.api.error.seat_not_found"))?;
         changes.push((at, access, gateway));
     }
     for (at, access, gateway) in changes {
@@ -352,8 +374,7 @@ fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
     }
     world
         .access_users
-        .iter()
-        .position(|user| user.id == id)
+        .position(id)
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))
 }
 

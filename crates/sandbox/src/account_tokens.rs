@@ -88,5 +88,5 @@ async fn list(call: Call) -> Answer {
     if call.query("direction") == Some("desc") {
         shown.reverse();
     }
-    listed(asked.cut(&shown, |token| (*token).clone()))
+    listed(asked.cut(&shown, |token| *token))
 }

@@ -45,7 +45,7 @@ async fn list(call: Call) -> Answer {
         .query("name")
         .is_none_or(|name| world.account_name.to_lowercase().contains(&name.to_lowercase()));
     let shown: Vec<&Value> = named.then_some(&world.account).into_iter().collect();
-    listed(asked.cut(&shown, |account| (*account).clone()))
+    listed(asked.cut(&shown, |account| *account))
 }
 
 async fn get(call: Call) -> Answer {
@@ -126,7 +126,7 @@ async fn memberships(call: Call) -> Answer {
         .filter(|_| status && name.is_none_or(|name| world.account_name == name))
         .into_iter()
         .collect();
-    listed(asked.cut(&shown, Value::clone))
+    listed(asked.cut(&shown, |membership| membership))
 }
 
 async fn membership_get(call: Call) -> Answer {

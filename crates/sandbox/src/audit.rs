@@ -448,5 +448,5 @@ async fn scim_update_list(call: Call) -> Answer {
                 && until.is_none_or(|until| at <= rfc3339(until).as_str())
         })
         .collect();
-    listed(asked.cut(&shown, |update| (*update).clone()))
+    listed(asked.cut(&shown, |update| *update))
 }

@@ -77,11 +77,11 @@ impl WorldHandle {
     /// Removes whoever has this address from the members; whether there was anyone.
     pub fn member_remove(&self, email: &str) -> bool {
         let mut world = self.shared.world();
-        let before = world.members.len();
-        world
+        let at = world
             .members
-            .retain(|member| !member.email.eq_ignore_ascii_case(email));
-        world.members.len() < before
+            .iter()
+            .position(|member| member.email.eq_ignore_ascii_case(email));
+        at.map(|at| world.members.remove(at)).is_some()
     }
 
     /// The addresses of all members, as they are written.

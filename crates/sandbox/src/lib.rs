@@ -40,6 +40,7 @@ mod people;
 mod permissions;
 mod reach;
 mod received;
+mod register;
 mod risk_scoring;
 mod roles;
 mod server;

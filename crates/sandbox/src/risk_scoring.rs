@@ -225,7 +225,7 @@ fn asked_for<'a>(call: &Call, world: &'a World) -> Result<&'a AccessUser, Refusa
     if !is_uuid(id) {
         return Err(Refusal::bad_request(3301, "user_id must be a UUID"));
     }
-    let user = world.access_users.iter().find(|user| user.id == id);
+    let user = world.access_users.find(id);
     user.ok_or_else(|| Refusal::not_found(3304, "User not found"))
 }
 

@@ -3,6 +3,8 @@
 //! The state is one value behind one lock: a call locks it, changes it and lets go, so an answer never shows half a
 //! change. Objects whose unknown keys must survive (groups, policies, risk integrations) are kept as JSON.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -15,6 +17,7 @@ use crate::ids::{Ids, hex32_of, uuid_of};
 use crate::logpush::jobs::Job;
 use crate::members::Member;
 use crate::people::{self, Membership, Person};
+use crate::register::Register;
 use crate::risk_scoring::RiskScoring;
 use crate::roles::{self, Role};
 
@@ -25,9 +28,9 @@ pub(crate) struct World {
     pub(crate) account_id: String,
     pub(crate) account_name: String,
     pub(crate) owner_id: String,
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Register<Member>,
     pub(crate) roles: Vec<Role>,
-    pub(crate) access_users: Vec<AccessUser>,
+    pub(crate) access_users: Register<AccessUser>,
     pub(crate) access_groups: Vec<Value>,
     pub(crate) access_policies: Vec<Value>,
     pub(crate) access_apps: Vec<Value>,
@@ -47,7 +50,8 @@ pub(crate) struct World {
     pub(crate) audit: Vec<AuditEntry>,
     pub(crate) access_logins: Vec<AccessLogin>,
     pub(crate) scim_updates: Vec<Value>,
-    pub(crate) revoked_sessions: Vec<String>,
+    /// The sessions that were ended, by their nonce.
+    pub(crate) revoked_sessions: HashSet<String>,
     /// Whether the plan includes risk scoring.
     pub(crate) risk_entitled: bool,
 }
@@ -141,8 +145,8 @@ impl World {
             owner_id,
             roles,
             risk: RiskScoring::new(config, &access_users, now),
-            members,
-            access_users,
+            members: Register::new(members),
+            access_users: Register::new(access_users),
             access_groups,
             access_policies,
             access_apps,
@@ -167,7 +171,7 @@ impl World {
             audit: Vec::new(),
             access_logins: Vec::new(),
             scim_updates: crate::audit::scim_updates(&population.access_users, now),
-            revoked_sessions: Vec::new(),
+            revoked_sessions: HashSet::new(),
             risk_entitled: true,
             account_id,
             account_name,
