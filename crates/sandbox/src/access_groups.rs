@@ -6,6 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::access_rules::{RuleSource, Rules};
 use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
@@ -19,7 +20,12 @@ use crate::server::Route;
 use crate::world::{World, identity_provider_id};
 
 /// The hand-written groups first, then as many teams as are missing to the wanted number.
-pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime<Utc>) -> Vec<Value> {
+pub(crate) fn groups(
+    config: &SandboxConfig,
+    users: &[AccessUser],
+    source: &RuleSource<'_>,
+    now: DateTime<Utc>,
+) -> Vec<Value> {
     let mut ids = Ids::new(config.seed, "groups");
     let okta = identity_provider_id("okta");
     let email = |part: Part| {
@@ -134,14 +140,24 @@ pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime
         .collect();
     for number in groups.len()..config.groups {
         let id = ids.uuid();
-        let include: Vec<Value> = (0..=ids.below(8))
-            .filter(|_| !users.is_empty())
-            .map(|_| json!({ "email": { "email": ids.pick(users).email } }))
-            .collect();
+        let rules = match config.rules_per_group {
+            Some(size) => {
+                let mut ids = Ids::new(config.seed, &format!("team {number}"));
+                source.team(&mut ids, number, size, &groups)
+            }
+            None => Rules {
+                include: (0..=ids.below(8))
+                    .filter(|_| !users.is_empty())
+                    .map(|_| json!({ "email": { "email": ids.pick(users).email } }))
+                    .collect(),
+                exclude: Vec::new(),
+                require: Vec::new(),
+            },
+        };
         let created = rfc3339(now - TimeDelta::days(ids.between(30, 400)));
         groups.push(json!({
-            "id": id, "uid": id, "name": format!("Team {number}"), "include": include, "exclude": [], "require": [],
-            "created_at": created, "updated_at": created,
+            "id": id, "uid": id, "name": format!("Team {number}"), "include": rules.include, "exclude": rules.exclude,
+            "require": rules.require, "created_at": created, "updated_at": created,
         }));
     }
     groups
@@ -226,7 +242,16 @@ async fn remove(call: Call) -> Answer {
                 .is_some_and(|rules| rules.contains(&nested))
         })
     };
-    if world.access_groups.iter().chain(&world.access_policies).any(used) {
+    let in_apps = world
+        .access_apps
+        .iter()
+        .flat_map(|app| app["policies"].as_array().into_iter().flatten());
+    let mut holders = world
+        .access_groups
+        .iter()
+        .chain(&world.access_policies)
+        .chain(in_apps);
+    if holders.any(used) {
         return Err(Refusal::bad_request(12140, "access.api.error.group_in_use"));
     }
     world.access_groups.remove(at);

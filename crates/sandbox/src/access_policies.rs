@@ -1,5 +1,7 @@
 //! `access/policies`: reusable policies, which applications refer to.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -42,6 +44,26 @@ pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
         ),
         policy("Nobody else", "deny", json!({ "everyone": {} }), json!([])),
     ]
+}
+
+/// Writes into every reusable policy, and its copies in applications, how many applications use it.
+pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let id_of = |policy: &Value| policy["id"].as_str().unwrap_or_default().to_owned();
+    let in_apps = apps
+        .iter()
+        .flat_map(|app| app["policies"].as_array().into_iter().flatten());
+    for policy in in_apps {
+        *counts.entry(id_of(policy)).or_default() += 1;
+    }
+    let in_apps = apps
+        .iter_mut()
+        .flat_map(|app| app["policies"].as_array_mut().into_iter().flatten());
+    for policy in policies.iter_mut().chain(in_apps) {
+        if policy["reusable"] == true {
+            policy["app_count"] = json!(counts.get(&id_of(policy)).copied().unwrap_or(0));
+        }
+    }
 }
 
 pub(crate) fn routes() -> Vec<Route> {

@@ -13,6 +13,7 @@ mod access_apps;
 mod access_groups;
 mod access_organization;
 mod access_policies;
+mod access_rules;
 mod access_service_tokens;
 mod access_users;
 mod account_tokens;

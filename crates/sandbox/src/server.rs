@@ -33,6 +33,9 @@ pub(crate) const API: &str = "/client/v4";
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
     /// The port is taken, or may not be used.
     #[error("could not listen on 127.0.0.1:{port}")]
     Listen {
@@ -97,8 +100,11 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Listen`] if the port cannot be had.
+    /// [`SandboxError::Config`] if there can be no such account; [`SandboxError::Listen`] if the port cannot be had.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        if let Some(why) = config.refusal() {
+            return Err(SandboxError::Config(why));
+        }
         let port = config.port;
         let listening = |source| SandboxError::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))

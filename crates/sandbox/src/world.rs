@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::access_apps::GeneratedApps;
+use crate::access_rules::RuleSource;
 use crate::access_users::AccessUser;
 use crate::audit::{AccessLogin, AuditEntry};
 use crate::clock::rfc3339;
@@ -122,9 +124,17 @@ impl World {
             .map(|person| AccessUser::new(person, &mut ids, now))
             .collect();
         let identity_providers = crate::access_organization::identity_providers();
-        let access_groups = crate::access_groups::groups(config, &access_users, now);
-        let access_policies = crate::access_policies::reusable(&access_groups, now);
-        let access_apps = crate::access_apps::apps(&access_policies, now);
+        let rules = RuleSource::new(&account_id, &access_users, &members);
+        let access_groups = crate::access_groups::groups(config, &access_users, &rules, now);
+        let mut access_policies = crate::access_policies::reusable(&access_groups, now);
+        let mut access_apps = crate::access_apps::apps(&access_policies, now);
+        if let Some(wanted) = config.apps {
+            let missing = wanted.saturating_sub(access_apps.len());
+            let more = GeneratedApps::new(config.seed, missing, &rules, &access_groups, now);
+            access_policies.extend(more.policies);
+            access_apps.extend(more.apps);
+            crate::access_policies::count_apps(&mut access_policies, &mut access_apps);
+        }
         let user_groups = vec![UserGroup {
             group: json!({
                 "id": hex32_of("user group: security team"), "name": "Security team",

@@ -8,6 +8,7 @@ mod credentials;
 mod description;
 mod every_operation;
 mod identities;
+mod large_accounts;
 mod log_export;
 mod machine_credentials;
 mod people_and_groups;
