@@ -225,7 +225,11 @@ async fn replace(call: Call, Body(body): Body) -> Answer {
         group[kept] = world.access_groups[at][kept].clone();
     }
     group["updated_at"] = json!(now);
-    world.access_groups[at] = group.clone();
+    let mut before = std::mem::replace(&mut world.access_groups[at], group.clone());
+    if call.shared.faults.write_is_lost(call.path("group_id")) {
+        before["updated_at"] = json!(now);
+        world.access_groups[at] = before;
+    }
     found(group)
 }
 

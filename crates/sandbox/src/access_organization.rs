@@ -5,7 +5,6 @@ use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
@@ -128,9 +127,10 @@ async fn revoke_user(call: Call, Body(body): Body) -> Answer {
         .access_users
         .iter()
         .find(|user| user.email.eq_ignore_ascii_case(email));
-    let nonce = user
-        .map(AccessUser::session_nonce)
+    let (email, nonce) = user
+        .map(|user| (user.email.clone(), user.session_nonce()))
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))?;
     world.revoked_sessions.insert(nonce);
+    world.revocations.push(email);
     Ok(Json(json!({ "result": true, "success": true })).into_response())
 }

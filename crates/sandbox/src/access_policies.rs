@@ -66,6 +66,19 @@ pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
     }
 }
 
+/// Lets the applications that use a reusable policy have it as it is now, each at its own place in the order.
+pub(crate) fn copy_to_apps(policy: &Value, apps: &mut [Value]) {
+    let held = apps
+        .iter_mut()
+        .flat_map(|app| app["policies"].as_array_mut().into_iter().flatten())
+        .filter(|held| held["id"] == policy["id"]);
+    for held in held {
+        let precedence = held["precedence"].clone();
+        *held = policy.clone();
+        held["precedence"] = precedence;
+    }
+}
+
 pub(crate) fn routes() -> Vec<Route> {
     const LIST: &str = "/accounts/{account_id}/access/policies";
     const ONE: &str = "/accounts/{account_id}/access/policies/{policy_id}";
@@ -116,6 +129,7 @@ async fn replace(call: Call, Body(body): Body) -> Answer {
     }
     policy["updated_at"] = json!(now);
     world.access_policies[at] = policy.clone();
+    copy_to_apps(&policy, &mut world.access_apps);
     found(policy)
 }
 

@@ -104,7 +104,7 @@ impl AccessUser {
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut user = json!({
             "id": self.id, "uid": self.id, "seat_uid": self.seat_uid, "email": self.email, "name": self.name,
             "access_seat": self.access_seat, "gateway_seat": self.gateway_seat,

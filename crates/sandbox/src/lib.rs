@@ -51,7 +51,7 @@ mod world;
 
 pub use config::{SandboxConfig, SandboxInfo};
 pub use faults::{FailingPage, Faults, SinkFault, SinkFaults};
-pub use handle::WorldHandle;
+pub use handle::{Seats, WorldHandle};
 pub use logpush::delivery::Pushed;
 pub use received::{ReceivedMessage, ReceivedSignal, Sink};
 pub use server::{Sandbox, SandboxError, served_operations};

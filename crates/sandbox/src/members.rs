@@ -79,7 +79,7 @@ impl Member {
         if self.accepted { "accepted" } else { "pending" }
     }
 
-    fn to_json(&self, roles: &[Role]) -> Value {
+    pub(crate) fn to_json(&self, roles: &[Role]) -> Value {
         let mut member = self.to_json_without_grants();
         if self.policies.is_empty() {
             let held: Vec<Value> = roles
@@ -174,7 +174,7 @@ async fn invite(call: Call, Body(body): Body) -> Answer {
             format!("{email} is already a member of this account"),
         ));
     }
-    let (role_ids, policies) = match (body.get("roles"), body.get("policies")) {
+    let (role_ids, policies) = match (given(&body, "roles"), given(&body, "policies")) {
         // Roles and policies exclude each other; when both are sent the policies win.
         (_, Some(policies)) => (Vec::new(), policies_given(policies, &mut world)?),
         (Some(roles), None) => (
@@ -218,7 +218,7 @@ async fn change(call: Call, Body(body): Body) -> Answer {
         .members
         .position(call.path("member_id"))
         .ok_or_else(not_found)?;
-    let (role_ids, policies) = match (body.get("roles"), body.get("policies")) {
+    let (role_ids, policies) = match (given(&body, "roles"), given(&body, "policies")) {
         (_, Some(policies)) => (Vec::new(), policies_given(policies, &mut world)?),
         (Some(roles), None) => {
             let id_of = |role: &Value| role["id"].as_str().map(str::to_owned);
@@ -230,9 +230,15 @@ async fn change(call: Call, Body(body): Body) -> Answer {
         (None, None) => return Err(Refusal::bad_request(1001, "Either roles or policies is required")),
     };
     let member = &mut world.members[at];
-    member.role_ids = role_ids;
-    member.policies = policies;
+    let before = (
+        std::mem::replace(&mut member.role_ids, role_ids),
+        std::mem::replace(&mut member.policies, policies),
+    );
     let answer = world.members[at].to_json(&world.roles);
+    if call.shared.faults.write_is_lost(call.path("member_id")) {
+        let member = &mut world.members[at];
+        (member.role_ids, member.policies) = before;
+    }
     found(answer)
 }
 
@@ -246,6 +252,11 @@ async fn remove(call: Call) -> Answer {
         user_group.member_ids.retain(|member_id| member_id != id);
     }
     found(json!({ "id": id }))
+}
+
+/// What a body has under a name; `null` is as good as nothing.
+fn given<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
+    body.get(name).filter(|value| !value.is_null())
 }
 
 fn not_found() -> Refusal {

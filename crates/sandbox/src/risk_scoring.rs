@@ -25,7 +25,7 @@ use crate::world::World;
 const LEVELS: &[&str] = &["low", "medium", "high"];
 
 /// Behaviours, what was triggered, and the integrations.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RiskScoring {
     behaviours: Map<String, Value>,
     /// By user id.
@@ -33,7 +33,7 @@ pub(crate) struct RiskScoring {
     pub(crate) integrations: Vec<Value>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct UserRisk {
     events: Vec<Value>,
     last_reset: Option<DateTime<Utc>>,

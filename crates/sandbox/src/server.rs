@@ -199,11 +199,7 @@ fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -
         account_name: world.account_name.clone(),
         token: ids.secret("cfut_"),
         account_token: ids.secret("cfat_"),
-        email: world
-            .members
-            .first()
-            .map(|owner| owner.email.clone())
-            .unwrap_or_default(),
+        email: world.owner_email.clone(),
         api_key: ids.secret("cfk_"),
         okta_url: format!("{root}/okta"),
         slack_webhook_url: format!("{root}/slack/services/T000/B000/{}", ids.ray()),

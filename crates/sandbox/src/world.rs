@@ -23,13 +23,15 @@ use crate::register::Register;
 use crate::risk_scoring::RiskScoring;
 use crate::roles::{self, Role};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) ids: Ids,
     pub(crate) account: Value,
     pub(crate) account_id: String,
     pub(crate) account_name: String,
+    /// The user who owns the credentials that the sandbox hands out.
     pub(crate) owner_id: String,
+    pub(crate) owner_email: String,
     pub(crate) members: Register<Member>,
     pub(crate) roles: Vec<Role>,
     pub(crate) access_users: Register<AccessUser>,
@@ -54,6 +56,8 @@ pub(crate) struct World {
     pub(crate) scim_updates: Vec<Value>,
     /// The sessions that were ended, by their nonce.
     pub(crate) revoked_sessions: HashSet<String>,
+    /// Whose sessions were ended, call by call.
+    pub(crate) revocations: Vec<String>,
     /// Whether the plan includes risk scoring.
     pub(crate) risk_entitled: bool,
 }
@@ -147,12 +151,17 @@ impl World {
             .first()
             .and_then(|owner| owner.user_id.clone())
             .unwrap_or_default();
+        let owner_email = members
+            .first()
+            .map(|owner| owner.email.clone())
+            .unwrap_or_default();
         Self {
             account: json!({
                 "id": account_id, "name": account_name, "type": "enterprise", "created_on": rfc3339(founded),
                 "settings": { "abuse_contact_email": address_of("abuse"), "enforce_twofactor": false },
             }),
             owner_id,
+            owner_email,
             roles,
             risk: RiskScoring::new(config, &access_users, now),
             members: Register::new(members),
@@ -182,6 +191,7 @@ impl World {
             access_logins: Vec::new(),
             scim_updates: crate::audit::scim_updates(&population.access_users, now),
             revoked_sessions: HashSet::new(),
+            revocations: Vec::new(),
             risk_entitled: true,
             account_id,
             account_name,

@@ -16,3 +16,4 @@ mod receiver;
 mod signals;
 mod sinks_and_faults;
 mod story;
+mod unreliable_writes;
