@@ -210,9 +210,17 @@ async fn create(call: Call, Body(body): Body) -> Answer {
 
 async fn get(call: Call) -> Answer {
     call.needs(GROUPS_READ)?;
-    let world = call.world();
+    let mut world = call.world();
     let at = position(&call, &world)?;
-    found(&world.access_groups[at])
+    let answer = found(&world.access_groups[at]);
+    if let Some(rule) = call.shared.faults.rule_added(call.path("group_id")) {
+        let group = &mut world.access_groups[at];
+        group["updated_at"] = json!(rfc3339(call.now()));
+        if let Some(include) = group["include"].as_array_mut() {
+            include.push(rule);
+        }
+    }
+    answer
 }
 
 async fn replace(call: Call, Body(body): Body) -> Answer {

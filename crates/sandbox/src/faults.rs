@@ -12,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::envelope::Refusal;
@@ -58,12 +59,25 @@ pub struct Faults {
     /// Ids of groups and members. Right after the next PUT of each, somebody else who had read it before saves what
     /// they read, so that the PUT is answered 200 and its change is gone. An id that is here twice is lost twice.
     pub writes_lost: Vec<String>,
+    /// What somebody else adds to groups right after each has been read by its id, so that whoever writes back what
+    /// they read takes it away again.
+    pub rules_added_after_read: Vec<AddedRule>,
     /// Permission groups that the tokens have lost, by name.
     pub removed_permissions: Vec<String>,
     /// Risk scoring is not part of the plan: its calls answer 403.
     pub risk_not_entitled: bool,
     /// How the chat and mail sinks and the Okta-like receiver refuse.
     pub sinks: SinkFaults,
+}
+
+/// A rule that somebody else adds to a group's `include`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedRule {
+    /// The id of the group.
+    pub group_id: String,
+    /// The rule, an object with one selector.
+    pub rule: Value,
 }
 
 /// One page of one listing.
@@ -212,6 +226,13 @@ impl FaultState {
         let lost = &mut self.lock().settings.writes_lost;
         let at = lost.iter().position(|lost| lost == id);
         at.map(|at| lost.remove(at)).is_some()
+    }
+
+    /// Uses up one rule that is to be added to a group.
+    pub(crate) fn rule_added(&self, group_id: &str) -> Option<Value> {
+        let rules = &mut self.lock().settings.rules_added_after_read;
+        let at = rules.iter().position(|added| added.group_id == group_id)?;
+        Some(rules.remove(at).rule)
     }
 
     /// Counts a call and says what is left of the quota and whether the call is over it.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::access_policies::copy_to_apps;
 use crate::access_users::AccessUser;
 use crate::clock::rfc3339;
-use crate::faults::Faults;
+use crate::faults::{AddedRule, Faults};
 use crate::ids::Ids;
 use crate::logpush::delivery::Pushed;
 use crate::members::Member;
@@ -63,6 +63,15 @@ impl WorldHandle {
         self.shared
             .faults
             .arm(|faults| faults.writes_lost.push(id.to_owned()));
+    }
+
+    /// Lets somebody else add a rule to the `include` of this group right after the next time that it is read by its
+    /// id: the reader does not see it, and takes it away by writing back what they read.
+    pub fn add_after_next_read(&self, group_id: &str, rule: Value) {
+        let group_id = group_id.to_owned();
+        self.shared
+            .faults
+            .arm(|faults| faults.rules_added_after_read.push(AddedRule { group_id, rule }));
     }
 
     /// Answers 503 to the next `times` writes (every call but GET) without doing them.

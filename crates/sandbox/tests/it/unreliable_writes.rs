@@ -38,6 +38,22 @@ async fn a_change_of_a_group_is_lost_to_someone_who_read_it_too() {
 }
 
 #[tokio::test]
+async fn a_rule_that_someone_adds_after_a_read_is_overwritten_by_the_reader() {
+    let (sandbox, client) = start().await;
+    let world = sandbox.world();
+    let (id, group) = crew(&client).await;
+    let path = format!("access/groups/{id}");
+    let rule = json!({ "email": { "email": "rival@tidewater.example" } });
+    world.add_after_next_read(&id, rule.clone());
+    let read = client.get(&path).await.result().clone();
+    assert_eq!(read["include"], group["include"]);
+    assert_eq!(client.get(&path).await.result()["include"][1], rule);
+    let mine = with(&read, "b@tidewater.example");
+    client.put(&path, mine.clone()).await.result();
+    assert_eq!(world.access_group_by_id(&id).unwrap()["include"], mine["include"]);
+}
+
+#[tokio::test]
 async fn a_write_of_another_group_uses_up_no_loss() {
     let (sandbox, client) = start().await;
     let world = sandbox.world();
