@@ -17,21 +17,9 @@ pub(crate) struct Register<T> {
 
 impl<T: HasId> Register<T> {
     pub(crate) fn new(items: Vec<T>) -> Self {
-        let mut register = Self {
-            items,
-            at: HashMap::new(),
-        };
-        register.index();
-        register
-    }
-
-    fn index(&mut self) {
-        self.at = self
-            .items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| (item.id().to_owned(), at))
-            .collect();
+        let places = items.iter().enumerate();
+        let at = places.map(|(at, item)| (item.id().to_owned(), at)).collect();
+        Self { items, at }
     }
 
     pub(crate) fn position(&self, id: &str) -> Option<usize> {
@@ -49,7 +37,10 @@ impl<T: HasId> Register<T> {
 
     pub(crate) fn remove(&mut self, at: usize) -> T {
         let item = self.items.remove(at);
-        self.index();
+        self.at.remove(item.id());
+        for place in self.at.values_mut().filter(|place| **place > at) {
+            *place -= 1;
+        }
         item
     }
 }
