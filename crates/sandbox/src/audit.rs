@@ -97,7 +97,7 @@ pub(crate) struct AccessLogin {
     pub(crate) allowed: bool,
     pub(crate) app_domain: String,
     pub(crate) app_id: String,
-    /// `okta` or `onetimepin`.
+    /// The type of the identity provider, for example `okta` or `onetimepin`.
     pub(crate) connection: &'static str,
     /// Lower-case country code.
     pub(crate) country: String,

@@ -56,6 +56,11 @@ async fn each_provider_tells_what_it_knows() {
     let saml = identity(&client, "greta.olsen").await;
     assert_eq!(saml["saml_attributes"]["department"], "Operations");
     assert!(saml.get("groups").is_none() && saml.get("amr").is_none());
+    // The log of logins says the same.
+    let logins = client
+        .get("access/logs/access_requests?email=greta.olsen&limit=1")
+        .await;
+    assert_eq!(logins.result()[0]["connection"], "saml");
     let oidc = identity(&client, "noor.aziz").await;
     assert_eq!(
         oidc["oidc_fields"]["preferred_username"],
