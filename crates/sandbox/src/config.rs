@@ -59,21 +59,25 @@ impl Default for SandboxConfig {
 
 /// The most rules that all generated groups may have together; chosen, so that a slip does not fill the memory.
 const MOST_RULES: usize = 2_000_000;
+/// The most applications; chosen likewise.
+const MOST_APPS: usize = 20_000;
 
 impl SandboxConfig {
     /// Says why no account can be made of this, if so.
     pub(crate) fn refusal(&self) -> Option<String> {
-        let rules = self.rules_per_group?;
-        if rules == 0 {
-            return Some("a group has at least one rule, so there cannot be 0 rules per group".to_owned());
+        let groups = self.groups;
+        match (self.rules_per_group, self.apps) {
+            (Some(0), _) => {
+                Some("a group has at least one rule, so there cannot be 0 rules per group".to_owned())
+            }
+            (Some(rules), _) if groups.saturating_mul(rules) > MOST_RULES => Some(format!(
+                "{groups} groups with {rules} rules each are more than {MOST_RULES} rules together"
+            )),
+            (_, Some(apps)) if apps > MOST_APPS => Some(format!(
+                "{apps} applications are more than the {MOST_APPS} that there can be"
+            )),
+            _ => None,
         }
-        if self.groups.saturating_mul(rules) > MOST_RULES {
-            return Some(format!(
-                "{} groups with {rules} rules each are more than {MOST_RULES} rules together",
-                self.groups
-            ));
-        }
-        None
     }
 }
 

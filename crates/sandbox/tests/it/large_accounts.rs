@@ -206,13 +206,15 @@ async fn generated_applications_have_policies_of_every_decision_in_order() {
 
 #[tokio::test]
 async fn a_size_that_cannot_be_is_refused_in_one_line() {
-    for (groups, rules, why) in [
-        (20, 0, "at least one rule"),
-        (2_000, 1_000_000, "more than 2000000"),
+    for (groups, rules_per_group, apps, why) in [
+        (20, Some(0), None, "at least one rule"),
+        (2_000, Some(1_000_000), None, "more than 2000000"),
+        (20, None, Some(1_000_000), "more than the 20000"),
     ] {
         let asked = SandboxConfig {
             groups,
-            rules_per_group: Some(rules),
+            rules_per_group,
+            apps,
             ..config()
         };
         let error = Sandbox::start(asked).await.unwrap_err().to_string();
