@@ -6,11 +6,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::access_rules::{RuleSource, Rules};
 use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::config::SandboxConfig;
 use crate::envelope::{Answer, Refusal, accepted, access_pages, created, found, listed};
+use crate::gateway_lists::{CONTRACTOR_LIST, list_id};
 use crate::ids::{Ids, uuid_of};
 use crate::people::{DOMAIN, Part};
 use crate::permissions::{GROUPS_READ, GROUPS_WRITE};
@@ -18,7 +20,12 @@ use crate::server::Route;
 use crate::world::{World, identity_provider_id};
 
 /// The hand-written groups first, then as many teams as are missing to the wanted number.
-pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime<Utc>) -> Vec<Value> {
+pub(crate) fn groups(
+    config: &SandboxConfig,
+    users: &[AccessUser],
+    source: &RuleSource<'_>,
+    now: DateTime<Utc>,
+) -> Vec<Value> {
     let mut ids = Ids::new(config.seed, "groups");
     let okta = identity_provider_id("okta");
     let email = |part: Part| {
@@ -102,7 +109,7 @@ pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime
             ids.uuid(),
             "Contractors",
             vec![
-                json!({ "email_list": { "id": uuid_of("list: contractors") } }),
+                json!({ "email_list": { "id": list_id(CONTRACTOR_LIST) } }),
                 json!({ "certificate": {} }),
             ],
             vec![],
@@ -133,14 +140,24 @@ pub(crate) fn groups(config: &SandboxConfig, users: &[AccessUser], now: DateTime
         .collect();
     for number in groups.len()..config.groups {
         let id = ids.uuid();
-        let include: Vec<Value> = (0..=ids.below(8))
-            .filter(|_| !users.is_empty())
-            .map(|_| json!({ "email": { "email": ids.pick(users).email } }))
-            .collect();
+        let rules = match config.rules_per_group {
+            Some(size) => {
+                let mut ids = Ids::new(config.seed, &format!("team {number}"));
+                source.team(&mut ids, number, size, &groups)
+            }
+            None => Rules {
+                include: (0..=ids.below(8))
+                    .filter(|_| !users.is_empty())
+                    .map(|_| json!({ "email": { "email": ids.pick(users).email } }))
+                    .collect(),
+                exclude: Vec::new(),
+                require: Vec::new(),
+            },
+        };
         let created = rfc3339(now - TimeDelta::days(ids.between(30, 400)));
         groups.push(json!({
-            "id": id, "uid": id, "name": format!("Team {number}"), "include": include, "exclude": [], "require": [],
-            "created_at": created, "updated_at": created,
+            "id": id, "uid": id, "name": format!("Team {number}"), "include": rules.include, "exclude": rules.exclude,
+            "require": rules.require, "created_at": created, "updated_at": created,
         }));
     }
     groups
@@ -168,11 +185,13 @@ async fn list(call: Call) -> Answer {
         .iter()
         .filter(|group| call.query("name").is_none_or(|name| group["name"] == name))
         .filter(|group| {
-            let name = group["name"].as_str().unwrap_or_default().to_lowercase();
-            search.as_ref().is_none_or(|search| name.contains(search))
+            search.as_ref().is_none_or(|search| {
+                let name = group["name"].as_str().unwrap_or_default();
+                name.to_lowercase().contains(search)
+            })
         })
         .collect();
-    listed(asked.cut(&shown, |group| (*group).clone()))
+    listed(asked.cut(&shown, |group| *group))
 }
 
 async fn create(call: Call, Body(body): Body) -> Answer {
@@ -191,9 +210,17 @@ async fn create(call: Call, Body(body): Body) -> Answer {
 
 async fn get(call: Call) -> Answer {
     call.needs(GROUPS_READ)?;
-    let world = call.world();
+    let mut world = call.world();
     let at = position(&call, &world)?;
-    found(&world.access_groups[at])
+    let answer = found(&world.access_groups[at]);
+    if let Some(rule) = call.shared.faults.rule_added(call.path("group_id")) {
+        let group = &mut world.access_groups[at];
+        group["updated_at"] = json!(rfc3339(call.now()));
+        if let Some(include) = group["include"].as_array_mut() {
+            include.push(rule);
+        }
+    }
+    answer
 }
 
 async fn replace(call: Call, Body(body): Body) -> Answer {
@@ -206,7 +233,11 @@ async fn replace(call: Call, Body(body): Body) -> Answer {
         group[kept] = world.access_groups[at][kept].clone();
     }
     group["updated_at"] = json!(now);
-    world.access_groups[at] = group.clone();
+    let mut before = std::mem::replace(&mut world.access_groups[at], group.clone());
+    if call.shared.faults.write_is_lost(call.path("group_id")) {
+        before["updated_at"] = json!(now);
+        world.access_groups[at] = before;
+    }
     found(group)
 }
 
@@ -223,7 +254,16 @@ async fn remove(call: Call) -> Answer {
                 .is_some_and(|rules| rules.contains(&nested))
         })
     };
-    if world.access_groups.iter().chain(&world.access_policies).any(used) {
+    let in_apps = world
+        .access_apps
+        .iter()
+        .flat_map(|app| app["policies"].as_array().into_iter().flatten());
+    let mut holders = world
+        .access_groups
+        .iter()
+        .chain(&world.access_policies)
+        .chain(in_apps);
+    if holders.any(used) {
         return Err(Refusal::bad_request(12140, "access.api.error.group_in_use"));
     }
     world.access_groups.remove(at);

@@ -5,28 +5,64 @@ use axum::response::IntoResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::access_users::AccessUser;
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
-use crate::people::TEAM_DOMAIN;
+use crate::identity::{DEPARTMENT, Provider};
+use crate::ids::uuid_of;
+use crate::people::{DOMAIN, TEAM_DOMAIN};
 use crate::permissions::{GROUPS_READ, ORGANIZATION_READ, SESSIONS_REVOKE};
 use crate::server::Route;
-use crate::world::identity_provider_id;
 
 pub(crate) fn identity_providers() -> Vec<Value> {
-    vec![
-        json!({
-            "id": identity_provider_id("okta"), "name": "Okta", "type": "okta",
-            "config": { "okta_account": "https://tidewater.okta.example", "client_id": "0oa1tidewater",
-                        "support_groups": true },
-            "scim_config": { "enabled": true, "identity_update_behavior": "automatic", "user_deprovision": true,
-                             "seat_deprovision": true },
-        }),
-        json!({
-            "id": identity_provider_id("onetimepin"), "name": "One-time PIN", "type": "onetimepin", "config": {},
-        }),
-    ]
+    Provider::ALL
+        .into_iter()
+        .map(|provider| {
+            let (name, config) = name_and_config(provider);
+            let mut held =
+                json!({ "id": provider.id(), "name": name, "type": provider.kind(), "config": config });
+            if provider == Provider::Okta {
+                held["scim_config"] = json!({
+                    "enabled": true, "identity_update_behavior": "automatic", "user_deprovision": true,
+                    "seat_deprovision": true,
+                });
+            }
+            held
+        })
+        .collect()
+}
+
+fn name_and_config(provider: Provider) -> (&'static str, Value) {
+    match provider {
+        Provider::Okta => (
+            "Okta",
+            json!({ "okta_account": "https://tidewater.okta.example", "client_id": "0oa1tidewater",
+                    "support_groups": true }),
+        ),
+        Provider::OneTimePin => ("One-time PIN", json!({})),
+        Provider::Azure => (
+            "Microsoft Entra ID",
+            json!({ "client_id": uuid_of("azure client"), "directory_id": uuid_of("azure directory"),
+                    "support_groups": true, "conditional_access_enabled": true }),
+        ),
+        Provider::Saml => (
+            "Harbourworks",
+            json!({ "issuer_url": "https://sso.harbourworks.example/saml",
+                    "sso_target_url": "https://sso.harbourworks.example/saml/sso",
+                    "attributes": ["email", DEPARTMENT, "groups"], "sign_request": false }),
+        ),
+        Provider::OpenIdConnect => (
+            "Partners",
+            json!({ "client_id": "tidewater", "auth_url": "https://login.partners.example/authorize",
+                    "token_url": "https://login.partners.example/token",
+                    "certs_url": "https://login.partners.example/keys", "claims": [DEPARTMENT, "amr"] }),
+        ),
+        Provider::GitHub => ("GitHub", json!({ "client_id": "Iv1.tidewater" })),
+        Provider::GoogleWorkspace => (
+            "Google Workspace",
+            json!({ "client_id": "tidewater.apps.example", "apps_domain": DOMAIN }),
+        ),
+    }
 }
 
 pub(crate) fn organization(name: &str, now: DateTime<Utc>) -> Value {
@@ -62,7 +98,7 @@ async fn list(call: Call) -> Answer {
         _ => true,
     };
     let shown: Vec<&Value> = world.identity_providers.iter().filter(with_scim).collect();
-    listed(asked.cut(&shown, |provider| (*provider).clone()))
+    listed(asked.cut(&shown, |provider| *provider))
 }
 
 async fn get(call: Call) -> Answer {
@@ -91,11 +127,10 @@ async fn revoke_user(call: Call, Body(body): Body) -> Answer {
         .access_users
         .iter()
         .find(|user| user.email.eq_ignore_ascii_case(email));
-    let nonce = user
-        .map(AccessUser::session_nonce)
+    let (email, nonce) = user
+        .map(|user| (user.email.clone(), user.session_nonce()))
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))?;
-    if !world.revoked_sessions.contains(&nonce) {
-        world.revoked_sessions.push(nonce);
-    }
+    world.revoked_sessions.insert(nonce);
+    world.revocations.push(email);
     Ok(Json(json!({ "result": true, "success": true })).into_response())
 }

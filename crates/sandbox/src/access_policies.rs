@@ -1,5 +1,7 @@
 //! `access/policies`: reusable policies, which applications refer to.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -44,6 +46,39 @@ pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
     ]
 }
 
+/// Writes into every reusable policy, and its copies in applications, how many applications use it.
+pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let id_of = |policy: &Value| policy["id"].as_str().unwrap_or_default().to_owned();
+    let in_apps = apps
+        .iter()
+        .flat_map(|app| app["policies"].as_array().into_iter().flatten());
+    for policy in in_apps {
+        *counts.entry(id_of(policy)).or_default() += 1;
+    }
+    let in_apps = apps
+        .iter_mut()
+        .flat_map(|app| app["policies"].as_array_mut().into_iter().flatten());
+    for policy in policies.iter_mut().chain(in_apps) {
+        if policy["reusable"] == true {
+            policy["app_count"] = json!(counts.get(&id_of(policy)).copied().unwrap_or(0));
+        }
+    }
+}
+
+/// Lets the applications that use a reusable policy have it as it is now, each at its own place in the order.
+pub(crate) fn copy_to_apps(policy: &Value, apps: &mut [Value]) {
+    let held = apps
+        .iter_mut()
+        .flat_map(|app| app["policies"].as_array_mut().into_iter().flatten())
+        .filter(|held| held["id"] == policy["id"]);
+    for held in held {
+        let precedence = held["precedence"].clone();
+        *held = policy.clone();
+        held["precedence"] = precedence;
+    }
+}
+
 pub(crate) fn routes() -> Vec<Route> {
     const LIST: &str = "/accounts/{account_id}/access/policies";
     const ONE: &str = "/accounts/{account_id}/access/policies/{policy_id}";
@@ -59,7 +94,8 @@ pub(crate) fn routes() -> Vec<Route> {
 async fn list(call: Call) -> Answer {
     call.needs(APPS_READ)?;
     let asked = call.page(access_pages(100))?;
-    listed(asked.cut(&call.world().access_policies, Value::clone))
+    let world = call.world();
+    listed(asked.cut(&world.access_policies, |policy| policy))
 }
 
 async fn create(call: Call, Body(body): Body) -> Answer {
@@ -93,6 +129,7 @@ async fn replace(call: Call, Body(body): Body) -> Answer {
     }
     policy["updated_at"] = json!(now);
     world.access_policies[at] = policy.clone();
+    copy_to_apps(&policy, &mut world.access_apps);
     found(policy)
 }
 

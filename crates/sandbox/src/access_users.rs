@@ -3,6 +3,8 @@
 //! Not the dashboard's members. The `email` filter matches a part of the address, as the real one does, so a caller
 //! that looks for one person must compare what comes back.
 
+use std::collections::{HashMap, HashSet};
+
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -10,11 +12,13 @@ use serde_json::{Value, json};
 use crate::call::{Body, Call};
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, accepted, access_pages, created, found, listed};
+use crate::identity::{self, Provider};
 use crate::ids::{Ids, hex32_of, is_uuid, unix};
 use crate::people::{Part, Person};
 use crate::permissions::{ACCESS_LOGS_READ, NONE_PUBLISHED, SEATS_WRITE};
+use crate::register::HasId;
 use crate::server::Route;
-use crate::world::{World, identity_provider_id};
+use crate::world::World;
 
 /// A Zero Trust user.
 #[derive(Debug, Clone)]
@@ -33,35 +37,46 @@ pub(crate) struct AccessUser {
     pub(crate) country: &'static str,
     pub(crate) ip: String,
     pub(crate) device_id: String,
-    pub(crate) okta_groups: Vec<&'static str>,
+    pub(crate) provider: Provider,
+    pub(crate) engineer: bool,
+    /// Whether the last login had one.
+    pub(crate) second_factor: bool,
     pub(crate) authenticator_id: Option<String>,
+}
+
+impl HasId for AccessUser {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl AccessUser {
     pub(crate) fn new(person: &Person, ids: &mut Ids, now: DateTime<Utc>) -> Self {
         let created_at = now - TimeDelta::days(ids.between(60, 600));
         let last_login = now - TimeDelta::minutes(ids.between(30, 4000));
-        let okta_groups = match person.part {
-            Part::TokenMaker | Part::FileDownloader | Part::Infected => vec!["Engineering", "Staff"],
-            _ => vec!["Staff"],
-        };
+        let (id, seat_uid) = (ids.uuid(), ids.uuid());
+        // Everything is drawn for everyone: who has signed in must not change what the next one gets.
+        let authenticator_id = person.second_factor.then(|| ids.uuid());
+        let signed_in = person.signed_in;
         Self {
-            id: ids.uuid(),
+            id,
             email: person.email.clone(),
             name: person.name(),
-            seat_uid: ids.uuid(),
-            access_seat: true,
-            gateway_seat: true,
-            device_count: 1,
-            last_login: Some(last_login),
+            seat_uid: if signed_in { seat_uid } else { String::new() },
+            access_seat: signed_in,
+            gateway_seat: signed_in,
+            device_count: usize::from(signed_in),
+            last_login: signed_in.then_some(last_login),
             created_at,
-            updated_at: last_login,
+            updated_at: if signed_in { last_login } else { created_at },
             part: person.part,
             country: person.country,
             ip: person.ip.clone(),
             device_id: person.device.id.clone(),
-            okta_groups,
-            authenticator_id: person.second_factor.then(|| ids.uuid()),
+            provider: person.provider,
+            engineer: person.engineer,
+            second_factor: person.second_factor,
+            authenticator_id: authenticator_id.filter(|_| signed_in),
         }
     }
 
@@ -82,12 +97,14 @@ impl AccessUser {
             country: "GB",
             ip: "198.18.255.1".to_owned(),
             device_id: ids.uuid(),
-            okta_groups: Vec::new(),
+            provider: Provider::Okta,
+            engineer: false,
+            second_factor: false,
             authenticator_id: None,
         }
     }
 
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut user = json!({
             "id": self.id, "uid": self.id, "seat_uid": self.seat_uid, "email": self.email, "name": self.name,
             "access_seat": self.access_seat, "gateway_seat": self.gateway_seat,
@@ -105,28 +122,9 @@ impl AccessUser {
         hex32_of(&format!("session of {}", self.id))[..16].to_owned()
     }
 
-    fn identity(&self, account_id: &str) -> Value {
-        let seen = self.last_login.unwrap_or(self.created_at);
-        json!({
-            "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": self.device_id,
-            "devicePosture": {
-                "disk-encryption": {
-                    "id": "disk-encryption", "rule_name": "Disk encryption", "type": "disk_encryption",
-                    "description": "", "error": "", "success": self.part != Part::Infected,
-                    "timestamp": rfc3339(seen), "check": { "exists": true, "path": "" }, "data": {},
-                },
-            },
-            "device_sessions": { self.device_id.clone(): { "last_authenticated": unix(seen) } },
-            "email": self.email, "geo": { "country": self.country }, "iat": unix(seen),
-            "idp": { "id": identity_provider_id("okta"), "type": "okta" }, "ip": self.ip,
-            "groups": self.okta_groups, "amr": ["pwd", "mfa"],
-            "is_gateway": true, "is_warp": true,
-            "mtls_auth": {
-                "auth_status": "NONE", "cert_issuer_dn": "", "cert_issuer_ski": "", "cert_presented": false,
-                "cert_serial": "",
-            },
-            "service_token_id": "", "service_token_status": false, "user_uuid": self.id, "version": 2,
-        })
+    /// What is known of the last login; `None` for someone who never signed in.
+    fn identity(&self, account_id: &str) -> Option<Value> {
+        Some(identity::last_seen(self, self.last_login?, account_id))
     }
 }
 
@@ -266,10 +264,11 @@ async fn session(call: Call) -> Answer {
     let world = call.world();
     let user = asked_for(&call, &world)?;
     let nonce = user.session_nonce();
-    if nonce != call.path("nonce") || user.last_login.is_none() {
-        return Err(Refusal::not_found(12133, "access.api.error.session_not_found"));
-    }
-    let mut identity = user.identity(&world.account_id);
+    let identity = user
+        .identity(&world.account_id)
+        .filter(|_| nonce == call.path("nonce"));
+    let mut identity =
+        identity.ok_or_else(|| Refusal::not_found(12133, "access.api.error.session_not_found"))?;
     identity["isActive"] = json!(!world.revoked_sessions.contains(&nonce));
     found(identity)
 }
@@ -299,10 +298,8 @@ async fn last_seen_identity(call: Call) -> Answer {
     call.needs(ACCESS_LOGS_READ)?;
     let world = call.world();
     let user = asked_for(&call, &world)?;
-    if user.last_login.is_none() {
-        return Err(Refusal::not_found(12134, "access.api.error.identity_not_found"));
-    }
-    found(user.identity(&world.account_id))
+    let identity = user.identity(&world.account_id);
+    found(identity.ok_or_else(|| Refusal::not_found(12134, "access.api.error.identity_not_found"))?)
 }
 
 async fn remove_authenticator(call: Call) -> Answer {
@@ -329,6 +326,18 @@ async fn seats(call: Call, Body(body): Body) -> Answer {
     let now = call.now();
     let mut world = call.world();
     let mut answer = Vec::new();
+    let wanted: HashSet<&str> = asked
+        .iter()
+        .filter_map(|seat| seat["seat_uid"].as_str())
+        .collect();
+    // One pass, since everyone's seat may be in one call.
+    let held: HashMap<String, usize> = world
+        .access_users
+        .iter()
+        .enumerate()
+        .filter(|(_, user)| wanted.contains(user.seat_uid.as_str()))
+        .map(|(at, user)| (user.seat_uid.clone(), at))
+        .collect();
     // All are checked before any is changed.
     let mut changes = Vec::new();
     for seat in asked {
@@ -340,8 +349,9 @@ async fn seats(call: Call, Body(body): Body) -> Answer {
         else {
             return Err(invalid("access_seat and gateway_seat are required"));
         };
-        let at = world.access_users.iter().position(|user| user.seat_uid == uid);
-        let at = at.ok_or_else(|| Refusal::not_found(12136, "access.api.error.seat_not_found"))?;
+        let at = *held
+            .get(uid)
+            .ok_or_else(|| Refusal::not_found(12136, "access.api.error.seat_not_found"))?;
         changes.push((at, access, gateway));
     }
     for (at, access, gateway) in changes {
@@ -364,8 +374,7 @@ fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
     }
     world
         .access_users
-        .iter()
-        .position(|user| user.id == id)
+        .position(id)
         .ok_or_else(|| Refusal::not_found(12137, "access.api.error.user_not_found"))
 }
 

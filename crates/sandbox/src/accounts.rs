@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use crate::account_tokens::own_token_id;
 use crate::call::{Call, Credential};
 use crate::envelope::{Answer, IAM_PAGES, Refusal, found, listed};
 use crate::iam::permission_group_id;
-use crate::ids::hex32_of;
 use crate::permissions::{self, ACCOUNT_READ, MEMBERSHIPS_READ, NONE_PUBLISHED, TOKENS_READ, USER_READ};
 use crate::server::Route;
 use crate::world::World;
@@ -45,7 +45,7 @@ async fn list(call: Call) -> Answer {
         .query("name")
         .is_none_or(|name| world.account_name.to_lowercase().contains(&name.to_lowercase()));
     let shown: Vec<&Value> = named.then_some(&world.account).into_iter().collect();
-    listed(asked.cut(&shown, |account| (*account).clone()))
+    listed(asked.cut(&shown, |account| *account))
 }
 
 async fn get(call: Call) -> Answer {
@@ -66,7 +66,7 @@ fn verify(call: &Call, kind: Credential) -> Answer {
     if call.credential != kind {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"));
     }
-    let id = hex32_of(&format!("token {kind:?} of {}", call.world().account_id));
+    let id = own_token_id(kind, &call.world().account_id);
     Ok(Json(json!({
         "success": true, "errors": [],
         "messages": [{ "code": 10000, "message": "This API Token is valid and active", "type": null }],
@@ -126,7 +126,7 @@ async fn memberships(call: Call) -> Answer {
         .filter(|_| status && name.is_none_or(|name| world.account_name == name))
         .into_iter()
         .collect();
-    listed(asked.cut(&shown, Value::clone))
+    listed(asked.cut(&shown, |membership| membership))
 }
 
 async fn membership_get(call: Call) -> Answer {

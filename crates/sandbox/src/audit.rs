@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::clock::rfc3339;
 use crate::envelope::{Answer, Refusal, access_pages, found, listed};
+use crate::faults::Ignored;
 use crate::people::Person;
 use crate::permissions::{ACCESS_LOGS_READ, AUDIT_READ, SCIM_LOGS_READ};
 use crate::server::{Route, Shared};
@@ -96,7 +97,7 @@ pub(crate) struct AccessLogin {
     pub(crate) allowed: bool,
     pub(crate) app_domain: String,
     pub(crate) app_id: String,
-    /// `okta` or `onetimepin`.
+    /// The type of the identity provider, for example `okta` or `onetimepin`.
     pub(crate) connection: &'static str,
     /// Lower-case country code.
     pub(crate) country: String,
@@ -177,6 +178,9 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, request: Request, n
         Method::DELETE => "delete",
         _ => return next.run(request).await,
     };
+    if request.extensions().get::<Ignored>().is_some() {
+        return next.run(request).await;
+    }
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let response = next.run(request).await;
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -189,7 +193,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, request: Request, n
             at: shared.clock.now(),
             action: action.to_owned(),
             description: format!("{action} {}", parts[2..].join(" ")),
-            actor_email: shared.info.email.clone(),
+            actor_email: world.owner_email.clone(),
             actor_id: world.owner_id.clone(),
             actor_context: "api_token",
             actor_ip: "127.0.0.1".to_owned(),
@@ -448,5 +452,5 @@ async fn scim_update_list(call: Call) -> Answer {
                 && until.is_none_or(|until| at <= rfc3339(until).as_str())
         })
         .collect();
-    listed(asked.cut(&shown, |update| (*update).clone()))
+    listed(asked.cut(&shown, |update| *update))
 }

@@ -4,7 +4,7 @@
 //! first line.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
@@ -13,6 +13,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::envelope::{PageAsked, PageStyle, Refusal};
+use crate::faults::Ignored;
+use crate::ids::Ids;
 use crate::permissions::AnyOf;
 use crate::server::Shared;
 use crate::world::World;
@@ -30,13 +32,18 @@ pub(crate) enum Credential {
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) credential: Credential,
+    /// The world of a call whose changes are to be lost.
+    scratch: Option<Mutex<World>>,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
 }
 
 impl Call {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world()
+        match &self.scratch {
+            Some(scratch) => scratch.lock().unwrap_or_else(PoisonError::into_inner),
+            None => self.shared.world(),
+        }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -116,6 +123,7 @@ impl FromRequestParts<Arc<Shared>> for Call {
         let call = Self {
             shared: Arc::clone(shared),
             credential,
+            scratch: parts.extensions.get::<Ignored>().map(|_| scratch(shared)),
             query: url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect(),
@@ -128,6 +136,14 @@ impl FromRequestParts<Arc<Shared>> for Call {
         }
         Ok(call)
     }
+}
+
+/// A copy of the world, in which no id comes up that the real one gives out later.
+fn scratch(shared: &Shared) -> Mutex<World> {
+    let mut world = shared.world();
+    let mut copy = world.clone();
+    copy.ids = Ids::new(shared.config.seed, &world.ids.hex32());
+    Mutex::new(copy)
 }
 
 fn credential(parts: &Parts, shared: &Shared, path: &str) -> Result<Credential, Refusal> {
@@ -171,7 +187,7 @@ fn credential(parts: &Parts, shared: &Shared, path: &str) -> Result<Credential, 
     {
         return Err(malformed(6103, "Invalid format for X-Auth-Key header"));
     }
-    if email.eq_ignore_ascii_case(&shared.info.email) && key == shared.info.api_key {
+    if email.eq_ignore_ascii_case(&shared.world().owner_email) && key == shared.info.api_key {
         Ok(Credential::Key)
     } else {
         Err(Refusal::new(

@@ -19,6 +19,12 @@ pub struct SandboxConfig {
     pub access_users: usize,
     /// How many Access groups there are. The hand-written ones come first.
     pub groups: usize,
+    /// About how many rules each generated group ("Team 12") has: addresses mostly, with every kind of selector among
+    /// them. `None`: up to eight addresses.
+    pub rules_per_group: Option<usize>,
+    /// How many applications there are, never fewer than the hand-written ones; those that are generated have several
+    /// policies each. `None`: the hand-written ones.
+    pub apps: Option<usize>,
     /// How many roles the listing shows; the real names come first.
     pub roles: usize,
     /// Whether the company has a week of events behind it.
@@ -40,11 +46,37 @@ impl Default for SandboxConfig {
             members: 12,
             access_users: 16,
             groups: 12,
+            rules_per_group: None,
+            apps: None,
             roles: 14,
             story: true,
             now: None,
             account_name: None,
             allow_any_destination: false,
+        }
+    }
+}
+
+/// The most rules that all generated groups may have together; chosen, so that a slip does not fill the memory.
+const MOST_RULES: usize = 2_000_000;
+/// The most applications; chosen likewise.
+const MOST_APPS: usize = 20_000;
+
+impl SandboxConfig {
+    /// Says why no account can be made of this, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let groups = self.groups;
+        match (self.rules_per_group, self.apps) {
+            (Some(0), _) => {
+                Some("a group has at least one rule, so there cannot be 0 rules per group".to_owned())
+            }
+            (Some(rules), _) if groups.saturating_mul(rules) > MOST_RULES => Some(format!(
+                "{groups} groups with {rules} rules each are more than {MOST_RULES} rules together"
+            )),
+            (_, Some(apps)) if apps > MOST_APPS => Some(format!(
+                "{apps} applications are more than the {MOST_APPS} that there can be"
+            )),
+            _ => None,
         }
     }
 }

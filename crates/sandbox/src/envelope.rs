@@ -6,6 +6,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 /// What a handler returns.
@@ -28,15 +29,37 @@ pub(crate) fn accepted(result: impl Serialize) -> Answer {
 
 /// A 200 with one page and where it stands in the list.
 pub(crate) fn listed(page: Page) -> Answer {
-    let body = json!({
-        "success": true, "errors": [], "messages": [], "result": page.items, "result_info": page.info,
-    });
+    let body = Success {
+        success: true,
+        errors: [],
+        messages: [],
+        result: page.items,
+        result_info: Some(page.info),
+    };
     Ok(Json(body).into_response())
 }
 
 fn answer(status: StatusCode, result: impl Serialize) -> Answer {
-    let body = json!({ "success": true, "errors": [], "messages": [], "result": result });
+    let body = Success {
+        success: true,
+        errors: [],
+        messages: [],
+        result,
+        result_info: None,
+    };
     Ok((status, Json(body)).into_response())
+}
+
+/// Written straight from what it holds: a page of groups can be many megabytes, and a copy of it takes longer than
+/// writing it.
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    errors: [(); 0],
+    messages: [(); 0],
+    result: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_info: Option<Value>,
 }
 
 /// A call that is not answered: an HTTP status, and the service's own code and message.
@@ -170,8 +193,8 @@ impl PageAsked {
     }
 
     /// Cuts the page out of `items`, writing only what is on it.
-    pub(crate) fn cut<T>(self, items: &[T], write: impl Fn(&T) -> Value) -> Page {
-        let on_page: Vec<Value> = items
+    pub(crate) fn cut<'a, T, W: Serialize>(self, items: &'a [T], write: impl Fn(&'a T) -> W) -> Page {
+        let on_page: Vec<W> = items
             .iter()
             .skip((self.page - 1).saturating_mul(self.per_page))
             .take(self.per_page)
@@ -183,13 +206,16 @@ impl PageAsked {
         if self.total_pages {
             info["total_pages"] = json!(items.len().div_ceil(self.per_page));
         }
-        Page { items: on_page, info }
+        Page {
+            items: to_raw_value(&on_page).expect("objects of our own making can be written"),
+            info,
+        }
     }
 }
 
 /// One page, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) items: Vec<Value>,
-    pub(crate) info: Value,
+    items: Box<RawValue>,
+    info: Value,
 }

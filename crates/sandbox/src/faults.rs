@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::envelope::Refusal;
@@ -49,12 +50,34 @@ pub struct Faults {
     pub not_json_path: Option<String>,
     /// Answers for paths that end so are 200 with `success: false`.
     pub unsuccessful_path: Option<String>,
+    /// The next writes are answered 503 and not done. A write is every call but GET.
+    pub writes_fail_before_applying: u64,
+    /// The next writes that could be done are done and answered 503 all the same, as when an answer is lost on its way.
+    pub writes_fail_after_applying: u64,
+    /// The next writes that could be done are answered as if they were, and leave nothing behind.
+    pub writes_ignored: u64,
+    /// Ids of groups and members. Right after the next PUT of each, somebody else who had read it before saves what
+    /// they read, so that the PUT is answered 200 and its change is gone. An id that is here twice is lost twice.
+    pub writes_lost: Vec<String>,
+    /// What somebody else adds to groups right after each has been read by its id, so that whoever writes back what
+    /// they read takes it away again.
+    pub rules_added_after_read: Vec<AddedRule>,
     /// Permission groups that the tokens have lost, by name.
     pub removed_permissions: Vec<String>,
     /// Risk scoring is not part of the plan: its calls answer 403.
     pub risk_not_entitled: bool,
     /// How the chat and mail sinks and the Okta-like receiver refuse.
     pub sinks: SinkFaults,
+}
+
+/// A rule that somebody else adds to a group's `include`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedRule {
+    /// The id of the group.
+    pub group_id: String,
+    /// The rule, an object with one selector.
+    pub rule: Value,
 }
 
 /// One page of one listing.
@@ -91,6 +114,30 @@ pub struct SinkFault {
     pub times: u64,
     /// 500 if left out.
     pub status: Option<u16>,
+}
+
+/// Marks a call whose changes go to a copy of the world that nobody else sees.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ignored;
+
+/// What becomes of a write that reaches its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Usual,
+    FailBefore,
+    FailAfter,
+    Ignore,
+}
+
+impl Fate {
+    fn left(self, settings: &mut Faults) -> Option<&mut u64> {
+        match self {
+            Self::Usual => None,
+            Self::FailBefore => Some(&mut settings.writes_fail_before_applying),
+            Self::FailAfter => Some(&mut settings.writes_fail_after_applying),
+            Self::Ignore => Some(&mut settings.writes_ignored),
+        }
+    }
 }
 
 /// The faults that are on, and what they count.
@@ -145,6 +192,47 @@ impl FaultState {
         let fault = sink(&mut counted.settings.sinks);
         fault.times = fault.times.checked_sub(1)?;
         Some(fault.status.unwrap_or(500))
+    }
+
+    /// Changes what is on without counting anew.
+    pub(crate) fn arm(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.lock().settings);
+    }
+
+    /// Uses up one of the writes that are to go wrong.
+    fn fate_take(&self) -> Fate {
+        let mut counted = self.lock();
+        [Fate::FailBefore, Fate::FailAfter, Fate::Ignore]
+            .into_iter()
+            .find(|fate| match fate.left(&mut counted.settings) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    true
+                }
+                _ => false,
+            })
+            .unwrap_or(Fate::Usual)
+    }
+
+    /// A write that was refused anyway did not use up its fate.
+    fn fate_return(&self, fate: Fate) {
+        if let Some(left) = fate.left(&mut self.lock().settings) {
+            *left += 1;
+        }
+    }
+
+    /// Uses up one lost write of an object: whether there was one.
+    pub(crate) fn write_is_lost(&self, id: &str) -> bool {
+        let lost = &mut self.lock().settings.writes_lost;
+        let at = lost.iter().position(|lost| lost == id);
+        at.map(|at| lost.remove(at)).is_some()
+    }
+
+    /// Uses up one rule that is to be added to a group.
+    pub(crate) fn rule_added(&self, group_id: &str) -> Option<Value> {
+        let rules = &mut self.lock().settings.rules_added_after_read;
+        let at = rules.iter().position(|added| added.group_id == group_id)?;
+        Some(rules.remove(at).rule)
     }
 
     /// Counts a call and says what is left of the quota and whether the call is over it.
@@ -225,7 +313,7 @@ pub(crate) async fn layer(
         request.uri().query().unwrap_or_default(),
     ) {
         Some(refusal) => refusal,
-        None => next.run(request).await,
+        None => answered(&shared.faults, request, next).await,
     };
     let nth =
         |every: Option<u64>| every.is_some_and(|every| every > 0 && counting.call.is_multiple_of(every));
@@ -244,6 +332,36 @@ pub(crate) async fn layer(
         HeaderValue::from_static("\"default\";q=1200;w=300"),
     );
     response
+}
+
+/// The real answer, unless the call is a write that is to go wrong.
+async fn answered(faults: &FaultState, mut request: Request, next: Next) -> Response<Body> {
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return next.run(request).await;
+    }
+    let unavailable = || {
+        Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            10013,
+            "Service temporarily unavailable",
+        )
+    };
+    let fate = faults.fate_take();
+    if fate == Fate::FailBefore {
+        return unavailable().into_response();
+    }
+    if fate == Fate::Ignore {
+        request.extensions_mut().insert(Ignored);
+    }
+    let response = next.run(request).await;
+    if !response.status().is_success() {
+        faults.fate_return(fate);
+        return response;
+    }
+    match fate {
+        Fate::FailAfter => unavailable().into_response(),
+        _ => response,
+    }
 }
 
 /// What is answered in place of the real answer, if anything.

@@ -6,14 +6,26 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::access_policies::copy_to_apps;
 use crate::access_users::AccessUser;
 use crate::clock::rfc3339;
-use crate::faults::Faults;
+use crate::faults::{AddedRule, Faults};
+use crate::ids::Ids;
 use crate::logpush::delivery::Pushed;
 use crate::members::Member;
 use crate::received::{ReceivedMessage, ReceivedSignal};
 use crate::server::Shared;
 use crate::story::{self, Expected, Played, StoryError};
+use crate::world::World;
+
+/// The seats that a Zero Trust user holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seats {
+    /// A seat of Access.
+    pub access: bool,
+    /// A seat of Gateway.
+    pub gateway: bool,
+}
 
 /// Reads and changes the world of a running [`crate::Sandbox`]. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +53,46 @@ impl WorldHandle {
     /// Switches all faults off.
     pub fn faults_clear(&self) {
         self.faults_set(Faults::default());
+    }
+
+    /// Lets somebody else save over the next PUT of this group or member, by id: they read it when the caller did, and
+    /// save what they read right after the caller has. The caller is answered 200 and its change is gone.
+    ///
+    /// The other faults stay as they are, and the counting of calls goes on.
+    pub fn lose_next_write(&self, id: &str) {
+        self.shared
+            .faults
+            .arm(|faults| faults.writes_lost.push(id.to_owned()));
+    }
+
+    /// Lets somebody else add a rule to the `include` of this group right after the next time that it is read by its
+    /// id: the reader does not see it, and takes it away by writing back what they read.
+    pub fn add_after_next_read(&self, group_id: &str, rule: Value) {
+        let group_id = group_id.to_owned();
+        self.shared
+            .faults
+            .arm(|faults| faults.rules_added_after_read.push(AddedRule { group_id, rule }));
+    }
+
+    /// Answers 503 to the next `times` writes (every call but GET) without doing them.
+    pub fn writes_fail_before_applying(&self, times: u64) {
+        self.shared
+            .faults
+            .arm(|faults| faults.writes_fail_before_applying = times);
+    }
+
+    /// Does the next `times` writes that can be done and answers them 503. One that is refused anyway is answered as
+    /// ever and does not count.
+    pub fn writes_fail_after_applying(&self, times: u64) {
+        self.shared
+            .faults
+            .arm(|faults| faults.writes_fail_after_applying = times);
+    }
+
+    /// Answers the next `times` writes that can be done as if they were (200, 201 or 202) and does nothing. One that is
+    /// refused anyway does not count.
+    pub fn writes_ignore(&self, times: u64) {
+        self.shared.faults.arm(|faults| faults.writes_ignored = times);
     }
 
     /// How many calls each operation of the API has had, by method and path template.
@@ -77,11 +129,22 @@ impl WorldHandle {
     /// Removes whoever has this address from the members; whether there was anyone.
     pub fn member_remove(&self, email: &str) -> bool {
         let mut world = self.shared.world();
-        let before = world.members.len();
-        world
+        let at = world
             .members
-            .retain(|member| !member.email.eq_ignore_ascii_case(email));
-        world.members.len() < before
+            .iter()
+            .position(|member| member.email.eq_ignore_ascii_case(email));
+        at.map(|at| world.members.remove(at)).is_some()
+    }
+
+    /// A dashboard member as the API would show it.
+    #[must_use]
+    pub fn member(&self, email: &str) -> Option<Value> {
+        let world = self.shared.world();
+        let member = world
+            .members
+            .iter()
+            .find(|member| member.email.eq_ignore_ascii_case(email))?;
+        Some(member.to_json(&world.roles))
     }
 
     /// The addresses of all members, as they are written.
@@ -137,14 +200,72 @@ impl WorldHandle {
         true
     }
 
+    /// The permission policies of a member, which are empty for one who holds roles.
+    #[must_use]
+    pub fn member_policies(&self, email: &str) -> Vec<Value> {
+        self.member_change(email, |member, _| member.policies.clone())
+            .unwrap_or_default()
+    }
+
+    /// Gives a member exactly these permission policies, written as the API shows them, in place of the roles and
+    /// policies they had. They are not checked. Whether there is such a member.
+    pub fn member_policies_set(&self, email: &str, policies: Vec<Value>) -> bool {
+        let set = |member: &mut Member, _: &mut Ids| {
+            member.role_ids.clear();
+            member.policies = policies;
+        };
+        self.member_change(email, set).is_some()
+    }
+
+    /// Whether a member has accepted the invitation; `None` without such a member.
+    #[must_use]
+    pub fn member_accepted(&self, email: &str) -> Option<bool> {
+        self.member_change(email, |member, _| member.accepted)
+    }
+
+    /// Lets a member accept the invitation, which gives them a user id if they had none, or makes them pending again,
+    /// without one. Whether there is such a member.
+    pub fn member_accepted_set(&self, email: &str, accepted: bool) -> bool {
+        let set = |member: &mut Member, ids: &mut Ids| {
+            member.accepted = accepted;
+            member.user_id = match member.user_id.take() {
+                known if known.is_some() == accepted => known,
+                _ => accepted.then(|| ids.hex32()),
+            };
+        };
+        self.member_change(email, set).is_some()
+    }
+
+    fn member_change<T>(&self, email: &str, change: impl FnOnce(&mut Member, &mut Ids) -> T) -> Option<T> {
+        let mut world = self.shared.world();
+        let World { members, ids, .. } = &mut *world;
+        let member = members
+            .iter_mut()
+            .find(|member| member.email.eq_ignore_ascii_case(email))?;
+        Some(change(member, ids))
+    }
+
+    /// Lets another member own the user token and the global key: `GET /user` and `/memberships` then answer with
+    /// them, and the key goes with their address in place of [`crate::SandboxInfo::email`]. False if there is no such
+    /// member, or one who has never signed up.
+    pub fn credential_owner_set(&self, email: &str) -> bool {
+        let mut world = self.shared.world();
+        let owner = world
+            .members
+            .iter()
+            .find(|member| member.email.eq_ignore_ascii_case(email));
+        let Some((id, email)) = owner.and_then(|owner| Some((owner.user_id.clone()?, owner.email.clone())))
+        else {
+            return false;
+        };
+        (world.owner_id, world.owner_email) = (id, email);
+        true
+    }
+
     /// Lets a member switch the second factor on or off. Whether there is such a member.
     pub fn member_second_factor_set(&self, email: &str, on: bool) -> bool {
-        let mut world = self.shared.world();
-        let member = world
-            .members
-            .iter_mut()
-            .find(|member| member.email.eq_ignore_ascii_case(email));
-        member.map(|member| member.second_factor = on).is_some()
+        self.member_change(email, |member, _| member.second_factor = on)
+            .is_some()
     }
 
     /// Adds a Zero Trust user and returns the id.
@@ -194,6 +315,46 @@ impl WorldHandle {
             .collect()
     }
 
+    /// A Zero Trust user as the API would show it.
+    #[must_use]
+    pub fn access_user(&self, email: &str) -> Option<Value> {
+        self.access_user_change(email, |user| user.to_json())
+    }
+
+    /// The seats that a Zero Trust user holds.
+    #[must_use]
+    pub fn access_user_seats(&self, email: &str) -> Option<Seats> {
+        self.access_user_change(email, |user| Seats {
+            access: user.access_seat,
+            gateway: user.gateway_seat,
+        })
+    }
+
+    /// Gives a Zero Trust user exactly these seats. Whether there is such a user.
+    pub fn access_user_seats_set(&self, email: &str, seats: Seats) -> bool {
+        let set = |user: &mut AccessUser| {
+            user.access_seat = seats.access;
+            user.gateway_seat = seats.gateway;
+        };
+        self.access_user_change(email, set).is_some()
+    }
+
+    fn access_user_change<T>(&self, email: &str, change: impl FnOnce(&mut AccessUser) -> T) -> Option<T> {
+        let mut world = self.shared.world();
+        let user = world
+            .access_users
+            .iter_mut()
+            .find(|user| user.email.eq_ignore_ascii_case(email))?;
+        Some(change(user))
+    }
+
+    /// Whose sessions were ended by a call, as Zero Trust users are written, in the order of the calls; someone whose
+    /// sessions were ended twice is there twice.
+    #[must_use]
+    pub fn sessions_revoked(&self) -> Vec<String> {
+        self.shared.world().revocations.clone()
+    }
+
     /// The id of the second factor of the Zero Trust user with this address. No call of the API shows it.
     #[must_use]
     pub fn authenticator_id(&self, email: &str) -> Option<String> {
@@ -215,6 +376,30 @@ impl WorldHandle {
             .iter()
             .find(|group| group["name"] == name)
             .cloned()
+    }
+
+    /// The Access group with this id as the API would show it.
+    #[must_use]
+    pub fn access_group_by_id(&self, id: &str) -> Option<Value> {
+        let world = self.shared.world();
+        world
+            .access_groups
+            .iter()
+            .find(|group| group["id"] == id)
+            .cloned()
+    }
+
+    /// Makes `group` everything that the Access group with this id has; only the id is kept. It is not checked, so a
+    /// group can be made that no call would make. Whether there is such a group.
+    pub fn access_group_set(&self, id: &str, mut group: Value) -> bool {
+        let mut world = self.shared.world();
+        let Some(at) = world.access_groups.iter().position(|group| group["id"] == id) else {
+            return false;
+        };
+        group["id"] = json!(id);
+        group["uid"] = json!(id);
+        world.access_groups[at] = group;
+        true
     }
 
     /// Adds an Access group, or replaces the one of this name, as someone else with the dashboard open would.
@@ -247,6 +432,41 @@ impl WorldHandle {
         let before = world.access_groups.len();
         world.access_groups.retain(|group| group["name"] != name);
         world.access_groups.len() < before
+    }
+
+    /// All applications as the API would show them, with their policies.
+    #[must_use]
+    pub fn access_apps(&self) -> Vec<Value> {
+        self.shared.world().access_apps.clone()
+    }
+
+    /// Makes these all the applications there are. Each must have an `id`; nothing else is checked.
+    pub fn access_apps_set(&self, apps: Vec<Value>) {
+        self.shared.world().access_apps = apps;
+    }
+
+    /// Adds an application, or replaces the one with the `id` of `app`.
+    pub fn access_app_put(&self, app: Value) {
+        put(&mut self.shared.world().access_apps, app);
+    }
+
+    /// All reusable policies as the API would show them.
+    #[must_use]
+    pub fn access_policies(&self) -> Vec<Value> {
+        self.shared.world().access_policies.clone()
+    }
+
+    /// Makes these all the reusable policies there are; what applications hold stays. Each must have an `id`; nothing
+    /// else is checked.
+    pub fn access_policies_set(&self, policies: Vec<Value>) {
+        self.shared.world().access_policies = policies;
+    }
+
+    /// Adds a reusable policy, or replaces the one with the `id` of `policy`, also in the applications that use it.
+    pub fn access_policy_put(&self, policy: Value) {
+        let mut world = self.shared.world();
+        copy_to_apps(&policy, &mut world.access_apps);
+        put(&mut world.access_policies, policy);
     }
 
     /// Lets a Zero Trust user trigger a risk behaviour at a level; whether there is such a user.
@@ -316,5 +536,12 @@ impl WorldHandle {
     /// Forgets all signals and messages.
     pub fn received_clear(&self) {
         self.shared.received.clear();
+    }
+}
+
+fn put(all: &mut Vec<Value>, one: Value) {
+    match all.iter().position(|known| known["id"] == one["id"]) {
+        Some(at) => all[at] = one,
+        None => all.push(one),
     }
 }

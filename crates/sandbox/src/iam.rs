@@ -229,7 +229,7 @@ async fn user_groups(call: Call) -> Answer {
             fuzzy.as_ref().is_none_or(|part| name.contains(part))
         })
         .collect();
-    listed(asked.cut(&shown, |held| held.group.clone()))
+    listed(asked.cut(&shown, |held| &held.group))
 }
 
 fn policies_given(policies: &Value, world: &mut World) -> Result<Vec<Value>, Refusal> {
@@ -310,7 +310,7 @@ fn user_group_position(call: &Call, world: &World) -> Result<usize, Refusal> {
 }
 
 fn in_group(member_id: &str, world: &World) -> Option<Value> {
-    let member = world.members.iter().find(|member| member.id == member_id)?;
+    let member = world.members.find(member_id)?;
     let status = if member.accepted { "accepted" } else { "pending" };
     Some(json!({ "id": member.id, "email": member.email, "status": status }))
 }
@@ -330,7 +330,7 @@ async fn user_group_members(call: Call) -> Answer {
             fuzzy.as_ref().is_none_or(|part| email.contains(part))
         })
         .collect();
-    listed(asked.cut(&shown, Value::clone))
+    listed(asked.cut(&shown, |member| member))
 }
 
 /// The memberships that a body names, each of which must exist.
@@ -386,7 +386,7 @@ async fn user_group_member_get(call: Call) -> Answer {
         .flatten();
     let mut answer =
         in_this.ok_or_else(|| Refusal::not_found(1003, "Member not found in this user group"))?;
-    if let Some(member) = world.members.iter().find(|member| member.id == id) {
+    if let Some(member) = world.members.find(id) {
         answer["user"] = json!({ "email": member.email });
         for (key, value) in [
             ("id", &member.user_id),

@@ -11,6 +11,7 @@ use crate::envelope::{Answer, IAM_PAGES, Refusal, found, listed};
 use crate::ids::Ids;
 use crate::people::{Membership, Person};
 use crate::permissions::{MEMBERS_READ, MEMBERS_WRITE};
+use crate::register::HasId;
 use crate::roles::Role;
 use crate::server::Route;
 use crate::world::World;
@@ -28,6 +29,12 @@ pub(crate) struct Member {
     pub(crate) accepted: bool,
     pub(crate) role_ids: Vec<String>,
     pub(crate) policies: Vec<Value>,
+}
+
+impl HasId for Member {
+    fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Member {
@@ -72,7 +79,7 @@ impl Member {
         if self.accepted { "accepted" } else { "pending" }
     }
 
-    fn to_json(&self, roles: &[Role]) -> Value {
+    pub(crate) fn to_json(&self, roles: &[Role]) -> Value {
         let mut member = self.to_json_without_grants();
         if self.policies.is_empty() {
             let held: Vec<Value> = roles
@@ -131,7 +138,7 @@ async fn list(call: Call) -> Answer {
         .filter(|member| status.is_none_or(|status| member.status() == status))
         .collect();
     match call.query("order") {
-        Some("user.email") => shown.sort_by_key(|member| member.email.to_lowercase()),
+        Some("user.email") => shown.sort_by_cached_key(|member| member.email.to_lowercase()),
         Some("user.first_name") => shown.sort_by(|a, b| a.first_name.cmp(&b.first_name)),
         Some("user.last_name") => shown.sort_by(|a, b| a.last_name.cmp(&b.last_name)),
         Some("status") => shown.sort_by_key(|member| member.status()),
@@ -167,7 +174,7 @@ async fn invite(call: Call, Body(body): Body) -> Answer {
             format!("{email} is already a member of this account"),
         ));
     }
-    let (role_ids, policies) = match (body.get("roles"), body.get("policies")) {
+    let (role_ids, policies) = match (given(&body, "roles"), given(&body, "policies")) {
         // Roles and policies exclude each other; when both are sent the policies win.
         (_, Some(policies)) => (Vec::new(), policies_given(policies, &mut world)?),
         (Some(roles), None) => (
@@ -200,10 +207,7 @@ async fn invite(call: Call, Body(body): Body) -> Answer {
 async fn get(call: Call) -> Answer {
     call.needs(MEMBERS_READ)?;
     let world = call.world();
-    let member = world
-        .members
-        .iter()
-        .find(|member| member.id == call.path("member_id"));
+    let member = world.members.find(call.path("member_id"));
     found(member.ok_or_else(not_found)?.to_json(&world.roles))
 }
 
@@ -212,10 +216,9 @@ async fn change(call: Call, Body(body): Body) -> Answer {
     let mut world = call.world();
     let at = world
         .members
-        .iter()
-        .position(|member| member.id == call.path("member_id"))
+        .position(call.path("member_id"))
         .ok_or_else(not_found)?;
-    let (role_ids, policies) = match (body.get("roles"), body.get("policies")) {
+    let (role_ids, policies) = match (given(&body, "roles"), given(&body, "policies")) {
         (_, Some(policies)) => (Vec::new(), policies_given(policies, &mut world)?),
         (Some(roles), None) => {
             let id_of = |role: &Value| role["id"].as_str().map(str::to_owned);
@@ -227,9 +230,15 @@ async fn change(call: Call, Body(body): Body) -> Answer {
         (None, None) => return Err(Refusal::bad_request(1001, "Either roles or policies is required")),
     };
     let member = &mut world.members[at];
-    member.role_ids = role_ids;
-    member.policies = policies;
+    let before = (
+        std::mem::replace(&mut member.role_ids, role_ids),
+        std::mem::replace(&mut member.policies, policies),
+    );
     let answer = world.members[at].to_json(&world.roles);
+    if call.shared.faults.write_is_lost(call.path("member_id")) {
+        let member = &mut world.members[at];
+        (member.role_ids, member.policies) = before;
+    }
     found(answer)
 }
 
@@ -237,16 +246,17 @@ async fn remove(call: Call) -> Answer {
     call.needs(MEMBERS_WRITE)?;
     let mut world = call.world();
     let id = call.path("member_id");
-    let at = world
-        .members
-        .iter()
-        .position(|member| member.id == id)
-        .ok_or_else(not_found)?;
+    let at = world.members.position(id).ok_or_else(not_found)?;
     world.members.remove(at);
     for user_group in &mut world.user_groups {
         user_group.member_ids.retain(|member_id| member_id != id);
     }
     found(json!({ "id": id }))
+}
+
+/// What a body has under a name; `null` is as good as nothing.
+fn given<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
+    body.get(name).filter(|value| !value.is_null())
 }
 
 fn not_found() -> Refusal {

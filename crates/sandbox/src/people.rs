@@ -3,6 +3,7 @@
 //! Dashboard members and Zero Trust users are two lists that overlap in part, as in real accounts: some people are in
 //! one only, and one is written with capitals in one of them.
 
+use crate::identity::Provider;
 use crate::ids::Ids;
 
 /// The company's own domain.
@@ -11,7 +12,10 @@ pub(crate) const DOMAIN: &str = "tidewater.example";
 pub(crate) const TEAM_DOMAIN: &str = "tidewater.cloudflareaccess.com";
 /// Who Gateway says it was when nobody signed in.
 pub(crate) const NON_IDENTITY: &str = "non_identity@tidewater.cloudflareaccess.com";
-/// Someone who is in the logs but in no list.
+/// Who the group "Contractors" lets in by a list: one has signed in before, one was only invited to the dashboard.
+pub(crate) const CONTRACTORS: [&str; 2] =
+    ["noor.aziz@tidewater.example", "robin.castle@harbourworks.example"];
+/// Someone who is in the logs but in no list of people.
 pub(crate) const STRANGER: &str = "k.vance@driftwood.example";
 
 /// What someone does during the week that the story tells.
@@ -55,6 +59,11 @@ pub(crate) struct Person {
     pub(crate) membership: Membership,
     pub(crate) is_access_user: bool,
     pub(crate) second_factor: bool,
+    pub(crate) provider: Provider,
+    /// In the group "Engineering" of the identity provider.
+    pub(crate) engineer: bool,
+    /// False for a Zero Trust user who was made and never came.
+    pub(crate) signed_in: bool,
     /// Upper-case country code.
     pub(crate) country: &'static str,
     pub(crate) ip: String,
@@ -256,6 +265,23 @@ const LAST: &[&str] = &[
 ];
 const COUNTRIES: &[&str] = &["GB", "GB", "GB", "DE", "FR", "SE", "NL", "US"];
 
+/// Most people sign in with Okta.
+const CROWD_PROVIDERS: &[Provider] = &[
+    Provider::Okta,
+    Provider::Okta,
+    Provider::Okta,
+    Provider::Okta,
+    Provider::Okta,
+    Provider::Okta,
+    Provider::Azure,
+    Provider::Azure,
+    Provider::Saml,
+    Provider::OpenIdConnect,
+    Provider::OneTimePin,
+    Provider::GitHub,
+    Provider::GoogleWorkspace,
+];
+
 /// The cast, in a fixed order.
 pub(crate) fn cast(seed: u64) -> Vec<Person> {
     let mut ids = Ids::new(seed, "cast");
@@ -268,6 +294,13 @@ pub(crate) fn cast(seed: u64) -> Vec<Person> {
                 person.membership = *membership;
                 person.is_access_user = *is_access_user;
                 person.second_factor = *second_factor;
+                person.engineer = matches!(part, Part::TokenMaker | Part::FileDownloader | Part::Infected);
+                person.provider = match *last {
+                    "Said" => Provider::Azure,
+                    "Olsen" => Provider::Saml,
+                    "Aziz" => Provider::OpenIdConnect,
+                    _ => Provider::Okta,
+                };
                 match *part {
                     // The same address with capitals: joining the two lists must ignore case.
                     Part::Traveller => person.member_email = format!("Ines.Moreau@{DOMAIN}"),
@@ -299,6 +332,9 @@ pub(crate) fn crowd(seed: u64, from: usize, count: usize) -> Vec<Person> {
             );
             person.member_email.clone_from(&person.email);
             person.second_factor = !ids.once_in(6);
+            person.provider = *ids.pick(CROWD_PROVIDERS);
+            person.engineer = ids.once_in(4);
+            person.signed_in = !ids.once_in(20);
             person
         })
         .collect()
@@ -315,6 +351,9 @@ fn person(ids: &mut Ids, number: usize, first: &str, last: &str, country: &'stat
         membership: Membership::None,
         is_access_user: true,
         second_factor: true,
+        provider: Provider::Okta,
+        engineer: false,
+        signed_in: true,
         country,
         // 198.18.0.0/15 is reserved for tests, so no address here belongs to anyone.
         ip: format!("198.18.{}.{}", (number / 250) % 250, number % 250 + 1),

@@ -27,6 +27,8 @@ pub(crate) const ALL: &[PermissionGroup] = &[
     account("Access: Apps and Policies Revoke"),
     account("Access: Audit Logs Read"),
     account("Access: SCIM Logs Read"),
+    account("Access: Service Tokens Read"),
+    account("Access: Service Tokens Write"),
     account("Access: Organizations, Identity Providers, and Groups Read"),
     account("Access: Organizations, Identity Providers, and Groups Write"),
     account("Access: Organizations, Identity Providers, and Groups Revoke"),
@@ -68,6 +70,8 @@ pub(crate) const AUDIT_READ: AnyOf = &["Account Settings Read", "Account Setting
 pub(crate) const TOKENS_READ: AnyOf = &["Account API Tokens Read", "Account API Tokens Write"];
 pub(crate) const ACCESS_LOGS_READ: AnyOf = &["Access: Audit Logs Read"];
 pub(crate) const SCIM_LOGS_READ: AnyOf = &["Access: SCIM Logs Read"];
+pub(crate) const SERVICE_TOKENS_READ: AnyOf =
+    &["Access: Service Tokens Read", "Access: Service Tokens Write"];
 pub(crate) const SEATS_WRITE: AnyOf = &["Zero Trust: Seats Write"];
 pub(crate) const GROUPS_READ: AnyOf = &[
     "Access: Organizations, Identity Providers, and Groups Read",

@@ -25,7 +25,7 @@ use crate::world::World;
 const LEVELS: &[&str] = &["low", "medium", "high"];
 
 /// Behaviours, what was triggered, and the integrations.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RiskScoring {
     behaviours: Map<String, Value>,
     /// By user id.
@@ -33,7 +33,7 @@ pub(crate) struct RiskScoring {
     pub(crate) integrations: Vec<Value>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct UserRisk {
     events: Vec<Value>,
     last_reset: Option<DateTime<Utc>>,
@@ -225,7 +225,7 @@ fn asked_for<'a>(call: &Call, world: &'a World) -> Result<&'a AccessUser, Refusa
     if !is_uuid(id) {
         return Err(Refusal::bad_request(3301, "user_id must be a UUID"));
     }
-    let user = world.access_users.iter().find(|user| user.id == id);
+    let user = world.access_users.find(id);
     user.ok_or_else(|| Refusal::not_found(3304, "User not found"))
 }
 

@@ -33,6 +33,9 @@ pub(crate) const API: &str = "/client/v4";
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
+    /// The configuration asks for what cannot be.
+    #[error("{0}")]
+    Config(String),
     /// The port is taken, or may not be used.
     #[error("could not listen on 127.0.0.1:{port}")]
     Listen {
@@ -97,8 +100,11 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Listen`] if the port cannot be had.
+    /// [`SandboxError::Config`] if there can be no such account; [`SandboxError::Listen`] if the port cannot be had.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        if let Some(why) = config.refusal() {
+            return Err(SandboxError::Config(why));
+        }
         let port = config.port;
         let listening = |source| SandboxError::Listen { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
@@ -193,11 +199,7 @@ fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -
         account_name: world.account_name.clone(),
         token: ids.secret("cfut_"),
         account_token: ids.secret("cfat_"),
-        email: world
-            .members
-            .first()
-            .map(|owner| owner.email.clone())
-            .unwrap_or_default(),
+        email: world.owner_email.clone(),
         api_key: ids.secret("cfk_"),
         okta_url: format!("{root}/okta"),
         slack_webhook_url: format!("{root}/slack/services/T000/B000/{}", ids.ray()),
@@ -255,6 +257,7 @@ impl Route {
 /// Every operation of the simulated API.
 fn routes() -> Vec<Route> {
     let mut routes = crate::accounts::routes();
+    routes.extend(crate::account_tokens::routes());
     routes.extend(crate::members::routes());
     routes.extend(crate::roles::routes());
     routes.extend(crate::iam::routes());
@@ -263,7 +266,9 @@ fn routes() -> Vec<Route> {
     routes.extend(crate::access_policies::routes());
     routes.extend(crate::access_apps::routes());
     routes.extend(crate::access_organization::routes());
+    routes.extend(crate::access_service_tokens::routes());
     routes.extend(crate::risk_scoring::routes());
+    routes.extend(crate::gateway_lists::routes());
     routes.extend(crate::gateway_logging::routes());
     routes.extend(crate::audit::routes());
     routes.extend(crate::intel::routes());

@@ -3,35 +3,46 @@
 //! The state is one value behind one lock: a call locks it, changes it and lets go, so an answer never shows half a
 //! change. Objects whose unknown keys must survive (groups, policies, risk integrations) are kept as JSON.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::access_apps::GeneratedApps;
+use crate::access_rules::RuleSource;
 use crate::access_users::AccessUser;
 use crate::audit::{AccessLogin, AuditEntry};
 use crate::clock::rfc3339;
 use crate::config::SandboxConfig;
+use crate::gateway_lists::GatewayList;
 use crate::ids::{Ids, hex32_of, uuid_of};
 use crate::logpush::jobs::Job;
 use crate::members::Member;
 use crate::people::{self, Membership, Person};
+use crate::register::Register;
 use crate::risk_scoring::RiskScoring;
 use crate::roles::{self, Role};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) ids: Ids,
     pub(crate) account: Value,
     pub(crate) account_id: String,
     pub(crate) account_name: String,
+    /// The user who owns the credentials that the sandbox hands out.
     pub(crate) owner_id: String,
-    pub(crate) members: Vec<Member>,
+    pub(crate) owner_email: String,
+    pub(crate) members: Register<Member>,
     pub(crate) roles: Vec<Role>,
-    pub(crate) access_users: Vec<AccessUser>,
+    pub(crate) access_users: Register<AccessUser>,
     pub(crate) access_groups: Vec<Value>,
     pub(crate) access_policies: Vec<Value>,
     pub(crate) access_apps: Vec<Value>,
     pub(crate) identity_providers: Vec<Value>,
     pub(crate) organization: Value,
+    pub(crate) service_tokens: Vec<Value>,
+    pub(crate) account_tokens: Vec<Value>,
+    pub(crate) gateway_lists: Vec<GatewayList>,
     pub(crate) risk: RiskScoring,
     pub(crate) resource_groups: Vec<Value>,
     pub(crate) user_groups: Vec<UserGroup>,
@@ -43,7 +54,10 @@ pub(crate) struct World {
     pub(crate) audit: Vec<AuditEntry>,
     pub(crate) access_logins: Vec<AccessLogin>,
     pub(crate) scim_updates: Vec<Value>,
-    pub(crate) revoked_sessions: Vec<String>,
+    /// The sessions that were ended, by their nonce.
+    pub(crate) revoked_sessions: HashSet<String>,
+    /// Whose sessions were ended, call by call.
+    pub(crate) revocations: Vec<String>,
     /// Whether the plan includes risk scoring.
     pub(crate) risk_entitled: bool,
 }
@@ -114,9 +128,17 @@ impl World {
             .map(|person| AccessUser::new(person, &mut ids, now))
             .collect();
         let identity_providers = crate::access_organization::identity_providers();
-        let access_groups = crate::access_groups::groups(config, &access_users, now);
-        let access_policies = crate::access_policies::reusable(&access_groups, now);
-        let access_apps = crate::access_apps::apps(&access_policies, now);
+        let rules = RuleSource::new(&account_id, &access_users, &members);
+        let access_groups = crate::access_groups::groups(config, &access_users, &rules, now);
+        let mut access_policies = crate::access_policies::reusable(&access_groups, now);
+        let mut access_apps = crate::access_apps::apps(&access_policies, now);
+        if let Some(wanted) = config.apps {
+            let missing = wanted.saturating_sub(access_apps.len());
+            let more = GeneratedApps::new(config.seed, missing, &rules, &access_groups, now);
+            access_policies.extend(more.policies);
+            access_apps.extend(more.apps);
+            crate::access_policies::count_apps(&mut access_policies, &mut access_apps);
+        }
         let user_groups = vec![UserGroup {
             group: json!({
                 "id": hex32_of("user group: security team"), "name": "Security team",
@@ -129,21 +151,29 @@ impl World {
             .first()
             .and_then(|owner| owner.user_id.clone())
             .unwrap_or_default();
+        let owner_email = members
+            .first()
+            .map(|owner| owner.email.clone())
+            .unwrap_or_default();
         Self {
             account: json!({
                 "id": account_id, "name": account_name, "type": "enterprise", "created_on": rfc3339(founded),
                 "settings": { "abuse_contact_email": address_of("abuse"), "enforce_twofactor": false },
             }),
             owner_id,
+            owner_email,
             roles,
             risk: RiskScoring::new(config, &access_users, now),
-            members,
-            access_users,
+            members: Register::new(members),
+            access_users: Register::new(access_users),
             access_groups,
             access_policies,
             access_apps,
             identity_providers,
             organization: crate::access_organization::organization(&account_name, now),
+            service_tokens: crate::access_service_tokens::service_tokens(now),
+            account_tokens: crate::account_tokens::account_tokens(&account_id, now),
+            gateway_lists: crate::gateway_lists::lists(now),
             resource_groups: vec![crate::iam::whole_account(&account_id)],
             user_groups,
             gateway_logging: json!({
@@ -160,7 +190,8 @@ impl World {
             audit: Vec::new(),
             access_logins: Vec::new(),
             scim_updates: crate::audit::scim_updates(&population.access_users, now),
-            revoked_sessions: Vec::new(),
+            revoked_sessions: HashSet::new(),
+            revocations: Vec::new(),
             risk_entitled: true,
             account_id,
             account_name,

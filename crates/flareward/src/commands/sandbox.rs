@@ -27,6 +27,12 @@ pub(crate) struct SandboxArgs {
     /// How many Access groups there are.
     #[arg(long)]
     pub(crate) groups: Option<usize>,
+    /// About how many rules each generated group has, of every kind; at least 1. Up to eight addresses if left out.
+    #[arg(long)]
+    pub(crate) rules_per_group: Option<usize>,
+    /// How many applications there are, with several policies each. The four hand-written ones if left out.
+    #[arg(long)]
+    pub(crate) apps: Option<usize>,
     /// How many roles the listing shows.
     #[arg(long)]
     pub(crate) roles: Option<usize>,
@@ -48,6 +54,8 @@ pub(crate) async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
         members: args.members.unwrap_or(default.members),
         access_users: args.access_users.unwrap_or(default.access_users),
         groups: args.groups.unwrap_or(default.groups),
+        rules_per_group: args.rules_per_group,
+        apps: args.apps,
         roles: args.roles.unwrap_or(default.roles),
         story: args.story,
         ..default

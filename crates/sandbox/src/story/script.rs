@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::audit::{AccessLogin, AuditEntry};
 use crate::catalog::Site;
+use crate::identity::Provider;
 use crate::ids::Ids;
 use crate::logpush::delivery::Item;
 use crate::logpush::record::Event;
@@ -26,6 +27,8 @@ pub(crate) struct Actor {
     pub(crate) ip: String,
     pub(crate) device: Device,
     pub(crate) part: Part,
+    /// The type of the identity provider that the actor usually signs in with.
+    pub(crate) connection: &'static str,
 }
 
 /// Events in the making.
@@ -69,6 +72,7 @@ impl Script {
                 ip: person.ip.clone(),
                 device: person.device.clone(),
                 part: person.part,
+                connection: person.provider.kind(),
             })
             .collect();
         Self {
@@ -109,6 +113,7 @@ impl Script {
                 serial_number: "C02SPARE".to_owned(),
             },
             part: Part::Ordinary,
+            connection: Provider::Okta.kind(),
         }
     }
 

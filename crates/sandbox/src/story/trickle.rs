@@ -64,7 +64,7 @@ async fn play_round(shared: &Arc<Shared>, round: u64) {
             let actor = script.actors[at].clone();
             week::ordinary_visit(&mut script, &actor, now - TimeDelta::seconds(2));
             if script.ids.once_in(3) {
-                script.login(&actor, now, true, "okta");
+                script.login(&actor, now, true, actor.connection);
             }
         }
         if script.ids.once_in(RISKY_ONCE_IN) {

@@ -59,9 +59,9 @@ pub(crate) fn write(script: &mut Script, now: DateTime<Utc>) {
 /// A morning login, and pages of the kind that everyone reads.
 pub(crate) fn ordinary_day(script: &mut Script, actor: &Actor, morning: DateTime<Utc>) {
     let arrives = morning + TimeDelta::minutes(script.ids.between(0, 55));
-    script.login(actor, arrives, true, "okta");
+    script.login(actor, arrives, true, actor.connection);
     let back = arrives + TimeDelta::minutes(script.ids.between(200, 300));
-    script.login(actor, back, true, "okta");
+    script.login(actor, back, true, actor.connection);
     for _ in 0..4 {
         let at = arrives + TimeDelta::minutes(script.ids.between(1, 480));
         ordinary_visit(script, actor, at);

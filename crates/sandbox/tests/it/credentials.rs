@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use sandbox::Faults;
+use serde_json::json;
 
 use crate::client::start;
 
@@ -94,4 +95,58 @@ async fn a_lost_permission_looks_like_a_wrong_credential() {
     user.get("zt_risk_scoring/summary").await.refused(403, 3314);
     sandbox.world().faults_clear();
     user.get("zt_risk_scoring/summary").await.result();
+}
+
+#[tokio::test]
+async fn the_user_is_the_member_who_owns_the_credential() {
+    let (sandbox, token) = start().await;
+    let world = sandbox.world();
+    let info = sandbox.info().clone();
+    let with_key =
+        |email: &str| token.with_headers(&[("x-auth-email", email), ("x-auth-key", &info.api_key)]);
+    let owner = world.member(&info.email).unwrap();
+    for client in [&token, &with_key(&info.email)] {
+        let user = client.get("/user").await;
+        assert_eq!(
+            (&user.result()["id"], &user.result()["email"]),
+            (&owner["user"]["id"], &owner["email"])
+        );
+    }
+
+    let priya = "priya.nair@tidewater.example";
+    assert!(world.credential_owner_set(priya));
+    let owner = world.member(priya).unwrap();
+    for client in [&token, &with_key(priya)] {
+        let user = client.get("/user").await;
+        assert_eq!(
+            (&user.result()["id"], &user.result()["email"]),
+            (&owner["user"]["id"], &owner["email"])
+        );
+        assert_eq!(client.get("/memberships").await.result()[0]["id"], owner["id"]);
+    }
+    with_key(&info.email).get("/user").await.refused(403, 9103);
+    // What the token does is in the audit log under its owner.
+    let group = json!({ "name": "Crew", "include": [{ "everyone": {} }] });
+    token.post("access/groups", group).await.result();
+    let log = token
+        .get("logs/audit?since=2026-11-20&before=2026-11-21&action_type=create")
+        .await;
+    assert_eq!(log.result()[0]["actor"]["email"], priya);
+    // Someone who never signed up owns nothing.
+    assert!(!world.credential_owner_set("kato.mensah@tidewater.example"));
+    assert!(!world.credential_owner_set("nobody@tidewater.example"));
+}
+
+#[tokio::test]
+async fn the_user_is_shown_to_those_who_may_see_it() {
+    let (sandbox, client) = start().await;
+    let lost = ["Read", "Write"].map(|name| format!("User Details {name}"));
+    sandbox.world().faults_set(Faults {
+        removed_permissions: lost.to_vec(),
+        ..Faults::default()
+    });
+    client.get("/user").await.refused(403, 10000);
+    let info = sandbox.info();
+    let key = client.with_headers(&[("x-auth-email", &info.email), ("x-auth-key", &info.api_key)]);
+    key.get("/user").await.result();
 }

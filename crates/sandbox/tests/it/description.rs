@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+use crate::beyond;
+
 static DESCRIPTION: OnceLock<Value> = OnceLock::new();
 type Compiled = HashMap<(String, String, String), Arc<Validator>>;
 static VALIDATORS: OnceLock<Mutex<Compiled>> = OnceLock::new();
@@ -17,6 +19,16 @@ fn description() -> &'static Value {
         let text = include_str!("openapi-facts.json");
         let mut description = with_nulls(serde_json::from_str(text).unwrap());
         accept_new_selectors(&mut description["components"]["schemas"]["access_rule"]);
+        for (path, operations) in beyond::paths().as_object().unwrap() {
+            let before = description["paths"]
+                .as_object_mut()
+                .unwrap()
+                .insert(path.clone(), operations.clone());
+            assert!(
+                before.is_none(),
+                "{path} is published: drop it from what is beyond"
+            );
+        }
         description
     })
 }

@@ -100,6 +100,7 @@ async fn accounts(walk: &mut Walk) {
     let memberships = walk.get("/memberships").await;
     walk.get(&format!("/memberships/{}", id(&memberships[0]))).await;
     walk.get("tokens/permission_groups").await;
+    walk.get("tokens").await;
     let user = walk.client.clone();
     walk.client = user.with_token(&user.info.account_token);
     walk.get("tokens/verify").await;
@@ -212,6 +213,7 @@ async fn access(walk: &mut Walk) {
     walk.get(&format!("access/identity_providers/{}", id(&providers[0])))
         .await;
     walk.get("access/organizations").await;
+    walk.get("access/service_tokens").await;
     let email = json!({ "email": users[1]["email"] });
     walk.change(Method::POST, "access/organizations/revoke_user", email, 200)
         .await;
@@ -253,6 +255,10 @@ async fn logs(walk: &mut Walk) {
     let providers = walk.get("access/identity_providers").await;
     walk.get(&format!("access/logs/scim/updates?idp_id={}", id(&providers[0])))
         .await;
+    let lists = walk.get("gateway/lists").await;
+    let list = format!("gateway/lists/{}", id(&lists[0]));
+    walk.get(&list).await;
+    walk.get(&format!("{list}/items")).await;
     walk.get("gateway/logging").await;
     walk.change(
         Method::PUT,

@@ -140,6 +140,41 @@ async fn someone_has_roles_or_policies_but_not_both() {
 }
 
 #[tokio::test]
+async fn policies_win_when_roles_are_sent_too() {
+    let (sandbox, client) = start().await;
+    let world = sandbox.world();
+    let ben = "ben.carter@tidewater.example";
+    let path = format!("members/{}", world.member(ben).unwrap()["id"].as_str().unwrap());
+    let role = client.get("roles").await.result()[0]["id"].clone();
+    let roles = json!([{ "id": role }]);
+    let policy = world.member_policies("greta.olsen@tidewater.example").remove(0);
+
+    let both = json!({ "roles": roles, "policies": [policy] });
+    let changed = client.put(&path, both).await;
+    assert_eq!(
+        (&changed.result()["roles"], &changed.result()["policies"]),
+        (&json!([]), &json!([policy]))
+    );
+    assert_eq!(client.get(&path).await.body, changed.body);
+    let back = client
+        .put(&path, json!({ "roles": roles, "policies": null }))
+        .await;
+    assert_eq!(back.result()["roles"][0]["id"], role);
+    assert!(back.result().get("policies").is_none());
+
+    // Nothing at all is no answer to what someone may do, and leaves them as they are.
+    client
+        .put(&path, json!({ "roles": roles, "policies": [] }))
+        .await
+        .refused(400, 1001);
+    client
+        .put(&path, json!({ "policies": null }))
+        .await
+        .refused(400, 1001);
+    assert_eq!(client.get(&path).await.body, back.body);
+}
+
+#[tokio::test]
 async fn the_list_of_roles_leaves_out_the_highest() {
     let (_sandbox, client) = start().await;
     let roles = client.get("roles?per_page=50").await;

@@ -1,0 +1,130 @@
+//! `gateway/lists`: named lists of addresses, domains and networks that Access rules and Gateway rules refer to.
+//!
+//! Read only. Listing a list shows how many items it has, not which: those have a call of their own.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::clock::rfc3339;
+use crate::envelope::{Answer, Refusal, access_pages, found, listed};
+use crate::ids::{is_uuid, uuid_of};
+use crate::people::{CONTRACTORS, STRANGER};
+use crate::permissions::ZERO_TRUST_READ;
+use crate::server::Route;
+use crate::world::World;
+
+/// The addresses that the group "Contractors" lets in.
+pub(crate) const CONTRACTOR_LIST: &str = "contractors";
+/// The networks of the offices.
+pub(crate) const OFFICE_LIST: &str = "office networks";
+
+/// A list and what is on it.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayList {
+    pub(crate) list: Value,
+    pub(crate) items: Vec<Value>,
+}
+
+/// The id of the list with a name.
+pub(crate) fn list_id(name: &str) -> String {
+    uuid_of(&format!("list: {name}"))
+}
+
+pub(crate) fn lists(now: DateTime<Utc>) -> Vec<GatewayList> {
+    let list = |name: &str, kind: &str, description: &str, values: &[(&str, &str)]| {
+        let created = now - TimeDelta::days(210);
+        let items: Vec<Value> = values
+            .iter()
+            .zip(1..)
+            .map(|((value, description), week)| {
+                let created = rfc3339(created + TimeDelta::weeks(week));
+                let mut item = json!({ "value": value, "created_at": created });
+                if !description.is_empty() {
+                    item["description"] = json!(description);
+                }
+                item
+            })
+            .collect();
+        GatewayList {
+            list: json!({
+                "id": list_id(name), "name": name, "description": description, "type": kind, "count": items.len(),
+                "created_at": rfc3339(created), "updated_at": rfc3339(now - TimeDelta::days(20)),
+            }),
+            items,
+        }
+    };
+    vec![
+        list(
+            CONTRACTOR_LIST,
+            "EMAIL",
+            "People of other companies who work with us",
+            &[
+                (CONTRACTORS[0], "Through the end of the ledger project"),
+                (CONTRACTORS[1], ""),
+            ],
+        ),
+        list(
+            OFFICE_LIST,
+            "IP",
+            "Where our offices reach the Internet",
+            &[("198.18.0.0/24", "Head office"), ("198.18.64.7", "")],
+        ),
+        list(
+            "suppliers",
+            "DOMAIN",
+            "Sites that purchasing needs",
+            &[("harbourworks.example", ""), ("app.ledgerly.example", "")],
+        ),
+        list(
+            "left behind",
+            "EMAIL",
+            "Kept for a rule that is gone",
+            &[(STRANGER, "")],
+        ),
+    ]
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/accounts/{account_id}/gateway/lists", list),
+        Route::get("/accounts/{account_id}/gateway/lists/{list_id}", get),
+        Route::get("/accounts/{account_id}/gateway/lists/{list_id}/items", items),
+    ]
+}
+
+async fn list(call: Call) -> Answer {
+    call.needs(ZERO_TRUST_READ)?;
+    let asked = call.page(access_pages(1000))?;
+    let world = call.world();
+    let shown: Vec<&GatewayList> = world
+        .gateway_lists
+        .iter()
+        .filter(|held| call.query("type").is_none_or(|kind| held.list["type"] == kind))
+        .collect();
+    listed(asked.cut(&shown, |held| &held.list))
+}
+
+async fn get(call: Call) -> Answer {
+    call.needs(ZERO_TRUST_READ)?;
+    found(&asked_for(&call, &call.world())?.list)
+}
+
+async fn items(call: Call) -> Answer {
+    call.needs(ZERO_TRUST_READ)?;
+    let asked = call.page(access_pages(1000))?;
+    let world = call.world();
+    listed(asked.cut(&asked_for(&call, &world)?.items, |item| item))
+}
+
+fn asked_for<'a>(call: &Call, world: &'a World) -> Result<&'a GatewayList, Refusal> {
+    let id = call.path("list_id");
+    if !is_uuid(id) {
+        return Err(Refusal::bad_request(2004, "list_id must be a UUID"));
+    }
+    world
+        .gateway_lists
+        .iter()
+        .find(|held| held.list["id"] == id)
+        .ok_or_else(|| Refusal::not_found(2005, "list not found"))
+}

@@ -1,0 +1,135 @@
+//! The last seen identity: what Access keeps of someone's latest login, with what the identity provider said.
+//!
+//! Which members there are depends on the provider, as with the real service: Okta and Entra ID give `groups` and
+//! `amr`, SAML gives `saml_attributes`, OpenID Connect gives `oidc_fields`, a one-time PIN gives nothing.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::access_users::AccessUser;
+use crate::clock::rfc3339;
+use crate::ids::{hex32_of, unix, uuid_of};
+use crate::people::Part;
+use crate::world::identity_provider_id;
+
+/// Where someone signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    Okta,
+    Azure,
+    Saml,
+    OpenIdConnect,
+    OneTimePin,
+    GitHub,
+    GoogleWorkspace,
+}
+
+impl Provider {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Okta,
+        Self::OneTimePin,
+        Self::Azure,
+        Self::Saml,
+        Self::OpenIdConnect,
+        Self::GitHub,
+        Self::GoogleWorkspace,
+    ];
+
+    /// The `type` of the identity provider.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Okta => "okta",
+            Self::Azure => "azureAD",
+            Self::Saml => "saml",
+            Self::OpenIdConnect => "oidc",
+            Self::OneTimePin => "onetimepin",
+            Self::GitHub => "github",
+            Self::GoogleWorkspace => "google-apps",
+        }
+    }
+
+    pub(crate) fn id(self) -> String {
+        identity_provider_id(self.kind())
+    }
+}
+
+/// The SAML attribute and the OpenID Connect claim that name a department.
+pub(crate) const DEPARTMENT: &str = "department";
+/// Whose members are in the group "Engineering" of their provider.
+pub(crate) const ENGINEERING: &str = "Engineering";
+const STAFF: &str = "Staff";
+
+/// The id of a group of Entra ID, which rules name in place of the group's name.
+pub(crate) fn azure_group_id(name: &str) -> String {
+    uuid_of(&format!("azure group: {name}"))
+}
+
+/// The identity of someone who was last seen at `seen`.
+pub(crate) fn last_seen(user: &AccessUser, seen: DateTime<Utc>, account_id: &str) -> Value {
+    let mut identity = json!({
+        "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": user.device_id,
+        "devicePosture": {
+            "disk-encryption": {
+                "id": "disk-encryption", "rule_name": "Disk encryption", "type": "disk_encryption",
+                "description": "", "error": "", "success": user.part != Part::Infected,
+                "timestamp": rfc3339(seen), "check": { "exists": true, "path": "" }, "data": {},
+            },
+        },
+        "device_sessions": { user.device_id.clone(): { "last_authenticated": unix(seen) } },
+        "email": user.email, "name": user.name, "geo": { "country": user.country }, "iat": unix(seen),
+        "idp": { "id": user.provider.id(), "type": user.provider.kind() }, "ip": user.ip,
+        "is_gateway": true, "is_warp": true,
+        "mtls_auth": {
+            "auth_status": "NONE", "cert_issuer_dn": "", "cert_issuer_ski": "", "cert_presented": false,
+            "cert_serial": "",
+        },
+        "service_token_id": "", "service_token_status": false, "user_uuid": user.id, "version": 2,
+    });
+    let amr = if user.second_factor {
+        json!(["pwd", "mfa"])
+    } else {
+        json!(["pwd"])
+    };
+    match user.provider {
+        Provider::Okta => {
+            identity["groups"] = groups(user, |name| {
+                format!("00g{}", &hex32_of(&format!("okta group: {name}"))[..17])
+            });
+            identity["amr"] = amr;
+        }
+        Provider::Azure => {
+            identity["groups"] = groups(user, azure_group_id);
+            identity["amr"] = amr;
+        }
+        Provider::Saml => {
+            identity["saml_attributes"] =
+                json!({ "email": user.email, DEPARTMENT: department(user), "groups": group_names(user) });
+        }
+        Provider::OpenIdConnect => {
+            identity["oidc_fields"] =
+                json!({ "preferred_username": user.email, DEPARTMENT: department(user), "amr": amr });
+            identity["amr"] = amr;
+        }
+        Provider::OneTimePin | Provider::GitHub | Provider::GoogleWorkspace => {}
+    }
+    identity
+}
+
+fn department(user: &AccessUser) -> &'static str {
+    if user.engineer { ENGINEERING } else { "Operations" }
+}
+
+fn group_names(user: &AccessUser) -> Vec<&'static str> {
+    if user.engineer {
+        vec![ENGINEERING, STAFF]
+    } else {
+        vec![STAFF]
+    }
+}
+
+fn groups(user: &AccessUser, id: impl Fn(&str) -> String) -> Value {
+    group_names(user)
+        .into_iter()
+        .map(|name| json!({ "id": id(name), "name": name }))
+        .collect()
+}

@@ -1,0 +1,60 @@
+//! A list that keeps its order and finds by id at once, for the lists that grow to tens of thousands.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+
+/// Something with an id that never changes.
+pub(crate) trait HasId {
+    fn id(&self) -> &str;
+}
+
+/// Reads as a slice; grows and shrinks only through its own methods, which keep the index right.
+#[derive(Debug, Clone)]
+pub(crate) struct Register<T> {
+    items: Vec<T>,
+    at: HashMap<String, usize>,
+}
+
+impl<T: HasId> Register<T> {
+    pub(crate) fn new(items: Vec<T>) -> Self {
+        let places = items.iter().enumerate();
+        let at = places.map(|(at, item)| (item.id().to_owned(), at)).collect();
+        Self { items, at }
+    }
+
+    pub(crate) fn position(&self, id: &str) -> Option<usize> {
+        self.at.get(id).copied()
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&T> {
+        self.position(id).map(|at| &self.items[at])
+    }
+
+    pub(crate) fn push(&mut self, item: T) {
+        self.at.insert(item.id().to_owned(), self.items.len());
+        self.items.push(item);
+    }
+
+    pub(crate) fn remove(&mut self, at: usize) -> T {
+        let item = self.items.remove(at);
+        self.at.remove(item.id());
+        for place in self.at.values_mut().filter(|place| **place > at) {
+            *place -= 1;
+        }
+        item
+    }
+}
+
+impl<T> Deref for Register<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
+}
+
+impl<T> DerefMut for Register<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.items
+    }
+}
