@@ -21,6 +21,8 @@
 //! So there is no `expansion` column here. What it would hold, that a grant to a group reaches the members of the
 //! group, is the annotation [`message::GrantExpandable`] in the grant; newer readers move it into their column. The
 //! grants that follow must be written too ([`message::Grant::derived`]): `baton access` does not work them out.
+//! The move encodes grants anew, in the reader's copy, and by its source (not run) without an order of maps: there a
+//! grant with several sources may look changed to `baton diff` though its bytes here are the same.
 //!
 //! Indexes keep the names that readers create if missing, the two swapped names of `v1_resources` included;
 //! otherwise a reader would make a second index beside ours. Times are UTC without a zone. Readers before SDK 0.25

@@ -114,6 +114,7 @@ pub(crate) const GRANTS: Table = Table {
             principal_resource_id text not null, external_id text not null, data blob not null,
             sync_id text not null, discovered_at datetime not null);
         CREATE UNIQUE INDEX idx_grants_external_sync_v1 ON v1_grants (external_id, sync_id)",
+    // SDK 0.1 gives the first of these a name that `v1_resource_types` has already, so its own files lack it.
     index: &[
         "CREATE INDEX idx_grants_resource_type_id_resource_id_v1 ON v1_grants (resource_type_id, resource_id)",
         "CREATE INDEX idx_grants_principal_id_v1
