@@ -10,11 +10,12 @@
 
 mod commands;
 mod output;
+mod sheet;
 
 use clap::{Parser, Subcommand};
 use hub::App;
 use hub::settings::Settings;
-use output::Format;
+use output::{Format, FormatParser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,7 +42,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "FLAREWARD_CONFIG")]
     config: Option<PathBuf>,
     /// How to print
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long, global = true, value_parser = FormatParser, default_value = "table")]
     output: Format,
 }
 
@@ -83,7 +84,7 @@ enum Command {
     Events(commands::lists::ListArgs<commands::lists::EventArgs>),
     /// Lines that could not become an event, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Write a list to a file
+    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet
     Export(commands::export::ExportArgs),
     /// Call a capability as other systems do
     Capability(commands::capability::CapabilityArgs),

@@ -1,6 +1,9 @@
-//! What commands print: tables for people, JSON, NDJSON or CSV for programs.
+//! What commands print: tables for people, JSON, NDJSON or CSV for programs. Sheets are [`crate::sheet`]'s.
 
+use crate::sheet::Sheet;
 use clap::ValueEnum;
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -18,13 +21,41 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// Prints rows as they come. Rows are JSON objects; a table and CSV show the columns that were asked for.
-pub(crate) struct Printer {
-    format: Format,
-    columns: &'static [&'static str],
-    out: Box<dyn Write + Send>,
-    table: Table,
-    rows: usize,
+/// Reads a [`Format`], and says where to get a spreadsheet, which is nothing to print.
+#[derive(Clone)]
+pub(crate) struct FormatParser;
+
+impl TypedValueParser for FormatParser {
+    type Value = Format;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Format, clap::Error> {
+        if value == "xlsx" {
+            let advice = "a spreadsheet cannot be printed: flareward export xlsx --file FILE\n";
+            return Err(clap::Error::raw(ErrorKind::InvalidValue, advice).with_cmd(command));
+        }
+        EnumValueParser::<Format>::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values: Vec<_> = Format::value_variants()
+            .iter()
+            .filter_map(ValueEnum::to_possible_value)
+            .collect();
+        Some(Box::new(values.into_iter()))
+    }
+}
+
+/// Takes rows as they come. Rows are JSON objects; a table, CSV and a sheet show the columns that were asked for.
+pub(crate) enum Printer {
+    /// To text.
+    Text(Box<Text>),
+    /// To a sheet, for [`crate::sheet::Book::add`].
+    Sheet(Sheet),
 }
 
 impl Printer {
@@ -35,6 +66,37 @@ impl Printer {
 
     /// A printer to `out`.
     pub(crate) fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
+        Self::Text(Box::new(Text::to(out, format, columns)))
+    }
+
+    /// Prints one row.
+    pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
+        match self {
+            Self::Text(text) => text.row(row),
+            Self::Sheet(sheet) => sheet.row(row),
+        }
+    }
+
+    /// Ends text; `nothing` is what a person reads when there was no row. Returns the number of rows.
+    pub(crate) fn finish(self, nothing: &str) -> io::Result<usize> {
+        match self {
+            Self::Text(text) => text.finish(nothing),
+            Self::Sheet(sheet) => Ok(sheet.rows()),
+        }
+    }
+}
+
+/// Rows as text.
+pub(crate) struct Text {
+    format: Format,
+    columns: &'static [&'static str],
+    out: Box<dyn Write + Send>,
+    table: Table,
+    rows: usize,
+}
+
+impl Text {
+    fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
         let mut table = Table::new();
         table
             .load_preset(UTF8_FULL_CONDENSED)
@@ -49,8 +111,7 @@ impl Printer {
         }
     }
 
-    /// Prints one row.
-    pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
+    fn row(&mut self, row: &Value) -> io::Result<()> {
         match self.format {
             Format::Table => {
                 self.table
@@ -74,8 +135,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Ends the output; `nothing` is what a person reads when there was no row.
-    pub(crate) fn finish(mut self, nothing: &str) -> io::Result<usize> {
+    fn finish(mut self, nothing: &str) -> io::Result<usize> {
         match self.format {
             Format::Table if self.rows == 0 => writeln!(self.out, "{nothing}")?,
             Format::Table => writeln!(self.out, "{}", self.table)?,
@@ -115,7 +175,8 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
     }
 }
 
-fn cell(value: &Value) -> String {
+/// A value on one line, for a column.
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

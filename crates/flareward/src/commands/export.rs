@@ -1,25 +1,32 @@
-//! `flareward export`: a list as a file.
+//! `flareward export`: lists as files.
 
 use super::{lists, people};
 use crate::Global;
 use crate::output::{Format, Printer};
-use anyhow::Context;
+use crate::sheet::Book;
+use anyhow::{Context, bail};
 use clap::ValueEnum;
+use hub::App;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
-/// Which list, in which form, to which file.
+/// Which lists, in which form, to where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// The form of the file
+    /// The form of the files
     #[arg(value_enum)]
     form: Form,
-    /// Which list
-    #[arg(long, value_enum)]
-    list: List,
-    /// The file to write
-    #[arg(long, value_name = "FILE")]
-    file: PathBuf,
+    /// Which lists, separated by commas; `all` is people, members, access-users, groups, roles and grants, and what
+    /// --dir and xlsx take unless told
+    #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
+    list: Vec<Choice>,
+    /// The file to write; one list goes to standard output without it
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    file: Option<PathBuf>,
+    /// The folder to write a file for each list to
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -27,10 +34,13 @@ enum Form {
     Csv,
     Json,
     Ndjson,
+    /// A spreadsheet, one sheet for each list
+    Xlsx,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum List {
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum Choice {
+    All,
     People,
     Members,
     AccessUsers,
@@ -42,47 +52,148 @@ enum List {
     Rejects,
 }
 
+/// A list that can be written.
+#[derive(Clone, Copy, PartialEq)]
+struct List {
+    name: &'static str,
+    columns: &'static [&'static str],
+    what: Choice,
+}
+
+/// What someone has to have who wants to know who may do what.
+const ALL: [Choice; 6] = [
+    Choice::People,
+    Choice::Members,
+    Choice::AccessUsers,
+    Choice::Groups,
+    Choice::Roles,
+    Choice::Grants,
+];
+
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
-    let app = crate::open(global).await?;
-    let format = match args.form {
-        Form::Csv => Format::Csv,
-        Form::Json => Format::Json,
-        Form::Ndjson => Format::Ndjson,
-    };
-    let columns = match args.list {
-        List::People => people::COLUMNS,
-        List::Members => lists::MEMBERS,
-        List::AccessUsers => lists::ACCESS_USERS,
-        List::Groups => lists::GROUPS,
-        List::Roles => lists::ROLES,
-        List::Grants => lists::GRANTS,
-        List::Events => lists::EVENTS,
-        List::Detections => lists::DETECTIONS,
-        List::Rejects => lists::REJECTS,
-    };
-    // Written beside and moved into place: an export that is interrupted leaves no half file under the name.
-    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let beside = tempfile::NamedTempFile::new_in(folder.unwrap_or(std::path::Path::new(".")))
-        .with_context(|| format!("cannot write beside {}", args.file.display()))?;
-    let mut printer = Printer::to(Box::new(BufWriter::new(beside.reopen()?)), format, columns);
-    let everything = lists::ByConnection::default();
-    match args.list {
-        List::People => people::write(&app, &people::PersonArgs::default(), &mut printer).await?,
-        List::Members => lists::write_members(&app, &everything, &mut printer).await?,
-        List::AccessUsers => lists::write_access_users(&app, &everything, &mut printer).await?,
-        List::Groups => lists::write_groups(&app, &everything, &mut printer).await?,
-        List::Roles => lists::write_roles(&app, &everything, &mut printer).await?,
-        List::Grants => lists::write_grants(&app, &lists::GrantArgs::default(), &mut printer).await?,
-        List::Events => lists::write_events(&app, &lists::EventArgs::default(), &mut printer).await?,
-        List::Detections => {
-            lists::write_detections(&app, &lists::DetectionArgs::default(), &mut printer).await?;
-        }
-        List::Rejects => lists::write_rejects(&app, &everything, &mut printer).await?,
+    let mut chosen = args.list;
+    if chosen.is_empty() && (args.dir.is_some() || matches!(args.form, Form::Xlsx)) {
+        chosen.push(Choice::All);
     }
-    let rows = printer.finish("")?;
-    beside
-        .persist(&args.file)
-        .with_context(|| format!("cannot write {}", args.file.display()))?;
-    eprintln!("{rows} rows in {}", args.file.display());
+    let mut what = Vec::new();
+    for list in chosen.into_iter().flat_map(lists_of) {
+        if !what.contains(&list) {
+            what.push(list);
+        }
+    }
+    let (format, ending) = match args.form {
+        Form::Csv => (Format::Csv, "csv"),
+        Form::Json => (Format::Json, "json"),
+        Form::Ndjson => (Format::Ndjson, "ndjson"),
+        Form::Xlsx => {
+            let Some(file) = args.file else {
+                bail!("a spreadsheet is one file: say --file FILE");
+            };
+            return spreadsheet(&crate::open(global).await?, &what, &file).await;
+        }
+    };
+    match (what.as_slice(), args.dir, args.file) {
+        (lists, Some(folder), _) => {
+            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            let app = crate::open(global).await?;
+            for list in lists {
+                to_file(
+                    &app,
+                    *list,
+                    format,
+                    &folder.join(format!("{}.{ending}", list.name)),
+                )
+                .await?;
+            }
+        }
+        ([list], None, Some(file)) => to_file(&crate::open(global).await?, *list, format, &file).await?,
+        ([list], None, None) => {
+            let mut printer = Printer::new(format, list.columns);
+            write(&crate::open(global).await?, *list, &mut printer).await?;
+            printer.finish("")?;
+        }
+        ([], None, _) => bail!("say which list with --list, or where to write all of them with --dir FOLDER"),
+        (_, None, _) => bail!("{ending} holds one list in a file: say --dir FOLDER for several"),
+    }
     Ok(())
+}
+
+async fn to_file(app: &App, list: List, format: Format, file: &Path) -> anyhow::Result<()> {
+    let beside = beside(file)?;
+    let mut printer = Printer::to(Box::new(BufWriter::new(beside.reopen()?)), format, list.columns);
+    write(app, list, &mut printer).await?;
+    let rows = printer.finish("")?;
+    put(beside, file)?;
+    eprintln!("{rows} rows in {}", file.display());
+    Ok(())
+}
+
+async fn spreadsheet(app: &App, lists: &[List], file: &Path) -> anyhow::Result<()> {
+    let beside = beside(file)?;
+    let mut book = Book::new(app.clock.now().timestamp())?;
+    let mut rows = 0;
+    for list in lists {
+        let mut printer = Printer::Sheet(book.sheet(list.name, list.columns)?);
+        write(app, *list, &mut printer).await?;
+        if let Printer::Sheet(sheet) = printer {
+            rows += sheet.rows();
+            book.add(sheet);
+        }
+    }
+    book.write(BufWriter::new(beside.reopen()?))?;
+    put(beside, file)?;
+    eprintln!("{rows} rows on {} sheets in {}", lists.len(), file.display());
+    Ok(())
+}
+
+/// What goes to `file` is written beside and moved into place: an export that is interrupted leaves no half file
+/// under the name.
+fn beside(file: &Path) -> anyhow::Result<NamedTempFile> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
+        .with_context(|| format!("cannot write beside {}", file.display()))
+}
+
+fn put(beside: NamedTempFile, file: &Path) -> anyhow::Result<()> {
+    beside
+        .persist(file)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(())
+}
+
+fn lists_of(choice: Choice) -> Vec<List> {
+    let (name, columns) = match choice {
+        Choice::All => return ALL.into_iter().flat_map(lists_of).collect(),
+        Choice::People => ("people", people::COLUMNS),
+        Choice::Members => ("members", lists::MEMBERS),
+        Choice::AccessUsers => ("access-users", lists::ACCESS_USERS),
+        Choice::Groups => ("groups", lists::GROUPS),
+        Choice::Roles => ("roles", lists::ROLES),
+        Choice::Grants => ("grants", lists::GRANTS),
+        Choice::Events => ("events", lists::EVENTS),
+        Choice::Detections => ("detections", lists::DETECTIONS),
+        Choice::Rejects => ("rejects", lists::REJECTS),
+    };
+    vec![List {
+        name,
+        columns,
+        what: choice,
+    }]
+}
+
+async fn write(app: &App, list: List, printer: &mut Printer) -> anyhow::Result<()> {
+    let everything = lists::ByConnection::default();
+    match list.what {
+        // `lists_of` has put its lists in its place.
+        Choice::All => Ok(()),
+        Choice::People => people::write(app, &people::PersonArgs::default(), printer).await,
+        Choice::Members => lists::write_members(app, &everything, printer).await,
+        Choice::AccessUsers => lists::write_access_users(app, &everything, printer).await,
+        Choice::Groups => lists::write_groups(app, &everything, printer).await,
+        Choice::Roles => lists::write_roles(app, &everything, printer).await,
+        Choice::Grants => lists::write_grants(app, &lists::GrantArgs::default(), printer).await,
+        Choice::Events => lists::write_events(app, &lists::EventArgs::default(), printer).await,
+        Choice::Detections => lists::write_detections(app, &lists::DetectionArgs::default(), printer).await,
+        Choice::Rejects => lists::write_rejects(app, &everything, printer).await,
+    }
 }

@@ -1,6 +1,7 @@
 //! What commands print and with which code they end.
 
 use crate::program::{connect, flareward, run, sandbox};
+use calamine::Reader;
 use sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
 use std::io::Write;
@@ -41,19 +42,77 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
         assert!(grants.lines().count() > 10);
         assert!(run("people list -o csv").starts_with("email,name,risk_level"));
         assert!(run("rules list").contains("dns-phishing"));
+        let members = run("export csv --list members");
+        assert!(members.starts_with("connection,email,"));
         let file = folder.path().join("out.csv");
         run(&format!("export csv --list members --file {}", file.display()));
-        assert!(
-            std::fs::read_to_string(file)
-                .unwrap()
-                .starts_with("connection,email,")
-        );
+        assert_eq!(std::fs::read_to_string(file).unwrap(), members);
         let answer: Value = serde_json::from_str(&run(
             r#"capability getIPOverview --input {"properties":{"ip":"50.64.49.74"}}"#,
         ))
         .unwrap();
         assert_eq!(answer["eventName"], "continue", "{answer}");
         assert_eq!(answer["output"]["statusCode"], 200);
+    }
+    sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_lists_are_exported_at_once() {
+    const LISTS: [&str; 6] = ["people", "members", "access-users", "groups", "roles", "grants"];
+    let sandbox = sandbox().await;
+    let scratch = scratch::sqlite().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    connect(folder.path(), &scratch.address, &sandbox);
+    let run = |arguments: &str| run(folder.path(), &scratch.address, arguments);
+    let done = |arguments: &str| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
+    };
+    done("sync");
+    let into = folder.path().join("lists");
+    done(&format!("export csv --dir {}", into.display()));
+    let file = folder.path().join("all.xlsx");
+    done(&format!("export xlsx --list all --file {}", file.display()));
+    let mut book: calamine::Xlsx<_> = calamine::open_workbook(&file).unwrap();
+    assert_eq!(book.sheet_names(), LISTS);
+    for list in LISTS {
+        let csv = std::fs::read_to_string(into.join(format!("{list}.csv"))).unwrap();
+        let mut lines = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(csv.as_bytes());
+        let sheet = book.worksheet_range(list).unwrap();
+        assert_eq!(sheet.height(), lines.records().count(), "{list}");
+        assert!(sheet.height() > 1, "{list}");
+    }
+    assert_eq!(std::fs::read_dir(&into).unwrap().count(), LISTS.len());
+
+    let file = folder.path().join("two.xlsx");
+    done(&format!(
+        "export xlsx --list roles,grants --file {}",
+        file.display()
+    ));
+    let book: calamine::Xlsx<_> = calamine::open_workbook(&file).unwrap();
+    assert_eq!(book.sheet_names(), ["roles", "grants"]);
+
+    for (arguments, code, said) in [
+        ("export csv", 1, "--dir FOLDER"),
+        ("export csv --list all", 1, "--dir FOLDER"),
+        ("export xlsx --list members", 1, "--file FILE"),
+        ("export xlsx --dir x", 1, "--file FILE"),
+        ("export csv --dir x --file y", 2, "cannot be used with"),
+        ("members list -o xlsx", 2, "flareward export xlsx --file FILE"),
+        (
+            "members list -o pdf",
+            2,
+            "[possible values: table, json, ndjson, csv]",
+        ),
+    ] {
+        let output = run(arguments);
+        let problem = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {problem}");
+        assert!(problem.contains(said), "{arguments}: {problem}");
+        assert_eq!(text(&output.stdout), "");
     }
     sandbox.stop().await;
 }

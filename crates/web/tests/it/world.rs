@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, Utc};
 use hub::settings::Settings;
 use hub::{Actor, App, Permission, coaching::campaign, integration, permission, secret};
-use model::{Certainty, ConnectionId, CredentialKind, GrantKind, PersonId, SeededIds, StoppedClock};
+use model::{ConnectionId, CredentialKind, PersonId, SeededIds, StoppedClock};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -176,6 +176,8 @@ impl World {
             problem: None,
             requests: 4,
             counts: json!({ "members": { "seen": 1, "gone": 0 } }).to_string(),
+            attempts: 1,
+            compared: true,
         };
         store.sync_run_finish(&run, "production").await.unwrap();
         let okta = integration::NewIntegration {
