@@ -64,7 +64,7 @@ fn many() -> SandboxConfig {
 }
 
 async fn addresses(client: &Client, account: &AccountId) -> Result<Vec<String>, CloudflareError> {
-    let pages: Vec<_> = client.members(account).try_collect().await?;
+    let pages: Vec<_> = client.members(account, 1).try_collect().await?;
     assert!(pages.iter().all(|page| page.total == Some(230)));
     let members = pages.into_iter().flat_map(|page| page.items);
     Ok(members
@@ -104,7 +104,7 @@ async fn a_page_that_fails_ends_the_list_with_its_error() {
         ..Faults::default()
     });
     let client = client.with_policy(hasty());
-    let mut pages = client.members(&account);
+    let mut pages = client.members(&account, 1);
     let mut seen = 0;
     let error = loop {
         match pages.try_next().await {
