@@ -5,6 +5,7 @@
 //!
 //! - [`connect`] checks a credential and keeps it; [`sync`] reads every list of an account; [`access`] works out
 //!   who has what, and why;
+//! - [`provisioning`] changes access: plan, guards, write, verify;
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
@@ -25,6 +26,7 @@ pub mod egress;
 pub mod ingest;
 pub mod integration;
 pub mod permission;
+pub mod provisioning;
 pub mod risk;
 pub mod rule_book;
 pub mod secret;

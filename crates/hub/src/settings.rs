@@ -21,6 +21,8 @@ pub struct Settings {
     pub ingest: Ingest,
     /// How Cloudflare is read.
     pub sync: Sync,
+    /// How access is changed.
+    pub provisioning: Provisioning,
     /// Which addresses Flareward may call.
     pub egress: Egress,
     /// How signals are sent.
@@ -84,6 +86,25 @@ pub struct Sync {
     pub calls_per_window: u32,
     /// The longest that one answer of Cloudflare may take, in seconds.
     pub answer_timeout_seconds: u64,
+}
+
+/// How access is changed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provisioning {
+    /// Super administrators of an account that must stay: a change that would leave fewer is refused.
+    pub super_administrators: usize,
+    /// People whom one change may concern.
+    pub people_per_change: usize,
+    /// Hours after which a list is too old to judge a change by.
+    pub stale_after_hours: u64,
+    /// Milliseconds after a verified write of a whole object until it is looked at once more, in case someone
+    /// else wrote what they had read before.
+    pub second_look_ms: u64,
+    /// Minutes before the end of a grant for a time at which the journal is told.
+    pub notice_minutes: u64,
+    /// The longest wait between two attempts to take a grant back whose time is over, in seconds.
+    pub retry_cap_seconds: u64,
 }
 
 /// Which addresses Flareward may call.
@@ -172,6 +193,19 @@ impl Default for Sync {
             interval_minutes: 60,
             calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
             answer_timeout_seconds: 30,
+        }
+    }
+}
+
+impl Default for Provisioning {
+    fn default() -> Self {
+        Self {
+            super_administrators: 2,
+            people_per_change: 10,
+            stale_after_hours: 48,
+            second_look_ms: 400,
+            notice_minutes: 60,
+            retry_cap_seconds: 900,
         }
     }
 }

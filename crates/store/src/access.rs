@@ -3,7 +3,7 @@
 //! A listing is written with the time its sync began; whatever was not written since is gone. Rows are never
 //! deleted: `gone_at` is set, and taken back when the thing is listed again.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
@@ -193,6 +193,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     MEMBER_BY_PERSON,
     ACCESS_USER_BY_PERSON,
     MEMBER_GET,
+    MEMBER_FORGET,
+    ACCESS_USER_FORGET,
     ACCESS_USER_GET,
     ACCESS_GROUP_GET,
     ACCESS_GROUP_BY_NAME,
@@ -253,6 +255,10 @@ const MEMBER_BY_PERSON: &str = "
     SELECT * FROM member WHERE person_id = $1 AND gone_at IS NULL ORDER BY connection_id, id LIMIT 1000";
 const ACCESS_USER_BY_PERSON: &str = "
     SELECT * FROM access_user WHERE person_id = $1 AND gone_at IS NULL ORDER BY connection_id, id LIMIT 1000";
+const MEMBER_FORGET: &str = "
+    UPDATE member SET gone_at = $3 WHERE connection_id = $1 AND LOWER(email) = $2 AND gone_at IS NULL";
+const ACCESS_USER_FORGET: &str = "
+    UPDATE access_user SET gone_at = $3 WHERE connection_id = $1 AND LOWER(email) = $2 AND gone_at IS NULL";
 const MEMBER_GET: &str = "SELECT * FROM member WHERE connection_id = $1 AND id = $2";
 const ACCESS_USER_GET: &str = "SELECT * FROM access_user WHERE connection_id = $1 AND id = $2";
 const ACCESS_GROUP_GET: &str =
@@ -516,6 +522,32 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(ACCESS_USER_BY_PERSON).bind(&person.0).fetch_all(pool).await?
         }))
+    }
+
+    /// Marks as gone the memberships of an address (in lower case), which Cloudflare no longer has.
+    pub async fn member_forget(
+        &self,
+        connection: &ConnectionId,
+        email: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(MEMBER_FORGET).bind(&connection.0).bind(email).bind(now).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The same for Access users.
+    pub async fn access_user_forget(
+        &self,
+        connection: &ConnectionId,
+        email: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(ACCESS_USER_FORGET).bind(&connection.0).bind(email).bind(now).execute(pool).await?;
+        });
+        Ok(())
     }
 
     /// One member, also one that is gone.

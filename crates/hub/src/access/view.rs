@@ -17,6 +17,25 @@ use store::{AccessUserRow, ConnectionRow, LIST_LIMIT_MAX, MemberRow, PersonRow, 
 /// Rows of a list with large objects that are read at once.
 const LARGE_ROWS: i64 = 200;
 
+/// Reads a list of the store to its end, page by page.
+macro_rules! each_row {
+    ($rows:ident, $call:expr, |$after:ident| $next:expr, $row:ident => $body:block) => {{
+        let mut place: Option<(String, String)> = None;
+        loop {
+            let $after = place
+                .as_ref()
+                .map(|(connection, id)| (connection.as_str(), id.as_str()));
+            let $rows = $call;
+            let Some(last) = $rows.last() else { break };
+            place = Some({
+                let $row = last;
+                $next
+            });
+            for $row in $rows $body
+        }
+    }};
+}
+
 /// What is in memory.
 #[derive(Debug, Default)]
 pub struct AccessView {
@@ -148,11 +167,7 @@ impl AccessView {
         let rows = app.store.connection_list().await?;
         let mut rows: Vec<ConnectionRow> = rows;
         rows.sort_by(|a, b| a.id.cmp(&b.id));
-        let known: HashMap<Box<str>, usize> = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (row.account_id.to_lowercase().into(), at))
-            .collect();
+        let known = known_accounts(&rows);
         let mut connections = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let mut account = Account::new(at, &row.account_id, known.clone());
@@ -212,23 +227,46 @@ impl AccessView {
     }
 }
 
-/// Reads a list of the store to its end, page by page.
-macro_rules! each_row {
-    ($rows:ident, $call:expr, |$after:ident| $next:expr, $row:ident => $body:block) => {{
-        let mut place: Option<(String, String)> = None;
-        loop {
-            let $after = place
-                .as_ref()
-                .map(|(connection, id)| (connection.as_str(), id.as_str()));
-            let $rows = $call;
-            let Some(last) = $rows.last() else { break };
-            place = Some({
-                let $row = last;
-                $next
-            });
-            for $row in $rows $body
+/// The rules of one account, with some groups (by id in lower case) as they are given here.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub(crate) async fn account_with(
+    app: &App,
+    connection: &ConnectionRow,
+    overrides: &HashMap<String, Value>,
+) -> Result<Account, StoreError> {
+    let mut rows = app.store.connection_list().await?;
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    let known = known_accounts(&rows);
+    let place = rows.iter().position(|row| row.id == connection.id).unwrap_or(0);
+    let mut account = Account::new(place, &connection.account_id, known);
+    fill_lists(app, &connection.id, &mut account).await?;
+    each_row!(rows,
+    app.store.access_group_list(Some(&connection.id), after, LARGE_ROWS).await?,
+    |after| (row.connection_id.0.clone(), row.id.clone()),
+    row => {
+        match overrides.get(&row.id.to_lowercase()) {
+            Some(raw) => account.add_group(raw),
+            None => account.add_group(&serde_json::from_str(&row.raw).unwrap_or_default()),
         }
-    }};
+    });
+    for (id, raw) in overrides {
+        if account.group_at(id).is_none() {
+            account.add_group(raw);
+        }
+    }
+    fill_apps(app, &connection.id, None, &mut account).await?;
+    account.close();
+    Ok(account)
+}
+
+fn known_accounts(rows: &[ConnectionRow]) -> HashMap<Box<str>, usize> {
+    rows.iter()
+        .enumerate()
+        .map(|(at, row)| (row.account_id.to_lowercase().into(), at))
+        .collect()
 }
 
 async fn fill_lists(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@
 
 mod compare;
 pub mod detail;
-mod lists;
+pub(crate) mod lists;
 mod objects;
 
 use crate::app::{App, ClientError};

@@ -1,0 +1,130 @@
+//! Access users: making and removing them, freeing seats, ending sessions.
+//!
+//! None of these keeps someone out: a removed Access user, a freed seat and an ended session all come back with
+//! the next sign-in that the rules let pass. What keeps them out is changed elsewhere.
+
+use super::plan::{Guard, Plan};
+use super::request::Request;
+use super::{ProvisionError, Scene};
+use cloudflare::{CloudflareError, Write};
+use serde_json::{Value, json};
+
+/// Plans a change of an Access user.
+pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
+    let email = request.email();
+    let mut plan = Plan::new(request, &scene.connection.label, "access_user");
+    email.clone_into(&mut plan.object_name);
+    let found = find(scene, email).await?;
+    if let Some((id, raw)) = &found {
+        plan.object_id.clone_from(id);
+        plan.before = raw.clone();
+    }
+    match (request, found) {
+        (Request::AccessUserCreate { .. }, Some(_)) => {
+            Ok(plan.already(format!("{email} is an Access user already")))
+        }
+        (Request::AccessUserCreate { name, .. }, None) => {
+            plan.summary = format!("make {email} an Access user");
+            plan.calls = vec![Write::access_user_create(email, name.as_deref())];
+            plan.after = json!({ "email": email, "name": name });
+            plan.undo = Some(Request::AccessUserRemove {
+                connection: request.connection().clone(),
+                email: email.to_owned(),
+            });
+            Ok(plan)
+        }
+        (Request::AccessUserRemove { .. }, Some((id, raw))) => {
+            plan.summary = format!("remove the Access user {email}, with seats and tokens");
+            plan.calls = vec![Write::access_user_remove(&id).map_err(ProvisionError::Id)?];
+            plan.undo = Some(Request::AccessUserCreate {
+                connection: request.connection().clone(),
+                email: email.to_owned(),
+                name: raw["name"].as_str().map(str::to_owned),
+            });
+            plan.warnings
+                .push("they come back with their next sign-in, unless the rules keep them out".to_owned());
+            Ok(plan)
+        }
+        (Request::SeatsFree { .. }, Some((_, raw))) => {
+            let takes = |name: &str| raw[name].as_bool().unwrap_or(false);
+            let seat = raw["seat_uid"].as_str().unwrap_or_default();
+            if seat.is_empty() || !(takes("access_seat") || takes("gateway_seat")) {
+                return Ok(plan.already(format!("{email} takes no seat")));
+            }
+            plan.summary = format!("free the seats of {email}");
+            plan.calls = vec![Write::seats_free(seat)];
+            let mut after = raw.clone();
+            after["access_seat"] = json!(false);
+            after["gateway_seat"] = json!(false);
+            plan.after = after;
+            plan.warnings
+                .push("they take a seat again with their next sign-in".to_owned());
+            Ok(plan)
+        }
+        (Request::SessionsRevoke { devices, .. }, found) => {
+            let mut sessions = None;
+            if let Some((id, _)) = &found {
+                let list = scene
+                    .client
+                    .active_sessions(&scene.account, id)
+                    .await
+                    .map_err(|source| scene.failed(source))?;
+                plan.before = json!({ "active_sessions": list.len() });
+                sessions = Some(list.len());
+            }
+            plan.summary = format!(
+                "end every session of {email}{}",
+                if *devices {
+                    ", with those of their devices"
+                } else {
+                    ""
+                }
+            );
+            if sessions == Some(0) && (!devices || scene.has_written) {
+                return Ok(plan.already(format!("{email} has no active session")));
+            }
+            if sessions.is_none() && scene.has_written {
+                return Ok(plan.already(format!(
+                    "{email} is no Access user, whose sessions could be looked at"
+                )));
+            }
+            plan.after = json!({ "active_sessions": 0 });
+            plan.calls = vec![Write::sessions_revoke(email, *devices)];
+            plan.warnings.push(
+                "a live session at the identity provider lets them straight back in where the rules do"
+                    .to_owned(),
+            );
+            Ok(plan)
+        }
+        (Request::AccessUserRemove { .. } | Request::SeatsFree { .. }, None) => {
+            Ok(plan.already(format!("{email} is no Access user")))
+        }
+        _ => Ok(plan.refused(Guard::WrongState, "this cannot be done to an Access user")),
+    }
+}
+
+/// The Access user with an address, as Cloudflare has it now.
+async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(String, Value)>, ProvisionError> {
+    if let Some(person) = scene.app.store.person_by_email(email).await? {
+        let mut rows = scene.app.store.access_user_by_person(&person.id).await?;
+        rows.retain(|row| row.connection_id == scene.connection.id);
+        rows.sort_by_key(|row| row.email.to_lowercase() != email);
+        for row in rows {
+            match scene.client.access_user(&scene.account, &row.id).await {
+                Ok(raw) => return Ok(Some((row.id, raw))),
+                Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
+                Err(source) => return Err(scene.failed(source)),
+            }
+        }
+    }
+    // Someone may have signed in since the last sync. Cloudflare's filter is not exact.
+    let users = scene
+        .client
+        .access_users_by_email(&scene.account, email)
+        .await
+        .map_err(|source| scene.failed(source))?;
+    Ok(users
+        .into_iter()
+        .find(|user| user.email.eq_ignore_ascii_case(email))
+        .map(|user| (user.id.clone(), serde_json::to_value(&user).unwrap_or_default())))
+}

@@ -1,0 +1,397 @@
+//! Access groups: who is named by a group's rules.
+//!
+//! A PUT replaces the whole group, so what is sent is what Cloudflare gave, with every key that it gave, and one
+//! rule more or less. Plans are made from the group as it is at that moment, never from the stored copy.
+
+use super::plan::{Effect, Guard, Plan};
+use super::request::Request;
+use super::{ProvisionError, Scene};
+use crate::access::account::{Account, Verdict};
+use crate::access::rule::{Selector, in_words};
+use crate::access::subject::Subject;
+use crate::access::view;
+use cloudflare::{CloudflareError, Write};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// What Cloudflare adds to a group itself and takes from nobody.
+const SERVER_KEYS: [&str; 4] = ["id", "uid", "created_at", "updated_at"];
+
+/// Plans a change of an Access group.
+pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
+    let (group, email) = match request {
+        Request::GroupGrant { group, email, .. }
+        | Request::GroupRevoke { group, email, .. }
+        | Request::GroupUnexclude { group, email, .. } => (group, email),
+        _ => return Err(ProvisionError::NotHere),
+    };
+    let mut plan = Plan::new(request, &scene.connection.label, "group");
+    plan.object_id.clone_from(group);
+    let raw = match scene.client.access_group(&scene.account, group).await {
+        Ok(raw) => raw,
+        Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {
+            return Ok(plan.refused(
+                Guard::WrongState,
+                "the group is no longer there: run `flareward sync`",
+            ));
+        }
+        Err(source) => return Err(scene.failed(source)),
+    };
+    plan.object_name = raw["name"].as_str().unwrap_or_default().to_owned();
+    plan.before = raw.clone();
+    let subject = scene.subject(email).await?;
+    let before = Judged::load(scene, group, &raw).await?;
+    match request {
+        Request::GroupGrant { .. } => {
+            if !subject.is_known && !scene.options.unknown_person {
+                return Ok(plan.refused(
+                    Guard::UnknownPerson,
+                    format!(
+                        "nobody in any list has the address {email}: check the spelling, or allow an unknown person"
+                    ),
+                ));
+            }
+            grant(scene, plan, &before, &raw, &subject.subject, email).await
+        }
+        Request::GroupUnexclude { .. } => {
+            let after = without(&raw, "exclude", &subject.subject);
+            if after == raw {
+                return Ok(plan.already(format!("{email} is not excluded by address")));
+            }
+            plan.undo = Some(Request::GroupRevoke {
+                connection: request.connection().clone(),
+                group: group.clone(),
+                email: email.clone(),
+                by_exclusion: true,
+            });
+            plan.summary = format!("stop excluding {email} from {}", plan.object_name);
+            write(plan, group, after)
+        }
+        Request::GroupRevoke { by_exclusion, .. } => {
+            revoke(scene, plan, &before, &raw, &subject.subject, email, *by_exclusion).await
+        }
+        _ => Err(ProvisionError::NotHere),
+    }
+}
+
+async fn grant(
+    scene: &Scene<'_>,
+    mut plan: Plan,
+    before: &Judged,
+    raw: &Value,
+    subject: &Subject,
+    email: &str,
+) -> Result<Plan, ProvisionError> {
+    plan.summary = format!("let {email} into the Access group {}", plan.object_name);
+    let (verdict, via) = before.group(subject);
+    if verdict == Verdict::Yes {
+        return Ok(plan.already(format!("{email} is in already: {}", via.join(", "))));
+    }
+    let is_named = names_someone(raw, "include", subject);
+    if is_named && verdict != Verdict::No {
+        plan.remains = via.into_iter().skip(1).collect();
+        return Ok(plan.already(format!(
+            "a rule names {email} already; whether it lets them in is open"
+        )));
+    }
+    let mut after = raw.clone();
+    if !is_named {
+        rules_mut(&mut after, "include").push(json!({ "email": { "email": email } }));
+    }
+    let judged = Judged::load(scene, &plan.object_id, &after).await?;
+    let (verdict, via) = judged.group_of(subject, email);
+    if verdict == Verdict::No {
+        let why = voided(raw, &judged, subject, email);
+        return Ok(plan.refused(
+            Guard::Void,
+            format!("it would be void: {why}, so that naming {email} would not let them in"),
+        ));
+    }
+    plan.passes(Guard::Void, "no requirement or exclusion keeps them out");
+    if verdict != Verdict::Yes {
+        plan.remains = via.into_iter().skip(1).collect();
+        plan.warnings
+            .push("access will depend on more than this rule".to_owned());
+    }
+    plan.effects = effects(before, &judged, subject, &plan.object_id);
+    let lost = plan
+        .effects
+        .iter()
+        .filter(|effect| rank(effect.after) < rank(effect.before));
+    let lost: Vec<String> = lost
+        .map(|effect| format!("{email} loses access to {}", effect.what))
+        .collect();
+    plan.warnings.extend(lost);
+    plan.passes(Guard::Widens, format!("only {email} gains access"));
+    plan.undo = Some(Request::GroupRevoke {
+        connection: plan.request.connection().clone(),
+        group: plan.object_id.clone(),
+        email: email.to_owned(),
+        by_exclusion: false,
+    });
+    let id = plan.object_id.clone();
+    write(plan, &id, after)
+}
+
+async fn revoke(
+    scene: &Scene<'_>,
+    mut plan: Plan,
+    before: &Judged,
+    raw: &Value,
+    subject: &Subject,
+    email: &str,
+    by_exclusion: bool,
+) -> Result<Plan, ProvisionError> {
+    let (id, name) = (plan.object_id.clone(), plan.object_name.clone());
+    let (verdict, via) = before.group(subject);
+    let is_named = names_someone(raw, "include", subject);
+    plan.summary = format!("take {email} out of the Access group {name}");
+    if verdict == Verdict::No && (!is_named || by_exclusion) {
+        return Ok(plan.already(format!("{email} is not in {name}")));
+    }
+    let mut after = without(raw, "include", subject);
+    if by_exclusion {
+        plan.summary = format!("exclude {email} from the Access group {name}");
+        if rules(&after, "include").is_empty() {
+            // The exclusion alone keeps them out; a group must include someone.
+            after = raw.clone();
+        }
+        let mut addresses: Vec<&str> = subject.addresses().collect();
+        addresses.sort_unstable();
+        for address in addresses {
+            if before.group_of(subject, address).0 != Verdict::No && !names(raw, "exclude", address) {
+                rules_mut(&mut after, "exclude").push(json!({ "email": { "email": address } }));
+            }
+        }
+        plan.undo = Some(if is_named {
+            Request::GroupGrant {
+                connection: plan.request.connection().clone(),
+                group: id.clone(),
+                email: email.to_owned(),
+            }
+        } else {
+            Request::GroupUnexclude {
+                connection: plan.request.connection().clone(),
+                group: id.clone(),
+                email: email.to_owned(),
+            }
+        });
+    } else {
+        if !is_named {
+            return Ok(plan.refused(
+                Guard::NotDirect,
+                format!(
+                    "no rule of {name} names {email}; they are let in by {}: change that rule, or add an exclusion",
+                    via.join(", ")
+                ),
+            ));
+        }
+        if rules(&after, "include").is_empty() {
+            return Ok(plan.refused(
+                Guard::EmptiesInclude,
+                format!("{name} would include nobody, which Cloudflare does not allow: add an exclusion, or remove the group"),
+            ));
+        }
+        plan.passes(Guard::EmptiesInclude, "other rules stay");
+        plan.undo = Some(Request::GroupGrant {
+            connection: plan.request.connection().clone(),
+            group: id.clone(),
+            email: email.to_owned(),
+        });
+    }
+    let judged = Judged::load(scene, &id, &after).await?;
+    let (verdict, via) = judged.group(subject);
+    match verdict {
+        Verdict::No => plan.passes(Guard::StillAdmitted, "no other rule lets them in"),
+        Verdict::Yes => {
+            return Ok(plan.refused(
+                Guard::StillAdmitted,
+                format!(
+                    "{email} would still be let in by {}: change that rule, or add an exclusion",
+                    via.join(", ")
+                ),
+            ));
+        }
+        _ => {
+            plan.remains = via.into_iter().skip(1).collect();
+            plan.warnings.push(format!(
+                "other rules may still let {email} in: {}",
+                plan.remains.join(", ")
+            ));
+        }
+    }
+    plan.effects = effects(before, &judged, subject, &id);
+    let gained = plan
+        .effects
+        .iter()
+        .find(|effect| rank(effect.after) > rank(effect.before));
+    if let Some(gained) = gained {
+        let reason = format!(
+            "it would widen access: {email} would get from {} to {} for {}",
+            gained.before, gained.after, gained.what
+        );
+        return Ok(plan.refused(Guard::Widens, reason));
+    }
+    plan.passes(Guard::Widens, "nobody gains access");
+    write(plan, &id, after)
+}
+
+/// What is to be sent: everything that Cloudflare gave, but for what it sets itself.
+fn write(mut plan: Plan, id: &str, after: Value) -> Result<Plan, ProvisionError> {
+    let mut body = after.clone();
+    if let Some(members) = body.as_object_mut() {
+        members.retain(|name, _| !SERVER_KEYS.contains(&name.as_str()));
+    }
+    plan.calls = vec![Write::access_group(id, &body).map_err(ProvisionError::Id)?];
+    plan.after = after;
+    Ok(plan)
+}
+
+fn rules<'a>(group: &'a Value, list: &str) -> &'a [Value] {
+    group[list].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn rules_mut<'a>(group: &'a mut Value, list: &str) -> &'a mut Vec<Value> {
+    if !group[list].is_array() {
+        group[list] = json!([]);
+    }
+    group[list].as_array_mut().expect("it was just made an array")
+}
+
+/// Whether a rule of the list names the address.
+fn names(group: &Value, list: &str, address: &str) -> bool {
+    rules(group, list)
+        .iter()
+        .any(|rule| matches!(Selector::read(rule), Selector::Email(named) if *named == *address))
+}
+
+/// Whether a rule of the list names any address of the person.
+fn names_someone(group: &Value, list: &str, subject: &Subject) -> bool {
+    subject.addresses().any(|address| names(group, list, address))
+}
+
+/// The group without the rules of a list that name the person.
+fn without(group: &Value, list: &str, subject: &Subject) -> Value {
+    let mut after = group.clone();
+    if let Some(rules) = after[list].as_array_mut() {
+        rules.retain(
+            |rule| !matches!(Selector::read(rule), Selector::Email(named) if subject.has_address(&named)),
+        );
+    }
+    after
+}
+
+/// What keeps someone out of a group that names them.
+fn voided(raw: &Value, judged: &Judged, subject: &Subject, email: &str) -> String {
+    let visit = judged.account.visit(subject, email);
+    let holds = |rule: &&Value| judged.account.verdict(&Selector::read(rule), None, &visit);
+    if let Some(rule) = rules(raw, "require")
+        .iter()
+        .find(|rule| holds(rule) == Verdict::No)
+    {
+        return format!("the group requires {}, which does not hold", in_words(rule));
+    }
+    if let Some(rule) = rules(raw, "exclude")
+        .iter()
+        .find(|rule| holds(rule) == Verdict::Yes)
+    {
+        return format!("the group excludes {}", in_words(rule));
+    }
+    "a requirement or exclusion of the group keeps them out".to_owned()
+}
+
+/// The account with one group as it is, or would be.
+struct Judged {
+    account: Account,
+    group: String,
+}
+
+impl Judged {
+    async fn load(scene: &Scene<'_>, group: &str, raw: &Value) -> Result<Self, ProvisionError> {
+        let overrides = HashMap::from([(group.to_lowercase(), raw.clone())]);
+        let account = view::account_with(scene.app, scene.connection, &overrides).await?;
+        Ok(Self {
+            account,
+            group: group.to_owned(),
+        })
+    }
+
+    /// Whether the person is in the group under any address, and why.
+    fn group(&self, subject: &Subject) -> (Verdict, Vec<String>) {
+        subject
+            .addresses()
+            .map(|address| self.group_of(subject, address))
+            .reduce(|best, other| if other.0 > best.0 { other } else { best })
+            .unwrap_or((Verdict::No, Vec::new()))
+    }
+
+    fn group_of(&self, subject: &Subject, address: &str) -> (Verdict, Vec<String>) {
+        let Some(at) = self.account.group_at(&self.group) else {
+            return (Verdict::No, Vec::new());
+        };
+        let visit = self.account.visit(subject, address);
+        (
+            self.account.group_verdict(at, &visit),
+            self.account.group_via(at, &visit),
+        )
+    }
+
+    /// Everything that the person has by rules, with how sure it is.
+    fn everything(&self, subject: &Subject) -> HashMap<(bool, usize), Verdict> {
+        let mut best: HashMap<(bool, usize), Verdict> = HashMap::new();
+        for address in subject.addresses() {
+            let visit = self.account.visit(subject, address);
+            for at in 0..self.account.groups().len() {
+                let verdict = self.account.group_verdict(at, &visit);
+                let known = best.entry((false, at)).or_insert(Verdict::No);
+                *known = (*known).max(verdict);
+            }
+            for (at, app) in self.account.apps().iter().enumerate() {
+                let verdict = self.account.app_verdict(app, &visit);
+                let known = best.entry((true, at)).or_insert(Verdict::No);
+                *known = (*known).max(verdict);
+            }
+        }
+        best
+    }
+}
+
+/// What else changes for the person: other groups, and applications.
+fn effects(before: &Judged, after: &Judged, subject: &Subject, group: &str) -> Vec<Effect> {
+    // Both have the same groups and applications in the same places.
+    let (old, new) = (before.everything(subject), after.everything(subject));
+    let mut found: Vec<Effect> = old
+        .iter()
+        .filter_map(|(key @ (is_app, at), old)| {
+            let new = new.get(key)?;
+            if old == new {
+                return None;
+            }
+            let what = if *is_app {
+                format!("application {}", before.account.apps()[*at].name)
+            } else {
+                let other = &before.account.groups()[*at];
+                if other.id.eq_ignore_ascii_case(group) {
+                    return None;
+                }
+                format!("group {}", other.name)
+            };
+            Some(Effect {
+                what,
+                before: old.as_str(),
+                after: new.as_str(),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.what.cmp(&b.what));
+    found
+}
+
+fn rank(verdict: &str) -> u8 {
+    match verdict {
+        "yes" => 3,
+        "conditional" => 2,
+        "unknown" => 1,
+        _ => 0,
+    }
+}

@@ -1,0 +1,204 @@
+//! A change before it is made: what is, what would be, the calls that do it, and what the guards say.
+
+use super::request::Request;
+use cloudflare::Write;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Something that a guard looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GuardVerdict {
+    /// The guard.
+    pub guard: Guard,
+    /// Whether it lets the change pass.
+    pub passes: bool,
+    /// What it saw, in words.
+    pub words: String,
+}
+
+/// What keeps a change from being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// The connection waits for a person, or does not work.
+    ConnectionPaused,
+    /// A list that the guards judge by is old, was cut off, or was never read.
+    ListStale,
+    /// More people than one change may concern.
+    PeopleCap,
+    /// Nobody known has the address.
+    UnknownPerson,
+    /// They are not a member of the account.
+    NotAMember,
+    /// A requirement or exclusion of the group keeps them out whatever else is granted.
+    Void,
+    /// A wider rule or a nested group lets them in all the same.
+    StillAdmitted,
+    /// No rule names them, so that there is none to take away.
+    NotDirect,
+    /// The group would include nobody.
+    EmptiesInclude,
+    /// Someone would gain access by it who is not meant to.
+    Widens,
+    /// Too few super administrators would be left.
+    LastSuperAdministrators,
+    /// The credential of this connection belongs to them.
+    OwnCredential,
+    /// They would be a member without any role.
+    NoRoleLeft,
+    /// The role is held by a policy over other resources than the whole account.
+    ScopedPolicy,
+    /// What is asked does not fit how things are: they are a member already, or not invited.
+    WrongState,
+    /// Cloudflare refused.
+    Cloudflare,
+    /// Cloudflare's rate limit did not end in time.
+    RateLimited,
+}
+
+impl Guard {
+    /// The one spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Guard::ConnectionPaused => "connection_paused",
+            Guard::ListStale => "list_stale",
+            Guard::PeopleCap => "people_cap",
+            Guard::UnknownPerson => "unknown_person",
+            Guard::NotAMember => "not_a_member",
+            Guard::Void => "void",
+            Guard::StillAdmitted => "still_admitted",
+            Guard::NotDirect => "not_direct",
+            Guard::EmptiesInclude => "empties_include",
+            Guard::Widens => "widens",
+            Guard::LastSuperAdministrators => "last_super_administrators",
+            Guard::OwnCredential => "own_credential",
+            Guard::NoRoleLeft => "no_role_left",
+            Guard::ScopedPolicy => "scoped_policy",
+            Guard::WrongState => "wrong_state",
+            Guard::Cloudflare => "cloudflare",
+            Guard::RateLimited => "rate_limited",
+        }
+    }
+}
+
+/// What a change would do beside what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effect {
+    /// `group Finance`, `application Ledger`.
+    pub what: String,
+    /// `yes`, `no`, `conditional`, `unknown`.
+    pub before: &'static str,
+    /// The same afterwards.
+    pub after: &'static str,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Step {
+    /// Make the calls.
+    Write,
+    /// It is so already.
+    Already {
+        /// Why.
+        reason: String,
+    },
+    /// A guard says no.
+    Refused {
+        /// Which.
+        guard: Guard,
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// A change before it is made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// What was asked.
+    pub request: Request,
+    /// In one sentence.
+    pub summary: String,
+    /// The connection's label.
+    pub connection: String,
+    /// What is changed: `group`, `member`, `access_user`.
+    pub object_kind: &'static str,
+    /// Cloudflare's id of it; empty for what is yet to be made.
+    pub object_id: String,
+    /// Its name or address.
+    pub object_name: String,
+    /// The object as Cloudflare has it.
+    pub before: Value,
+    /// The object as it would be.
+    pub after: Value,
+    /// The calls, below the account.
+    pub calls: Vec<Write>,
+    /// What the guards say.
+    pub guards: Vec<GuardVerdict>,
+    /// What else would change for this person.
+    pub effects: Vec<Effect>,
+    /// What is worth knowing and stops nothing.
+    pub warnings: Vec<String>,
+    /// What would still let them in, or what access depends on, afterwards.
+    pub remains: Vec<String>,
+    /// What is to be done.
+    pub step: Step,
+    /// The request that takes it back.
+    pub undo: Option<Request>,
+}
+
+impl Plan {
+    /// A plan without anything to do yet.
+    pub(super) fn new(request: &Request, connection: &str, object_kind: &'static str) -> Self {
+        Self {
+            request: request.clone(),
+            summary: String::new(),
+            connection: connection.to_owned(),
+            object_kind,
+            object_id: String::new(),
+            object_name: String::new(),
+            before: Value::Null,
+            after: Value::Null,
+            calls: Vec::new(),
+            guards: Vec::new(),
+            effects: Vec::new(),
+            warnings: Vec::new(),
+            remains: Vec::new(),
+            step: Step::Write,
+            undo: None,
+        }
+    }
+
+    /// The same, with nothing to do.
+    pub(super) fn already(mut self, reason: impl Into<String>) -> Self {
+        self.after = self.before.clone();
+        self.calls.clear();
+        self.undo = None;
+        self.step = Step::Already {
+            reason: reason.into(),
+        };
+        self
+    }
+
+    /// The same, refused.
+    pub(super) fn refused(mut self, guard: Guard, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        self.guards.push(GuardVerdict {
+            guard,
+            passes: false,
+            words: reason.clone(),
+        });
+        self.undo = None;
+        self.step = Step::Refused { guard, reason };
+        self
+    }
+
+    /// Notes that a guard lets it pass.
+    pub(super) fn passes(&mut self, guard: Guard, words: impl Into<String>) {
+        self.guards.push(GuardVerdict {
+            guard,
+            passes: true,
+            words: words.into(),
+        });
+    }
+}
