@@ -1,7 +1,7 @@
 //! The program: reads the command line and hands over to one command.
 //!
 //! Exit codes: 0 done; 1 failed, with one line on standard error; 2 the command line is not understood;
-//! 3 refused by a guard.
+//! 3 refused by a guard; 4 a change was sent and could not be verified.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -63,15 +63,23 @@ enum Command {
     /// People over all connections
     People(commands::people::PeopleArgs),
     /// Who may log in to the dashboard
-    Members(commands::lists::ListArgs<commands::lists::ByConnection>),
+    Members(commands::members::MembersArgs),
     /// Access users
-    AccessUsers(commands::lists::ListArgs<commands::lists::ByConnection>),
+    AccessUsers(commands::members::AccessUsersArgs),
     /// Access groups
     Groups(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Roles
     Roles(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Who holds which group or role, and through which rule
-    Grants(commands::lists::ListArgs<commands::lists::GrantArgs>),
+    Grants(commands::members::GrantsArgs),
+    /// Give a person an Access group or a role
+    Grant(commands::change::GrantChangeArgs),
+    /// Take an Access group or a role from a person
+    Revoke(commands::change::RevokeArgs),
+    /// Take everything from a person, in every connected account
+    Offboard(commands::change::OffboardArgs),
+    /// Changes of access that were made or refused
+    Changes(commands::change::ChangesArgs),
     /// Take in log files
     Ingest(commands::ingest::IngestArgs),
     /// Detection rules
@@ -138,11 +146,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return commands::connect::doctor(args, global).await,
         Command::Sync(args) => return commands::sync::run(args, global).await,
         Command::People(args) => commands::people::run(args, global).await?,
-        Command::Members(args) => commands::lists::members(args, global).await?,
-        Command::AccessUsers(args) => commands::lists::access_users(args, global).await?,
+        Command::Members(args) => return commands::members::members(args, global).await,
+        Command::AccessUsers(args) => return commands::members::access_users(args, global).await,
         Command::Groups(args) => commands::lists::groups(args, global).await?,
         Command::Roles(args) => commands::lists::roles(args, global).await?,
-        Command::Grants(args) => commands::lists::grants(args, global).await?,
+        Command::Grants(args) => commands::members::grants(args, global).await?,
+        Command::Grant(args) => return commands::change::grant(args, global).await,
+        Command::Revoke(args) => return commands::change::revoke(args, global).await,
+        Command::Offboard(args) => return commands::change::run_offboard(args, global).await,
+        Command::Changes(args) => return commands::change::changes(args, global).await,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,

@@ -244,6 +244,12 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
         Some(_) => app.store.connection_credential_replace(&new).await?,
         None => app.store.connection_insert(&new).await?,
     }
+    if kind != CredentialKind::AccountToken {
+        // Refused to tokens that may not see their user: then the guard on the own credential has to warn.
+        let owner = client.user().await.ok();
+        let owner = owner.as_ref().and_then(|user| user["email"].as_str());
+        app.store.connection_owner_set(&new.id, owner).await?;
+    }
     let connection = app
         .store
         .connection_get(&id)

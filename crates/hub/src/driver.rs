@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, risk, sync, transmit};
+use crate::{coaching, detection, ingest, provisioning, risk, sync, transmit};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -17,6 +17,8 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often grants for a time are looked at.
+const EXPIRY: Duration = Duration::from_secs(5);
 /// How often the schedule of syncs is looked at.
 const SCHEDULE: Duration = Duration::from_secs(20);
 
@@ -32,6 +34,9 @@ pub enum StageError {
     /// Syncs.
     #[error(transparent)]
     Sync(#[from] sync::SyncError),
+    /// Changes of access.
+    #[error(transparent)]
+    Provision(#[from] provisioning::ProvisionError),
 }
 
 /// What runs in a loop of its own.
@@ -40,26 +45,34 @@ enum Loop {
     Pipeline,
     Transmit,
     Messages,
+    Expiry,
     Schedule,
 }
 
 impl Loop {
-    const ALL: [Loop; 4] = [Loop::Pipeline, Loop::Transmit, Loop::Messages, Loop::Schedule];
+    const ALL: [Loop; 5] = [
+        Loop::Pipeline,
+        Loop::Transmit,
+        Loop::Messages,
+        Loop::Expiry,
+        Loop::Schedule,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Loop::Pipeline => "pipeline",
             Loop::Transmit => "transmit",
             Loop::Messages => "messages",
+            Loop::Expiry => "expiry",
             Loop::Schedule => "schedule",
         }
     }
 
     fn look_again(self) -> Duration {
-        if matches!(self, Loop::Schedule) {
-            SCHEDULE
-        } else {
-            LOOK_AGAIN
+        match self {
+            Loop::Schedule => SCHEDULE,
+            Loop::Expiry => EXPIRY,
+            _ => LOOK_AGAIN,
         }
     }
 
@@ -69,6 +82,11 @@ impl Loop {
             Loop::Pipeline => pipeline(app).await,
             Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
             Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
+            Loop::Expiry => {
+                provisioning::sweep(app).await?;
+                provisioning::timed::run(app).await?;
+                Ok(false)
+            }
             Loop::Schedule => scheduled_syncs(app).await,
         }
     }

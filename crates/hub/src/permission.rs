@@ -17,6 +17,9 @@ pub enum Permission {
     /// Connect accounts, run syncs, take in files.
     #[serde(rename = "connections:write")]
     ConnectionsWrite,
+    /// Change who has access: groups, roles, members, seats, sessions.
+    #[serde(rename = "access:write")]
+    AccessWrite,
     /// Change campaigns.
     #[serde(rename = "coaching:write")]
     CoachingWrite,
@@ -39,9 +42,10 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission: what the administrator's token holds.
-    pub const ALL: [Permission; 8] = [
+    pub const ALL: [Permission; 9] = [
         Permission::Read,
         Permission::ConnectionsWrite,
+        Permission::AccessWrite,
         Permission::CoachingWrite,
         Permission::RiskWrite,
         Permission::IntegrationsWrite,
@@ -55,6 +59,7 @@ impl Permission {
         match self {
             Permission::Read => "read",
             Permission::ConnectionsWrite => "connections:write",
+            Permission::AccessWrite => "access:write",
             Permission::CoachingWrite => "coaching:write",
             Permission::RiskWrite => "risk:write",
             Permission::IntegrationsWrite => "integrations:write",

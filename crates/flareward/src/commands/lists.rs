@@ -27,12 +27,18 @@ pub(crate) enum ListAction<T: clap::Args> {
     List(T),
 }
 
-impl<T: clap::Args> ListArgs<T> {
-    fn filters(self) -> T {
-        let ListAction::List(filters) = self.action;
-        filters
-    }
+macro_rules! filters_of {
+    ($($filters:ty),+) => {
+        $(impl From<ListArgs<$filters>> for $filters {
+            fn from(args: ListArgs<$filters>) -> Self {
+                let ListAction::List(filters) = args.action;
+                filters
+            }
+        })+
+    };
 }
+
+filters_of!(ByConnection, DetectionArgs, EventArgs);
 
 /// Of one connection or of all.
 #[derive(Debug, Default, clap::Args)]
@@ -135,10 +141,10 @@ pub(crate) const REJECTS: &[&str] = &[
 
 macro_rules! command {
     ($name:ident, $args:ty, $columns:ident, $write:ident, $nothing:literal) => {
-        pub(crate) async fn $name(args: ListArgs<$args>, global: &Global) -> anyhow::Result<()> {
+        pub(crate) async fn $name(args: impl Into<$args>, global: &Global) -> anyhow::Result<()> {
             let app = crate::open(global).await?;
             let mut printer = Printer::new(global.output, $columns);
-            $write(&app, &args.filters(), &mut printer).await?;
+            $write(&app, &args.into(), &mut printer).await?;
             printer.finish($nothing)?;
             Ok(())
         }

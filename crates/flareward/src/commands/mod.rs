@@ -1,11 +1,13 @@
 //! One file for each command.
 
 pub(crate) mod capability;
+pub(crate) mod change;
 pub(crate) mod connect;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod ingest;
 pub(crate) mod lists;
+pub(crate) mod members;
 pub(crate) mod people;
 pub(crate) mod risk;
 pub(crate) mod rules;

@@ -177,6 +177,11 @@ async fn revoke(
             }
         });
     } else {
+        if !is_named && scene.has_written {
+            // Their rule is gone; what else may let them in was said before.
+            plan.remains = via.into_iter().skip(1).collect();
+            return Ok(plan.already(format!("no rule of {name} names {email} any more")));
+        }
         if !is_named {
             return Ok(plan.refused(
                 Guard::NotDirect,

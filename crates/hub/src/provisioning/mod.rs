@@ -199,17 +199,15 @@ impl Scene<'_> {
 
     /// Whose credential this connection has, where Cloudflare says so.
     async fn credential_owner(&self) -> Option<String> {
-        if let Some(owner) = &self.connection.credential_owner {
-            return Some(owner.clone());
-        }
         if self.connection.credential_kind == model::CredentialKind::GlobalKey {
             return self.connection.credential_email.clone();
         }
         if self.connection.credential_kind == model::CredentialKind::AccountToken {
             return None;
         }
-        let user = self.client.user().await.ok()?;
-        Some(user["email"].as_str()?.to_owned())
+        let user = self.client.user().await.ok();
+        user.and_then(|user| user["email"].as_str().map(str::to_owned))
+            .or_else(|| self.connection.credential_owner.clone())
     }
 }
 

@@ -7,6 +7,7 @@ mod connecting;
 mod flow;
 mod ingesting;
 mod kit;
+mod provisioning;
 mod rules;
 mod syncing;
 

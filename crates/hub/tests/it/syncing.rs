@@ -60,8 +60,10 @@ async fn all_is_listed(config: SandboxConfig, pages: u64) {
         assert_eq!(seen("access_groups"), config.groups);
         // The list leaves the Super Administrator out.
         assert_eq!(seen("roles"), config.roles + 1);
+        // One for each other list, each user group and each Zero Trust list that a rule names.
+        let others = 15;
         assert!(
-            (pages..=pages + 3).contains(&report.requests),
+            (pages..=pages + others).contains(&report.requests),
             "{} requests for {pages} pages",
             report.requests
         );
@@ -395,7 +397,7 @@ async fn a_sync_gets_through_faults_that_pass() {
 }
 
 #[tokio::test]
-async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_interrupted() {
+async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_gone_on_with() {
     each(async |scratch| {
         let (sandbox, hub) = connected(scratch, story()).await;
         sandbox.world().faults_set(Faults {
@@ -420,9 +422,13 @@ async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_interrupted
         sandbox.world().faults_clear();
         // What a killed process leaves behind holds for seconds, not for long.
         hub.clock.advance(TimeDelta::seconds(40));
-        assert_eq!(hub.sync().await.outcome, "complete");
-        let outcomes: Vec<String> = runs().await.into_iter().map(|run| run.outcome).collect();
-        assert_eq!(outcomes, ["complete", "interrupted"]);
+        let report = hub.sync().await;
+        assert_eq!((report.outcome.as_str(), report.resumed), ("complete", true));
+        let runs = runs().await;
+        assert_eq!(
+            (runs.len(), runs[0].outcome.as_str(), runs[0].attempts),
+            (1, "complete", 2)
+        );
         assert_eq!(hub.connection().await.state, ConnectionState::Connected);
     })
     .await;
@@ -472,6 +478,161 @@ async fn a_list_that_shrinks_while_it_is_read_makes_nobody_gone() {
             "{report:?}"
         );
         assert!(listing(&hub, "members").await.complete_at.is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sync_that_was_cut_off_goes_on_with_the_page_where_it_stood() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, sized(400, 30, 3)).await;
+        let world = sandbox.world();
+        world.faults_set(Faults {
+            failing_pages: vec![FailingPage {
+                path: "/members".to_owned(),
+                page: 6,
+            }],
+            ..Faults::default()
+        });
+        assert_eq!(hub.sync().await.outcome, "partial");
+        world.faults_clear();
+        let before = world.requests();
+        let pages = |requests: &std::collections::BTreeMap<String, u64>| -> u64 {
+            let of_members = requests.iter().filter(|(call, _)| call.ends_with("/members"));
+            of_members.map(|(_, count)| *count).sum()
+        };
+        let report = hub.sync().await;
+        assert_eq!((report.outcome.as_str(), report.resumed), ("complete", true));
+        // Pages 5 (once more, to see whether something moved) to 8.
+        assert_eq!(
+            pages(&world.requests()) - pages(&before),
+            4,
+            "{:?}",
+            world.requests()
+        );
+        assert_eq!(report.counts["members"].seen, 400);
+        assert_eq!(report.counts["members"].gone, 0);
+
+        // What moved in the meantime is noticed: the list is read anew.
+        world.faults_set(Faults {
+            failing_pages: vec![FailingPage {
+                path: "/members".to_owned(),
+                page: 6,
+            }],
+            ..Faults::default()
+        });
+        hub.clock.advance(TimeDelta::minutes(20));
+        assert_eq!(hub.sync().await.outcome, "partial");
+        world.faults_clear();
+        for email in &world.member_emails()[..3] {
+            world.member_remove(email);
+        }
+        let report = hub.sync().await;
+        assert_eq!((report.outcome.as_str(), report.resumed), ("complete", true));
+        let live = hub
+            .app
+            .store
+            .member_live(&hub.connection().await.id)
+            .await
+            .unwrap();
+        // The three were seen on the first page of this run: the next sync finds them gone.
+        assert!((397..=400).contains(&live), "{live}");
+        assert_eq!(hub.sync().await.outcome, "complete");
+        assert_eq!(
+            hub.app
+                .store
+                .member_live(&hub.connection().await.id)
+                .await
+                .unwrap(),
+            397
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_dark_with_the_permission_and_the_rest_syncs() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        sandbox.world().faults_set(Faults {
+            removed_permissions: vec![
+                "Access: Service Tokens Read".to_owned(),
+                "Access: Service Tokens Write".to_owned(),
+            ],
+            ..Faults::default()
+        });
+        let report = hub.sync().await;
+        assert_eq!(report.outcome, "complete", "{report:?}");
+        assert!(
+            report
+                .dark
+                .iter()
+                .any(|dark| dark.contains("service tokens")
+                    && dark.contains("\"Access: Service Tokens Read\"")),
+            "{:?}",
+            report.dark
+        );
+        let connection = hub.connection().await;
+        assert_eq!(connection.state, ConnectionState::Degraded);
+        assert!(
+            connection
+                .state_reason
+                .unwrap()
+                .contains("Access: Service Tokens Read")
+        );
+        assert!(report.counts["apps"].seen > 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_keeps_what_changed_of_the_lists_and_of_the_grants() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        let first = hub.sync().await;
+        let store = &hub.app.store;
+        assert!(store.sync_change_list(&first.run_id, None, 10).await.unwrap().is_empty());
+        let world = sandbox.world();
+        let mut group = world.access_group("Finance").unwrap();
+        let id = group["id"].as_str().unwrap().to_owned();
+        group["include"] = serde_json::json!([
+            { "email": { "email": "omar.said@tidewater.example" } }, { "email": { "email": "tom.okafor@tidewater.example" } },
+        ]);
+        world.access_group_set(&id, group);
+        world.member_remove("ben.carter@tidewater.example");
+        world.access_user_remove("noor.aziz@tidewater.example");
+        let before = grants(&hub).await;
+        let report = hub.sync().await;
+        let after = grants(&hub).await;
+        let changes = store.sync_change_list(&report.run_id, None, 100).await.unwrap();
+        let short: Vec<_> = changes
+            .iter()
+            .map(|row| (row.kind.as_str(), row.name.as_str(), row.change.as_str()))
+            .collect();
+        assert!(short.contains(&("access_groups", "Finance", "changed")), "{short:?}");
+        assert!(short.contains(&("members", "ben.carter@tidewater.example", "removed")), "{short:?}");
+        assert!(short.contains(&("access_users", "noor.aziz@tidewater.example", "removed")), "{short:?}");
+        // The kept changes of grants are exactly the difference between the two states.
+        let key = |grant: &Grant| (grant.kind.to_string(), grant.entitlement_id.clone(), grant.email.clone());
+        let compared = |grant: &&Grant| matches!(grant.kind, GrantKind::AccessGroup | GrantKind::Role);
+        let old: std::collections::BTreeMap<_, _> =
+            before.iter().filter(compared).map(|grant| (key(grant), grant.certainty.to_string())).collect();
+        let new: std::collections::BTreeMap<_, _> =
+            after.iter().filter(compared).map(|grant| (key(grant), grant.certainty.to_string())).collect();
+        let mut expected = Vec::new();
+        for key in old.keys().chain(new.keys()).collect::<std::collections::BTreeSet<_>>() {
+            let (was, is) = (old.get(key).cloned(), new.get(key).cloned());
+            if was != is {
+                expected.push((key.clone(), was, is));
+            }
+        }
+        let kept = store.grant_change_list(&report.run_id, None, 1_000).await.unwrap();
+        let kept: Vec<_> = kept
+            .into_iter()
+            .map(|row| ((row.kind, row.entitlement_id, row.email), row.before, row.after))
+            .collect();
+        assert!(!expected.is_empty());
+        assert_eq!(kept, expected);
     })
     .await;
 }

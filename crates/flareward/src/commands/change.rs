@@ -1,0 +1,803 @@
+//! `flareward grant`, `revoke`, `offboard`, and the changes of members and Access users: the plan is shown, a person
+//! or `--yes` agrees, the change is made and verified.
+//!
+//! Exit codes: 0 changed or so already; 3 refused; 4 sent and not verified.
+
+use super::{connection, person};
+use crate::Global;
+use crate::output::{Format, Printer};
+use anyhow::{Context, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use hub::access::Target;
+use hub::access::explain::{Entitlement, resolve};
+use hub::provisioning::offboard::{OffboardOptions, offboard, offboard_preview};
+use hub::provisioning::{
+    Changed, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
+};
+use hub::{Actor, App};
+use model::GrantKind;
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+use store::{ConnectionRow, LIST_LIMIT_MAX};
+
+const REFUSED: u8 = 3;
+const UNVERIFIED: u8 = 4;
+
+/// How a change is agreed to.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Agreement {
+    /// Show the plan and change nothing
+    #[arg(long, conflicts_with = "yes")]
+    plan: bool,
+    /// Make the change without asking
+    #[arg(long)]
+    yes: bool,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Whom to give what.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["group", "role"])))]
+pub(crate) struct GrantChangeArgs {
+    /// The person (address or id)
+    #[arg(long, value_name = "EMAIL|ID")]
+    person: String,
+    /// An Access group (id or exact name)
+    #[arg(long, value_name = "ID|NAME")]
+    group: Option<String>,
+    /// A role of the account (id or exact name)
+    #[arg(long, value_name = "ID|NAME")]
+    role: Option<String>,
+    /// In this connection; needed when several have a group or role of the name
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// For this long, for example 30m, 8h or 7d; then it is taken back
+    #[arg(long = "for", value_name = "TIME", value_parser = time_span)]
+    lasts: Option<TimeDelta>,
+    /// Grant also to an address that is in no list yet
+    #[arg(long)]
+    new_person: bool,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// From whom to take what.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["group", "role"])))]
+pub(crate) struct RevokeArgs {
+    /// The person (address or id)
+    #[arg(long, value_name = "EMAIL|ID")]
+    person: String,
+    /// An Access group (id or exact name)
+    #[arg(long, value_name = "ID|NAME")]
+    group: Option<String>,
+    /// A role of the account (id or exact name)
+    #[arg(long, value_name = "ID|NAME")]
+    role: Option<String>,
+    /// In this connection; needed when several have a group or role of the name
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Exclude the person by address, where a wider rule or a nested group lets them in
+    #[arg(long, conflicts_with = "role")]
+    exclude: bool,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// Whom to take everything from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OffboardArgs {
+    /// The person (address or id)
+    #[arg(long, value_name = "EMAIL|ID")]
+    person: String,
+    /// Remove the Access user too, not only their seats
+    #[arg(long)]
+    remove_access_user: bool,
+    /// Exclude the person by address from groups whose wider rules let them in
+    #[arg(long)]
+    exclude: bool,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// One or more people in one connection.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PeopleInConnection {
+    /// The person (address or id); may be given several times
+    #[arg(long = "person", value_name = "EMAIL|ID", required = true)]
+    people: Vec<String>,
+    /// In this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// Whom to invite.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InviteArgs {
+    /// The address
+    #[arg(long, value_name = "EMAIL")]
+    email: String,
+    /// A role (id or exact name); may be given several times
+    #[arg(long = "role", value_name = "ID|NAME", required = true)]
+    roles: Vec<String>,
+    /// Into this connection's account
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// Which roles a member is to have, and no other.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetRolesArgs {
+    /// The member (address or id)
+    #[arg(long, value_name = "EMAIL|ID")]
+    person: String,
+    /// A role (id or exact name); may be given several times
+    #[arg(long = "role", value_name = "ID|NAME", required = true)]
+    roles: Vec<String>,
+    /// In this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// Whom to make an Access user.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateAccessUserArgs {
+    /// The address
+    #[arg(long, value_name = "EMAIL")]
+    email: String,
+    /// A name
+    #[arg(long)]
+    name: Option<String>,
+    /// In this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
+/// Whose sessions to end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RevokeSessionsArgs {
+    #[command(flatten)]
+    people: PeopleInConnection,
+    /// The sessions of their devices too
+    #[arg(long)]
+    devices: bool,
+}
+
+pub(crate) async fn grant(args: GrantChangeArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let entitlement = entitlement(&app, &args.group, &args.role, args.connection.as_deref()).await?;
+    let email = address(&app, &args.person).await?;
+    let connection = entitlement.connection.id.clone();
+    let request = match entitlement.kind {
+        GrantKind::Role => Request::RoleGrant {
+            connection,
+            role: entitlement.id.clone(),
+            email,
+        },
+        _ => Request::GroupGrant {
+            connection,
+            group: entitlement.id.clone(),
+            email,
+        },
+    };
+    let options = Options {
+        note: args.agreement.reason.clone(),
+        unknown_person: args.new_person,
+        parent_id: None,
+    };
+    make(
+        &app,
+        &[request],
+        &options,
+        &args.agreement,
+        args.lasts,
+        global.output,
+    )
+    .await
+}
+
+pub(crate) async fn revoke(args: RevokeArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let entitlement = entitlement(&app, &args.group, &args.role, args.connection.as_deref()).await?;
+    let email = address(&app, &args.person).await?;
+    let connection = entitlement.connection.id.clone();
+    let request = match entitlement.kind {
+        GrantKind::Role => Request::RoleRevoke {
+            connection,
+            role: entitlement.id.clone(),
+            email,
+        },
+        _ => Request::GroupRevoke {
+            connection,
+            group: entitlement.id.clone(),
+            email,
+            by_exclusion: args.exclude,
+        },
+    };
+    simple(&app, &[request], &args.agreement, global.output).await
+}
+
+pub(crate) async fn invite(args: InviteArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let request = Request::MemberInvite {
+        connection: row.id.clone(),
+        email: args.email.clone(),
+        roles: role_ids(&app, &row, &args.roles).await?,
+        policies: Vec::new(),
+    };
+    simple(&app, &[request], &args.agreement, global.output).await
+}
+
+pub(crate) async fn set_roles(args: SetRolesArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let request = Request::MemberRolesSet {
+        connection: row.id.clone(),
+        email: address(&app, &args.person).await?,
+        roles: role_ids(&app, &row, &args.roles).await?,
+    };
+    simple(&app, &[request], &args.agreement, global.output).await
+}
+
+pub(crate) async fn create_access_user(
+    args: CreateAccessUserArgs,
+    global: &Global,
+) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let request = Request::AccessUserCreate {
+        connection: row.id,
+        email: args.email.clone(),
+        name: args.name.clone(),
+    };
+    simple(&app, &[request], &args.agreement, global.output).await
+}
+
+pub(crate) async fn revoke_sessions(args: RevokeSessionsArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let devices = args.devices;
+    each(args.people, global, |connection, email| Request::SessionsRevoke {
+        connection,
+        email,
+        devices,
+    })
+    .await
+}
+
+/// Makes the same change for each of some people.
+pub(crate) async fn each(
+    args: PeopleInConnection,
+    global: &Global,
+    request: impl Fn(model::ConnectionId, String) -> Request,
+) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let mut requests = Vec::with_capacity(args.people.len());
+    for person in &args.people {
+        requests.push(request(row.id.clone(), address(&app, person).await?));
+    }
+    simple(&app, &requests, &args.agreement, global.output).await
+}
+
+async fn simple(
+    app: &App,
+    requests: &[Request],
+    agreement: &Agreement,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let options = Options {
+        note: agreement.reason.clone(),
+        ..Options::default()
+    };
+    make(app, requests, &options, agreement, None, format).await
+}
+
+/// Shows the plans, asks, and makes the changes.
+async fn make(
+    app: &App,
+    requests: &[Request],
+    options: &Options,
+    agreement: &Agreement,
+    lasts: Option<TimeDelta>,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    if let Err(error @ ProvisionError::PeopleCap { .. }) = people_cap(app, requests) {
+        let refused = json!({ "outcome": "refused", "guard": "people_cap", "reason": error.to_string() });
+        return print_all(format, &[(refused, Outcome::Refused)]);
+    }
+    if agreement.plan || !agreement.yes {
+        let mut plans = Vec::with_capacity(requests.len());
+        for request in requests {
+            plans.push(preview(app, request, options).await?);
+        }
+        if agreement.plan {
+            return print_plans(format, &plans);
+        }
+        if !agreed(&plans)? {
+            return Ok(ExitCode::from(REFUSED));
+        }
+    }
+    let mut made = Vec::with_capacity(requests.len());
+    for request in requests {
+        let (changed, expires_at) = match lasts {
+            Some(lasts) => {
+                let name = preview(app, request, options).await?.object_name;
+                let timed =
+                    timed::grant_for(app, request, lasts, &name, options, &Actor::CommandLine).await?;
+                (timed.changed, timed.expires_at)
+            }
+            None => {
+                let changed = change(app, request, options, &Actor::CommandLine).await?;
+                timed::settle(app, request, changed.outcome).await?;
+                (changed, None)
+            }
+        };
+        made.push((answer(&changed, expires_at), changed.outcome));
+    }
+    print_all(format, &made)
+}
+
+fn answer(changed: &Changed, expires_at: Option<DateTime<Utc>>) -> Value {
+    let plan = &changed.plan;
+    json!({
+        "outcome": changed.outcome, "reason": changed.reason, "guard": changed.guard,
+        "connection": plan.connection, "action": plan.request.action(), "object": plan.object_name,
+        "object_id": plan.object_id, "person": plan.request.email(), "summary": plan.summary,
+        "remains": changed.remains, "warnings": plan.warnings, "writes": changed.writes,
+        "expires_at": expires_at, "change_id": changed.change_id, "undo": plan.undo,
+    })
+}
+
+fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match (format, made) {
+        (Format::Table, _) => {
+            for (answer, _) in made {
+                let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+                let what = if text("summary").is_empty() {
+                    text("person")
+                } else {
+                    text("summary")
+                };
+                writeln!(out, "{}: {what}", text("outcome"))?;
+                if !text("reason").is_empty() {
+                    writeln!(out, "  because {}", text("reason"))?;
+                }
+                if let Some(expires_at) = answer["expires_at"].as_str() {
+                    writeln!(out, "  until {expires_at}")?;
+                }
+                for remains in answer["remains"].as_array().into_iter().flatten() {
+                    writeln!(out, "  remains: {}", remains.as_str().unwrap_or_default())?;
+                }
+                for warning in answer["warnings"].as_array().into_iter().flatten() {
+                    writeln!(out, "  note: {}", warning.as_str().unwrap_or_default())?;
+                }
+            }
+        }
+        (Format::Json, [(only, _)]) => writeln!(out, "{only:#}")?,
+        (Format::Json, _) => {
+            let all: Vec<&Value> = made.iter().map(|(answer, _)| answer).collect();
+            writeln!(out, "{:#}", json!(all))?;
+        }
+        _ => {
+            drop(out);
+            let mut printer = Printer::new(format, &["outcome", "person", "summary", "reason"]);
+            for (answer, _) in made {
+                printer.row(answer)?;
+            }
+            printer.finish("")?;
+        }
+    }
+    Ok(code(made.iter().map(|(_, outcome)| *outcome).max()))
+}
+
+fn code(worst: Option<Outcome>) -> ExitCode {
+    match worst {
+        Some(Outcome::Refused) => ExitCode::from(REFUSED),
+        Some(Outcome::Unverified) => ExitCode::from(UNVERIFIED),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match (format, plans) {
+        (Format::Json, [only]) => writeln!(out, "{:#}", json!(only))?,
+        (Format::Json, _) => writeln!(out, "{:#}", json!(plans))?,
+        (Format::Ndjson, _) => {
+            for plan in plans {
+                writeln!(out, "{}", json!(plan))?;
+            }
+        }
+        _ => {
+            for plan in plans {
+                write_plan(&mut out, plan)?;
+            }
+        }
+    }
+    let refused = plans.iter().any(|plan| matches!(plan.step, Step::Refused { .. }));
+    Ok(if refused {
+        ExitCode::from(REFUSED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
+    let what = if plan.summary.is_empty() {
+        format!("{} for {}", plan.request.action(), plan.request.email())
+    } else {
+        plan.summary.clone()
+    };
+    writeln!(out, "Plan in {}: {what}", plan.connection)?;
+    match &plan.step {
+        Step::Already { reason } => writeln!(out, "  nothing to do: {reason}")?,
+        Step::Refused { reason, guard } => writeln!(out, "  refused ({}): {reason}", guard.as_str())?,
+        Step::Write => {
+            for (list, before, after) in differences(&plan.before, &plan.after) {
+                for rule in after.iter().filter(|rule| !before.contains(rule)) {
+                    writeln!(out, "  + {list} {rule}")?;
+                }
+                for rule in before.iter().filter(|rule| !after.contains(rule)) {
+                    writeln!(out, "  - {list} {rule}")?;
+                }
+            }
+            for call in &plan.calls {
+                writeln!(out, "  call: {} {}", call.method, call.path)?;
+            }
+        }
+    }
+    for guard in plan.guards.iter().filter(|guard| guard.passes) {
+        writeln!(out, "  guard {}: passes, {}", guard.guard.as_str(), guard.words)?;
+    }
+    for effect in &plan.effects {
+        writeln!(
+            out,
+            "  also: {} from {} to {}",
+            effect.what, effect.before, effect.after
+        )?;
+    }
+    for warning in &plan.warnings {
+        writeln!(out, "  note: {warning}")?;
+    }
+    for remains in &plan.remains {
+        writeln!(out, "  remains: {remains}")?;
+    }
+    Ok(())
+}
+
+/// The lists of the object that are different, each value as text.
+fn differences(before: &Value, after: &Value) -> Vec<(String, Vec<String>, Vec<String>)> {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        match value {
+            Some(Value::Array(values)) => values.iter().map(ToString::to_string).collect(),
+            Some(Value::Null) | None => Vec::new(),
+            Some(other) => vec![other.to_string()],
+        }
+    };
+    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
+        return vec![(
+            "the whole".to_owned(),
+            texts(Some(before).filter(|value| !value.is_null())),
+            texts(Some(after).filter(|value| !value.is_null())),
+        )];
+    };
+    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| old.get(*name) != new.get(*name))
+        .map(|name| (name.clone(), texts(old.get(name)), texts(new.get(name))))
+        .collect()
+}
+
+/// Shows the plans to whoever sits at the terminal, and asks.
+fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
+    let mut out = std::io::stderr().lock();
+    for plan in plans {
+        write_plan(&mut out, plan)?;
+    }
+    if !plans.iter().any(|plan| matches!(plan.step, Step::Write)) {
+        // Nothing will be sent: what the guards say is the answer.
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("nothing was changed: say --yes to make the change, or --plan to see it alone");
+    }
+    write!(out, "Make this change? [y/N] ")?;
+    out.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = person(&app, &args.person).await?;
+    let options = OffboardOptions {
+        remove_access_user: args.remove_access_user,
+        exclude: args.exclude,
+    };
+    if args.agreement.plan || !args.agreement.yes {
+        let plans = offboard_preview(&app, &row, options).await?;
+        if args.agreement.plan {
+            return print_plans(global.output, &plans);
+        }
+        if !agreed(&plans)? {
+            return Ok(ExitCode::from(REFUSED));
+        }
+    }
+    let done = offboard(
+        &app,
+        &row,
+        options,
+        args.agreement.reason.as_deref(),
+        &Actor::CommandLine,
+    )
+    .await?;
+    let mut out = std::io::stdout().lock();
+    match global.output {
+        Format::Table => {
+            writeln!(out, "{}: offboard {}", done.outcome.as_str(), row.email)?;
+            for step in &done.steps {
+                let outcome = step.changed.outcome.as_str();
+                writeln!(out, "  {outcome}: {} ({})", step.summary, step.connection)?;
+                if let Some(reason) = &step.changed.reason {
+                    writeln!(out, "    because {reason}")?;
+                }
+            }
+            for remains in &done.remains {
+                writeln!(out, "  remains: {remains}")?;
+            }
+        }
+        _ => {
+            let steps: Vec<Value> = done
+                .steps
+                .iter()
+                .map(|step| answer(&step.changed, None))
+                .collect();
+            let whole = json!({
+                "outcome": done.outcome, "reason": done.reason, "person": row.email, "change_id": done.change_id,
+                "steps": steps, "remains": done.remains,
+            });
+            writeln!(out, "{whole:#}")?;
+        }
+    }
+    Ok(code(Some(done.outcome)))
+}
+
+/// `flareward grants timed`: grants with an end.
+pub(crate) async fn write_timed(app: &App, with_ended: bool, printer: &mut Printer) -> anyhow::Result<()> {
+    let labels = super::lists::labels(app).await?;
+    for row in app
+        .store
+        .timed_grant_list(None, with_ended, LIST_LIMIT_MAX)
+        .await?
+    {
+        printer.row(&json!({
+            "email": row.email, "kind": row.kind, "name": row.entitlement_name, "state": row.state,
+            "expires_at": row.expires_at, "problem": row.problem, "connection": labels.get(&row.connection_id),
+            "granted_at": row.granted_at, "ended_at": row.ended_at, "attempts": row.attempts,
+            "entitlement_id": row.entitlement_id, "actor": row.actor, "id": row.id,
+        }))?;
+    }
+    Ok(())
+}
+
+pub(crate) const TIMED: &[&str] = &[
+    "email",
+    "kind",
+    "name",
+    "state",
+    "expires_at",
+    "problem",
+    "connection",
+];
+
+async fn entitlement(
+    app: &App,
+    group: &Option<String>,
+    role: &Option<String>,
+    label: Option<&str>,
+) -> anyhow::Result<Entitlement> {
+    let row = match label {
+        Some(label) => Some(connection(app, Some(label)).await?),
+        None => None,
+    };
+    let target = match (group, role) {
+        (Some(group), _) => Target::Group(group.clone()),
+        (None, Some(role)) => Target::Role(role.clone()),
+        (None, None) => bail!("name a group or a role"),
+    };
+    Ok(resolve(app, row.as_ref(), &target).await?)
+}
+
+async fn role_ids(app: &App, row: &ConnectionRow, roles: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::with_capacity(roles.len());
+    for role in roles {
+        let found = resolve(app, Some(row), &Target::Role(role.clone())).await?;
+        ids.push(found.id);
+    }
+    Ok(ids)
+}
+
+/// An address, as it was given or of the person with an id.
+async fn address(app: &App, wanted: &str) -> anyhow::Result<String> {
+    if wanted.contains('@') {
+        return Ok(wanted.trim().to_lowercase());
+    }
+    Ok(person(app, wanted).await?.email)
+}
+
+/// Reads `30m`, `8h`, `7d`.
+fn time_span(text: &str) -> Result<TimeDelta, String> {
+    let understood = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let number: i64 = number.parse().ok().filter(|number| *number > 0)?;
+        match unit {
+            "m" => TimeDelta::try_minutes(number),
+            "h" => TimeDelta::try_hours(number),
+            "d" => TimeDelta::try_days(number),
+            _ => None,
+        }
+    };
+    match understood() {
+        Some(span) if span <= timed::LONGEST => Ok(span),
+        Some(_) => Err(format!("at most {} days", timed::LONGEST.num_days())),
+        None => Err("give a number with m, h or d, for example 8h".to_owned()),
+    }
+}
+
+/// What to do with changes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangesArgs {
+    #[command(subcommand)]
+    action: ChangesAction,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ChangesAction {
+    /// List changes of access, newest first
+    List {
+        /// Only of this person's access (address)
+        #[arg(long)]
+        person: Option<String>,
+        /// Only with this outcome: changed, already, refused, unverified, running
+        #[arg(long)]
+        outcome: Option<String>,
+        /// Only of this connection
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: i64,
+    },
+    /// Show one change: what was asked, its plan, its outcome, its steps
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Take a change back
+    Undo {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        agreement: Agreement,
+    },
+}
+
+pub(crate) async fn changes(args: ChangesArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    match args.action {
+        ChangesAction::List {
+            person,
+            outcome,
+            connection: label,
+            limit,
+        } => {
+            let connection_id = match label.as_deref() {
+                Some(label) => Some(connection(&app, Some(label)).await?.id),
+                None => None,
+            };
+            let filter = store::AccessChangeFilter {
+                connection_id,
+                email: person.map(|person| person.trim().to_lowercase()),
+                outcome,
+                before: None,
+                limit,
+            };
+            let labels = super::lists::labels(&app).await?;
+            let columns = &[
+                "created_at",
+                "outcome",
+                "action",
+                "object",
+                "email",
+                "actor",
+                "reason",
+                "id",
+            ];
+            let mut printer = Printer::new(global.output, columns);
+            for row in app.store.access_change_list(&filter).await? {
+                printer.row(&json!({
+                    "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at,
+                    "connection": labels.get(&row.connection_id), "action": row.action, "object": row.object,
+                    "email": row.email, "outcome": row.outcome, "reason": row.reason, "actor": row.actor,
+                    "note": row.note, "parent_id": row.parent_id, "can_be_undone": row.undo.is_some(),
+                }))?;
+            }
+            printer.finish("No changes")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ChangesAction::Show { id } => {
+            let row = app
+                .store
+                .access_change_get(&id)
+                .await?
+                .with_context(|| format!("there is no change \"{id}\""))?;
+            let steps = app.store.access_change_steps(&id).await?;
+            let steps: Vec<Value> = steps
+                .into_iter()
+                .map(|step| json!({ "id": step.id, "action": step.action, "object": step.object, "outcome": step.outcome, "reason": step.reason }))
+                .collect();
+            let whole = json!({
+                "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at, "action": row.action,
+                "object": row.object, "email": row.email, "outcome": row.outcome, "reason": row.reason,
+                "actor": row.actor, "note": row.note, "request": read(&row.request), "plan": read(&row.plan),
+                "detail": read(&row.detail), "undo": row.undo.as_deref().map(read), "steps": steps,
+            });
+            crate::output::object(global.output, &whole)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ChangesAction::Undo { id, agreement } => {
+            let row = app
+                .store
+                .access_change_get(&id)
+                .await?
+                .with_context(|| format!("there is no change \"{id}\""))?;
+            let undo = row.undo.with_context(|| {
+                format!(
+                    "change {id} cannot be taken back: it is {} and has no way back",
+                    row.outcome
+                )
+            })?;
+            let request: Request = serde_json::from_str(&undo).context("the way back cannot be read")?;
+            let options = Options {
+                note: agreement
+                    .reason
+                    .clone()
+                    .or(Some(format!("takes back change {id}"))),
+                unknown_person: true,
+                parent_id: None,
+            };
+            make(&app, &[request], &options, &agreement, None, global.output).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_with_a_unit() {
+        assert_eq!(time_span("8h"), Ok(TimeDelta::hours(8)));
+        assert_eq!(time_span("30m"), Ok(TimeDelta::minutes(30)));
+        for bad in ["", "h", "8", "-1h", "0d", "8w", "99999999999999d", "400d", "8µ"] {
+            assert!(time_span(bad).is_err(), "{bad}");
+        }
+    }
+}
