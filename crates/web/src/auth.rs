@@ -64,6 +64,8 @@ permission_extractors! {
     CanRead => Read;
     /// May connect accounts and run syncs.
     CanWriteConnections => ConnectionsWrite;
+    /// May change who has access.
+    CanChangeAccess => AccessWrite;
     /// May change campaigns.
     CanCoach => CoachingWrite;
     /// May reset risk levels.

@@ -7,6 +7,7 @@ pub mod access;
 pub mod audit;
 pub mod batches;
 pub mod capabilities;
+pub mod changes;
 pub mod coaching;
 pub mod connections;
 pub mod detections;
@@ -82,6 +83,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(access::access_groups))
         .routes(routes!(access::roles))
         .routes(routes!(access::grants))
+        .routes(routes!(changes::plan))
+        .routes(routes!(changes::list, changes::make))
+        .routes(routes!(changes::get_one))
+        .routes(routes!(changes::undo))
+        .routes(routes!(changes::timed_grants))
+        .routes(routes!(changes::offboard_person))
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(batches::list))

@@ -84,6 +84,7 @@ async fn every_get_answers_what_the_description_says() {
         ("detection", "detections", "/items/0/id"),
         ("campaign", "campaigns", "/items/0/id"),
         ("capability", "capabilities", "/items/0/id"),
+        ("change", "access/changes", "/items/0/id"),
     ] {
         let answer = world.get(&format!("/api/v1/{list}")).await.json();
         let id = answer

@@ -1,6 +1,7 @@
 //! Status and shape of everything that is served, driven without a network where none is needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod changes;
 mod connecting;
 mod console;
 mod description;

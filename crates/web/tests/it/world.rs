@@ -2,15 +2,16 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hub::settings::Settings;
 use hub::{Actor, App, Permission, coaching::campaign, integration, permission, secret};
-use model::{ConnectionId, CredentialKind, PersonId, SeededIds, StoppedClock};
+use model::{ConnectionId, CredentialKind, GrantKind, PersonId, SeededIds, StoppedClock};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{
-    AccessGroupSeen, AccessUserSeen, MemberSeen, NewConnection, PersonSeen, ProbeRow, RoleSeen, SyncRunRow,
+    AccessChangeRow, AccessGroupSeen, AccessUserSeen, MemberSeen, NewConnection, PersonSeen, ProbeRow,
+    RoleSeen, SyncRunRow, TimedGrantRow,
 };
 use tower::ServiceExt;
 
@@ -153,6 +154,49 @@ impl World {
             .role_upsert(&connection, &[role], None, noon())
             .await
             .unwrap();
+        let change = AccessChangeRow {
+            id: "change-1".to_owned(),
+            connection_id: connection.clone(),
+            parent_id: None,
+            action: "group.grant".to_owned(),
+            object: "group Engineers".to_owned(),
+            email: Some("ana@corp.example".to_owned()),
+            request: json!({ "action": "group.grant", "connection": "c1", "group": "g1", "email": "ana@corp.example" })
+                .to_string(),
+            plan: json!({ "summary": "let ana in" }).to_string(),
+            actor: "command line".to_owned(),
+            note: Some("ticket 7".to_owned()),
+            outcome: "changed".to_owned(),
+            reason: None,
+            detail: json!({ "writes": 1 }).to_string(),
+            undo: Some(
+                json!({ "action": "group.revoke", "connection": "c1", "group": "g1", "email": "ana@corp.example" })
+                    .to_string(),
+            ),
+            created_at: noon(),
+            finished_at: Some(noon()),
+        };
+        store.access_change_insert(&change).await.unwrap();
+        let timed = TimedGrantRow {
+            id: "timed-1".to_owned(),
+            connection_id: connection.clone(),
+            kind: GrantKind::AccessGroup,
+            entitlement_id: "g1".to_owned(),
+            entitlement_name: "Engineers".to_owned(),
+            email: "ana@corp.example".to_owned(),
+            change_id: "change-1".to_owned(),
+            actor: "command line".to_owned(),
+            granted_at: noon(),
+            expires_at: noon() + TimeDelta::hours(8),
+            notice_at: noon() + TimeDelta::hours(7),
+            noticed_at: None,
+            state: "active".to_owned(),
+            attempts: 0,
+            next_attempt_at: noon() + TimeDelta::hours(8),
+            problem: None,
+            ended_at: None,
+        };
+        store.timed_grant_insert(&timed).await.unwrap();
         store
             .listing_complete(&connection, "members", noon())
             .await
