@@ -201,6 +201,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ROLE_GET,
     ROLE_BY_NAME,
     PERSON_ACCESS,
+    MEMBER_BRIEF,
+    ACCESS_USER_BRIEF,
 ];
 
 const MEMBER_GONE: &str = "
@@ -268,6 +270,15 @@ const ACCESS_GROUP_BY_NAME: &str = "
 const ROLE_GET: &str = "SELECT * FROM role WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
 const ROLE_BY_NAME: &str = "
     SELECT * FROM role WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 100";
+const MEMBER_BRIEF: &str = "
+    SELECT connection_id, id, person_id, email, name, status, two_factor, roles, policies, '' AS raw, seen_at,
+        gone_at
+    FROM member WHERE gone_at IS NULL AND (connection_id, id) > ($1, $2) ORDER BY connection_id, id LIMIT $3";
+const ACCESS_USER_BRIEF: &str = "
+    SELECT connection_id, id, person_id, email, name, access_seat, gateway_seat, active_device_count,
+        last_login_at, '' AS raw, seen_at, gone_at
+    FROM access_user WHERE gone_at IS NULL AND (connection_id, id) > ($1, $2)
+    ORDER BY connection_id, id LIMIT $3";
 const PERSON_ACCESS: &str = "
     SELECT p.id, p.email FROM person p
     WHERE p.email > $1
@@ -301,20 +312,23 @@ pub(crate) const ACCESS_GROUP_HEAD: &str =
 pub(crate) const ACCESS_GROUP_TAIL: &str = "
     ON CONFLICT (connection_id, id) DO UPDATE SET name = excluded.name, raw = excluded.raw,
         fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, gone_at = NULL";
-pub(crate) const MEMBER_KNOWN: &str =
-    "SELECT id, fingerprint, raw, gone_at FROM member WHERE connection_id = ";
-pub(crate) const ROLE_KNOWN: &str = "SELECT id, fingerprint, raw, gone_at FROM role WHERE connection_id = ";
+pub(crate) const MEMBER_RAW: &str = "SELECT id, raw FROM member WHERE connection_id = ";
+pub(crate) const ROLE_RAW: &str = "SELECT id, raw FROM role WHERE connection_id = ";
+pub(crate) const ACCESS_USER_RAW: &str = "SELECT id, raw FROM access_user WHERE connection_id = ";
+pub(crate) const ACCESS_GROUP_RAW: &str = "SELECT id, raw FROM access_group WHERE connection_id = ";
+pub(crate) const MEMBER_KNOWN: &str = "SELECT id, fingerprint, gone_at FROM member WHERE connection_id = ";
+pub(crate) const ROLE_KNOWN: &str = "SELECT id, fingerprint, gone_at FROM role WHERE connection_id = ";
 pub(crate) const ACCESS_USER_KNOWN: &str =
-    "SELECT id, fingerprint, raw, gone_at FROM access_user WHERE connection_id = ";
+    "SELECT id, fingerprint, gone_at FROM access_user WHERE connection_id = ";
 pub(crate) const ACCESS_GROUP_KNOWN: &str =
-    "SELECT id, fingerprint, raw, gone_at FROM access_group WHERE connection_id = ";
+    "SELECT id, fingerprint, gone_at FROM access_group WHERE connection_id = ";
 
 fn kept(text: Option<&String>) -> Option<String> {
     text.map(|text| storable(text).into_owned())
 }
 
 macro_rules! listed_things {
-    ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $fresh:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $head:expr, $tail:expr,
+    ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $fresh:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $raw:expr, $head:expr, $tail:expr,
      $gone_sql:expr, $live_sql:expr, $fresh_sql:expr, $list_sql:expr, |$b:ident, $s:ident| $bind:expr) => {
         /// Writes what one page listed. With a run, what is different from before is kept with it.
         pub async fn $upsert(
@@ -335,7 +349,12 @@ macro_rules! listed_things {
                     }
                     query.push(")");
                     let known: Vec<Known> = query.build_query_as().fetch_all(&mut *tx).await?;
-                    let differences = sync_change::differences(part, known);
+                    let mut differences = sync_change::differences(part, known);
+                    if run.is_some() {
+                        let mut query = QueryBuilder::new($raw);
+                        query.push_bind(&connection.0);
+                        sync_change::befores!(tx, query, differences);
+                    }
                     let mut query = QueryBuilder::new($head);
                     query.push_values(part, |mut $b, $s| {
                         $b.push_bind(connection.0.clone());
@@ -420,6 +439,7 @@ impl Store {
         MemberSeen,
         MemberRow,
         MEMBER_KNOWN,
+        MEMBER_RAW,
         MEMBER_HEAD,
         MEMBER_TAIL,
         MEMBER_GONE,
@@ -448,6 +468,7 @@ impl Store {
         RoleSeen,
         RoleRow,
         ROLE_KNOWN,
+        ROLE_RAW,
         ROLE_HEAD,
         ROLE_TAIL,
         ROLE_GONE,
@@ -471,6 +492,7 @@ impl Store {
         AccessUserSeen,
         AccessUserRow,
         ACCESS_USER_KNOWN,
+        ACCESS_USER_RAW,
         ACCESS_USER_HEAD,
         ACCESS_USER_TAIL,
         ACCESS_USER_GONE,
@@ -499,6 +521,7 @@ impl Store {
         AccessGroupSeen,
         AccessGroupRow,
         ACCESS_GROUP_KNOWN,
+        ACCESS_GROUP_RAW,
         ACCESS_GROUP_HEAD,
         ACCESS_GROUP_TAIL,
         ACCESS_GROUP_GONE,
@@ -521,6 +544,32 @@ impl Store {
     pub async fn access_user_by_person(&self, person: &PersonId) -> Result<Vec<AccessUserRow>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(ACCESS_USER_BY_PERSON).bind(&person.0).fetch_all(pool).await?
+        }))
+    }
+
+    /// Members of every connection, without the objects that Cloudflare gave, after `(connection, id)`.
+    pub async fn member_brief(
+        &self,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<MemberRow>, StoreError> {
+        let (after_connection, after_id) = after.unwrap_or(("", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(MEMBER_BRIEF).bind(after_connection).bind(after_id).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+
+    /// The same for Access users.
+    pub async fn access_user_brief(
+        &self,
+        after: Option<(&str, &str)>,
+        limit: i64,
+    ) -> Result<Vec<AccessUserRow>, StoreError> {
+        let (after_connection, after_id) = after.unwrap_or(("", ""));
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(ACCESS_USER_BRIEF).bind(after_connection).bind(after_id).bind(bounded(limit))
+                .fetch_all(pool).await?
         }))
     }
 

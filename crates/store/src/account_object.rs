@@ -59,8 +59,8 @@ pub struct AccountObjectRow {
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[GONE, LIVE, LIST, GET, BY_NAME];
 
-pub(crate) const KNOWN: &str =
-    "SELECT id, fingerprint, raw, gone_at FROM account_object WHERE connection_id = ";
+pub(crate) const KNOWN: &str = "SELECT id, fingerprint, gone_at FROM account_object WHERE connection_id = ";
+pub(crate) const RAW: &str = "SELECT id, raw FROM account_object WHERE connection_id = ";
 pub(crate) const HEAD: &str =
     "INSERT INTO account_object (connection_id, kind, id, name, raw, fingerprint, seen_at) ";
 pub(crate) const TAIL: &str = "
@@ -104,7 +104,12 @@ impl Store {
                 }
                 query.push(")");
                 let known: Vec<Known> = query.build_query_as().fetch_all(&mut *tx).await?;
-                let differences = sync_change::differences(part, known);
+                let mut differences = sync_change::differences(part, known);
+                if run.is_some() {
+                    let mut query = QueryBuilder::new(RAW);
+                    query.push_bind(&connection.0).push(" AND kind = ").push_bind(kind);
+                    sync_change::befores!(tx, query, differences);
+                }
                 let mut query = QueryBuilder::new(HEAD);
                 query.push_values(part, |mut row, thing| {
                     row.push_bind(&connection.0).push_bind(kind).push_bind(&thing.id)

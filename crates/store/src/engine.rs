@@ -133,9 +133,11 @@ impl Store {
                 .connect_with(options.clone())
                 .await?;
             sqlx::migrate!("migrations/sqlite").run(&write).await?;
+            // Each reader has a cache of its own.
+            let options = options.read_only(true).pragma("cache_size", "-4096");
             let read = SqlitePoolOptions::new()
                 .max_connections(4)
-                .connect_with(options.read_only(true))
+                .connect_with(options)
                 .await?;
             Engine::Sqlite { write, read }
         } else if address.starts_with("postgres:") || address.starts_with("postgresql:") {

@@ -43,7 +43,6 @@ pub(crate) trait Listed {
 pub(crate) struct Known {
     id: String,
     fingerprint: String,
-    raw: String,
     gone_at: Option<DateTime<Utc>>,
 }
 
@@ -69,28 +68,54 @@ impl NewChange {
     }
 }
 
-/// What of `seen` is new or different.
+/// What of `seen` is new or different. What it was before is filled in by [`befores`].
 pub(crate) fn differences(seen: &[impl Listed], known: Vec<Known>) -> Vec<NewChange> {
     let mut known: HashMap<String, Known> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
     seen.iter()
         .filter_map(|thing| {
-            let (change, before) = match known.remove(thing.id()) {
+            let change = match known.remove(thing.id()) {
                 Some(row) if row.gone_at.is_none() && row.fingerprint == thing.fingerprint() => return None,
                 // Rows from before fingerprints were kept have none: they are not different for that.
                 Some(row) if row.gone_at.is_none() && row.fingerprint.is_empty() => return None,
-                Some(row) if row.gone_at.is_none() => ("changed", Some(row.raw)),
-                _ => ("added", None),
+                Some(row) if row.gone_at.is_none() => "changed",
+                _ => "added",
             };
             Some(NewChange {
                 id: thing.id().to_owned(),
                 name: storable(thing.name()).into_owned(),
                 change,
-                before,
+                before: None,
                 after: Some(thing.raw().to_owned()),
             })
         })
         .collect()
 }
+
+/// Reads what the things that changed were before; `$query` is about to be told their ids.
+macro_rules! befores {
+    ($tx:ident, $query:expr, $changes:expr) => {{
+        let changed: Vec<String> = $changes
+            .iter()
+            .filter(|change| change.change == "changed")
+            .map(|change| change.id.clone())
+            .collect();
+        if !changed.is_empty() {
+            let mut query = $query;
+            query.push(" AND id IN (");
+            let mut ids = query.separated(", ");
+            for id in &changed {
+                ids.push_bind(id);
+            }
+            query.push(")");
+            let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&mut *$tx).await?;
+            let mut raws: std::collections::HashMap<String, String> = rows.into_iter().collect();
+            for change in &mut $changes {
+                change.before = raws.remove(&change.id);
+            }
+        }
+    }};
+}
+pub(crate) use befores;
 
 /// Keeps differences with a run; what was first seen of a thing in a run stays its "before".
 macro_rules! changes_write {

@@ -6,11 +6,12 @@ use super::{connection, person};
 use crate::Global;
 use crate::output::Printer;
 use hub::App;
-use hub::access::{AccessView, GrantFilter};
+use hub::access::{AccessView, GrantFilter, Scope};
 use model::{ConnectionId, GrantKind, PersonId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
 
 /// `… list` with a list's own filters.
@@ -312,7 +313,14 @@ pub(crate) async fn write_grants(
         entitlement_id: filters.entitlement.clone(),
         after: None,
     };
-    let view = AccessView::current(app).await?;
+    // One person needs nobody else's rows.
+    let view = match &filter.person_id {
+        Some(id) => match app.store.person_get(id).await? {
+            Some(person) => Arc::new(AccessView::of_person(app, &person, &Scope::Everything).await?),
+            None => return Ok(()),
+        },
+        None => AccessView::current(app).await?,
+    };
     let mut failed = None;
     view.grants(&filter, |grant| {
         let mut line = json!({

@@ -420,7 +420,7 @@ async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject
         .collect();
     let mut names: HashMap<String, Arc<str>> = HashMap::new();
     each_row!(rows,
-    app.store.member_list(None, after, LIST_LIMIT_MAX).await?,
+    app.store.member_brief(after, LIST_LIMIT_MAX).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
         let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
@@ -438,7 +438,7 @@ async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject
         }
     });
     each_row!(rows,
-    app.store.access_user_list(None, after, LIST_LIMIT_MAX).await?,
+    app.store.access_user_brief(after, LIST_LIMIT_MAX).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
         let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
