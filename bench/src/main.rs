@@ -7,6 +7,7 @@
     reason = "a benchmark measures the real clock and a plain client"
 )]
 
+mod access;
 mod ingest;
 mod sync;
 
@@ -28,6 +29,10 @@ impl Figure {
             unit,
         }
     }
+}
+
+fn say(line: &str) {
+    println!("{line}");
 }
 
 fn print(title: &str, figures: &[Figure]) {
@@ -60,6 +65,9 @@ async fn main() -> anyhow::Result<()> {
         "Sync of 2,000 members, 5,000 Access users, 200 groups (baseline: the same pages one by one)",
         &sync::sync().await?,
     );
+    for (title, latencies) in access::measure().await? {
+        access::print(&title, &latencies);
+    }
     if let Some(line) = std::fs::read_to_string("/proc/self/status")?
         .lines()
         .find(|line| line.starts_with("VmHWM"))
