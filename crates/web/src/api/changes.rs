@@ -20,45 +20,45 @@ use store::{AccessChangeFilter, AccessChangeRow, ConnectionRow, StoreError, Time
 use utoipa::{IntoParams, ToSchema};
 
 /// A change to plan or to make.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequestBody {
     /// `group.grant`, `group.revoke`, `group.unexclude`, `role.grant`, `role.revoke`, `member.invite`,
     /// `member.cancel_invitation`, `member.set_roles`, `member.set_policies`, `member.remove`,
     /// `access_user.create`, `access_user.remove`, `access_user.free_seats` or `access_user.revoke_sessions`.
     #[schema(example = "group.grant")]
-    action: String,
+    pub(crate) action: String,
     /// The connection: its id or label.
-    connection: String,
+    pub(crate) connection: String,
     /// Whose access, by address.
     #[schema(example = "ana@corp.example")]
-    email: String,
+    pub(crate) email: String,
     /// The Access group, by id or exact name.
-    group: Option<String>,
+    pub(crate) group: Option<String>,
     /// The role, by id or exact name.
-    role: Option<String>,
+    pub(crate) role: Option<String>,
     /// Roles, by id or exact name, for an invitation or for exactly these.
     #[serde(default)]
-    roles: Vec<String>,
+    pub(crate) roles: Vec<String>,
     /// Policies as Cloudflare takes them, for an invitation or for exactly these.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
-    policies: Vec<Value>,
+    pub(crate) policies: Vec<Value>,
     /// A name for a new Access user.
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// With the sessions of devices.
     #[serde(default)]
-    devices: bool,
+    pub(crate) devices: bool,
     /// Exclude by address where a wider rule lets them in.
     #[serde(default)]
-    by_exclusion: bool,
+    pub(crate) by_exclusion: bool,
     /// Grant to an address that is in no list yet.
     #[serde(default)]
-    unknown_person: bool,
+    pub(crate) unknown_person: bool,
     /// Take the grant back after this many minutes.
-    for_minutes: Option<i64>,
+    pub(crate) for_minutes: Option<i64>,
     /// Why, for the audit log.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// What became of a change.
@@ -344,26 +344,9 @@ pub async fn make(
 ) -> Result<Json<ChangedBody>, ApiError> {
     let request = request(&app, &body).await?;
     let options = options(&body);
-    let Some(minutes) = body.for_minutes else {
-        return made(&app, &request, &options, &caller.actor).await.map(Json);
-    };
-    let lasts = TimeDelta::try_minutes(minutes)
-        .filter(|lasts| *lasts > TimeDelta::zero() && *lasts <= timed::LONGEST)
-        .ok_or_else(|| ApiError::invalid("/for_minutes", "must be between 1 minute and 366 days"))?;
-    if !matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. }) {
-        return Err(ApiError::invalid(
-            "/for_minutes",
-            "only a grant of a group or role can end",
-        ));
-    }
-    let name = preview(&app, &request, &options)
+    change_for(&app, &request, &options, &caller.actor, body.for_minutes)
         .await
-        .map_err(problem)?
-        .object_name;
-    let made = timed::grant_for(&app, &request, lasts, &name, &options, &caller.actor)
-        .await
-        .map_err(problem)?;
-    Ok(Json(ChangedBody::new(made.changed, made.expires_at)))
+        .map(Json)
 }
 
 /// Changes, newest first.
@@ -503,6 +486,33 @@ pub async fn offboard_person(
     }))
 }
 
+/// Makes a change, for a time if asked: what the API and the console share.
+pub(crate) async fn change_for(
+    app: &App,
+    request: &Request,
+    options: &Options,
+    actor: &Actor,
+    for_minutes: Option<i64>,
+) -> Result<ChangedBody, ApiError> {
+    let Some(minutes) = for_minutes else {
+        return made(app, request, options, actor).await;
+    };
+    let lasts = TimeDelta::try_minutes(minutes)
+        .filter(|lasts| *lasts > TimeDelta::zero() && *lasts <= timed::LONGEST)
+        .ok_or_else(|| ApiError::invalid("/for_minutes", "must be between 1 minute and 366 days"))?;
+    if !matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. }) {
+        return Err(ApiError::invalid(
+            "/for_minutes",
+            "only a grant of a group or role can end",
+        ));
+    }
+    let name = preview(app, request, options).await.map_err(problem)?.object_name;
+    let made = timed::grant_for(app, request, lasts, &name, options, actor)
+        .await
+        .map_err(problem)?;
+    Ok(ChangedBody::new(made.changed, made.expires_at))
+}
+
 async fn made(
     app: &App,
     request: &Request,
@@ -532,7 +542,7 @@ fn options(body: &ChangeRequestBody) -> Options {
 }
 
 /// What was asked, with names turned into ids.
-async fn request(app: &App, body: &ChangeRequestBody) -> Result<Request, ApiError> {
+pub(crate) async fn request(app: &App, body: &ChangeRequestBody) -> Result<Request, ApiError> {
     let id = id_in_query(app, Some(&body.connection)).await.map_err(|_| {
         ApiError::invalid(
             "/connection",
@@ -579,7 +589,7 @@ async fn entitlement(
     }
 }
 
-fn problem(error: ProvisionError) -> ApiError {
+pub(crate) fn problem(error: ProvisionError) -> ApiError {
     match error {
         ProvisionError::Store(StoreError::Gone(what)) => ApiError::NotFound(what),
         ProvisionError::Store(error) => error.into(),

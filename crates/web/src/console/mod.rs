@@ -7,6 +7,7 @@
 //! Start reading at [`router`]; `page` is what all pages share, `show` how a value looks.
 
 mod assets;
+mod changes;
 mod connection;
 mod connections;
 mod deliveries;
@@ -47,6 +48,10 @@ pub fn router() -> Router<App> {
         .route("/connections/{label}/progress", get(connection::progress))
         .route("/connections/{label}/sync", post(connection::sync))
         .route("/connections/{label}/check", post(connection::check))
+        .route("/changes", get(changes::list))
+        .route("/changes/{id}", get(changes::show_change))
+        .route("/changes/{id}/undo", post(changes::undo))
+        .route("/change-access", get(changes::ask).post(changes::make))
         .route("/deliveries", get(deliveries::list))
         .route("/rejects", get(events::rejects))
         .route("/unmapped", get(events::unmapped))

@@ -109,6 +109,9 @@ async fn pages(world: &World) -> Vec<String> {
         "/connections",
         "/connections/production",
         "/deliveries",
+        "/changes",
+        "/changes/change-1",
+        "/change-access",
         "/deliveries?signals=dead&messages=test",
         "/rejects",
         "/unmapped",
@@ -219,7 +222,16 @@ async fn an_empty_hub_says_what_to_do_next() {
         assert!(page.text.contains("flareward connect --label"), "{path}");
         check_policy(path, &page.text);
     }
-    for path in ["/detections", "/events", "/deliveries", "/rejects", "/unmapped"] {
+    for path in [
+        "/detections",
+        "/events",
+        "/deliveries",
+        "/changes",
+        "/changes/change-1",
+        "/change-access",
+        "/rejects",
+        "/unmapped",
+    ] {
         let page = visitor.get(path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         assert!(page.text.contains("fw-empty-title"), "{path}");

@@ -1,0 +1,350 @@
+//! Changes of access: the list with grants for a time, one change, and making one: asked, shown as a plan, agreed to.
+
+use super::page::{self, Frame, Page, PageError, Section, path_part};
+use super::people::labels;
+use super::visitor::Visitor;
+use super::{assets, show};
+use crate::api::changes::{ChangeRequestBody, change_for, request};
+use crate::error::ApiError;
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query, State};
+use axum::response::Redirect;
+use hub::provisioning::{Options, Plan, Request, Step, preview};
+use hub::{App, Permission};
+use serde::Deserialize;
+use serde_json::Value;
+use store::{AccessChangeFilter, AccessChangeRow, LIST_LIMIT_MAX, TimedGrantRow};
+
+/// What may be asked for here: the word, and what the form says.
+const ACTIONS: [(&str, &str); 9] = [
+    ("group.grant", "Let into an Access group"),
+    ("group.revoke", "Take out of an Access group"),
+    ("group.exclude", "Exclude from an Access group"),
+    ("role.grant", "Give a role"),
+    ("role.revoke", "Take a role"),
+    ("member.remove", "Remove from the account"),
+    ("member.cancel_invitation", "Take an invitation back"),
+    ("access_user.free_seats", "Free the seats"),
+    ("access_user.revoke_sessions", "End all sessions, also of devices"),
+];
+
+#[derive(Template)]
+#[template(path = "changes.html")]
+struct ChangesPage {
+    frame: Frame,
+    changes: Vec<Change>,
+    timed: Vec<Timed>,
+    outcome: String,
+    first: Option<String>,
+    next: Option<String>,
+    may_change: bool,
+}
+
+struct Change {
+    row: AccessChangeRow,
+    connection: String,
+}
+
+struct Timed {
+    row: TimedGrantRow,
+    connection: String,
+}
+
+#[derive(Template)]
+#[template(path = "change.html")]
+struct ChangePage {
+    frame: Frame,
+    row: AccessChangeRow,
+    connection: String,
+    summary: String,
+    remains: Vec<String>,
+    guards: Vec<(bool, String)>,
+    before: String,
+    after: String,
+    calls: Vec<String>,
+    steps: Vec<AccessChangeRow>,
+    may_undo: bool,
+}
+
+#[derive(Template)]
+#[template(path = "change_access.html")]
+struct AskPage {
+    frame: Frame,
+    asked: Asked,
+    actions: &'static [(&'static str, &'static str)],
+    connections: Vec<String>,
+    problem: Option<String>,
+    plan: Option<Shown>,
+}
+
+/// A plan in words.
+struct Shown {
+    plan: Plan,
+    refused: Option<String>,
+    already: Option<String>,
+    lines: Vec<String>,
+}
+
+/// What the form asks for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    csrf: String,
+    person: String,
+    action: String,
+    connection: String,
+    thing: String,
+    hours: String,
+    note: String,
+}
+
+/// Which changes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Filter {
+    outcome: String,
+    before: String,
+}
+
+/// The newest changes, and grants for a time.
+pub(super) async fn list(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Filter>,
+) -> Result<Page, PageError> {
+    let labels = labels(&app).await?;
+    let filter = AccessChangeFilter {
+        outcome: (!asked.outcome.is_empty()).then(|| asked.outcome.clone()),
+        before: page::cursor_read(Some(&asked.before))?,
+        limit: page::PAGE_ROWS + 1,
+        ..AccessChangeFilter::default()
+    };
+    let mut changes: Vec<Change> = app
+        .store
+        .access_change_list(&filter)
+        .await?
+        .into_iter()
+        .map(|row| Change {
+            connection: labels.get(&row.connection_id).cloned().unwrap_or_default(),
+            row,
+        })
+        .collect();
+    let kept = [("outcome", asked.outcome.as_str())];
+    let place = |change: &Change| page::cursor_text(&change.row.created_at, &change.row.id);
+    let next = page::cut(&mut changes, "/changes", &kept, ("before", place));
+    let timed = app.store.timed_grant_list(None, false, LIST_LIMIT_MAX).await?;
+    page::rendered(&ChangesPage {
+        frame: visitor.frame("Changes of access", Section::Changes),
+        changes,
+        timed: timed
+            .into_iter()
+            .map(|row| Timed {
+                connection: labels.get(&row.connection_id).cloned().unwrap_or_default(),
+                row,
+            })
+            .collect(),
+        first: page::first(&asked.before, "/changes", &kept),
+        next,
+        outcome: asked.outcome,
+        may_change: visitor.may(Permission::AccessWrite),
+    })
+}
+
+/// One change with its plan.
+pub(super) async fn show_change(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Page, PageError> {
+    let row = app
+        .store
+        .access_change_get(&id)
+        .await?
+        .ok_or(PageError::NotFound("change"))?;
+    let plan: Value = serde_json::from_str(&row.plan).unwrap_or_default();
+    let detail: Value = serde_json::from_str(&row.detail).unwrap_or_default();
+    let texts = |value: &Value| -> Vec<String> {
+        let values = value.as_array().into_iter().flatten();
+        values
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect()
+    };
+    let calls = plan["calls"].as_array().into_iter().flatten();
+    let guards = plan["guards"].as_array().into_iter().flatten();
+    let labels = labels(&app).await?;
+    page::rendered(&ChangePage {
+        frame: visitor.frame("A change of access", Section::Changes),
+        connection: labels.get(&row.connection_id).cloned().unwrap_or_default(),
+        summary: plan["summary"].as_str().unwrap_or_default().to_owned(),
+        remains: texts(&detail["remains"]),
+        guards: guards
+            .map(|guard| {
+                let words = guard["words"].as_str().unwrap_or_default().to_owned();
+                (guard["passes"].as_bool().unwrap_or(false), words)
+            })
+            .collect(),
+        before: json_text(&plan["before"]),
+        after: json_text(&plan["after"]),
+        calls: calls
+            .map(|call| {
+                let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
+                format!("{} {}", text("method"), text("path"))
+            })
+            .collect(),
+        steps: app.store.access_change_steps(&id).await?,
+        may_undo: row.undo.is_some() && visitor.may(Permission::AccessWrite),
+        row,
+    })
+}
+
+/// Takes a change back.
+pub(super) async fn undo(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Form(form): Form<Asked>,
+) -> Result<Redirect, PageError> {
+    visitor.must(Permission::AccessWrite, &form.csrf)?;
+    let row = app
+        .store
+        .access_change_get(&id)
+        .await?
+        .ok_or(PageError::NotFound("change"))?;
+    let request: Request = row
+        .undo
+        .as_deref()
+        .and_then(|undo| serde_json::from_str(undo).ok())
+        .ok_or_else(|| PageError::Asked("this change cannot be taken back".to_owned()))?;
+    let options = Options {
+        note: Some(format!("takes back change {id}")),
+        unknown_person: true,
+        parent_id: None,
+    };
+    let made = change_for(&app, &request, &options, visitor.actor(), None)
+        .await
+        .map_err(|error| refused(&error))?;
+    Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id))))
+}
+
+/// The form, and the plan of what it asks for.
+pub(super) async fn ask(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    if !visitor.may(Permission::AccessWrite) {
+        return Err(PageError::Forbidden(Permission::AccessWrite.as_str()));
+    }
+    let (mut problem, mut plan) = (None, None);
+    if !asked.action.is_empty() {
+        match planned(&app, &asked).await {
+            Ok(found) => plan = Some(shown(found)),
+            Err(error) => problem = Some(error.detail()),
+        }
+    }
+    let connections = app.store.connection_list().await?;
+    page::rendered(&AskPage {
+        frame: visitor.frame("Change access", Section::Changes),
+        asked,
+        actions: &ACTIONS,
+        connections: connections.into_iter().map(|row| row.label).collect(),
+        problem,
+        plan,
+    })
+}
+
+/// Makes the change that was shown.
+pub(super) async fn make(
+    visitor: Visitor,
+    State(app): State<App>,
+    Form(asked): Form<Asked>,
+) -> Result<Redirect, PageError> {
+    visitor.must(Permission::AccessWrite, &asked.csrf)?;
+    let body = body(&asked).map_err(|error| refused(&error))?;
+    let request = request(&app, &body).await.map_err(|error| refused(&error))?;
+    let options = Options {
+        note: (!asked.note.trim().is_empty()).then(|| asked.note.trim().to_owned()),
+        ..Options::default()
+    };
+    let made = change_for(&app, &request, &options, visitor.actor(), body.for_minutes)
+        .await
+        .map_err(|error| refused(&error))?;
+    Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id))))
+}
+
+async fn planned(app: &App, asked: &Asked) -> Result<Plan, ApiError> {
+    let request = request(app, &body(asked)?).await?;
+    preview(app, &request, &Options::default())
+        .await
+        .map_err(crate::api::changes::problem)
+}
+
+/// The form's words as the API takes them.
+fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
+    let hours = asked.hours.trim();
+    let for_minutes = if hours.is_empty() {
+        None
+    } else {
+        let hours: i64 = hours
+            .parse()
+            .map_err(|_| ApiError::invalid("hours", "give the hours as a whole number"))?;
+        Some(hours.saturating_mul(60))
+    };
+    let (action, by_exclusion) = match asked.action.as_str() {
+        "group.exclude" => ("group.revoke", true),
+        other => (other, false),
+    };
+    let thing = Some(asked.thing.trim().to_owned()).filter(|thing| !thing.is_empty());
+    Ok(ChangeRequestBody {
+        action: action.to_owned(),
+        connection: asked.connection.clone(),
+        email: asked.person.clone(),
+        group: thing.clone().filter(|_| action.starts_with("group.")),
+        role: thing.filter(|_| action.starts_with("role.")),
+        devices: action == "access_user.revoke_sessions",
+        by_exclusion,
+        for_minutes: for_minutes.filter(|_| action.ends_with(".grant")),
+        ..ChangeRequestBody::default()
+    })
+}
+
+fn refused(error: &ApiError) -> PageError {
+    PageError::Asked(error.detail())
+}
+
+fn shown(plan: Plan) -> Shown {
+    let (mut refused, mut already, mut lines) = (None, None, Vec::new());
+    match &plan.step {
+        Step::Refused { reason, .. } => refused = Some(reason.clone()),
+        Step::Already { reason } => already = Some(reason.clone()),
+        Step::Write => {
+            for list in ["include", "require", "exclude", "roles", "policies"] {
+                let rules = |side: &Value| side[list].as_array().cloned().unwrap_or_default();
+                let (old, new) = (rules(&plan.before), rules(&plan.after));
+                let added = new.iter().filter(|rule| !old.contains(rule));
+                lines.extend(added.map(|rule| format!("+ {list} {rule}")));
+                let removed = old.iter().filter(|rule| !new.contains(rule));
+                lines.extend(removed.map(|rule| format!("− {list} {rule}")));
+            }
+            lines.extend(
+                plan.calls
+                    .iter()
+                    .map(|call| format!("{} {}", call.method, call.path)),
+            );
+        }
+    }
+    Shown {
+        plan,
+        refused,
+        already,
+        lines,
+    }
+}
+
+fn json_text(value: &Value) -> String {
+    if value.is_null() {
+        return String::new();
+    }
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
