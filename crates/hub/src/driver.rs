@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, risk, sync, transmit};
+use crate::{coaching, detection, ingest, posture, risk, sync, transmit};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -41,10 +41,17 @@ enum Loop {
     Transmit,
     Messages,
     Schedule,
+    Posture,
 }
 
 impl Loop {
-    const ALL: [Loop; 4] = [Loop::Pipeline, Loop::Transmit, Loop::Messages, Loop::Schedule];
+    const ALL: [Loop; 5] = [
+        Loop::Pipeline,
+        Loop::Transmit,
+        Loop::Messages,
+        Loop::Schedule,
+        Loop::Posture,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,11 +59,12 @@ impl Loop {
             Loop::Transmit => "transmit",
             Loop::Messages => "messages",
             Loop::Schedule => "schedule",
+            Loop::Posture => "posture",
         }
     }
 
     fn look_again(self) -> Duration {
-        if matches!(self, Loop::Schedule) {
+        if matches!(self, Loop::Schedule | Loop::Posture) {
             SCHEDULE
         } else {
             LOOK_AGAIN
@@ -70,6 +78,7 @@ impl Loop {
             Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
             Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
             Loop::Schedule => scheduled_syncs(app).await,
+            Loop::Posture => Ok(posture::run_due(app).await?),
         }
     }
 }

@@ -23,6 +23,9 @@ pub enum Permission {
     /// Reset risk levels.
     #[serde(rename = "risk:write")]
     RiskWrite,
+    /// Mute findings of posture checks and open them again.
+    #[serde(rename = "posture:write")]
+    PostureWrite,
     /// Change risk score integrations.
     #[serde(rename = "integrations:write")]
     IntegrationsWrite,
@@ -39,11 +42,12 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission: what the administrator's token holds.
-    pub const ALL: [Permission; 8] = [
+    pub const ALL: [Permission; 9] = [
         Permission::Read,
         Permission::ConnectionsWrite,
         Permission::CoachingWrite,
         Permission::RiskWrite,
+        Permission::PostureWrite,
         Permission::IntegrationsWrite,
         Permission::CapabilitiesCall,
         Permission::ApiCallRead,
@@ -57,6 +61,7 @@ impl Permission {
             Permission::ConnectionsWrite => "connections:write",
             Permission::CoachingWrite => "coaching:write",
             Permission::RiskWrite => "risk:write",
+            Permission::PostureWrite => "posture:write",
             Permission::IntegrationsWrite => "integrations:write",
             Permission::CapabilitiesCall => "capabilities:call",
             Permission::ApiCallRead => "api:call:read",
