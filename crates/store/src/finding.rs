@@ -135,8 +135,9 @@ const RESULT: &str = "
     ON CONFLICT (connection_id, check_id) DO UPDATE SET verdict = excluded.verdict,
         unknown_reason = excluded.unknown_reason, findings = excluded.findings, checked_at = excluded.checked_at";
 const RESULTS: &str = "
-    SELECT * FROM check_result WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
-    ORDER BY connection_id, check_id LIMIT 1000";
+    SELECT * FROM check_result
+    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (connection_id, check_id) > ($2, $3)
+    ORDER BY connection_id, check_id LIMIT $4";
 const LIST: &str = "
     SELECT * FROM finding
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR check_id = $2)
@@ -212,13 +213,17 @@ impl Store {
         Ok(())
     }
 
-    /// What every check last came to.
+    /// What checks last came to, after `(connection, check)`.
     pub async fn check_result_list(
         &self,
         connection: Option<&ConnectionId>,
+        after: Option<(&str, &str)>,
+        limit: i64,
     ) -> Result<Vec<CheckResultRow>, StoreError> {
+        let (after_connection, after_check) = after.unwrap_or(("", ""));
         Ok(on_reader!(self, pool => {
-            sqlx::query_as(RESULTS).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
+            sqlx::query_as(RESULTS).bind(connection.map(ConnectionId::as_str)).bind(after_connection)
+                .bind(after_check).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 

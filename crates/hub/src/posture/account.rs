@@ -40,7 +40,12 @@ pub(super) const CHECKS: &[Check] = &[
                  then My Profile, API Tokens: change the Global API Key.",
         command: Some("flareward connect --label LABEL --token-file FILE"),
         terraform: None,
-        frameworks: &["SOC 2 CC6.1", "SOC 2 CC6.3", "ISO 27001 A.5.17", "ISO 27001 A.8.2"],
+        frameworks: &[
+            "SOC 2 CC6.1",
+            "SOC 2 CC6.3",
+            "ISO 27001 A.5.17",
+            "ISO 27001 A.8.2",
+        ],
         ask: no_global_key,
     },
     Check {
@@ -109,11 +114,17 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
     let account = facts.account.as_ref().map_err(Clone::clone)?;
     let mut judged = Judged::default();
     let (id, name) = (&facts.connection.account_id, &facts.connection.account_name);
-    match account.pointer("/settings/enforce_twofactor").and_then(|value| value.as_bool()) {
+    match account
+        .pointer("/settings/enforce_twofactor")
+        .and_then(|value| value.as_bool())
+    {
         Some(true) => {}
         Some(false) => {
             let members = facts.members.as_deref().unwrap_or_default();
-            let without = members.iter().filter(|member| member.two_factor == Some(false)).count();
+            let without = members
+                .iter()
+                .filter(|member| member.two_factor == Some(false))
+                .count();
             let unknown = members
                 .iter()
                 .filter(|member| member.two_factor.is_none() && member.status == "accepted")
@@ -125,7 +136,9 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
                 ),
                 Err(_) => "the account does not require a second factor".to_owned(),
             };
-            judged.found.push(Finding::new(check, "account", id, name, summary));
+            judged
+                .found
+                .push(Finding::new(check, "account", id, name, summary));
         }
         None => {
             return Err(Unknown(
@@ -161,9 +174,15 @@ fn connection_fresh(facts: &Facts) -> Result<Judged, Unknown> {
             None => format!("no sync has read everything since it was connected {days} days ago"),
         };
         judged.found.push(
-            Finding::new(Severity::Low, "connection", connection.id.as_str(), &connection.label, summary)
-                .with("synced_at", connection.synced_at)
-                .with("state_reason", &connection.state_reason),
+            Finding::new(
+                Severity::Low,
+                "connection",
+                connection.id.as_str(),
+                &connection.label,
+                summary,
+            )
+            .with("synced_at", connection.synced_at)
+            .with("state_reason", &connection.state_reason),
         );
     }
     Ok(judged)
@@ -234,7 +253,11 @@ fn lists_fresh(facts: &Facts) -> Result<Judged, Unknown> {
                 );
             }
             Some(_) => {}
-            None => judged.unsure("list", &list.id, format!("{} does not say when it was changed", list.name)),
+            None => judged.unsure(
+                "list",
+                &list.id,
+                format!("{} does not say when it was changed", list.name),
+            ),
         }
     }
     Ok(judged)

@@ -38,7 +38,13 @@ pub(super) const CHECKS: &[Check] = &[
                  that must stay open.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_policy: decision = \"allow\""),
-        frameworks: &["SOC 2 CC6.1", "SOC 2 CC6.6", "ISO 27001 A.5.15", "ISO 27001 A.8.3", "CIS v8 6.7"],
+        frameworks: &[
+            "SOC 2 CC6.1",
+            "SOC 2 CC6.6",
+            "ISO 27001 A.5.15",
+            "ISO 27001 A.8.3",
+            "CIS v8 6.7",
+        ],
         ask: nothing_bypassed,
     },
     Check {
@@ -52,7 +58,13 @@ pub(super) const CHECKS: &[Check] = &[
                  A policy that no application uses is a medium finding.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_policy: include = [{ group = { id = \"…\" } }]"),
-        frameworks: &["SOC 2 CC6.1", "SOC 2 CC6.3", "ISO 27001 A.5.15", "ISO 27001 A.8.3", "CIS v8 6.7"],
+        frameworks: &[
+            "SOC 2 CC6.1",
+            "SOC 2 CC6.3",
+            "ISO 27001 A.5.15",
+            "ISO 27001 A.8.3",
+            "CIS v8 6.7",
+        ],
         ask: nobody_at_all,
     },
     Check {
@@ -147,7 +159,10 @@ fn nothing_bypassed(facts: &Facts) -> Result<Judged, Unknown> {
                     "app",
                     &app.id,
                     &app.name,
-                    format!("the policy \"{}\" lets everyone past without asking who they are", policy.name()),
+                    format!(
+                        "the policy \"{}\" lets everyone past without asking who they are",
+                        policy.name()
+                    ),
                 )
                 .with("policy_id", policy.id())
                 .with("domain", &app.raw["domain"])
@@ -169,7 +184,11 @@ fn nobody_at_all(facts: &Facts) -> Result<Judged, Unknown> {
         seen.insert(&policy.id, (Policy { raw: &policy.raw }, Vec::new()));
     }
     for app in facts.apps()? {
-        for policy in facts.policies_of(app).0 {
+        let (policies, unread) = facts.policies_of(app);
+        if unread > 0 {
+            judged.unsure("app", &app.id, missing(app, unread));
+        }
+        for policy in policies {
             let place = seen.entry(policy.id()).or_insert((policy, Vec::new()));
             place.1.push(&app.name);
         }
@@ -208,14 +227,30 @@ fn more_than_a_pin(facts: &Facts) -> Result<Judged, Unknown> {
     let providers = facts.identity_providers()?;
     let kinds: BTreeMap<&str, &str> = providers
         .iter()
-        .map(|provider| (provider.id.as_str(), provider.raw["type"].as_str().unwrap_or_default()))
+        .map(|provider| {
+            (
+                provider.id.as_str(),
+                provider.raw["type"].as_str().unwrap_or_default(),
+            )
+        })
         .collect();
     let mut judged = Judged::default();
-    for app in facts.apps()?.iter().filter(|app| LEADS_SOMEWHERE.contains(&kind(app))) {
-        let allowed = app.raw["allowed_idps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for app in facts
+        .apps()?
+        .iter()
+        .filter(|app| LEADS_SOMEWHERE.contains(&kind(app)))
+    {
+        let allowed = app.raw["allowed_idps"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let ids: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
         // None named: all of the account.
-        let ids = if ids.is_empty() { kinds.keys().copied().collect() } else { ids };
+        let ids = if ids.is_empty() {
+            kinds.keys().copied().collect()
+        } else {
+            ids
+        };
         let known: Option<BTreeSet<&str>> = ids.iter().map(|id| kinds.get(id).copied()).collect();
         let Some(methods) = known else {
             let reason = format!("{} names an identity provider that is not listed", app.name);
@@ -276,7 +311,11 @@ fn hours(text: &str) -> Option<f64> {
 
 fn sessions_end(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
-    for app in facts.apps()?.iter().filter(|app| LEADS_SOMEWHERE.contains(&kind(app))) {
+    for app in facts
+        .apps()?
+        .iter()
+        .filter(|app| LEADS_SOMEWHERE.contains(&kind(app)))
+    {
         let of_app = app.raw["session_duration"].as_str();
         let (policies, _) = facts.policies_of(app);
         // What a policy says holds for those whom it lets in.
@@ -315,7 +354,11 @@ fn sessions_end(facts: &Facts) -> Result<Judged, Unknown> {
         }
     }
     // What is found is judged, whatever else of the application could not be read.
-    let found: BTreeSet<String> = judged.found.iter().map(|finding| finding.subject_id.clone()).collect();
+    let found: BTreeSet<String> = judged
+        .found
+        .iter()
+        .map(|finding| finding.subject_id.clone())
+        .collect();
     judged.unjudged.retain(|(_, id)| !found.contains(id));
     Ok(judged)
 }
@@ -360,7 +403,11 @@ fn devices_asked(facts: &Facts) -> Result<Judged, Unknown> {
     facts.policies()?;
     facts.groups()?;
     let mut judged = Judged::default();
-    for app in facts.apps()?.iter().filter(|app| LEADS_SOMEWHERE.contains(&kind(app))) {
+    for app in facts
+        .apps()?
+        .iter()
+        .filter(|app| LEADS_SOMEWHERE.contains(&kind(app)))
+    {
         let (policies, unread) = facts.policies_of(app);
         let mut without = Vec::new();
         let mut unknown = (unread > 0).then(|| missing(app, unread));
@@ -397,7 +444,9 @@ fn launcher_fits(facts: &Facts) -> Result<Judged, Unknown> {
             continue;
         };
         let (policies, unread) = facts.policies_of(app);
-        let is_open = policies.iter().any(|policy| matches!(policy.decision(), "allow" | "bypass"));
+        let is_open = policies
+            .iter()
+            .any(|policy| matches!(policy.decision(), "allow" | "bypass"));
         let summary = if kind(app) == "bookmark" {
             (!is_shown).then_some("a bookmark that the App Launcher hides is of no use to anyone")
         } else if is_shown && LEADS_SOMEWHERE.contains(&kind(app)) && !is_open {

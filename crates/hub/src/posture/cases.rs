@@ -33,7 +33,10 @@ fn member(id: &str, email: &str, roles: &[&str]) -> Member {
         email: email.to_owned(),
         status: "accepted".to_owned(),
         two_factor: Some(true),
-        roles: roles.iter().map(|name| (format!("id of {name}"), (*name).to_owned())).collect(),
+        roles: roles
+            .iter()
+            .map(|name| (format!("id of {name}"), (*name).to_owned()))
+            .collect(),
         person_id: Some(format!("p-{id}")),
         ..Member::default()
     }
@@ -57,7 +60,11 @@ fn sound() -> Facts {
         "include": [{ "group": { "id": "g1" } }],
         "require": [{ "device_posture": { "integration_uid": "d1" } }], "session_duration": "8h" });
     let members = vec![
-        member("m1", "ana@corp.example", &["Super Administrator - All Privileges"]),
+        member(
+            "m1",
+            "ana@corp.example",
+            &["Super Administrator - All Privileges"],
+        ),
         member("m2", "bo@corp.example", &["Super Administrator - All Privileges"]),
         member("m3", "Cy@Corp.example", &["Administrator"]),
     ];
@@ -75,33 +82,47 @@ fn sound() -> Facts {
             state_reason: None,
         },
         account: Ok(json!({ "id": "a1", "settings": { "enforce_twofactor": true } })),
-        audit: Ok(Audit { first_at: ago(120), last_by_person: last.collect() }),
+        audit: Ok(Audit {
+            first_at: ago(120),
+            last_by_person: last.collect(),
+        }),
         members: Ok(members),
-        access_users: Ok(vec![user("u1", "ana@corp.example"), user("u2", "dee@corp.example")]),
+        access_users: Ok(vec![
+            user("u1", "ana@corp.example"),
+            user("u2", "dee@corp.example"),
+        ]),
         groups: Ok(vec![
             object(json!({ "id": "g1", "name": "Staff", "include": [
                 { "email": { "email": "ana@corp.example" } }, { "email": { "email": "DEE@corp.example" } }] })),
             object(json!({ "id": "g2", "name": "Contractors", "is_default": true,
                 "include": [{ "email_list": { "id": "l1" } }] })),
         ]),
-        apps: Ok(vec![object(json!({ "id": "app1", "name": "Wiki", "type": "self_hosted",
+        apps: Ok(vec![object(
+            json!({ "id": "app1", "name": "Wiki", "type": "self_hosted",
             "session_duration": "24h", "app_launcher_visible": true, "allowed_idps": ["idp1", "idp2"],
-            "policies": [{ "id": "pol1" }] }))]),
+            "policies": [{ "id": "pol1" }] }),
+        )]),
         policies: Ok(vec![object(policy)]),
         identity_providers: Ok(vec![
             object(json!({ "id": "idp1", "name": "Okta", "type": "okta",
                 "scim_config": { "enabled": true, "user_deprovision": true, "seat_deprovision": true } })),
             object(json!({ "id": "idp2", "name": "PIN", "type": "onetimepin" })),
         ]),
-        service_tokens: Ok(vec![object(json!({ "id": "st1", "name": "Build", "duration": "8760h",
-            "expires_at": ago(-200).to_rfc3339() }))]),
+        service_tokens: Ok(vec![object(
+            json!({ "id": "st1", "name": "Build", "duration": "8760h",
+            "expires_at": ago(-200).to_rfc3339() }),
+        )]),
         account_tokens: Ok(vec![object(token("t1", "Zero Trust Read"))]),
         permission_groups: Ok(Vec::new()),
         user_groups: Ok(Vec::new()),
         user_group_members: Ok(Vec::new()),
-        lists: Ok(vec![object(json!({ "id": "l1", "name": "contractors", "count": 1,
-            "updated_at": ago(30).to_rfc3339() }))]),
-        list_items: Ok(vec![object(json!({ "id": "l1", "items": [{ "value": "eve@other.example" }] }))]),
+        lists: Ok(vec![object(
+            json!({ "id": "l1", "name": "contractors", "count": 1,
+            "updated_at": ago(30).to_rfc3339() }),
+        )]),
+        list_items: Ok(vec![object(
+            json!({ "id": "l1", "items": [{ "value": "eve@other.example" }] }),
+        )]),
         first_run_at: Some(ago(150)),
         user_gone: HashMap::new(),
         aliases: HashSet::new(),
@@ -151,8 +172,11 @@ const CASES: &[(&str, &[&str], Break)] = &[
         facts.connection.credential_kind = CredentialKind::GlobalKey;
     }),
     ("access_app_bypass_everyone", &["app2"], |facts| {
-        add_app(facts, json!({ "id": "app2", "name": "Open", "type": "self_hosted", "policies": [
-            { "id": "x", "name": "All", "decision": "bypass", "include": [{ "everyone": {} }] }] }));
+        add_app(
+            facts,
+            json!({ "id": "app2", "name": "Open", "type": "self_hosted", "policies": [
+            { "id": "x", "name": "All", "decision": "bypass", "include": [{ "everyone": {} }] }] }),
+        );
     }),
     ("access_policy_allow_everyone", &["pol1"], |facts| {
         let policy = &mut raw!(facts, policies, 0);
@@ -162,7 +186,10 @@ const CASES: &[(&str, &[&str], Break)] = &[
     ("superadmin_count", &["a1"], |facts| {
         for number in 0..3 {
             let email = format!("root{number}@corp.example");
-            add_member(facts, member(&format!("r{number}"), &email, &["Super Administrator"]));
+            add_member(
+                facts,
+                member(&format!("r{number}"), &email, &["Super Administrator"]),
+            );
         }
     }),
     ("superadmin_single", &["a1"], |facts| {
@@ -172,7 +199,11 @@ const CASES: &[(&str, &[&str], Break)] = &[
         facts.members.as_mut().unwrap()[2].two_factor = Some(false);
     }),
     ("token_no_expiry_write", &["t2"], |facts| {
-        facts.account_tokens.as_mut().unwrap().push(object(token("t2", "Zero Trust Write")));
+        facts
+            .account_tokens
+            .as_mut()
+            .unwrap()
+            .push(object(token("t2", "Zero Trust Write")));
     }),
     ("token_unused_90d", &["t1"], |facts| {
         raw!(facts, account_tokens, 0)["last_used_on"] = json!(ago(91).to_rfc3339());
@@ -188,7 +219,10 @@ const CASES: &[(&str, &[&str], Break)] = &[
         raw!(facts, service_tokens, 0)["expires_at"] = Value::Null;
     }),
     ("idp_onetimepin_only_for_sensitive_app", &["app2"], |facts| {
-        add_app(facts, json!({ "id": "app2", "name": "Shell", "type": "ssh", "allowed_idps": ["idp2"] }));
+        add_app(
+            facts,
+            json!({ "id": "app2", "name": "Shell", "type": "ssh", "allowed_idps": ["idp2"] }),
+        );
     }),
     ("offboarded_identity_still_member", &["m3"], |facts| {
         facts.user_gone.insert("m3".to_owned(), ago(4));
@@ -210,7 +244,12 @@ const CASES: &[(&str, &[&str], Break)] = &[
         add_member(facts, pending);
     }),
     ("member_inactive_90d", &["m3"], |facts| {
-        facts.audit.as_mut().unwrap().last_by_person.insert("p-m3".to_owned(), ago(100));
+        facts
+            .audit
+            .as_mut()
+            .unwrap()
+            .last_by_person
+            .insert("p-m3".to_owned(), ago(100));
     }),
     ("zt_user_inactive_60d_with_seat", &["u2"], |facts| {
         facts.access_users.as_mut().unwrap()[1].last_login_at = Some(ago(61));
@@ -236,19 +275,24 @@ const CASES: &[(&str, &[&str], Break)] = &[
     ("scim_seat_deprovision_off", &["idp1"], |facts| {
         raw!(facts, identity_providers, 0)["scim_config"]["seat_deprovision"] = json!(false);
     }),
-    ("risk_integration_inactive", &["i1"], |facts| facts.integrations[0].active = false),
+    ("risk_integration_inactive", &["i1"], |facts| {
+        facts.integrations[0].active = false
+    }),
     ("reference_idp_missing", &["i1"], |facts| {
         facts.integrations[0].reference_id = Some("idp2".to_owned());
     }),
     ("roles_and_policies_mixed", &["a1"], |facts| {
         let member = &mut facts.members.as_mut().unwrap()[2];
         member.roles.clear();
-        member.policies = vec![json!({ "access": "allow", "permission_groups": [{ "name": "Workers Read" }] })];
+        member.policies =
+            vec![json!({ "access": "allow", "permission_groups": [{ "name": "Workers Read" }] })];
     }),
     ("gateway_list_stale_ttl", &["l1"], |facts| {
         raw!(facts, lists, 0)["updated_at"] = json!(ago(366).to_rfc3339());
     }),
-    ("connection_stale_2d", &["c1"], |facts| facts.connection.synced_at = Some(ago(3))),
+    ("connection_stale_2d", &["c1"], |facts| {
+        facts.connection.synced_at = Some(ago(3))
+    }),
     ("duplicate_group_membership", &["g1"], |facts| {
         let include = raw!(facts, groups, 0)["include"].as_array_mut().unwrap();
         include.push(json!({ "email": { "email": "Ana@corp.example" } }));
@@ -278,7 +322,12 @@ fn every_check_has_a_case_and_finds_it() {
         assert_eq!(subjects, *expected, "{id}: {found:?}");
         for finding in found {
             assert!(finding.severity <= check(id).unwrap().severity, "{id}");
-            assert!(finding.evidence["summary"].as_str().is_some_and(|text| text.len() > 5), "{id}");
+            assert!(
+                finding.evidence["summary"]
+                    .as_str()
+                    .is_some_and(|text| text.len() > 5),
+                "{id}"
+            );
         }
     }
 }
@@ -328,13 +377,27 @@ fn a_list_that_could_not_be_read_never_passes_a_check() {
         // What it does not say that it reads may be dark.
         let mut facts = sound();
         let all = [
-            "account", "members", "access_users", "access_groups", "apps", "policies", "identity_providers",
-            "service_tokens", "account_tokens", "lists", "list_items",
+            "account",
+            "members",
+            "access_users",
+            "access_groups",
+            "apps",
+            "policies",
+            "identity_providers",
+            "service_tokens",
+            "account_tokens",
+            "lists",
+            "list_items",
         ];
         for kind in all.into_iter().filter(|kind| !check.lists.contains(kind)) {
             darken(&mut facts, kind);
         }
-        assert_eq!(check.answer(&facts), Answer::Holds, "{} alone with its lists", check.id);
+        assert_eq!(
+            check.answer(&facts),
+            Answer::Holds,
+            "{} alone with its lists",
+            check.id
+        );
     }
 }
 
@@ -344,9 +407,21 @@ fn every_check_says_what_it_needs_and_what_to_do() {
     for check in catalogue() {
         assert!(ids.insert(check.id), "{} is there twice", check.id);
         assert!(check.question.ends_with('?'), "{}", check.id);
-        assert!(!check.unknown.is_empty() && check.remedy.ends_with('.'), "{}", check.id);
-        assert!(!check.lists.is_empty() || !check.besides.is_empty(), "{}", check.id);
-        assert!(check.permissions().iter().all(|name| !name.is_empty()), "{}", check.id);
+        assert!(
+            !check.unknown.is_empty() && check.remedy.ends_with('.'),
+            "{}",
+            check.id
+        );
+        assert!(
+            !check.lists.is_empty() || !check.besides.is_empty(),
+            "{}",
+            check.id
+        );
+        assert!(
+            check.permissions().iter().all(|name| !name.is_empty()),
+            "{}",
+            check.id
+        );
     }
     assert_eq!(catalogue().next().unwrap().severity, Severity::Critical);
 }
@@ -356,7 +431,10 @@ fn a_second_factor_that_is_not_known_is_no_finding_and_no_pass() {
     let mut facts = sound();
     facts.members.as_mut().unwrap()[2].two_factor = None;
     let answer = check("member_2fa_off").unwrap().answer(&facts);
-    assert!(matches!(answer, Answer::Partly { ref found, .. } if found.is_empty()), "{answer:?}");
+    assert!(
+        matches!(answer, Answer::Partly { ref found, .. } if found.is_empty()),
+        "{answer:?}"
+    );
     // Beside one that is off it is counted.
     let mut off = member("m4", "gus@corp.example", &[]);
     off.two_factor = Some(false);
@@ -383,15 +461,21 @@ fn those_who_sign_in_by_sso_are_told_apart() {
         member.two_factor = Some(false);
     }
     assert_eq!(found("superadmin_without_2fa", &facts).len(), 2);
-    add_app(&mut facts, json!({ "id": "sso", "name": "Dashboard", "type": "dash_sso", "policies": [
+    add_app(
+        &mut facts,
+        json!({ "id": "sso", "name": "Dashboard", "type": "dash_sso", "policies": [
         { "id": "s", "name": "Staff", "decision": "allow",
-          "include": [{ "email_domain": { "domain": "corp.example" } }] }] }));
+          "include": [{ "email_domain": { "domain": "corp.example" } }] }] }),
+    );
     for id in ["superadmin_without_2fa", "member_2fa_off"] {
         assert_eq!(check(id).unwrap().answer(&facts), Answer::Holds, "{id}");
     }
     // Whether they do cannot be seen: the finding stands, and says so.
     darken(&mut facts, "apps");
-    assert_eq!(found("superadmin_without_2fa", &facts)[0].evidence["sso_unknown"], "dark");
+    assert_eq!(
+        found("superadmin_without_2fa", &facts)[0].evidence["sso_unknown"],
+        "dark"
+    );
 }
 
 #[test]
@@ -425,5 +509,8 @@ fn super_administrators_by_user_group_count() {
     facts.user_group_members = Ok(vec![object(json!({ "id": "ug", "members": [{ "id": "m2" }] }))]);
     assert_eq!(check("superadmin_single").unwrap().answer(&facts), Answer::Holds);
     facts.user_groups = Err(Unknown("dark".to_owned()));
-    assert!(matches!(check("superadmin_single").unwrap().answer(&facts), Answer::Unknown(_)));
+    assert!(matches!(
+        check("superadmin_single").unwrap().answer(&facts),
+        Answer::Unknown(_)
+    ));
 }

@@ -340,7 +340,10 @@ impl Facts {
                 found.push(Policy { raw: given });
                 continue;
             }
-            let id = given.as_str().or_else(|| given["id"].as_str()).unwrap_or_default();
+            let id = given
+                .as_str()
+                .or_else(|| given["id"].as_str())
+                .unwrap_or_default();
             let reusable = self.policies.as_ref().ok();
             match reusable.and_then(|all| all.iter().find(|policy| policy.id == id)) {
                 Some(policy) => found.push(Policy { raw: &policy.raw }),
@@ -366,14 +369,19 @@ impl Facts {
         let mut unknown = None;
         let mut is_everyone = |rule: &Value| match Selector::read(rule) {
             Selector::Everyone => true,
-            Selector::Group(id) => match self.group(&id).and_then(|group| self.everyone(&group.raw, depth + 1)) {
+            Selector::Group(id) => match self
+                .group(&id)
+                .and_then(|group| self.everyone(&group.raw, depth + 1))
+            {
                 Ok(everyone) => everyone,
                 Err(reason) => {
                     unknown.get_or_insert(reason);
                     false
                 }
             },
-            _ => ["0.0.0.0/0", "::/0"].contains(&rule.pointer("/ip/ip").and_then(Value::as_str).unwrap_or("")),
+            _ => {
+                ["0.0.0.0/0", "::/0"].contains(&rule.pointer("/ip/ip").and_then(Value::as_str).unwrap_or(""))
+            }
         };
         let list = |name: &str| rules[name].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut any = false;
@@ -472,7 +480,9 @@ fn is_whole(kind: &str, listing: Option<&ListingRow>) -> Known<()> {
             stale_reason: Some(reason),
             ..
         }) => Err(Unknown(format!("the list of {words} is stale: {reason}"))),
-        Some(ListingRow { complete_at: None, .. }) => Err(Unknown(format!(
+        Some(ListingRow {
+            complete_at: None, ..
+        }) => Err(Unknown(format!(
             "{words} were never read to their end: run `flareward sync`"
         ))),
         Some(_) => Ok(()),
@@ -603,10 +613,18 @@ pub fn own_domains(facts: &Facts) -> Known<BTreeSet<String>> {
     let members = facts.members()?;
     let mut own = BTreeSet::new();
     for provider in facts.identity_providers.iter().flatten() {
-        let named = provider.raw.pointer("/config/apps_domain").and_then(Value::as_str);
+        let named = provider
+            .raw
+            .pointer("/config/apps_domain")
+            .and_then(Value::as_str);
         own.extend(named.map(str::to_lowercase).filter(|domain| !domain.is_empty()));
     }
-    for app in facts.apps.iter().flatten().filter(|app| app.raw["type"] == "dash_sso") {
+    for app in facts
+        .apps
+        .iter()
+        .flatten()
+        .filter(|app| app.raw["type"] == "dash_sso")
+    {
         for policy in facts.policies_of(app).0 {
             for rule in policy.raw["include"].as_array().into_iter().flatten() {
                 if let Selector::EmailDomain(named) = Selector::read(rule) {
@@ -623,7 +641,12 @@ pub fn own_domains(facts: &Facts) -> Known<BTreeSet<String>> {
     let total: usize = counts.values().sum();
     // Of one or two members, half says nothing.
     if total >= 3 {
-        own.extend(counts.into_iter().filter(|(_, count)| count * 2 >= total).map(|(domain, _)| domain));
+        own.extend(
+            counts
+                .into_iter()
+                .filter(|(_, count)| count * 2 >= total)
+                .map(|(domain, _)| domain),
+        );
     }
     if own.is_empty() {
         return Err(Unknown(

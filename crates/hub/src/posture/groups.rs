@@ -50,7 +50,12 @@ pub(super) const CHECKS: &[Check] = &[
         remedy: "Zero Trust, Access, Rule groups: take the address out if nobody knows whose it is.",
         command: Some("flareward revoke"),
         terraform: Some("cloudflare_zero_trust_access_group: include"),
-        frameworks: &["SOC 2 CC6.2", "SOC 2 CC6.3", "ISO 27001 A.5.16", "ISO 27001 A.5.18"],
+        frameworks: &[
+            "SOC 2 CC6.2",
+            "SOC 2 CC6.3",
+            "ISO 27001 A.5.16",
+            "ISO 27001 A.5.18",
+        ],
         ask: addresses_known,
     },
     Check {
@@ -94,17 +99,13 @@ fn is_empty(facts: &Facts, raw: &Value, depth: usize) -> Known<bool> {
     let mut unknown = None;
     for rule in rules(raw, "include") {
         let empty = match Selector::read(rule) {
-            Selector::EmailList(id) => facts
-                .list_items
-                .as_ref()
-                .map_err(Clone::clone)
-                .and_then(|lists| {
-                    lists
-                        .iter()
-                        .find(|list| list.id.eq_ignore_ascii_case(&id))
-                        .map(|list| rules(&list.raw, "items").is_empty())
-                        .ok_or_else(|| Unknown(format!("the Zero Trust list {id} was not read")))
-                }),
+            Selector::EmailList(id) => facts.list_items.as_ref().map_err(Clone::clone).and_then(|lists| {
+                lists
+                    .iter()
+                    .find(|list| list.id.eq_ignore_ascii_case(&id))
+                    .map(|list| rules(&list.raw, "items").is_empty())
+                    .ok_or_else(|| Unknown(format!("the Zero Trust list {id} was not read")))
+            }),
             Selector::Group(id) => facts
                 .group(&id)
                 .and_then(|group| is_empty(facts, &group.raw, depth + 1)),
@@ -166,7 +167,11 @@ fn all_used(facts: &Facts) -> Result<Judged, Unknown> {
 
 fn addresses_known(facts: &Facts) -> Result<Judged, Unknown> {
     let lower = |address: &str| address.trim().to_lowercase();
-    let mut known: HashSet<String> = facts.access_users()?.iter().map(|user| lower(&user.email)).collect();
+    let mut known: HashSet<String> = facts
+        .access_users()?
+        .iter()
+        .map(|user| lower(&user.email))
+        .collect();
     known.extend(facts.members()?.iter().map(|member| lower(&member.email)));
     let mut judged = Judged::default();
     for group in facts.groups()? {
@@ -177,7 +182,10 @@ fn addresses_known(facts: &Facts) -> Result<Judged, Unknown> {
             let shown: Vec<&str> = strangers.iter().take(NAMED).map(|address| &**address).collect();
             let summary = match strangers.len() {
                 1 => format!("names {}, whom no list knows", shown[0]),
-                many => format!("names {many} addresses that no list knows, {} among them", shown[0]),
+                many => format!(
+                    "names {many} addresses that no list knows, {} among them",
+                    shown[0]
+                ),
             };
             judged.found.push(
                 finding(Severity::Medium, group, summary)
@@ -211,7 +219,8 @@ fn named_once(facts: &Facts) -> Result<Judged, Unknown> {
             let id = id.to_lowercase();
             if let Some(nested) = by_id.get(&id).filter(|_| visited.insert(id.clone())) {
                 // What a nested group asks beside may keep some of its addresses out.
-                let is_plain = rules(&nested.raw, "require").is_empty() && rules(&nested.raw, "exclude").is_empty();
+                let is_plain =
+                    rules(&nested.raw, "require").is_empty() && rules(&nested.raw, "exclude").is_empty();
                 if is_plain {
                     twice.extend(addresses(nested).filter(|address| seen.contains(address)));
                     waiting.extend(rules(&nested.raw, "include").iter().cloned());

@@ -178,9 +178,9 @@ fn super_administrators(facts: &Facts) -> Result<(Vec<&Member>, Option<Unknown>)
     let members = facts.members()?;
     let (through, unsure): (BTreeSet<String>, _) = match (&facts.user_groups, &facts.user_group_members) {
         (Ok(groups), Ok(contents)) => {
-            let super_groups = groups
-                .iter()
-                .filter(|group| gives_everything(group.raw["policies"].as_array().map_or(&[], Vec::as_slice)));
+            let super_groups = groups.iter().filter(|group| {
+                gives_everything(group.raw["policies"].as_array().map_or(&[], Vec::as_slice))
+            });
             let through = super_groups
                 .filter_map(|group| contents.iter().find(|content| content.id == group.id))
                 .filter_map(|content| content.raw["members"].as_array())
@@ -265,8 +265,14 @@ fn members_with_second_factor(facts: &Facts) -> Result<Judged, Unknown> {
 fn account_finding(facts: &Facts, severity: Severity, summary: String, who: &[&Member]) -> Finding {
     let addresses: Vec<&str> = who.iter().map(|member| member.email.as_str()).collect();
     let connection = &facts.connection;
-    Finding::new(severity, "account", &connection.account_id, &connection.account_name, summary)
-        .with("super_administrators", addresses)
+    Finding::new(
+        severity,
+        "account",
+        &connection.account_id,
+        &connection.account_name,
+        summary,
+    )
+    .with("super_administrators", addresses)
 }
 
 fn super_administrators_few(facts: &Facts) -> Result<Judged, Unknown> {
@@ -360,7 +366,11 @@ fn known_since(facts: &Facts, member: &Member) -> Option<chrono::DateTime<chrono
 
 fn invitations_answered(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
-    for member in facts.members()?.iter().filter(|member| member.status == "pending") {
+    for member in facts
+        .members()?
+        .iter()
+        .filter(|member| member.status == "pending")
+    {
         match known_since(facts, member) {
             Some(since) if facts.now - since > PENDING_MAX => {
                 let days = (facts.now - since).num_days();
@@ -399,7 +409,10 @@ fn members_active(facts: &Facts) -> Result<Judged, Unknown> {
     }
     let mut judged = Judged::default();
     for member in members.iter().filter(is_accepted) {
-        let last = member.person_id.as_ref().and_then(|id| audit.last_by_person.get(id));
+        let last = member
+            .person_id
+            .as_ref()
+            .and_then(|id| audit.last_by_person.get(id));
         if last.is_some_and(|last| *last >= begin) {
             continue;
         }
@@ -417,7 +430,10 @@ fn members_active(facts: &Facts) -> Result<Judged, Unknown> {
             }
         }
         let summary = match last {
-            Some(last) => format!("the last entry in the audit log is of {}", last.format("%Y-%m-%d")),
+            Some(last) => format!(
+                "the last entry in the audit log is of {}",
+                last.format("%Y-%m-%d")
+            ),
             None => format!(
                 "no entry in the audit log, which goes back to {}",
                 audit.first_at.format("%Y-%m-%d")

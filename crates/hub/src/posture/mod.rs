@@ -15,6 +15,7 @@ mod people;
 pub mod reference;
 mod risk;
 mod tokens;
+pub mod until;
 
 #[cfg(test)]
 mod cases;
@@ -27,9 +28,12 @@ use crate::audit;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
+use model::ConnectionId;
 use serde_json::json;
 use std::collections::HashSet;
-use store::{CheckResultRow, ConnectionRow, FindingRow, FindingSeen, JournalEntry, StoreError};
+use store::{
+    CheckResultRow, ConnectionRow, FindingRow, FindingSeen, JournalEntry, LIST_LIMIT_MAX, StoreError,
+};
 
 /// Without a sync, checks run again after this long: time alone changes what some of them say.
 const RUN_AGAIN: TimeDelta = TimeDelta::hours(6);
@@ -114,16 +118,21 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
         report.unknown += usize::from(verdict == "unknown");
         let (opened, resolved) = app
             .store
-            .finding_replace(&result(verdict, unsure, seen.len()), &seen, &unjudged, |finding| {
-                opened_entry(
-                    facts.now,
-                    connection,
-                    check.id,
-                    &finding.id,
-                    &finding.severity,
-                    &finding.subject_name,
-                )
-            })
+            .finding_replace(
+                &result(verdict, unsure, seen.len()),
+                &seen,
+                &unjudged,
+                |finding| {
+                    opened_entry(
+                        facts.now,
+                        connection,
+                        check.id,
+                        &finding.id,
+                        &finding.severity,
+                        &finding.subject_name,
+                    )
+                },
+            )
             .await?;
         report.opened += opened;
         report.resolved += resolved;
@@ -165,6 +174,25 @@ async fn is_due(app: &App, connection: &ConnectionRow) -> Result<bool, StoreErro
         (Some(last), Some(read)) if read > last => true,
         (Some(last), _) => app.clock.now() - last >= RUN_AGAIN,
     })
+}
+
+/// What every check last came to, by connection and check.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn results(app: &App, only: Option<&ConnectionId>) -> Result<Vec<CheckResultRow>, StoreError> {
+    let mut all: Vec<CheckResultRow> = Vec::new();
+    loop {
+        let after = all
+            .last()
+            .map(|row| (row.connection_id.as_str(), row.check_id.as_str()));
+        let page = app.store.check_result_list(only, after, LIST_LIMIT_MAX).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
 }
 
 /// Opens findings whose mute has run out.

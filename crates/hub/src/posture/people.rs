@@ -38,7 +38,11 @@ fn seats_in_use(facts: &Facts) -> Result<Judged, Unknown> {
                 names.join(" and ")
             }
             _ => {
-                judged.unsure("access_user", &user.id, "Cloudflare does not say whether someone has a seat");
+                judged.unsure(
+                    "access_user",
+                    &user.id,
+                    "Cloudflare does not say whether someone has a seat",
+                );
                 continue;
             }
         };

@@ -70,7 +70,11 @@ fn high_risk_reviewed(facts: &Facts) -> Result<Judged, Unknown> {
                 );
             }
             Some(_) => {}
-            None => judged.unsure("person", &person.person_id, "since when someone is at high risk is not known"),
+            None => judged.unsure(
+                "person",
+                &person.person_id,
+                "since when someone is at high risk is not known",
+            ),
         }
     }
     Ok(judged)

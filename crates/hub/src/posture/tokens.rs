@@ -100,7 +100,11 @@ fn writing(facts: &Facts, token: &Object) -> Result<Vec<String>, Unknown> {
         .flatten();
     for group in groups {
         let id = group["id"].as_str().unwrap_or_default();
-        let listed = facts.permission_groups.iter().flatten().find(|known| known.id == id);
+        let listed = facts
+            .permission_groups
+            .iter()
+            .flatten()
+            .find(|known| known.id == id);
         let name = group["name"]
             .as_str()
             .or_else(|| listed.map(|group| group.name.as_str()))
@@ -109,7 +113,11 @@ fn writing(facts: &Facts, token: &Object) -> Result<Vec<String>, Unknown> {
             // Cloudflare's names of permission groups end in what they allow; "Read" alone changes nothing.
             Some(name) if name.ends_with("Read") => {}
             Some(name) => names.push(name.to_owned()),
-            None => unknown = Some(Unknown(format!("what the permission group {id} allows is not known"))),
+            None => {
+                unknown = Some(Unknown(format!(
+                    "what the permission group {id} allows is not known"
+                )))
+            }
         }
     }
     match unknown {
@@ -176,7 +184,11 @@ fn ends_soon(facts: &Facts, judged: &mut Judged, kind: &'static str, thing: &Obj
         return;
     }
     let Some(end) = time(&thing.raw, member) else {
-        judged.unsure(kind, &thing.id, format!("the end of {} cannot be read", thing.name));
+        judged.unsure(
+            kind,
+            &thing.id,
+            format!("the end of {} cannot be read", thing.name),
+        );
         return;
     };
     if end > facts.now && end - facts.now <= EXPIRING_WITHIN {
