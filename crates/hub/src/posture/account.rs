@@ -129,13 +129,13 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
                 .iter()
                 .filter(|member| member.two_factor.is_none() && member.status == "accepted")
                 .count();
-            let summary = match &facts.members {
-                Ok(_) => format!(
-                    "the account does not require a second factor; {without} members have none, of {unknown} \
-                     accepted ones it is not known"
-                ),
-                Err(_) => "the account does not require a second factor".to_owned(),
-            };
+            let mut summary = "the account does not require a second factor".to_owned();
+            if facts.members.is_ok() {
+                summary = format!("{summary}; {without} members have none");
+            }
+            if unknown > 0 {
+                summary = format!("{summary}, and of {unknown} it is not known");
+            }
             judged
                 .found
                 .push(Finding::new(check, "account", id, name, summary));

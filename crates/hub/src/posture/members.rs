@@ -39,7 +39,7 @@ pub(super) const CHECKS: &[Check] = &[
         besides: "applications of type dash_sso, where those can be read",
         unknown: SSO,
         remedy: "Have them switch it on (My Profile, Authentication); requiring it for the account makes sure of it.",
-        command: Some("flareward members remove"),
+        command: None,
         terraform: None,
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.8.5", "CIS v8 6.5"],
         ask: members_with_second_factor,
