@@ -3,5 +3,6 @@
 
 mod commands;
 mod crash;
+mod posture;
 mod program;
 mod tidy;
