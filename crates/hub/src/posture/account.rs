@@ -4,6 +4,7 @@ use super::check::{Check, Finding, Judged, Severity, Unknown};
 use super::facts::{Facts, time};
 use chrono::TimeDelta;
 use model::CredentialKind;
+use serde_json::Value;
 
 /// A connection that was not read to its end for this long shows the past. Chosen: a weekend.
 const STALE_AFTER: TimeDelta = TimeDelta::days(2);
@@ -116,7 +117,7 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
     let (id, name) = (&facts.connection.account_id, &facts.connection.account_name);
     match account
         .pointer("/settings/enforce_twofactor")
-        .and_then(|value| value.as_bool())
+        .and_then(Value::as_bool)
     {
         Some(true) => {}
         Some(false) => {

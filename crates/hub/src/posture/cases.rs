@@ -276,7 +276,7 @@ const CASES: &[(&str, &[&str], Break)] = &[
         raw!(facts, identity_providers, 0)["scim_config"]["seat_deprovision"] = json!(false);
     }),
     ("risk_integration_inactive", &["i1"], |facts| {
-        facts.integrations[0].active = false
+        facts.integrations[0].active = false;
     }),
     ("reference_idp_missing", &["i1"], |facts| {
         facts.integrations[0].reference_id = Some("idp2".to_owned());
@@ -291,7 +291,7 @@ const CASES: &[(&str, &[&str], Break)] = &[
         raw!(facts, lists, 0)["updated_at"] = json!(ago(366).to_rfc3339());
     }),
     ("connection_stale_2d", &["c1"], |facts| {
-        facts.connection.synced_at = Some(ago(3))
+        facts.connection.synced_at = Some(ago(3));
     }),
     ("duplicate_group_membership", &["g1"], |facts| {
         let include = raw!(facts, groups, 0)["include"].as_array_mut().unwrap();

@@ -78,7 +78,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Tokens that are not disabled or over.
-fn live<'a>(facts: &'a Facts) -> Result<impl Iterator<Item = &'a Object>, Unknown> {
+fn live(facts: &Facts) -> Result<impl Iterator<Item = &Object>, Unknown> {
     let now = facts.now;
     Ok(facts.account_tokens()?.iter().filter(move |token| {
         let is_over = time(&token.raw, "expires_on").is_some_and(|end| end <= now);
@@ -116,7 +116,7 @@ fn writing(facts: &Facts, token: &Object) -> Result<Vec<String>, Unknown> {
             None => {
                 unknown = Some(Unknown(format!(
                     "what the permission group {id} allows is not known"
-                )))
+                )));
             }
         }
     }
