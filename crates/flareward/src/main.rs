@@ -1,7 +1,8 @@
 //! The program: reads the command line and hands over to one command.
 //!
 //! Exit codes: 0 done; 1 failed, with one line on standard error; 2 the command line is not understood;
-//! 3 refused by a guard; 4 a change was sent and could not be verified.
+//! 3 refused by a guard, or `posture` found something open at or above `--fail-on`; 4 a change was sent and could
+//! not be verified.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -88,6 +89,8 @@ enum Command {
     Detections(commands::lists::ListArgs<commands::lists::DetectionArgs>),
     /// Risk levels
     Risk(commands::risk::RiskArgs),
+    /// What is not set up the way it should be, checked over what the last sync read
+    Posture(commands::posture::PostureArgs),
     /// Log records
     Events(commands::lists::ListArgs<commands::lists::EventArgs>),
     /// Lines that could not become an event, with the reason
@@ -159,6 +162,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,
         Command::Risk(args) => commands::risk::run(args, global).await?,
+        Command::Posture(args) => return commands::posture::run(args, global).await,
         Command::Events(args) => commands::lists::events(args, global).await?,
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
         Command::Export(args) => commands::export::run(args, global).await?,

@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, provisioning, risk, sync, transmit};
+use crate::{coaching, detection, ingest, posture, provisioning, risk, sync, transmit};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -47,15 +47,17 @@ enum Loop {
     Messages,
     Expiry,
     Schedule,
+    Posture,
 }
 
 impl Loop {
-    const ALL: [Loop; 5] = [
+    const ALL: [Loop; 6] = [
         Loop::Pipeline,
         Loop::Transmit,
         Loop::Messages,
         Loop::Expiry,
         Loop::Schedule,
+        Loop::Posture,
     ];
 
     fn name(self) -> &'static str {
@@ -65,12 +67,13 @@ impl Loop {
             Loop::Messages => "messages",
             Loop::Expiry => "expiry",
             Loop::Schedule => "schedule",
+            Loop::Posture => "posture",
         }
     }
 
     fn look_again(self) -> Duration {
         match self {
-            Loop::Schedule => SCHEDULE,
+            Loop::Schedule | Loop::Posture => SCHEDULE,
             Loop::Expiry => EXPIRY,
             _ => LOOK_AGAIN,
         }
@@ -88,6 +91,7 @@ impl Loop {
                 Ok(false)
             }
             Loop::Schedule => scheduled_syncs(app).await,
+            Loop::Posture => Ok(posture::run_due(app).await?),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - [`provisioning`] changes access: plan, guards, write, verify;
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
+//! - [`posture`] checks how each account is set up;
 //! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
 //! - [`capability`] answers other systems.
 //!
@@ -26,6 +27,7 @@ pub mod egress;
 pub mod ingest;
 pub mod integration;
 pub mod permission;
+pub mod posture;
 pub mod provisioning;
 pub mod risk;
 pub mod rule_book;

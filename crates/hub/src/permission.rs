@@ -26,6 +26,9 @@ pub enum Permission {
     /// Reset risk levels.
     #[serde(rename = "risk:write")]
     RiskWrite,
+    /// Mute findings of posture checks and open them again.
+    #[serde(rename = "posture:write")]
+    PostureWrite,
     /// Change risk score integrations.
     #[serde(rename = "integrations:write")]
     IntegrationsWrite,
@@ -42,12 +45,13 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission: what the administrator's token holds.
-    pub const ALL: [Permission; 9] = [
+    pub const ALL: [Permission; 10] = [
         Permission::Read,
         Permission::ConnectionsWrite,
         Permission::AccessWrite,
         Permission::CoachingWrite,
         Permission::RiskWrite,
+        Permission::PostureWrite,
         Permission::IntegrationsWrite,
         Permission::CapabilitiesCall,
         Permission::ApiCallRead,
@@ -62,6 +66,7 @@ impl Permission {
             Permission::AccessWrite => "access:write",
             Permission::CoachingWrite => "coaching:write",
             Permission::RiskWrite => "risk:write",
+            Permission::PostureWrite => "posture:write",
             Permission::IntegrationsWrite => "integrations:write",
             Permission::CapabilitiesCall => "capabilities:call",
             Permission::ApiCallRead => "api:call:read",

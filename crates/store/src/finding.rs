@@ -83,6 +83,8 @@ pub struct FindingFilter {
     pub state: Option<String>,
     /// Only about the thing with this id.
     pub subject_id: Option<String>,
+    /// Only of these severities; empty for all.
+    pub severities: Vec<String>,
     /// Only after the finding with this check and id.
     pub after: Option<(String, String)>,
     /// At most this many.
@@ -95,6 +97,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     KNOWN,
     UPSERT,
     RESOLVE,
+    EXPIRED,
     UNMUTE_EXPIRED,
     RESULT,
     RESULTS,
@@ -103,6 +106,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     MUTE,
     UNMUTE,
     COUNTS,
+    LAST,
 ];
 
 const KNOWN: &str = "SELECT id, state FROM finding WHERE connection_id = $1 AND check_id = $2";
@@ -120,23 +124,26 @@ const RESOLVE: &str = "
     UPDATE finding SET state = 'resolved', resolved_at = $2, mute_reason = NULL, muted_by = NULL,
         muted_until = NULL
     WHERE id = $1 AND state <> 'resolved'";
+const EXPIRED: &str = "
+    SELECT * FROM finding WHERE state = 'muted' AND muted_until <= $1 ORDER BY muted_until, id LIMIT 1000";
 const UNMUTE_EXPIRED: &str = "
     UPDATE finding SET state = 'open', mute_reason = NULL, muted_by = NULL, muted_until = NULL
-    WHERE state = 'muted' AND muted_until <= $1 RETURNING id";
+    WHERE id = $1 AND state = 'muted' AND muted_until <= $2";
 const RESULT: &str = "
     INSERT INTO check_result (connection_id, check_id, verdict, unknown_reason, findings, checked_at)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (connection_id, check_id) DO UPDATE SET verdict = excluded.verdict,
         unknown_reason = excluded.unknown_reason, findings = excluded.findings, checked_at = excluded.checked_at";
 const RESULTS: &str = "
-    SELECT * FROM check_result WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
-    ORDER BY connection_id, check_id LIMIT 1000";
+    SELECT * FROM check_result
+    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (connection_id, check_id) > ($2, $3)
+    ORDER BY connection_id, check_id LIMIT $4";
 const LIST: &str = "
     SELECT * FROM finding
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR check_id = $2)
       AND (CAST($3 AS TEXT) IS NULL OR state = $3) AND (CAST($4 AS TEXT) IS NULL OR subject_id = $4)
-      AND (check_id, id) > ($5, $6)
-    ORDER BY check_id, id LIMIT $7";
+      AND (CAST($5 AS TEXT) = '' OR CAST($5 AS TEXT) LIKE '%,' || severity || ',%') AND (check_id, id) > ($6, $7)
+    ORDER BY check_id, id LIMIT $8";
 const GET: &str = "SELECT * FROM finding WHERE id = $1";
 const MUTE: &str = "
     UPDATE finding SET state = 'muted', mute_reason = $2, muted_by = $3, muted_until = $4
@@ -145,16 +152,20 @@ const UNMUTE: &str = "
     UPDATE finding SET state = 'open', mute_reason = NULL, muted_by = NULL, muted_until = NULL
     WHERE id = $1 AND state = 'muted'";
 const COUNTS: &str = "
-    SELECT severity, state, COUNT(*) FROM finding WHERE state <> 'resolved'
+    SELECT severity, state, COUNT(*) FROM finding
+    WHERE state <> 'resolved' AND (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
     GROUP BY severity, state ORDER BY severity, state";
+const LAST: &str = "SELECT MAX(checked_at) FROM check_result WHERE connection_id = $1";
 
 impl Store {
     /// Brings the findings of one check in step with what it found now: new ones open, those that are no longer
-    /// found are resolved, muted ones stay so. Answers how many opened and how many were resolved.
+    /// found are resolved, muted ones stay so. Those in `unjudged` are about what the check could not tell this
+    /// time: they stay as they were. Answers how many opened and how many were resolved.
     pub async fn finding_replace(
         &self,
         result: &CheckResultRow,
         seen: &[FindingSeen],
+        unjudged: &HashSet<String>,
         entry: impl Fn(&FindingSeen) -> JournalEntry,
     ) -> Result<(usize, usize), StoreError> {
         let counts = in_transaction!(self, tx => {
@@ -177,7 +188,7 @@ impl Store {
             let found: HashSet<&str> = seen.iter().map(|finding| finding.id.as_str()).collect();
             let mut resolved = 0;
             for (id, state) in &known {
-                if state != "resolved" && !found.contains(id.as_str()) {
+                if state != "resolved" && !found.contains(id.as_str()) && !unjudged.contains(id) {
                     sqlx::query(RESOLVE).bind(id).bind(result.checked_at).execute(&mut *tx).await?;
                     resolved += 1;
                 }
@@ -202,13 +213,17 @@ impl Store {
         Ok(())
     }
 
-    /// What every check last came to.
+    /// What checks last came to, after `(connection, check)`.
     pub async fn check_result_list(
         &self,
         connection: Option<&ConnectionId>,
+        after: Option<(&str, &str)>,
+        limit: i64,
     ) -> Result<Vec<CheckResultRow>, StoreError> {
+        let (after_connection, after_check) = after.unwrap_or(("", ""));
         Ok(on_reader!(self, pool => {
-            sqlx::query_as(RESULTS).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
+            sqlx::query_as(RESULTS).bind(connection.map(ConnectionId::as_str)).bind(after_connection)
+                .bind(after_check).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 
@@ -216,11 +231,15 @@ impl Store {
     pub async fn finding_list(&self, filter: &FindingFilter) -> Result<Vec<FindingRow>, StoreError> {
         let empty = (String::new(), String::new());
         let after = filter.after.as_ref().unwrap_or(&empty);
+        let severities = match filter.severities.as_slice() {
+            [] => String::new(),
+            some => format!(",{},", some.join(",")),
+        };
         Ok(on_reader!(self, pool => {
             sqlx::query_as(LIST)
                 .bind(filter.connection_id.as_ref().map(ConnectionId::as_str)).bind(filter.check_id.as_deref())
-                .bind(filter.state.as_deref()).bind(filter.subject_id.as_deref()).bind(&after.0).bind(&after.1)
-                .bind(bounded(filter.limit)).fetch_all(pool).await?
+                .bind(filter.state.as_deref()).bind(filter.subject_id.as_deref()).bind(&severities)
+                .bind(&after.0).bind(&after.1).bind(bounded(filter.limit)).fetch_all(pool).await?
         }))
     }
 
@@ -252,13 +271,47 @@ impl Store {
         Ok(rows > 0)
     }
 
-    /// Opens every finding whose mute has run out; answers their ids.
-    pub async fn finding_unmute_expired(&self, now: DateTime<Utc>) -> Result<Vec<String>, StoreError> {
-        Ok(on_engine!(self, pool => sqlx::query_scalar(UNMUTE_EXPIRED).bind(now).fetch_all(pool).await?))
+    /// Opens every finding whose mute has run out, and tells the journal; answers them as they were.
+    pub async fn finding_unmute_expired(
+        &self,
+        now: DateTime<Utc>,
+        entry: impl Fn(&FindingRow) -> JournalEntry,
+    ) -> Result<Vec<FindingRow>, StoreError> {
+        let expired: Vec<FindingRow> = on_reader!(self, pool => {
+            sqlx::query_as(EXPIRED).bind(now).fetch_all(pool).await?
+        });
+        let mut opened = Vec::with_capacity(expired.len());
+        for finding in expired {
+            let entry = entry(&finding);
+            let rows = in_transaction!(self, tx => {
+                let done = sqlx::query(UNMUTE_EXPIRED).bind(&finding.id).bind(now).execute(&mut *tx).await?;
+                if done.rows_affected() > 0 {
+                    journal_write!(tx, &entry);
+                }
+                done.rows_affected()
+            });
+            if rows > 0 {
+                opened.push(finding);
+            }
+        }
+        Ok(opened)
     }
 
     /// How many findings there are by severity and state, without resolved ones.
-    pub async fn finding_counts(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
-        Ok(on_reader!(self, pool => sqlx::query_as(COUNTS).fetch_all(pool).await?))
+    pub async fn finding_counts(
+        &self,
+        connection: Option<&ConnectionId>,
+    ) -> Result<Vec<(String, String, i64)>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(COUNTS).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
+        }))
+    }
+
+    /// When a check of this connection last ran.
+    pub async fn check_result_last(
+        &self,
+        connection: &ConnectionId,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_scalar(LAST).bind(&connection.0).fetch_one(pool).await?))
     }
 }

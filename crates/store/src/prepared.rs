@@ -47,6 +47,7 @@ fn statements() -> Vec<String> {
         crate::listing::STATEMENTS,
         crate::person::STATEMENTS,
         crate::person_alias::STATEMENTS,
+        crate::posture::STATEMENTS,
         crate::risk::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,

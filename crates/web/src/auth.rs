@@ -70,6 +70,8 @@ permission_extractors! {
     CanCoach => CoachingWrite;
     /// May reset risk levels.
     CanResetRisk => RiskWrite;
+    /// May mute findings of posture checks.
+    CanWritePosture => PostureWrite;
     /// May change risk score integrations.
     CanWriteIntegrations => IntegrationsWrite;
     /// May call the typed capabilities.

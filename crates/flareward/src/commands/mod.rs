@@ -9,6 +9,7 @@ pub(crate) mod ingest;
 pub(crate) mod lists;
 pub(crate) mod members;
 pub(crate) mod people;
+pub(crate) mod posture;
 pub(crate) mod risk;
 pub(crate) mod rules;
 pub(crate) mod sandbox;

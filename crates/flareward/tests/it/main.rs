@@ -4,5 +4,6 @@
 mod changing;
 mod commands;
 mod crash;
+mod posture;
 mod program;
 mod tidy;

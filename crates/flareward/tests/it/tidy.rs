@@ -99,6 +99,15 @@ fn the_settings_page_is_what_the_code_says() {
 }
 
 #[test]
+fn the_page_of_posture_checks_is_what_the_catalogue_says() {
+    let is_current = read("docs/posture.md") == hub::posture::reference::reference();
+    assert!(
+        is_current,
+        "renew it: flareward posture reference > docs/posture.md"
+    );
+}
+
+#[test]
 fn every_file_begins_by_saying_what_it_is_for() {
     let mut silent = Vec::new();
     let mut folders = vec![root().join("crates")];

@@ -172,7 +172,8 @@ fn has_value(map: &Value, name: &str, value: &str) -> Option<bool> {
     let is = |found: &Value| match found {
         Value::String(text) => text == value,
         Value::Null => false,
-        other => other.to_string() == value,
+        // A number or a truth as it is written.
+        other => value == other.to_string().as_str(),
     };
     Some(match map.get(name) {
         Some(Value::Array(values)) => values.iter().any(is),

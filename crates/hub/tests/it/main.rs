@@ -7,6 +7,7 @@ mod connecting;
 mod flow;
 mod ingesting;
 mod kit;
+mod posture;
 mod provisioning;
 mod rules;
 mod syncing;
@@ -22,6 +23,7 @@ async fn the_stages_may_be_spawned() {
         spawnable(hub::driver::pass(&hub.app));
         spawnable(hub::sync::all(&hub.app));
         spawnable(hub::risk::run(&hub.app));
+        spawnable(hub::posture::run_due(&hub.app));
     })
     .await;
 }

@@ -173,3 +173,11 @@ CREATE TABLE check_result (
     checked_at TEXT NOT NULL,
     PRIMARY KEY (connection_id, check_id)
 ) STRICT;
+
+-- Tokens that hold every permission of the first version, as the administrator's does, hold the new ones too.
+UPDATE access_token
+SET permissions = '["read","connections:write","access:write","posture:write","coaching:write","risk:write","integrations:write","capabilities:call","api:call:read","admin"]'
+WHERE permissions LIKE '%"read"%' AND permissions LIKE '%"connections:write"%'
+    AND permissions LIKE '%"coaching:write"%' AND permissions LIKE '%"risk:write"%'
+    AND permissions LIKE '%"integrations:write"%' AND permissions LIKE '%"capabilities:call"%'
+    AND permissions LIKE '%"api:call:read"%' AND permissions LIKE '%"admin"%';

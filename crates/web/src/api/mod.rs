@@ -16,6 +16,7 @@ pub mod integrations;
 pub mod journal;
 pub mod overview;
 pub mod people;
+pub mod posture;
 pub mod risk;
 pub mod rules;
 pub mod tokens;
@@ -104,6 +105,11 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(risk::counts))
         .routes(routes!(risk::changes))
         .routes(routes!(risk::reset))
+        .routes(routes!(posture::checks))
+        .routes(routes!(posture::findings))
+        .routes(routes!(posture::results))
+        .routes(routes!(posture::mute))
+        .routes(routes!(posture::unmute))
         .routes(routes!(coaching::list, coaching::create))
         .routes(routes!(coaching::get_one, coaching::update))
         .routes(routes!(coaching::messages))

@@ -19,6 +19,7 @@ mod overview;
 mod page;
 mod people;
 mod person;
+mod posture;
 mod rules;
 mod show;
 mod visitor;
@@ -39,6 +40,9 @@ pub fn router() -> Router<App> {
         .route("/people/{id}/reset-risk", post(person::reset_risk))
         .route("/detections", get(detections::list))
         .route("/detections/{id}", get(detections::show_detection))
+        .route("/posture", get(posture::list))
+        .route("/posture/findings/{id}/mute", post(posture::mute))
+        .route("/posture/findings/{id}/unmute", post(posture::unmute))
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::show_event))
         .route("/rules", get(rules::list))

@@ -113,6 +113,10 @@ async fn pages(world: &World) -> Vec<String> {
         "/changes/change-1",
         "/change-access",
         "/deliveries?signals=dead&messages=test",
+        "/posture",
+        "/posture?state=muted",
+        "/posture?state=resolved&severity=high",
+        "/posture?check=member_2fa_off&connection=production",
         "/rejects",
         "/unmapped",
     ];
@@ -505,4 +509,50 @@ async fn a_running_sync_is_watched_and_its_end_loads_the_page_again() {
         .unwrap();
     let page = visitor.get("/connections/production").await.text;
     assert!(page.contains("Confirm and sync") && page.contains("only 3 of 9"));
+}
+
+#[tokio::test]
+async fn a_finding_is_muted_by_a_form_that_belongs_to_the_session() {
+    let world = World::lived_in().await;
+    let may = [Permission::Read, Permission::PostureWrite];
+    let browser = Browser::logged_in(&world, &may).await;
+    let page = browser.get("/posture").await.text;
+    assert!(
+        page.contains("Is each Access group named by some policy"),
+        "{page}"
+    );
+    assert!(page.contains("were never read"), "{page}");
+    let (_, rest) = page.split_once("action=\"/posture/findings/").unwrap();
+    let id = rest.split('/').next().unwrap().to_owned();
+    let csrf = browser.csrf().await;
+    let path = format!("/posture/findings/{id}/mute");
+    let answer = browser.post(&path, &[("csrf", "another"), ("reason", "x")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("reason", "<b>a pilot</b>"),
+        ("until", "2026-12-24"),
+    ];
+    let answer = browser.post(&path, &fields).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    let page = browser.get("/posture?state=muted").await.text;
+    assert!(
+        page.contains("&#60;b&#62;a pilot") || page.contains("&lt;b&gt;a pilot"),
+        "{page}"
+    );
+    let fields = [("csrf", csrf.as_str()), ("reason", "x"), ("until", "soon")];
+    assert_eq!(browser.post(&path, &fields).await.status, StatusCode::BAD_REQUEST);
+    let path = format!("/posture/findings/{id}/unmute");
+    let answer = browser.post(&path, &[("csrf", &csrf)]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    // Who may only read sees findings and no form.
+    let reader = Browser::logged_in(&world, &[Permission::Read]).await;
+    let page = reader.get("/posture").await.text;
+    assert!(!page.contains("/mute\""), "{page}");
+    let csrf = reader.csrf().await;
+    let fields = [("csrf", csrf.as_str()), ("reason", "x")];
+    let answer = reader
+        .post(&format!("/posture/findings/{id}/mute"), &fields)
+        .await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
 }

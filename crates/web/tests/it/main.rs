@@ -6,6 +6,7 @@ mod connecting;
 mod console;
 mod description;
 mod permissions;
+mod posture;
 mod problems;
 mod receiver;
 mod risk_integrations;

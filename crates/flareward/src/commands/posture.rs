@@ -1,0 +1,323 @@
+//! `flareward posture`: what is not set up the way it should be, and what could not be told.
+//!
+//! The checks run first, over what the last sync read. What they could not tell is listed beside what they found.
+
+use super::connection;
+use super::lists::labels;
+use crate::Global;
+use crate::output::{Format, Printer, object};
+use anyhow::Context;
+use hub::posture::{self, Severity, check, until};
+use hub::{Actor, App};
+use model::ConnectionId;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::process::ExitCode;
+use store::{ConnectionRow, FindingFilter, FindingRow, LIST_LIMIT_MAX};
+
+/// Ends with this when something is open at or above `--fail-on`.
+const OPEN: u8 = 3;
+
+/// Which findings, and which of them make the command fail.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 when nothing that was asked for is open at or above --fail-on; 3 when something is; \
+                  1 when the checks could not run. What could not be told does not change the code, and is listed."
+)]
+pub(crate) struct PostureArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Only this severe or worse: critical, high, medium or low
+    #[arg(long)]
+    severity: Option<Severity>,
+    /// Only of this check; `flareward posture checks` lists them
+    #[arg(long, value_name = "ID", value_parser = known_check)]
+    check: Option<String>,
+    /// Muted and resolved findings too
+    #[arg(long)]
+    all: bool,
+    /// End with 3 when something this severe or worse is open: critical, high, medium, low or none
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = fail_on)]
+    fail_on: FailOn,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List the checks: what each asks, what it needs, what to do
+    Checks,
+    /// Accept a finding for a time, or without end
+    Mute {
+        /// The finding's id
+        #[arg(value_name = "FINDING")]
+        id: String,
+        /// Why: kept with the finding and in the audit log
+        #[arg(long)]
+        reason: String,
+        /// Until when: 2026-12-31 or 2026-12-31T18:00:00Z
+        #[arg(long, value_name = "DATE", value_parser = until::date, conflicts_with = "span")]
+        until: Option<DateTime>,
+        /// For how long: 12h, 30d or 2w
+        #[arg(long = "for", value_name = "SPAN", value_parser = until::span)]
+        span: Option<Span>,
+    },
+    /// Open a muted finding again
+    Unmute {
+        /// The finding's id
+        #[arg(value_name = "FINDING")]
+        id: String,
+    },
+    /// Print the reference of all checks, in Markdown
+    Reference,
+}
+
+type DateTime = until::At;
+type Span = until::Span;
+
+/// From which severity on the command fails.
+#[derive(Debug, Clone, Copy)]
+struct FailOn(Option<Severity>);
+
+fn fail_on(text: &str) -> Result<FailOn, String> {
+    match text {
+        "none" => Ok(FailOn(None)),
+        other => other
+            .parse()
+            .map(|severity| FailOn(Some(severity)))
+            .map_err(|problem: String| format!("{problem} and none")),
+    }
+}
+
+fn known_check(text: &str) -> Result<String, String> {
+    match posture::check(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("no check has this id; `flareward posture checks` lists them".to_owned()),
+    }
+}
+
+const COLUMNS: &[&str] = &[
+    "severity",
+    "check",
+    "connection",
+    "subject",
+    "found",
+    "remedy",
+    "id",
+];
+const ALL_COLUMNS: &[&str] = &[
+    "state",
+    "severity",
+    "check",
+    "connection",
+    "subject",
+    "found",
+    "remedy",
+    "id",
+];
+const CSV_COLUMNS: &[&str] = &[
+    "verdict",
+    "state",
+    "severity",
+    "check",
+    "connection",
+    "subject_kind",
+    "subject",
+    "found",
+    "reason",
+    "remedy",
+    "first_seen_at",
+    "last_seen_at",
+    "muted_until",
+    "id",
+];
+const UNKNOWN_COLUMNS: &[&str] = &["severity", "check", "connection", "reason"];
+const CHECK_COLUMNS: &[&str] = &["id", "severity", "question", "permissions", "remedy", "command"];
+
+pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    match args.action {
+        None => list(args, global).await,
+        Some(Action::Checks) => checks(global.output),
+        Some(Action::Mute {
+            id,
+            reason,
+            until,
+            span,
+        }) => {
+            let app = crate::open(global).await?;
+            let until = until.or(span.map(|span| app.clock.now() + span));
+            let finding = posture::mute(&app, &id, &reason, until, &Actor::CommandLine).await?;
+            show(&app, finding, "changed", global.output).await
+        }
+        Some(Action::Unmute { id }) => {
+            let app = crate::open(global).await?;
+            let (finding, changed) = posture::unmute(&app, &id, &Actor::CommandLine).await?;
+            let outcome = if changed { "changed" } else { "already" };
+            show(&app, finding, outcome, global.output).await
+        }
+        Some(Action::Reference) => {
+            print!("{}", posture::reference::reference());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let rows: Vec<ConnectionRow> = match &args.connection {
+        Some(label) => vec![connection(&app, Some(label)).await?],
+        None => app.store.connection_list().await?,
+    };
+    if rows.is_empty() {
+        anyhow::bail!("no account is connected: use `flareward connect`");
+    }
+    for row in &rows {
+        posture::run(&app, row)
+            .await
+            .with_context(|| format!("could not check {}", row.label))?;
+    }
+    let only = args.connection.as_ref().map(|_| rows[0].id.clone());
+    let labels = labels(&app).await?;
+    let format = global.output;
+    let columns = match format {
+        Format::Csv => CSV_COLUMNS,
+        _ if args.all => ALL_COLUMNS,
+        _ => COLUMNS,
+    };
+    let mut printer = Printer::new(format, columns);
+    let mut worst: Option<Severity> = None;
+    for severity in args.severity.unwrap_or(Severity::Low).and_worse() {
+        let mut filter = FindingFilter {
+            connection_id: only.clone(),
+            check_id: args.check.clone(),
+            state: (!args.all).then(|| "open".to_owned()),
+            severities: vec![severity.as_str().to_owned()],
+            limit: LIST_LIMIT_MAX,
+            ..FindingFilter::default()
+        };
+        loop {
+            let page = app.store.finding_list(&filter).await?;
+            let Some(last) = page.last() else { break };
+            filter.after = Some((last.check_id.clone(), last.id.clone()));
+            for finding in page {
+                if finding.state == "open" {
+                    worst = worst.max(Some(severity));
+                }
+                printer.row(&row(finding, &labels))?;
+            }
+        }
+    }
+    let unknown = unknown(&app, &args, only.as_ref(), &labels).await?;
+    if format == Format::Table {
+        printer.finish("Nothing is open")?;
+        if !unknown.is_empty() {
+            println!("\nCould not be told:");
+            let mut printer = Printer::new(format, UNKNOWN_COLUMNS);
+            for line in &unknown {
+                printer.row(line)?;
+            }
+            printer.finish("")?;
+        }
+    } else {
+        for line in &unknown {
+            printer.row(line)?;
+        }
+        printer.finish("")?;
+    }
+    let fails = args.fail_on.0.is_some_and(|from| worst >= Some(from));
+    Ok(if fails {
+        ExitCode::from(OPEN)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
+    let evidence: Value = serde_json::from_str(&finding.evidence).unwrap_or_default();
+    let check = posture::check(&finding.check_id);
+    json!({
+        "verdict": "fail", "id": finding.id, "check": finding.check_id, "severity": finding.severity,
+        "state": finding.state, "connection": labels.get(&finding.connection_id),
+        "question": check.map(|check| check.question), "subject_kind": finding.subject_kind,
+        "subject_id": finding.subject_id, "subject": finding.subject_name, "found": evidence["summary"],
+        "evidence": evidence, "remedy": check.map(remedy), "frameworks": check.map(|check| check.frameworks),
+        "first_seen_at": finding.first_seen_at, "last_seen_at": finding.last_seen_at,
+        "resolved_at": finding.resolved_at, "mute_reason": finding.mute_reason, "muted_by": finding.muted_by,
+        "muted_until": finding.muted_until,
+    })
+}
+
+/// What to do, with the command that does it.
+fn remedy(check: &posture::Check) -> String {
+    match check.command {
+        Some(command) => format!("{} Here: `{command}`.", check.remedy),
+        None => check.remedy.to_owned(),
+    }
+}
+
+/// What the checks could not tell, also those that found something beside.
+async fn unknown(
+    app: &App,
+    args: &PostureArgs,
+    only: Option<&ConnectionId>,
+    labels: &HashMap<ConnectionId, String>,
+) -> anyhow::Result<Vec<Value>> {
+    let mut lines = Vec::new();
+    let results = posture::results(app, only).await?;
+    for check in posture::catalogue() {
+        let is_asked = args.check.as_deref().is_none_or(|id| id == check.id)
+            && args.severity.is_none_or(|least| check.severity >= least);
+        for result in results
+            .iter()
+            .filter(|result| is_asked && result.check_id == check.id)
+        {
+            if let Some(reason) = &result.unknown_reason {
+                lines.push(json!({
+                    "verdict": "unknown", "check": check.id, "severity": check.severity,
+                    "connection": labels.get(&result.connection_id), "question": check.question,
+                    "reason": reason, "permissions": check.permissions(), "checked_at": result.checked_at,
+                }));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+fn checks(format: Format) -> anyhow::Result<ExitCode> {
+    let mut printer = Printer::new(format, CHECK_COLUMNS);
+    for check in posture::catalogue() {
+        let reads: Vec<&str> = check.lists.iter().map(|kind| check::words(kind)).collect();
+        printer.row(&json!({
+            "id": check.id, "severity": check.severity, "question": check.question, "reads": reads,
+            "besides": check.besides, "permissions": check.permissions(), "unknown": check.unknown,
+            "remedy": check.remedy, "command": check.command, "terraform": check.terraform,
+            "frameworks": check.frameworks,
+        }))?;
+    }
+    printer.finish("no checks")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(app: &App, finding: FindingRow, outcome: &str, format: Format) -> anyhow::Result<ExitCode> {
+    let labels = labels(app).await?;
+    let row = row(finding, &labels);
+    let mut shown = json!({ "outcome": outcome });
+    for name in [
+        "id",
+        "state",
+        "check",
+        "severity",
+        "connection",
+        "subject",
+        "found",
+        "mute_reason",
+        "muted_by",
+        "muted_until",
+    ] {
+        shown[name] = row[name].clone();
+    }
+    object(format, &shown)?;
+    Ok(ExitCode::SUCCESS)
+}

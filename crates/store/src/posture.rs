@@ -1,0 +1,85 @@
+//! What posture checks ask beside the lists: since when members are known, what the audit log says of them, and who
+//! is no longer an Access user.
+
+use crate::engine::{Store, StoreError, bounded, on_reader};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[ADDED, RUN_FIRST, AUDIT_FIRST, AUDIT_LAST, USER_GONE];
+
+const ADDED: &str = "
+    SELECT c.object_id, MAX(c.at) FROM sync_change c JOIN sync_run r ON r.id = c.run_id
+    WHERE r.connection_id = $1 AND c.kind = 'members' AND c.change = 'added' AND c.object_id > $2
+    GROUP BY c.object_id ORDER BY c.object_id LIMIT $3";
+const RUN_FIRST: &str = "
+    SELECT MIN(started_at) FROM sync_run
+    WHERE connection_id = $1 AND outcome IN ('complete', 'partial')";
+const AUDIT_FIRST: &str = "
+    SELECT MIN(at) FROM event WHERE connection_id = $1 AND dataset IN ('audit_logs', 'audit_logs_v2')";
+const AUDIT_LAST: &str = "
+    SELECT person_id, MAX(at) FROM event
+    WHERE connection_id = $1 AND dataset IN ('audit_logs', 'audit_logs_v2') AND person_id > $2
+    GROUP BY person_id ORDER BY person_id LIMIT $3";
+const USER_GONE: &str = "
+    SELECT m.id, MAX(u.gone_at)
+    FROM member m JOIN access_user u ON u.connection_id = m.connection_id AND u.person_id = m.person_id
+    WHERE m.connection_id = $1 AND m.gone_at IS NULL AND m.id > $2
+    GROUP BY m.id HAVING COUNT(u.gone_at) = COUNT(*) ORDER BY m.id LIMIT $3";
+
+/// An id with the time that was asked for.
+pub type IdAndTime = (String, DateTime<Utc>);
+
+macro_rules! by_id {
+    ($(#[$doc:meta])* $name:ident, $sql:ident) => {
+        $(#[$doc])*
+        pub async fn $name(
+            &self,
+            connection: &ConnectionId,
+            after: &str,
+            limit: i64,
+        ) -> Result<Vec<IdAndTime>, StoreError> {
+            Ok(on_reader!(self, pool => {
+                sqlx::query_as($sql).bind(&connection.0).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+            }))
+        }
+    };
+}
+
+macro_rules! one_time {
+    ($(#[$doc:meta])* $name:ident, $sql:ident) => {
+        $(#[$doc])*
+        pub async fn $name(&self, connection: &ConnectionId) -> Result<Option<DateTime<Utc>>, StoreError> {
+            Ok(on_reader!(self, pool => sqlx::query_scalar($sql).bind(&connection.0).fetch_one(pool).await?))
+        }
+    };
+}
+
+impl Store {
+    by_id!(
+        /// Members that a kept sync found new, with when, after a member's id.
+        posture_member_added,
+        ADDED
+    );
+    by_id!(
+        /// People with their last entry in the account's audit log, as far as it was delivered here, after an id.
+        posture_audit_last,
+        AUDIT_LAST
+    );
+    by_id!(
+        /// Members who were Access users and no longer are, with since when, after a member's id.
+        posture_user_gone,
+        USER_GONE
+    );
+    one_time!(
+        /// When the oldest sync that is kept began.
+        posture_run_first,
+        RUN_FIRST
+    );
+    one_time!(
+        /// The time of the oldest entry of the account's audit log that was delivered here.
+        posture_audit_first,
+        AUDIT_FIRST
+    );
+}
