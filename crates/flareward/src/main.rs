@@ -72,6 +72,8 @@ enum Command {
     Roles(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Who holds which group or role, and through which rule
     Grants(commands::lists::ListArgs<commands::lists::GrantArgs>),
+    /// Whether one person has one thing, and why
+    Access(commands::access::AccessArgs),
     /// Take in log files
     Ingest(commands::ingest::IngestArgs),
     /// Detection rules
@@ -143,6 +145,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Groups(args) => commands::lists::groups(args, global).await?,
         Command::Roles(args) => commands::lists::roles(args, global).await?,
         Command::Grants(args) => commands::lists::grants(args, global).await?,
+        Command::Access(args) => commands::access::run(args, global).await?,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,

@@ -1,6 +1,7 @@
 //! The program as its users run it, and the map of the project against its code.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod commands;
 mod crash;
 mod program;

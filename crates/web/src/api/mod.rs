@@ -11,6 +11,7 @@ pub mod coaching;
 pub mod connections;
 pub mod detections;
 pub mod events;
+pub mod explain;
 pub mod integrations;
 pub mod journal;
 pub mod overview;
@@ -82,6 +83,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(access::access_groups))
         .routes(routes!(access::roles))
         .routes(routes!(access::grants))
+        .routes(routes!(explain::explain))
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(batches::list))
