@@ -86,10 +86,12 @@ enum Command {
     Events(commands::lists::ListArgs<commands::lists::EventArgs>),
     /// Lines that could not become an event, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet
+    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet; or a connection's state as .c1z
     Export(commands::export::ExportArgs),
     /// Call a capability as other systems do
     Capability(commands::capability::CapabilityArgs),
+    /// What Flareward can do, for other programs
+    Capabilities(commands::capability::CapabilitiesArgs),
     /// Tokens for the API
     Token(commands::token::TokenArgs),
     /// Print the reference of all settings, in Markdown
@@ -154,6 +156,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
         Command::Export(args) => commands::export::run(args, global).await?,
         Command::Capability(args) => return commands::capability::run(args, global).await,
+        Command::Capabilities(args) => commands::capability::capabilities(args)?,
         Command::Token(args) => commands::token::run(args, global).await?,
     }
     Ok(ExitCode::SUCCESS)

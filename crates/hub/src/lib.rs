@@ -9,7 +9,7 @@
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
-//! - [`capability`] answers other systems.
+//! - [`capability`] answers other systems; [`baton`] writes down who has what for programs of governance.
 //!
 //! [`driver`] runs them; [`app::App`] holds what they share. Start reading there.
 
@@ -17,6 +17,7 @@ pub mod access;
 pub mod app;
 pub mod archive;
 pub mod audit;
+pub mod baton;
 pub mod capability;
 pub mod coaching;
 pub mod connect;

@@ -1,4 +1,4 @@
-//! `flareward export`: lists as files.
+//! `flareward export`: lists as files, and one connection's state as a file for programs of governance.
 
 use super::{lists, people};
 use crate::Global;
@@ -7,6 +7,7 @@ use crate::sheet::Book;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use hub::App;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -27,6 +28,9 @@ pub(crate) struct ExportArgs {
     /// The folder to write a file for each list to
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    /// Of which connection, for c1z; not needed when there is only one
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,6 +40,8 @@ enum Form {
     Ndjson,
     /// A spreadsheet, one sheet for each list
     Xlsx,
+    /// One connection's state for programs that speak Baton; the file keeps the export before, to compare
+    C1z,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -71,6 +77,18 @@ const ALL: [Choice; 6] = [
 ];
 
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
+    if matches!(args.form, Form::C1z) {
+        let Some(file) = args.file else {
+            bail!("c1z is one file: say --file FILE");
+        };
+        if !args.list.is_empty() {
+            bail!("c1z holds everything of a connection: leave --list out");
+        }
+        return baton(global, args.connection.as_deref(), &file).await;
+    }
+    if args.connection.is_some() {
+        bail!("--connection is for c1z; lists are of all connections");
+    }
     let mut chosen = args.list;
     if chosen.is_empty() && (args.dir.is_some() || matches!(args.form, Form::Xlsx)) {
         chosen.push(Choice::All);
@@ -91,6 +109,8 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
             };
             return spreadsheet(&crate::open(global).await?, &what, &file).await;
         }
+        // Done above.
+        Form::C1z => return Ok(()),
     };
     match (what.as_slice(), args.dir, args.file) {
         (lists, Some(folder), _) => {
@@ -143,6 +163,48 @@ async fn spreadsheet(app: &App, lists: &[List], file: &Path) -> anyhow::Result<(
     book.write(BufWriter::new(beside.reopen()?))?;
     put(beside, file)?;
     eprintln!("{rows} rows on {} sheets in {}", lists.len(), file.display());
+    Ok(())
+}
+
+/// Writes one connection's state, and says what was not written because it is not certain.
+async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let row = super::connection(&app, wanted).await?;
+    // Draws on standard error, and only on a terminal.
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message("people");
+    let show = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let report = hub::baton::export::export(&app, &row, file, &show).await?;
+    bar.finish_and_clear();
+    let done = &report.finished;
+    eprintln!(
+        "{} resources, {} entitlements and {} grants of {} in {}",
+        done.resources,
+        done.entitlements,
+        done.grants,
+        row.label,
+        file.display()
+    );
+    if report.conditional + report.unknown > 0 {
+        eprintln!(
+            "left out: {} grants that depend on the moment of access and {} that cannot be known; each group, role and \
+             application has the counts and its rules in its profile",
+            report.conditional, report.unknown
+        );
+    }
+    match &done.kept {
+        Some(before) => eprintln!("the file keeps the export before, {before}"),
+        None => eprintln!("the file had no export before"),
+    }
+    for problem in &report.refused {
+        eprintln!("not written: {problem}");
+    }
     Ok(())
 }
 

@@ -172,7 +172,7 @@ fn has_value(map: &Value, name: &str, value: &str) -> Option<bool> {
     let is = |found: &Value| match found {
         Value::String(text) => text == value,
         Value::Null => false,
-        other => other.to_string() == value,
+        other => format!("{other}") == value,
     };
     Some(match map.get(name) {
         Some(Value::Array(values)) => values.iter().any(is),

@@ -110,6 +110,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(capabilities::list))
+        .routes(routes!(capabilities::connector_manifest))
         .routes(routes!(capabilities::get_manifest))
         .routes(routes!(capabilities::call));
     OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, routes)
