@@ -70,6 +70,20 @@ enum Command {
     Groups(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Roles
     Roles(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Applications behind Access
+    Apps(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Access policies
+    Policies(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Identity providers
+    IdentityProviders(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Service tokens
+    ServiceTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// API tokens that belong to the account
+    AccountTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// User groups of the account
+    UserGroups(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Everything else that is synced: permission groups, resource groups, lists, settings
+    Objects(commands::lists::ListArgs<commands::lists::ObjectArgs>),
     /// Who holds which group or role, and through which rule
     Grants(commands::lists::ListArgs<commands::lists::GrantArgs>),
     /// Whether one person has one thing, and why
@@ -146,6 +160,15 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::AccessUsers(args) => commands::lists::access_users(args, global).await?,
         Command::Groups(args) => commands::lists::groups(args, global).await?,
         Command::Roles(args) => commands::lists::roles(args, global).await?,
+        Command::Apps(args) => commands::lists::objects("apps", args, global).await?,
+        Command::Policies(args) => commands::lists::objects("policies", args, global).await?,
+        Command::IdentityProviders(args) => {
+            commands::lists::objects("identity_providers", args, global).await?;
+        }
+        Command::ServiceTokens(args) => commands::lists::objects("service_tokens", args, global).await?,
+        Command::AccountTokens(args) => commands::lists::objects("account_tokens", args, global).await?,
+        Command::UserGroups(args) => commands::lists::objects("user_groups", args, global).await?,
+        Command::Objects(args) => commands::lists::all_objects(args, global).await?,
         Command::Grants(args) => commands::lists::grants(args, global).await?,
         Command::Access(args) => commands::access::run(args, global).await?,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,

@@ -26,6 +26,7 @@ pub mod driver;
 pub mod egress;
 pub mod ingest;
 pub mod integration;
+pub mod objects;
 pub mod permission;
 pub mod provisioning;
 pub mod risk;

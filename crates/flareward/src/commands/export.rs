@@ -18,8 +18,8 @@ pub(crate) struct ExportArgs {
     /// The form of the files
     #[arg(value_enum)]
     form: Form,
-    /// Which lists, separated by commas; `all` is people, members, access-users, groups, roles and grants, and what
-    /// --dir and xlsx take unless told
+    /// Which lists, separated by commas; `all` is what says who may do what, without logs, and what --dir and xlsx
+    /// take unless told
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     list: Vec<Choice>,
     /// The file to write; one list goes to standard output without it
@@ -53,6 +53,12 @@ enum Choice {
     Groups,
     Roles,
     Grants,
+    Apps,
+    Policies,
+    IdentityProviders,
+    ServiceTokens,
+    AccountTokens,
+    UserGroups,
     Events,
     Detections,
     Rejects,
@@ -67,13 +73,19 @@ struct List {
 }
 
 /// What someone has to have who wants to know who may do what.
-const ALL: [Choice; 6] = [
+const ALL: [Choice; 12] = [
     Choice::People,
     Choice::Members,
     Choice::AccessUsers,
     Choice::Groups,
     Choice::Roles,
     Choice::Grants,
+    Choice::Apps,
+    Choice::Policies,
+    Choice::IdentityProviders,
+    Choice::ServiceTokens,
+    Choice::AccountTokens,
+    Choice::UserGroups,
 ];
 
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
@@ -232,6 +244,12 @@ fn lists_of(choice: Choice) -> Vec<List> {
         Choice::Groups => ("groups", lists::GROUPS),
         Choice::Roles => ("roles", lists::ROLES),
         Choice::Grants => ("grants", lists::GRANTS),
+        Choice::Apps => ("apps", lists::OBJECTS),
+        Choice::Policies => ("policies", lists::OBJECTS),
+        Choice::IdentityProviders => ("identity-providers", lists::OBJECTS),
+        Choice::ServiceTokens => ("service-tokens", lists::OBJECTS),
+        Choice::AccountTokens => ("account-tokens", lists::OBJECTS),
+        Choice::UserGroups => ("user-groups", lists::OBJECTS),
         Choice::Events => ("events", lists::EVENTS),
         Choice::Detections => ("detections", lists::DETECTIONS),
         Choice::Rejects => ("rejects", lists::REJECTS),
@@ -254,6 +272,14 @@ async fn write(app: &App, list: List, printer: &mut Printer) -> anyhow::Result<(
         Choice::Groups => lists::write_groups(app, &everything, printer).await,
         Choice::Roles => lists::write_roles(app, &everything, printer).await,
         Choice::Grants => lists::write_grants(app, &lists::GrantArgs::default(), printer).await,
+        Choice::Apps => lists::write_objects(app, "apps", &everything, printer).await,
+        Choice::Policies => lists::write_objects(app, "policies", &everything, printer).await,
+        Choice::IdentityProviders => {
+            lists::write_objects(app, "identity_providers", &everything, printer).await
+        }
+        Choice::ServiceTokens => lists::write_objects(app, "service_tokens", &everything, printer).await,
+        Choice::AccountTokens => lists::write_objects(app, "account_tokens", &everything, printer).await,
+        Choice::UserGroups => lists::write_objects(app, "user_groups", &everything, printer).await,
         Choice::Events => lists::write_events(app, &lists::EventArgs::default(), printer).await,
         Choice::Detections => lists::write_detections(app, &lists::DetectionArgs::default(), printer).await,
         Choice::Rejects => lists::write_rejects(app, &everything, printer).await,

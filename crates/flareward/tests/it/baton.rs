@@ -45,7 +45,10 @@ async fn resources(file: &Path) -> Vec<Resource> {
 /// Makes a group that includes another and nothing else.
 async fn around(sandbox: &Sandbox, inner: &str, name: &str) {
     let info = sandbox.info();
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .unwrap();
     let address = format!("{}/accounts/{}/access/groups", info.base_url, info.account_id);
     let list: Value = client
         .get(&address)

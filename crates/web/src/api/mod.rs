@@ -82,6 +82,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(access::access_users))
         .routes(routes!(access::access_groups))
         .routes(routes!(access::roles))
+        .routes(routes!(access::objects))
         .routes(routes!(access::grants))
         .routes(routes!(explain::explain))
         .routes(routes!(events::list))

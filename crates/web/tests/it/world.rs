@@ -153,6 +153,17 @@ impl World {
             .role_upsert(&connection, &[role], None, noon())
             .await
             .unwrap();
+        let token = store::AccountObjectSeen {
+            id: "t1".to_owned(),
+            name: "Build".to_owned(),
+            raw: json!({ "id": "t1", "name": "Build", "client_id": "c", "client_secret": "sealed" })
+                .to_string(),
+            fingerprint: "-".to_owned(),
+        };
+        store
+            .account_object_upsert(&connection, "service_tokens", &[token], None, noon())
+            .await
+            .unwrap();
         store
             .listing_complete(&connection, "members", noon())
             .await
