@@ -7,6 +7,9 @@ use crate::message::{
 };
 use chrono::{DateTime, Utc};
 use prost_types::{Struct, Timestamp, Value, value::Kind};
+
+/// A value of a profile.
+pub use prost_types::Value as ProfileValue;
 use std::collections::BTreeMap;
 
 /// A time as messages carry it.

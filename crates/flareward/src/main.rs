@@ -71,6 +71,20 @@ enum Command {
     Groups(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Roles
     Roles(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Applications behind Access
+    Apps(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Access policies
+    Policies(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Identity providers
+    IdentityProviders(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Service tokens
+    ServiceTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// API tokens that belong to the account
+    AccountTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// User groups of the account
+    UserGroups(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Everything else that is synced: permission groups, resource groups, lists, settings
+    Objects(commands::lists::ListArgs<commands::lists::ObjectArgs>),
     /// Who holds which group or role, and through which rule
     Grants(commands::members::GrantsArgs),
     /// Give a person an Access group or a role
@@ -81,6 +95,8 @@ enum Command {
     Offboard(commands::change::OffboardArgs),
     /// Changes of access that were made or refused
     Changes(commands::change::ChangesArgs),
+    /// Whether one person has one thing, and why
+    Access(commands::access::AccessArgs),
     /// Take in log files
     Ingest(commands::ingest::IngestArgs),
     /// Detection rules
@@ -95,10 +111,12 @@ enum Command {
     Events(commands::lists::ListArgs<commands::lists::EventArgs>),
     /// Lines that could not become an event, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet
+    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet; or a connection's state as .c1z
     Export(commands::export::ExportArgs),
     /// Call a capability as other systems do
     Capability(commands::capability::CapabilityArgs),
+    /// What Flareward can do, for other programs
+    Capabilities(commands::capability::CapabilitiesArgs),
     /// Tokens for the API
     Token(commands::token::TokenArgs),
     /// Print the reference of all settings, in Markdown
@@ -158,6 +176,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Revoke(args) => return commands::change::revoke(args, global).await,
         Command::Offboard(args) => return commands::change::run_offboard(args, global).await,
         Command::Changes(args) => return commands::change::changes(args, global).await,
+        Command::Apps(args) => commands::lists::objects("apps", args, global).await?,
+        Command::Policies(args) => commands::lists::objects("policies", args, global).await?,
+        Command::IdentityProviders(args) => {
+            commands::lists::objects("identity_providers", args, global).await?;
+        }
+        Command::ServiceTokens(args) => commands::lists::objects("service_tokens", args, global).await?,
+        Command::AccountTokens(args) => commands::lists::objects("account_tokens", args, global).await?,
+        Command::UserGroups(args) => commands::lists::objects("user_groups", args, global).await?,
+        Command::Objects(args) => commands::lists::all_objects(args, global).await?,
+        Command::Access(args) => commands::access::run(args, global).await?,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,
@@ -167,6 +195,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
         Command::Export(args) => commands::export::run(args, global).await?,
         Command::Capability(args) => return commands::capability::run(args, global).await,
+        Command::Capabilities(args) => commands::capability::capabilities(args)?,
         Command::Token(args) => commands::token::run(args, global).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`posture`] checks how each account is set up;
 //! - [`transmit`] tells receivers of every change; [`coaching`] writes to people;
-//! - [`capability`] answers other systems.
+//! - [`capability`] answers other systems; [`baton`] writes down who has what for programs of governance.
 //!
 //! [`driver`] runs them; [`app::App`] holds what they share. Start reading there.
 
@@ -18,6 +18,7 @@ pub mod access;
 pub mod app;
 pub mod archive;
 pub mod audit;
+pub mod baton;
 pub mod capability;
 pub mod coaching;
 pub mod connect;
@@ -26,6 +27,7 @@ pub mod driver;
 pub mod egress;
 pub mod ingest;
 pub mod integration;
+pub mod objects;
 pub mod permission;
 pub mod posture;
 pub mod provisioning;

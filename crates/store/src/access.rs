@@ -265,11 +265,13 @@ const MEMBER_GET: &str = "SELECT * FROM member WHERE connection_id = $1 AND id =
 const ACCESS_USER_GET: &str = "SELECT * FROM access_user WHERE connection_id = $1 AND id = $2";
 const ACCESS_GROUP_GET: &str =
     "SELECT * FROM access_group WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
+// By an expression: SQLite would otherwise take the order from the primary key and read every group for it.
 const ACCESS_GROUP_BY_NAME: &str = "
-    SELECT * FROM access_group WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 100";
+    SELECT * FROM access_group WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL
+    ORDER BY LOWER(id) LIMIT 100";
 const ROLE_GET: &str = "SELECT * FROM role WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
 const ROLE_BY_NAME: &str = "
-    SELECT * FROM role WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY id LIMIT 100";
+    SELECT * FROM role WHERE connection_id = $1 AND name = $2 AND gone_at IS NULL ORDER BY LOWER(id) LIMIT 100";
 const MEMBER_BRIEF: &str = "
     SELECT connection_id, id, person_id, email, name, status, two_factor, roles, policies, '' AS raw, seen_at,
         gone_at

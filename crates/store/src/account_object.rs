@@ -79,9 +79,10 @@ const LIST: &str = "
     ORDER BY connection_id, id LIMIT $5";
 const GET: &str = "
     SELECT * FROM account_object WHERE connection_id = $1 AND kind = $2 AND id = $3 AND gone_at IS NULL";
+// By an expression: SQLite would otherwise take the order from the primary key and read the whole kind for it.
 const BY_NAME: &str = "
     SELECT * FROM account_object WHERE connection_id = $1 AND kind = $2 AND name = $3 AND gone_at IS NULL
-    ORDER BY id LIMIT 100";
+    ORDER BY LOWER(id) LIMIT 100";
 
 impl Store {
     /// Writes what one page listed. With a run, what is different from before is kept with it.

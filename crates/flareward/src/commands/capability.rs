@@ -1,4 +1,4 @@
-//! `flareward capability`: calls a capability as other systems do over HTTP.
+//! `flareward capability`: calls a capability as other systems do over HTTP; `flareward capabilities`: what there is.
 
 use crate::Global;
 use anyhow::{Context, bail};
@@ -16,6 +16,26 @@ pub(crate) struct CapabilityArgs {
     /// Through which connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
+}
+
+/// What is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CapabilitiesArgs {
+    #[command(subcommand)]
+    action: CapabilitiesAction,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CapabilitiesAction {
+    /// Print which kinds of thing can be read and changed, as `baton_capabilities.json` says it
+    Manifest,
+}
+
+pub(crate) fn capabilities(args: CapabilitiesArgs) -> anyhow::Result<()> {
+    let CapabilitiesAction::Manifest = args.action;
+    let manifest = serde_json::to_value(hub::baton::types::manifest())?;
+    println!("{manifest:#}");
+    Ok(())
 }
 
 pub(crate) async fn run(args: CapabilityArgs, global: &Global) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! `flareward export`: lists as files.
+//! `flareward export`: lists as files, and one connection's state as a file for programs of governance.
 
 use super::{lists, people};
 use crate::Global;
@@ -7,6 +7,7 @@ use crate::sheet::Book;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use hub::App;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -17,8 +18,8 @@ pub(crate) struct ExportArgs {
     /// The form of the files
     #[arg(value_enum)]
     form: Form,
-    /// Which lists, separated by commas; `all` is people, members, access-users, groups, roles and grants, and what
-    /// --dir and xlsx take unless told
+    /// Which lists, separated by commas; `all` is what says who may do what, without logs, and what --dir and xlsx
+    /// take unless told
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     list: Vec<Choice>,
     /// The file to write; one list goes to standard output without it
@@ -27,6 +28,9 @@ pub(crate) struct ExportArgs {
     /// The folder to write a file for each list to
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
+    /// Of which connection, for c1z; not needed when there is only one
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,6 +40,8 @@ enum Form {
     Ndjson,
     /// A spreadsheet, one sheet for each list
     Xlsx,
+    /// One connection's state for programs that speak Baton; the file keeps the export before, to compare
+    C1z,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -47,6 +53,12 @@ enum Choice {
     Groups,
     Roles,
     Grants,
+    Apps,
+    Policies,
+    IdentityProviders,
+    ServiceTokens,
+    AccountTokens,
+    UserGroups,
     Events,
     Detections,
     Rejects,
@@ -61,16 +73,34 @@ struct List {
 }
 
 /// What someone has to have who wants to know who may do what.
-const ALL: [Choice; 6] = [
+const ALL: [Choice; 12] = [
     Choice::People,
     Choice::Members,
     Choice::AccessUsers,
     Choice::Groups,
     Choice::Roles,
     Choice::Grants,
+    Choice::Apps,
+    Choice::Policies,
+    Choice::IdentityProviders,
+    Choice::ServiceTokens,
+    Choice::AccountTokens,
+    Choice::UserGroups,
 ];
 
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
+    if matches!(args.form, Form::C1z) {
+        let Some(file) = args.file else {
+            bail!("c1z is one file: say --file FILE");
+        };
+        if !args.list.is_empty() {
+            bail!("c1z holds everything of a connection: leave --list out");
+        }
+        return baton(global, args.connection.as_deref(), &file).await;
+    }
+    if args.connection.is_some() {
+        bail!("--connection is for c1z; lists are of all connections");
+    }
     let mut chosen = args.list;
     if chosen.is_empty() && (args.dir.is_some() || matches!(args.form, Form::Xlsx)) {
         chosen.push(Choice::All);
@@ -91,6 +121,8 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
             };
             return spreadsheet(&crate::open(global).await?, &what, &file).await;
         }
+        // Done above.
+        Form::C1z => return Ok(()),
     };
     match (what.as_slice(), args.dir, args.file) {
         (lists, Some(folder), _) => {
@@ -146,6 +178,48 @@ async fn spreadsheet(app: &App, lists: &[List], file: &Path) -> anyhow::Result<(
     Ok(())
 }
 
+/// Writes one connection's state, and says what was not written because it is not certain.
+async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let row = super::connection(&app, wanted).await?;
+    // Draws on standard error, and only on a terminal.
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message("people");
+    let show = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let report = hub::baton::export::export(&app, &row, file, &show).await?;
+    bar.finish_and_clear();
+    let done = &report.finished;
+    eprintln!(
+        "{} resources, {} entitlements and {} grants of {} in {}",
+        done.resources,
+        done.entitlements,
+        done.grants,
+        row.label,
+        file.display()
+    );
+    if report.conditional + report.unknown > 0 {
+        eprintln!(
+            "left out: {} grants that depend on the moment of access and {} that cannot be known; each group, role and \
+             application has the counts and its rules in its profile",
+            report.conditional, report.unknown
+        );
+    }
+    match &done.kept {
+        Some(before) => eprintln!("the file keeps the export before, {before}"),
+        None => eprintln!("the file had no export before"),
+    }
+    for problem in &report.refused {
+        eprintln!("not written: {problem}");
+    }
+    Ok(())
+}
+
 /// What goes to `file` is written beside and moved into place: an export that is interrupted leaves no half file
 /// under the name.
 fn beside(file: &Path) -> anyhow::Result<NamedTempFile> {
@@ -170,6 +244,12 @@ fn lists_of(choice: Choice) -> Vec<List> {
         Choice::Groups => ("groups", lists::GROUPS),
         Choice::Roles => ("roles", lists::ROLES),
         Choice::Grants => ("grants", lists::GRANTS),
+        Choice::Apps => ("apps", lists::OBJECTS),
+        Choice::Policies => ("policies", lists::OBJECTS),
+        Choice::IdentityProviders => ("identity-providers", lists::OBJECTS),
+        Choice::ServiceTokens => ("service-tokens", lists::OBJECTS),
+        Choice::AccountTokens => ("account-tokens", lists::OBJECTS),
+        Choice::UserGroups => ("user-groups", lists::OBJECTS),
         Choice::Events => ("events", lists::EVENTS),
         Choice::Detections => ("detections", lists::DETECTIONS),
         Choice::Rejects => ("rejects", lists::REJECTS),
@@ -192,6 +272,14 @@ async fn write(app: &App, list: List, printer: &mut Printer) -> anyhow::Result<(
         Choice::Groups => lists::write_groups(app, &everything, printer).await,
         Choice::Roles => lists::write_roles(app, &everything, printer).await,
         Choice::Grants => lists::write_grants(app, &lists::GrantArgs::default(), printer).await,
+        Choice::Apps => lists::write_objects(app, "apps", &everything, printer).await,
+        Choice::Policies => lists::write_objects(app, "policies", &everything, printer).await,
+        Choice::IdentityProviders => {
+            lists::write_objects(app, "identity_providers", &everything, printer).await
+        }
+        Choice::ServiceTokens => lists::write_objects(app, "service_tokens", &everything, printer).await,
+        Choice::AccountTokens => lists::write_objects(app, "account_tokens", &everything, printer).await,
+        Choice::UserGroups => lists::write_objects(app, "user_groups", &everything, printer).await,
         Choice::Events => lists::write_events(app, &lists::EventArgs::default(), printer).await,
         Choice::Detections => lists::write_detections(app, &lists::DetectionArgs::default(), printer).await,
         Choice::Rejects => lists::write_rejects(app, &everything, printer).await,

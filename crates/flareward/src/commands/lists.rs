@@ -6,7 +6,7 @@ use super::{connection, person};
 use crate::Global;
 use crate::output::Printer;
 use hub::App;
-use hub::access::{AccessView, GrantFilter, Scope};
+use hub::access::{AccessView, GrantFilter, Scope, SignIns};
 use model::{ConnectionId, GrantKind, PersonId};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -39,7 +39,7 @@ macro_rules! filters_of {
     };
 }
 
-filters_of!(ByConnection, DetectionArgs, EventArgs);
+filters_of!(ByConnection, ObjectArgs, DetectionArgs, EventArgs);
 
 /// Of one connection or of all.
 #[derive(Debug, Default, clap::Args)]
@@ -47,6 +47,29 @@ pub(crate) struct ByConnection {
     /// Only of this connection
     #[arg(long, value_name = "LABEL")]
     pub(crate) connection: Option<String>,
+}
+
+/// Objects that are read at once: an application can be large.
+const OBJECT_ROWS: i64 = 200;
+
+/// Which objects.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ObjectArgs {
+    /// Only this kind; without it all
+    #[arg(long, value_parser = kind_parser())]
+    pub(crate) kind: Option<&'static str>,
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) connection: Option<String>,
+}
+
+fn kind_parser() -> impl clap::builder::TypedValueParser<Value = &'static str> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    let names = hub::objects::KINDS
+        .iter()
+        .map(|(_, name, words)| clap::builder::PossibleValue::new(*name).help(*words));
+    PossibleValuesParser::new(names.collect::<Vec<_>>())
+        .map(|name| hub::objects::kind_of(&name).unwrap_or_default())
 }
 
 /// Which grants.
@@ -103,8 +126,21 @@ pub(crate) const MEMBERS: &[&str] = &[
     "name",
     "status",
     "two_factor",
+    "sign_in",
     "roles",
+    "policies",
     "person",
+    "id",
+];
+pub(crate) const OBJECTS: &[&str] = &[
+    "connection",
+    "kind",
+    "name",
+    "type",
+    "status",
+    "expires_at",
+    "last_used_at",
+    "detail",
     "id",
 ];
 pub(crate) const ACCESS_USERS: &[&str] = &[
@@ -248,7 +284,9 @@ pub(crate) async fn write_members(
     filters: &ByConnection,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
+    let sign_ins = SignIns::of_all(app).await?;
     each_listed!(app, filters, printer, member_list, |row, label| {
+        let policies: Value = serde_json::from_str(&row.policies).unwrap_or_default();
         let roles: Value = serde_json::from_str(&row.roles).unwrap_or_default();
         let names: Vec<&str> = roles
             .as_array()
@@ -259,8 +297,10 @@ pub(crate) async fn write_members(
         json!({
             "connection": label, "email": row.email, "name": row.name, "status": row.status,
             // Unknown is not "no".
-            "two_factor": row.two_factor.map_or("unknown", |on| if on { "yes" } else { "no" }),
-            "roles": names, "person": row.person_id, "id": row.id,
+            "two_factor": hub::access::yes_no_unknown(row.two_factor),
+            "sign_in": sign_ins.get(&row.connection_id).map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
+            "invitation": row.status != "accepted", "roles": names,
+            "policies": hub::objects::policy_names(&policies), "person": row.person_id, "id": row.id,
         })
     })
 }
@@ -299,6 +339,75 @@ pub(crate) async fn write_roles(
     each_listed!(app, filters, printer, role_list, |row, label| json!({
         "connection": label, "name": row.name, "description": row.description, "id": row.id,
     }))
+}
+
+/// Lists the objects of one kind, by the name that it is stored under.
+pub(crate) async fn write_objects(
+    app: &App,
+    kind: &'static str,
+    filters: &ByConnection,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let only = named(app, filters.connection.as_deref()).await?;
+    let labels = labels(app).await?;
+    let mut after: Option<(String, String)> = None;
+    loop {
+        let from = after
+            .as_ref()
+            .map(|(connection, id)| (connection.as_str(), id.as_str()));
+        let page = app
+            .store
+            .account_object_list(kind, only.as_ref(), from, OBJECT_ROWS)
+            .await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some((last.connection_id.0.clone(), last.id.clone()));
+        for row in page {
+            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            let facts = hub::objects::facts(kind, &raw);
+            printer.row(&json!({
+                "connection": labels.get(&row.connection_id), "kind": kind, "name": row.name, "id": row.id,
+                "type": facts.kind, "status": facts.status, "expires_at": facts.expires_at,
+                "last_used_at": facts.last_used_at, "detail": facts.detail, "seen_at": row.seen_at,
+                "raw": hub::objects::without_secrets(raw),
+            }))?;
+        }
+    }
+}
+
+/// `… list` of one kind of object.
+pub(crate) async fn objects(
+    kind: &'static str,
+    args: ListArgs<ByConnection>,
+    global: &Global,
+) -> anyhow::Result<()> {
+    print_objects(&[kind], &args.into(), global).await
+}
+
+/// `objects list`: one kind, or all.
+pub(crate) async fn all_objects(args: ListArgs<ObjectArgs>, global: &Global) -> anyhow::Result<()> {
+    let filters = ObjectArgs::from(args);
+    let kinds: Vec<&'static str> = match &filters.kind {
+        Some(kind) => vec![kind],
+        None => hub::objects::KINDS.iter().map(|(kind, ..)| *kind).collect(),
+    };
+    let by = ByConnection {
+        connection: filters.connection,
+    };
+    print_objects(&kinds, &by, global).await
+}
+
+async fn print_objects(
+    kinds: &[&'static str],
+    filters: &ByConnection,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let mut printer = Printer::new(global.output, OBJECTS);
+    for kind in kinds {
+        write_objects(&app, kind, filters, &mut printer).await?;
+    }
+    printer.finish("None: run `flareward sync`")?;
+    Ok(())
 }
 
 pub(crate) async fn write_grants(

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod access;
 pub(crate) mod capability;
 pub(crate) mod change;
 pub(crate) mod connect;

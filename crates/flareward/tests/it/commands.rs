@@ -44,6 +44,24 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
         assert!(run("rules list").contains("dns-phishing"));
         let members = run("export csv --list members");
         assert!(members.starts_with("connection,email,"));
+        assert!(members.lines().next().unwrap().contains("sign_in"), "{members}");
+        for (list, kind) in [
+            ("apps", "apps"),
+            ("policies", "policies"),
+            ("identity-providers", "identity_providers"),
+            ("service-tokens", "service_tokens"),
+            ("account-tokens", "account_tokens"),
+            ("user-groups", "user_groups"),
+        ] {
+            let own = run(&format!("{list} list -o json"));
+            assert_eq!(own, run(&format!("objects list --kind {list} -o json")), "{list}");
+            let rows: Vec<Value> = serde_json::from_str(&own).unwrap();
+            assert!(
+                !rows.is_empty() && rows.iter().all(|row| row["kind"] == kind),
+                "{own}"
+            );
+        }
+        assert!(run("objects list -o ndjson").contains("\"kind\":\"permission_groups\""));
         let file = folder.path().join("out.csv");
         run(&format!("export csv --list members --file {}", file.display()));
         assert_eq!(std::fs::read_to_string(file).unwrap(), members);
@@ -59,7 +77,20 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_lists_are_exported_at_once() {
-    const LISTS: [&str; 6] = ["people", "members", "access-users", "groups", "roles", "grants"];
+    const LISTS: [&str; 12] = [
+        "people",
+        "members",
+        "access-users",
+        "groups",
+        "roles",
+        "grants",
+        "apps",
+        "policies",
+        "identity-providers",
+        "service-tokens",
+        "account-tokens",
+        "user-groups",
+    ];
     let sandbox = sandbox().await;
     let scratch = scratch::sqlite().await.unwrap();
     let folder = tempfile::tempdir().unwrap();

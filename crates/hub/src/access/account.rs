@@ -455,6 +455,34 @@ impl Account {
         }
     }
 
+    /// Whether a group is the union of what it includes: nothing is required, nothing excluded.
+    pub fn is_union(&self, at: usize) -> bool {
+        let group = &self.groups[at];
+        group.unfollowed.is_none() && group.rules.require.is_empty() && group.rules.exclude.is_empty()
+    }
+
+    /// The groups that a group includes, by place.
+    pub fn included(&self, at: usize) -> impl Iterator<Item = usize> {
+        let group = &self.groups[at];
+        let followed = group.unfollowed.is_none();
+        group
+            .rules
+            .include
+            .iter()
+            .filter_map(move |selector| match selector {
+                Selector::Group(id) if followed => self.by_id.get(id).copied(),
+                _ => None,
+            })
+    }
+
+    /// Whether someone is in a group by a rule of its own, rather than only through groups that it includes.
+    pub fn is_direct(&self, at: usize, visit: &Visit<'_>) -> bool {
+        let group = &self.groups[at];
+        let own = |selector: &&Selector| !matches!(selector, Selector::Group(_));
+        let holds = |selector: &Selector| self.verdict(selector, None, visit) == Verdict::Yes;
+        visit.direct.binary_search(&(at as u32)).is_ok() || group.rules.include.iter().filter(own).any(holds)
+    }
+
     /// Why someone is, or may be, in a group: the chain from the group down to what decides.
     pub fn group_via(&self, at: usize, visit: &Visit<'_>) -> Vec<String> {
         let group = &self.groups[at];

@@ -96,6 +96,44 @@ pub struct Explanation {
     pub as_of: Option<DateTime<Utc>>,
 }
 
+impl Explanation {
+    /// In one sentence.
+    pub fn sentence(&self) -> String {
+        let kind = match self.kind {
+            GrantKind::AccessGroup => "the Access group",
+            GrantKind::App => "the application",
+            GrantKind::PermissionGroup => "the permission group",
+            GrantKind::Role => "the role",
+            GrantKind::UserGroup => "the user group",
+        };
+        let (email, name) = (&self.email, &self.entitlement_name);
+        let (is, may) = match self.kind {
+            GrantKind::App => ("reaches", "may reach"),
+            GrantKind::AccessGroup | GrantKind::UserGroup => ("is in", "may be in"),
+            GrantKind::PermissionGroup | GrantKind::Role => ("has", "may have"),
+        };
+        match self.access {
+            "yes" => format!("Yes: {email} {is} {kind} {name}."),
+            "no" => {
+                let not = match self.kind {
+                    GrantKind::App => "does not reach",
+                    GrantKind::AccessGroup | GrantKind::UserGroup => "is not in",
+                    GrantKind::PermissionGroup | GrantKind::Role => "does not have",
+                };
+                let why = self.why_not.as_ref().map(|why| format!(": {why}"));
+                format!("No: {email} {not} {kind} {name}{}.", why.unwrap_or_default())
+            }
+            "conditional" => format!("It depends: {email} {may} {kind} {name}."),
+            _ => format!("Not known: {email} {may} {kind} {name}."),
+        }
+    }
+
+    /// `yes`, `conditional` or `unknown` as at a grant; `None` when there is none.
+    pub fn certainty(&self) -> Option<&'static str> {
+        Some(self.access).filter(|access| *access != "no")
+    }
+}
+
 /// A group or policy, and what its rules say about the person.
 #[derive(Debug, Clone, Serialize)]
 pub struct RuleSet {

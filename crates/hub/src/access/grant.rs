@@ -62,6 +62,17 @@ struct Holding {
     source: Source,
 }
 
+/// Something that someone holds, for writing down who holds what.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) kind: GrantKind,
+    pub(crate) id: Box<str>,
+    pub(crate) certainty: Certainty,
+    /// Of a group that they are in for sure: the groups that it includes which let them in, with whether these do
+    /// so by a rule of their own; `None` when a rule of the group itself lets them in.
+    pub(crate) through: Option<Vec<(Box<str>, bool)>>,
+}
+
 #[derive(Debug)]
 enum Source {
     /// A group or application, by its place, under an address.
@@ -159,6 +170,47 @@ impl AccessView {
         self.holdings(subject, place, filter)
             .into_iter()
             .map(|holding| ((holding.kind, holding.id), (holding.name, holding.certainty)))
+            .collect()
+    }
+
+    /// Everything that someone holds in a connection, applications included, by kind and id.
+    pub(crate) fn held(&self, subject: &Subject, place: usize) -> Vec<Held> {
+        let account = &self.connections[place].account;
+        let apps = GrantFilter {
+            kind: Some(GrantKind::App),
+            ..GrantFilter::default()
+        };
+        let mut holdings = self.holdings(subject, place, &GrantFilter::default());
+        holdings.extend(self.holdings(subject, place, &apps));
+        holdings.sort_by(|a, b| (a.kind.as_str(), &a.id).cmp(&(b.kind.as_str(), &b.id)));
+        let through = |holding: &Holding| {
+            let Source::Group(at, address) = &holding.source else {
+                return None;
+            };
+            if holding.certainty != Certainty::Yes || account.included(*at).next().is_none() {
+                return None;
+            }
+            let visit = account.visit(subject, address);
+            if account.is_direct(*at, &visit) {
+                return None;
+            }
+            let nested = account
+                .included(*at)
+                .filter(|nested| account.group_verdict(*nested, &visit) == Verdict::Yes);
+            let nested = nested.map(|nested| {
+                let id = account.groups()[nested].id.clone();
+                (id, account.is_direct(nested, &visit))
+            });
+            Some(nested.collect())
+        };
+        holdings
+            .into_iter()
+            .map(|holding| Held {
+                through: through(&holding),
+                kind: holding.kind,
+                id: holding.id,
+                certainty: holding.certainty,
+            })
             .collect()
     }
 

@@ -8,10 +8,21 @@ pub mod account;
 pub mod explain;
 pub mod grant;
 pub mod rule;
+pub mod sign_in;
 pub mod subject;
 pub mod view;
 
 pub use account::Verdict;
 pub use explain::{ExplainError, Explanation, Target};
 pub use grant::{Grant, GrantFilter};
+pub use sign_in::SignIns;
 pub use view::{AccessView, Scope};
+
+/// In one word; unknown is not "no".
+pub fn yes_no_unknown(known: Option<bool>) -> &'static str {
+    match known {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    }
+}

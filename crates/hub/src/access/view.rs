@@ -176,16 +176,18 @@ impl AccessView {
                 Scope::Everything | Scope::Connection(_) => {
                     fill_lists(app, &row.id, &mut account).await?;
                     fill_groups(app, &row.id, &mut account).await?;
-                    fill_apps(app, &row.id, None, &mut account).await?;
+                    fill_apps(app, &row.id, &mut account).await?;
                 }
                 Scope::Groups(id, wanted) if *id == row.id => {
-                    fill_lists(app, &row.id, &mut account).await?;
-                    fill_nested(app, &row.id, wanted.clone(), &mut account).await?;
+                    let named = Named {
+                        groups: wanted.clone(),
+                        lists: HashSet::new(),
+                    };
+                    fill_named(app, &row.id, named, &mut account).await?;
                 }
                 Scope::App(id, wanted) if *id == row.id => {
-                    fill_lists(app, &row.id, &mut account).await?;
-                    let groups = fill_apps(app, &row.id, Some(wanted), &mut account).await?;
-                    fill_nested(app, &row.id, groups, &mut account).await?;
+                    let named = fill_app(app, &row.id, wanted, &mut account).await?;
+                    fill_named(app, &row.id, named, &mut account).await?;
                 }
                 _ => {}
             }
@@ -257,7 +259,7 @@ pub(crate) async fn account_with(
             account.add_group(raw);
         }
     }
-    fill_apps(app, &connection.id, None, &mut account).await?;
+    fill_apps(app, &connection.id, &mut account).await?;
     account.close();
     Ok(account)
 }
@@ -274,12 +276,16 @@ async fn fill_lists(app: &App, connection: &ConnectionId, account: &mut Account)
     app.store.account_object_list("list_items", Some(connection), after, LARGE_ROWS).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-        let values = raw["items"].as_array().into_iter().flatten();
-        let values = values.filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()));
-        account.add_list(&row.id, values);
+        add_list(account, &row.id, &row.raw);
     });
     Ok(())
+}
+
+fn add_list(account: &mut Account, id: &str, raw: &str) {
+    let raw: Value = serde_json::from_str(raw).unwrap_or_default();
+    let values = raw["items"].as_array().into_iter().flatten();
+    let values = values.filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()));
+    account.add_list(id, values);
 }
 
 async fn fill_groups(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {
@@ -290,22 +296,45 @@ async fn fill_groups(app: &App, connection: &ConnectionId, account: &mut Account
     Ok(())
 }
 
-/// Adds these groups and whatever is nested in them.
-async fn fill_nested(
+/// What rules name: groups, and Zero Trust lists.
+#[derive(Debug, Default)]
+struct Named {
+    groups: Vec<String>,
+    lists: HashSet<String>,
+}
+
+impl Named {
+    fn look(&mut self, raw: &Value) {
+        self.groups.extend(nested_in(raw));
+        self.lists.extend(named_in(raw, "/email_list/id"));
+    }
+}
+
+/// Adds these groups, whatever is nested in them, and the lists that any of it names.
+async fn fill_named(
     app: &App,
     connection: &ConnectionId,
-    mut wanted: Vec<String>,
+    mut named: Named,
     account: &mut Account,
 ) -> Result<(), StoreError> {
     let mut seen = HashSet::new();
-    while let Some(id) = wanted.pop() {
+    while let Some(id) = named.groups.pop() {
         if !seen.insert(id.to_lowercase()) {
             continue;
         }
         if let Some(row) = app.store.access_group_get(connection, &id).await? {
             let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-            wanted.extend(nested_in(&raw));
+            named.look(&raw);
             account.add_group(&raw);
+        }
+    }
+    for id in named.lists {
+        if let Some(row) = app
+            .store
+            .account_object_get(connection, "list_items", &id)
+            .await?
+        {
+            add_list(account, &row.id, &row.raw);
         }
     }
     Ok(())
@@ -313,46 +342,65 @@ async fn fill_nested(
 
 /// The ids of the groups that a group's or policy's rules name.
 pub(crate) fn nested_in(raw: &Value) -> Vec<String> {
-    ["include", "require", "exclude"]
-        .iter()
-        .filter_map(|list| raw.get(list)?.as_array())
-        .flatten()
-        .filter_map(|rule| Some(rule.pointer("/group/id")?.as_str()?.to_owned()))
-        .collect()
+    named_in(raw, "/group/id").collect()
 }
 
-/// Adds one application, or all; answers the groups that the policies name.
-async fn fill_apps(
-    app: &App,
-    connection: &ConnectionId,
-    wanted: Option<&str>,
-    account: &mut Account,
-) -> Result<Vec<String>, StoreError> {
+fn named_in(raw: &Value, place: &'static str) -> impl Iterator<Item = String> {
+    ["include", "require", "exclude"]
+        .into_iter()
+        .filter_map(|list| raw.get(list)?.as_array())
+        .flatten()
+        .filter_map(move |rule| Some(rule.pointer(place)?.as_str()?.to_owned()))
+}
+
+/// The ids of the policies that an application names.
+pub(crate) fn policies_of(raw: &Value) -> impl Iterator<Item = &str> {
+    raw["policies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|given| given.as_str().or_else(|| given["id"].as_str()))
+}
+
+/// Adds every application.
+async fn fill_apps(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {
     let mut policies: HashMap<String, Value> = HashMap::new();
     each_row!(rows,
         app.store.account_object_list("policies", Some(connection), after, LARGE_ROWS).await?,
         |after| (row.connection_id.0.clone(), row.id.clone()),
         row => { policies.insert(row.id.clone(), serde_json::from_str(&row.raw).unwrap_or_default()); });
-    let mut groups: Vec<String> = Vec::new();
-    let mut add = |account: &mut Account, raw: &Value| {
-        for policy in raw["policies"].as_array().into_iter().flatten() {
-            groups.extend(nested_in(policy));
-        }
-        account.add_app(raw, &policies);
+    each_row!(rows,
+        app.store.account_object_list("apps", Some(connection), after, LARGE_ROWS).await?,
+        |after| (row.connection_id.0.clone(), row.id.clone()),
+        row => { account.add_app(&serde_json::from_str(&row.raw).unwrap_or_default(), &policies); });
+    Ok(())
+}
+
+/// Adds one application with its policies; answers what the policies name.
+async fn fill_app(
+    app: &App,
+    connection: &ConnectionId,
+    wanted: &str,
+    account: &mut Account,
+) -> Result<Named, StoreError> {
+    let mut named = Named::default();
+    let Some(row) = app.store.account_object_get(connection, "apps", wanted).await? else {
+        return Ok(named);
     };
-    match wanted {
-        Some(id) => {
-            if let Some(row) = app.store.account_object_get(connection, "apps", id).await? {
-                add(account, &serde_json::from_str(&row.raw).unwrap_or_default());
-            }
-        }
-        None => each_row!(rows,
-            app.store.account_object_list("apps", Some(connection), after, LARGE_ROWS).await?,
-            |after| (row.connection_id.0.clone(), row.id.clone()),
-            row => { add(account, &serde_json::from_str(&row.raw).unwrap_or_default()); }),
+    let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+    let mut policies: HashMap<String, Value> = HashMap::new();
+    for given in raw["policies"].as_array().into_iter().flatten() {
+        named.look(given);
     }
-    groups.extend(policies.values().flat_map(nested_in));
-    Ok(groups)
+    for id in policies_of(&raw) {
+        if let Some(row) = app.store.account_object_get(connection, "policies", id).await? {
+            let policy = serde_json::from_str(&row.raw).unwrap_or_default();
+            named.look(&policy);
+            policies.insert(row.id, policy);
+        }
+    }
+    account.add_app(&raw, &policies);
+    Ok(named)
 }
 
 async fn user_groups(app: &App, connection: &ConnectionId) -> Result<Vec<UserGroup>, StoreError> {

@@ -9,11 +9,12 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use hub::access::{AccessView, Grant, GrantFilter};
-use model::{GrantKind, PersonId};
+use hub::access::{AccessView, Grant, GrantFilter, SignIns};
+use model::{ConnectionId, GrantKind, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{AccessGroupRow, AccessUserRow, MemberRow, RoleRow};
+use std::collections::HashMap;
+use store::{AccessGroupRow, AccessUserRow, AccountObjectRow, MemberRow, RoleRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// Someone who may log in to an account's dashboard.
@@ -33,15 +34,25 @@ pub struct MemberBody {
     pub status: String,
     /// Whether the second factor is on; null when that is not known.
     pub two_factor: Option<bool>,
+    /// How the member signs in, as far as the lists say: `sso`, `password` or `unknown`.
+    pub sign_in: &'static str,
+    /// Whether this is an invitation that was not accepted yet.
+    pub invitation: bool,
     /// The roles, each with `id` and `name`.
     pub roles: Value,
+    /// The names of the permission groups in the member's policies; a member has these or roles.
+    pub policies: Vec<String>,
     /// When a sync last saw it.
     pub seen_at: DateTime<Utc>,
 }
 
 impl MemberBody {
-    pub(crate) fn new(row: MemberRow) -> Self {
+    pub(crate) fn new(row: MemberRow, sign_ins: &HashMap<ConnectionId, SignIns>) -> Self {
+        let sign_ins = sign_ins.get(&row.connection_id);
         Self {
+            sign_in: sign_ins.map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
+            invitation: row.status != "accepted",
+            policies: hub::objects::policy_names(&document(&row.policies)),
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,
@@ -243,11 +254,33 @@ macro_rules! placed {
     };
 }
 
-placed!(MemberRow, AccessUserRow, AccessGroupRow, RoleRow);
+placed!(
+    MemberRow,
+    AccessUserRow,
+    AccessGroupRow,
+    RoleRow,
+    AccountObjectRow
+);
 
-listed! {
-    /// Members of the connected accounts.
-    members, "/members", "member_list", member_list, MemberBody
+/// Members of the connected accounts.
+#[utoipa::path(get, path = "/members", tag = "access", operation_id = "member_list",
+    security(("token" = ["read"])), params(ListedQuery),
+    responses((status = 200, description = "A page, by connection and id", body = Page<MemberBody>), Problems))]
+pub async fn members(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<ListedQuery>,
+) -> Result<Json<Page<MemberBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let connection = id_in_query(&app, query.connection.as_deref()).await?;
+    let after = paging::read::<2>(query.cursor.as_deref())?;
+    let after = after
+        .as_ref()
+        .map(|[connection, id]| (connection.as_str(), id.as_str()));
+    let rows = app.store.member_list(connection.as_ref(), after, limit).await?;
+    let sign_ins = SignIns::of_all(&app).await?;
+    let body = |row| MemberBody::new(row, &sign_ins);
+    Ok(Json(Page::new(rows, limit, place, body)))
 }
 listed! {
     /// Zero Trust users of the connected accounts.
@@ -260,6 +293,96 @@ listed! {
 listed! {
     /// Dashboard roles of the connected accounts.
     roles, "/roles", "role_list", role_list, RoleBody
+}
+
+/// Something of an account beside people, roles and Access groups.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ObjectBody {
+    /// Which connection lists it.
+    pub connection_id: String,
+    /// `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
+    /// `permission_groups`, `resource_groups`, `lists`, `organization` or `account`.
+    pub kind: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// The kind of application or identity provider; the decision of a policy.
+    pub r#type: Option<String>,
+    /// As Cloudflare says it.
+    pub status: Option<String>,
+    /// When it ends, as Cloudflare writes it.
+    pub expires_at: Option<String>,
+    /// When it was last used, as Cloudflare writes it.
+    pub last_used_at: Option<String>,
+    /// Domain and policies, rules, or permissions, in words.
+    pub detail: Vec<String>,
+    /// The object as Cloudflare gave it, without secrets.
+    pub raw: Value,
+    /// When a sync last saw it.
+    pub seen_at: DateTime<Utc>,
+}
+
+impl ObjectBody {
+    fn new(row: AccountObjectRow) -> Self {
+        let raw = document(&row.raw);
+        let facts = hub::objects::facts(&row.kind, &raw);
+        Self {
+            connection_id: row.connection_id.0,
+            kind: row.kind,
+            id: row.id,
+            name: row.name,
+            r#type: facts.kind,
+            status: facts.status,
+            expires_at: facts.expires_at,
+            last_used_at: facts.last_used_at,
+            detail: facts.detail,
+            raw: hub::objects::without_secrets(raw),
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+/// Which objects.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ObjectsQuery {
+    /// Which list: `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
+    /// `permission_groups`, `resource_groups`, `lists`, `organization` or `account`.
+    kind: String,
+    /// Only of this connection: its id or label.
+    connection: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Applications, policies, identity providers, tokens and whatever else is synced.
+#[utoipa::path(get, path = "/objects", tag = "access", operation_id = "object_list",
+    security(("token" = ["read"])), params(ObjectsQuery),
+    responses((status = 200, description = "A page, by connection and id", body = Page<ObjectBody>), Problems))]
+pub async fn objects(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<ObjectsQuery>,
+) -> Result<Json<Page<ObjectBody>>, ApiError> {
+    let kind = hub::objects::kind_of(&query.kind).ok_or_else(|| {
+        let known: Vec<&str> = hub::objects::KINDS.iter().map(|(kind, ..)| *kind).collect();
+        ApiError::bad("kind", format!("must be one of {}", known.join(", ")))
+    })?;
+    let limit = paging::limit(query.limit)?;
+    let connection = id_in_query(&app, query.connection.as_deref()).await?;
+    let after = paging::read::<2>(query.cursor.as_deref())?;
+    let after = after
+        .as_ref()
+        .map(|[connection, id]| (connection.as_str(), id.as_str()));
+    let rows = app
+        .store
+        .account_object_list(kind, connection.as_ref(), after, limit)
+        .await?;
+    Ok(Json(Page::new(rows, limit, place, ObjectBody::new)))
 }
 
 /// Which grants.

@@ -55,6 +55,17 @@ pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Js
         .ok_or(ApiError::NotFound("capability"))
 }
 
+/// Which kinds of thing can be read and changed, and with which permissions of Cloudflare's, in the form of Baton's
+/// `baton_capabilities.json`.
+#[utoipa::path(get, path = "/capabilities/manifest", tag = "capabilities", operation_id = "capabilities_manifest",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The manifest", body = Value), Problems))]
+pub async fn connector_manifest(_caller: CanRead) -> Result<Json<Value>, ApiError> {
+    serde_json::to_value(hub::baton::types::manifest())
+        .map(Json)
+        .map_err(|error| ApiError::internal(&error))
+}
+
 /// Calls a capability. Which permission it needs stands in the list of capabilities.
 #[utoipa::path(post, path = "/capabilities/{capability}", tag = "capabilities",
     operation_id = "capability_call",

@@ -12,6 +12,7 @@ pub mod coaching;
 pub mod connections;
 pub mod detections;
 pub mod events;
+pub mod explain;
 pub mod integrations;
 pub mod journal;
 pub mod overview;
@@ -83,6 +84,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(access::access_users))
         .routes(routes!(access::access_groups))
         .routes(routes!(access::roles))
+        .routes(routes!(access::objects))
         .routes(routes!(access::grants))
         .routes(routes!(changes::plan))
         .routes(routes!(changes::list, changes::make))
@@ -90,6 +92,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(changes::undo))
         .routes(routes!(changes::timed_grants))
         .routes(routes!(changes::offboard_person))
+        .routes(routes!(explain::explain))
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(batches::list))
@@ -121,6 +124,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(capabilities::list))
+        .routes(routes!(capabilities::connector_manifest))
         .routes(routes!(capabilities::get_manifest))
         .routes(routes!(capabilities::call));
     OpenApiRouter::with_openapi(Description::openapi()).nest(BASE, routes)

@@ -9,7 +9,7 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use hub::access::{AccessView, GrantFilter, Scope};
+use hub::access::{AccessView, GrantFilter, Scope, SignIns};
 use model::{PersonId, RiskLevel};
 use serde::{Deserialize, Serialize};
 use store::{LIST_LIMIT_MAX, PersonFilter, PersonRow};
@@ -131,9 +131,13 @@ pub async fn get_one(
     let view = AccessView::of_person(&app, &person, &Scope::Everything).await?;
     let grants = view.grant_page(&filter, LIST_LIMIT_MAX as usize);
     let changes = app.store.risk_change_by_person(&id, 100).await?;
+    let sign_ins = SignIns::of_all(&app).await?;
     Ok(Json(PersonDetailBody {
         person: PersonBody::new(person),
-        members: members.into_iter().map(MemberBody::new).collect(),
+        members: members
+            .into_iter()
+            .map(|row| MemberBody::new(row, &sign_ins))
+            .collect(),
         access_users: access_users.into_iter().map(AccessUserBody::new).collect(),
         grants: grants.into_iter().map(GrantBody::new).collect(),
         risk_changes: changes.into_iter().map(RiskChangeBody::new).collect(),

@@ -202,3 +202,44 @@ async fn every_answer_carries_the_security_headers() {
     let answer = plain.get("/health/live").await;
     assert_eq!(answer.header("strict-transport-security"), "");
 }
+
+#[tokio::test]
+async fn an_explanation_that_is_not_understood_says_what_to_name() {
+    let world = World::lived_in().await;
+    for (query, status, said) in [
+        (
+            "person=ana@corp.example&group=Engineers",
+            200,
+            "\"access\":\"yes\"",
+        ),
+        (
+            "person=p1&role=Administrator&connection=production",
+            200,
+            "\"kind\":\"role\"",
+        ),
+        (
+            "person=ana@corp.example&group=None",
+            400,
+            "there is no Access group",
+        ),
+        (
+            "person=ana@corp.example",
+            400,
+            "exactly one of group, app and role",
+        ),
+        ("person=ana@corp.example&group=a&role=b", 400, "exactly one of"),
+        ("person=nobody@corp.example&group=Engineers", 404, "person"),
+        (
+            "person=ana@corp.example&group=Engineers&connection=none",
+            400,
+            "there is no connection",
+        ),
+    ] {
+        let answer = world.get(&format!("/api/v1/access/explain?{query}")).await;
+        assert_eq!(answer.status.as_u16(), status, "{query}: {}", answer.text);
+        assert!(answer.text.contains(said), "{query}: {}", answer.text);
+        if status != 200 {
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+        }
+    }
+}

@@ -197,6 +197,17 @@ impl World {
             ended_at: None,
         };
         store.timed_grant_insert(&timed).await.unwrap();
+        let token = store::AccountObjectSeen {
+            id: "t1".to_owned(),
+            name: "Build".to_owned(),
+            raw: json!({ "id": "t1", "name": "Build", "client_id": "c", "client_secret": "sealed" })
+                .to_string(),
+            fingerprint: "-".to_owned(),
+        };
+        store
+            .account_object_upsert(&connection, "service_tokens", &[token], None, noon())
+            .await
+            .unwrap();
         store
             .listing_complete(&connection, "members", noon())
             .await

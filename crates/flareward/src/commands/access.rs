@@ -1,0 +1,149 @@
+//! `flareward access`: whether one person has one thing, and why.
+
+use super::{connection, person};
+use crate::Global;
+use crate::output::Format;
+use hub::access::explain::{RuleSet, explain, resolve};
+use hub::access::{Explanation, Target};
+use model::GrantKind;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// What to do about access.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AccessArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Say whether a person is in a group, reaches an application or has a role, with every rule that speaks
+    Explain(ExplainArgs),
+}
+
+/// Who, and what.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["group", "app", "role"]))]
+pub(crate) struct ExplainArgs {
+    /// Whose access: address or id
+    #[arg(long)]
+    person: String,
+    /// To which Access group: its id or exact name
+    #[arg(long)]
+    group: Option<String>,
+    /// To which application: its id or exact name
+    #[arg(long)]
+    app: Option<String>,
+    /// To which role: its id or exact name
+    #[arg(long)]
+    role: Option<String>,
+    /// In which connection; needed when several have the name
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// First ask Cloudflare who the person was when last seen
+    #[arg(long)]
+    refresh: bool,
+}
+
+pub(crate) async fn run(args: AccessArgs, global: &Global) -> anyhow::Result<()> {
+    let Action::Explain(args) = args.action;
+    let app = crate::open(global).await?;
+    let person = person(&app, &args.person).await?;
+    let connection = match &args.connection {
+        Some(label) => Some(connection(&app, Some(label)).await?),
+        None => None,
+    };
+    let target = match (args.group, args.app, args.role) {
+        (Some(group), ..) => Target::Group(group),
+        (_, Some(app), _) => Target::App(app),
+        (.., role) => Target::Role(role.unwrap_or_default()),
+    };
+    let entitlement = resolve(&app, connection.as_ref(), &target).await?;
+    if args.refresh {
+        hub::sync::detail::of_person(&app, &person.id).await?;
+    }
+    let explanation = explain(&app, &person, &entitlement).await?;
+    match global.output {
+        Format::Json => println!("{:#}", document(&explanation)),
+        Format::Ndjson => println!("{}", document(&explanation)),
+        Format::Table | Format::Csv => print!("{}", in_words(&explanation)),
+    }
+    Ok(())
+}
+
+/// The explanation with the names that `grants list` uses beside its own.
+fn document(explanation: &Explanation) -> Value {
+    let mut value = json!(explanation);
+    value["certainty"] = json!(explanation.certainty());
+    value["group"] = json!(explanation.entitlement_name);
+    let (name, id) = match explanation.kind {
+        GrantKind::AccessGroup => ("group", "group_id"),
+        GrantKind::App => ("app", "app_id"),
+        GrantKind::PermissionGroup => ("permission_group", "permission_group_id"),
+        GrantKind::Role => ("role", "role_id"),
+        GrantKind::UserGroup => ("user_group", "user_group_id"),
+    };
+    value[name] = json!(explanation.entitlement_name);
+    value[id] = json!(explanation.entitlement_id);
+    value
+}
+
+fn in_words(explanation: &Explanation) -> String {
+    let mut text = format!("{}\n", explanation.sentence());
+    if !explanation.via.is_empty() {
+        let _ = writeln!(text, "\nThrough: {}", explanation.via.join(" > "));
+    }
+    if !explanation.rules.is_empty() {
+        text.push('\n');
+    }
+    for set in &explanation.rules {
+        tree(set, 0, &mut text);
+    }
+    if !explanation.depends_on.is_empty() {
+        text.push_str("\nDepends on:\n");
+        for what in &explanation.depends_on {
+            let _ = writeln!(text, "  {what}");
+        }
+    }
+    if explanation.address != explanation.email {
+        let _ = writeln!(text, "\nFor the address {}.", explanation.address);
+    }
+    match explanation.as_of {
+        Some(at) => {
+            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+            let _ = writeln!(text, "\nBy the lists of {} as of {at}.", explanation.connection);
+        }
+        None => {
+            let _ = writeln!(
+                text,
+                "\nThe lists of {} were never read to their end: run `flareward sync`.",
+                explanation.connection
+            );
+        }
+    }
+    text
+}
+
+/// One group or policy, and what is nested in it, each rule on a line with its verdict first.
+fn tree(set: &RuleSet, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let _ = writeln!(text, "{indent}{:<12}{}", set.verdict, set.what);
+    let inner = "  ".repeat(depth + 1);
+    for rule in &set.rules {
+        match &rule.group {
+            Some(group) => {
+                let _ = writeln!(text, "{inner}{:<12}{} {}:", rule.verdict, rule.list, rule.rule);
+                tree(group, depth + 2, text);
+            }
+            None => {
+                let _ = writeln!(text, "{inner}{:<12}{} {}", rule.verdict, rule.list, rule.rule);
+            }
+        }
+    }
+    match set.other_rules {
+        0 => {}
+        1 => text.push_str(&format!("{inner}1 more rule does not concern them\n")),
+        more => text.push_str(&format!("{inner}{more} more rules do not concern them\n")),
+    }
+}
