@@ -1,6 +1,6 @@
 //! Zero Trust: Access users, groups, identity providers, applications, policies, the organisation, intel.
 
-use crate::account::AccountId;
+use crate::account::{AccountId, null_is_default};
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;
 use crate::{Others, paging};
@@ -22,7 +22,7 @@ pub struct AccessUser {
     #[serde(default)]
     pub seat_uid: Option<String>,
     /// The address.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub email: String,
     /// A name.
     #[serde(default)]
@@ -50,16 +50,16 @@ pub struct AccessGroup {
     /// A UUID.
     pub id: String,
     /// Its name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
     /// Any of these lets in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub include: Vec<Value>,
     /// All of these must hold.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub require: Vec<Value>,
     /// None of these may hold.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub exclude: Vec<Value>,
     /// Everything else.
     #[serde(flatten)]

@@ -136,6 +136,7 @@ pub struct Role {
     /// 32 hex digits.
     pub id: String,
     /// Its name.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
     /// What it allows, in words.
     #[serde(default)]
@@ -145,7 +146,9 @@ pub struct Role {
     pub other: Others,
 }
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 

@@ -148,6 +148,22 @@ pub(crate) struct SetRolesArgs {
     agreement: Agreement,
 }
 
+/// Which policies a member is to have, and no other.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetPoliciesArgs {
+    /// The member (address or id)
+    #[arg(long, value_name = "EMAIL|ID")]
+    person: String,
+    /// A file with a JSON array of policies: access, permission_groups and resource_groups with their ids
+    #[arg(long, value_name = "FILE")]
+    file: std::path::PathBuf,
+    /// In this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    #[command(flatten)]
+    agreement: Agreement,
+}
+
 /// Whom to make an Access user.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateAccessUserArgs {
@@ -247,6 +263,29 @@ pub(crate) async fn set_roles(args: SetRolesArgs, global: &Global) -> anyhow::Re
         connection: row.id.clone(),
         email: address(&app, &args.person).await?,
         roles: role_ids(&app, &row, &args.roles).await?,
+    };
+    simple(&app, &[request], &args.agreement, global.output).await
+}
+
+pub(crate) async fn set_policies(args: SetPoliciesArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let row = connection(&app, args.connection.as_deref()).await?;
+    let text = std::fs::read_to_string(&args.file)
+        .with_context(|| format!("could not read {}", args.file.display()))?;
+    let policies: Vec<Value> = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a JSON array of policies", args.file.display()))?;
+    for (at, policy) in policies.iter().enumerate() {
+        for name in ["permission_groups", "resource_groups"] {
+            let ids = policy[name].as_array().filter(|groups| !groups.is_empty());
+            if !ids.is_some_and(|groups| groups.iter().all(|group| group["id"].is_string())) {
+                bail!("policy {at}: {name} must be a list of objects with an id");
+            }
+        }
+    }
+    let request = Request::MemberPoliciesSet {
+        connection: row.id.clone(),
+        email: address(&app, &args.person).await?,
+        policies,
     };
     simple(&app, &[request], &args.agreement, global.output).await
 }

@@ -1,7 +1,8 @@
 //! `flareward members`, `access-users`, `grants`: their lists, and what can be done with them.
 
 use super::change::{
-    self, CreateAccessUserArgs, InviteArgs, PeopleInConnection, RevokeSessionsArgs, SetRolesArgs,
+    self, CreateAccessUserArgs, InviteArgs, PeopleInConnection, RevokeSessionsArgs, SetPoliciesArgs,
+    SetRolesArgs,
 };
 use super::lists::{self, ByConnection, GrantArgs};
 use crate::Global;
@@ -26,6 +27,8 @@ enum MembersAction {
     CancelInvitation(PeopleInConnection),
     /// Give a member exactly these roles
     SetRoles(SetRolesArgs),
+    /// Give a member exactly these policies, in place of roles
+    SetPolicies(SetPoliciesArgs),
     /// Remove members from an account
     Remove(PeopleInConnection),
 }
@@ -75,6 +78,7 @@ pub(crate) async fn members(args: MembersArgs, global: &Global) -> anyhow::Resul
         MembersAction::List(filters) => lists::members(filters, global).await?,
         MembersAction::Invite(args) => return change::invite(args, global).await,
         MembersAction::SetRoles(args) => return change::set_roles(args, global).await,
+        MembersAction::SetPolicies(args) => return change::set_policies(args, global).await,
         MembersAction::CancelInvitation(people) => {
             return change::each(people, global, |connection, email| Request::InvitationCancel {
                 connection,

@@ -322,7 +322,8 @@ async fn locked(
     app.store
         .access_change_finish(&row, &journal_entry(app, &row, &made).await?)
         .await?;
-    let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard });
+    let undo: Option<&Request> = made.plan.undo.as_ref().filter(|_| row.undo.is_some());
+    let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard, "undo": undo });
     audit::record(app, actor, "access.change", &row.object, &row.outcome, detail).await?;
     Ok(made)
 }

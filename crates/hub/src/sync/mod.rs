@@ -433,7 +433,14 @@ impl Run<'_> {
                 .listing_progress_clear(self.connection, kind)
                 .await?;
         }
-        if is_refused && !is_core {
+        let is_strange = matches!(
+            &error,
+            SyncError::List {
+                source: CloudflareError::NotJson { status: 200, .. },
+                ..
+            }
+        );
+        if (is_refused || is_strange) && !is_core {
             report.dark.push(reason);
             return Ok(());
         }

@@ -176,7 +176,7 @@ pub(super) async fn show_change(
     page::rendered(&ChangePage {
         frame: visitor.frame("A change of access", Section::Changes),
         connection: labels.get(&row.connection_id).cloned().unwrap_or_default(),
-        summary: plan["summary"].as_str().unwrap_or_default().to_owned(),
+        summary: sentence(plan["summary"].as_str().unwrap_or_default()),
         remains: texts(&detail["remains"]),
         guards: guards
             .map(|guard| {
@@ -339,6 +339,15 @@ fn shown(plan: Plan) -> Shown {
         refused,
         already,
         lines,
+    }
+}
+
+/// With a capital at the beginning, as a heading has.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
     }
 }
 
