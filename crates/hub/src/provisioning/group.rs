@@ -19,11 +19,11 @@ const SERVER_KEYS: [&str; 4] = ["id", "uid", "created_at", "updated_at"];
 
 /// Plans a change of an Access group.
 pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
-    let (group, email) = match request {
-        Request::GroupGrant { group, email, .. }
-        | Request::GroupRevoke { group, email, .. }
-        | Request::GroupUnexclude { group, email, .. } => (group, email),
-        _ => return Err(ProvisionError::NotHere),
+    let (Request::GroupGrant { group, email, .. }
+    | Request::GroupRevoke { group, email, .. }
+    | Request::GroupUnexclude { group, email, .. }) = request
+    else {
+        return Err(ProvisionError::NotHere);
     };
     let mut plan = Plan::new(request, &scene.connection.label, "group");
     plan.object_id.clone_from(group);

@@ -477,7 +477,7 @@ async fn keep(scene: &Scene<'_>, planned: &Plan) -> Result<(), ProvisionError> {
         "member" if is_gone => {
             store
                 .member_forget(connection, planned.request.email(), now)
-                .await?
+                .await?;
         }
         "access_user" if is_gone => {
             store
