@@ -14,6 +14,7 @@ mod deliveries;
 mod detections;
 mod events;
 mod explained;
+mod groups;
 mod login;
 mod overview;
 mod page;
@@ -23,6 +24,7 @@ mod posture;
 mod rules;
 mod show;
 mod visitor;
+mod why;
 
 use axum::Router;
 use axum::extract::Extension;
@@ -37,6 +39,9 @@ pub fn router() -> Router<App> {
         .route("/console/risk-history.json", get(overview::risk_history))
         .route("/people", get(people::list))
         .route("/people/{id}", get(person::show_person))
+        .route("/people/{id}/why", get(why::show_why))
+        .route("/groups", get(groups::list))
+        .route("/groups/{label}/{id}", get(groups::show_group))
         .route("/people/{id}/reset-risk", post(person::reset_risk))
         .route("/detections", get(detections::list))
         .route("/detections/{id}", get(detections::show_detection))

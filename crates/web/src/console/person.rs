@@ -1,6 +1,6 @@
 //! One person: risk and why, accounts, what they hold and through which rule, what happened, what was sent.
 
-use super::page::{Frame, Page, PageError, Section, path_part};
+use super::page::{Frame, Page, PageError, Section, link, path_part};
 use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
@@ -9,10 +9,10 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
-use hub::access::{AccessView, Grant, GrantFilter, Scope};
+use hub::access::{AccessView, Grant, GrantFilter};
 use hub::risk::RiskError;
 use hub::{App, Permission, risk};
-use model::{ConnectionId, PersonId, RiskLevel};
+use model::{ConnectionId, GrantKind, PersonId, RiskLevel};
 use serde::Deserialize;
 use std::collections::HashMap;
 use store::{
@@ -40,6 +40,25 @@ struct PersonPage {
     signals: Vec<SignalRow>,
     last_seen: Option<DateTime<Utc>>,
     may_reset: bool,
+    may_change: bool,
+}
+
+impl PersonPage {
+    /// Where a grant is explained rule by rule.
+    fn why(&self, grant: &Grant) -> Option<String> {
+        let name = match grant.kind {
+            GrantKind::AccessGroup => "group",
+            GrantKind::App => "app",
+            GrantKind::Role => "role",
+            GrantKind::PermissionGroup | GrantKind::UserGroup => return None,
+        };
+        let path = format!("/people/{}/why", path_part(self.person.id.as_str()));
+        let asked = [
+            ("connection", grant.connection.as_str()),
+            (name, grant.entitlement_id.as_str()),
+        ];
+        Some(link(&path, &asked))
+    }
 }
 
 struct Member {
@@ -93,7 +112,13 @@ pub(super) async fn show_person(
         ..EventFilter::default()
     };
     let events = app.store.event_list(&events).await?;
-    let view = AccessView::of_person(&app, &person, &Scope::Everything).await?;
+    let view = AccessView::current(&app).await?;
+    let mut held = view.grant_page(&grants, GRANT_ROWS);
+    let reached = GrantFilter {
+        kind: Some(GrantKind::App),
+        ..grants
+    };
+    held.extend(view.grant_page(&reached, GRANT_ROWS));
     let last_seen = users
         .iter()
         .filter_map(|user| user.last_login_at)
@@ -116,12 +141,13 @@ pub(super) async fn show_person(
                 row,
             })
             .collect(),
-        grants: view.grant_page(&grants, GRANT_ROWS),
+        grants: held,
         detections: app.store.detection_list(&detections).await?,
         messages: app.store.message_list(None, Some(&id), None, PART_ROWS).await?,
         signals: app.store.signal_list(None, Some(&id), None, PART_ROWS).await?,
         events,
         last_seen,
+        may_change: visitor.may(Permission::AccessWrite),
         may_reset: visitor.may(Permission::RiskWrite) && person.risk_level != RiskLevel::Unscored,
         person,
     })

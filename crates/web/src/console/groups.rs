@@ -1,0 +1,148 @@
+//! Access groups: their rules in words, and who is in one.
+
+use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, path_part};
+use super::people::labels;
+use super::visitor::Visitor;
+use super::{assets, page, show};
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use hub::App;
+use hub::access::rule::in_words;
+use hub::access::{AccessView, Grant, GrantFilter};
+use model::GrantKind;
+use serde::Deserialize;
+use serde_json::Value;
+use store::AccessGroupRow;
+
+/// Rules of a group that the list shows; the group's own page shows all.
+const SHOWN_RULES: usize = 4;
+
+#[derive(Template)]
+#[template(path = "groups.html")]
+struct GroupsPage {
+    frame: Frame,
+    groups: Vec<Group>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+struct Group {
+    connection: String,
+    row: AccessGroupRow,
+    rules: Vec<Rules>,
+}
+
+/// One of the three lists.
+struct Rules {
+    list: &'static str,
+    words: Vec<String>,
+    more: usize,
+}
+
+#[derive(Template)]
+#[template(path = "group.html")]
+struct GroupPage {
+    frame: Frame,
+    group: Group,
+    members: Vec<Grant>,
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// Where the page begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    after: String,
+}
+
+/// Groups of every connection.
+pub(super) async fn list(
+    visitor: Visitor,
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    let labels = labels(&app).await?;
+    let after = asked.after.split_once('~');
+    let mut rows = app.store.access_group_list(None, after, PAGE_ROWS + 1).await?;
+    let place = |row: &AccessGroupRow| format!("{}~{}", row.connection_id, row.id);
+    let next = page::cut(&mut rows, "/groups", &[], ("after", place));
+    page::rendered(&GroupsPage {
+        frame: visitor.frame("Access groups", Section::Groups),
+        groups: rows
+            .into_iter()
+            .map(|row| {
+                let connection = labels.get(&row.connection_id).cloned().unwrap_or_default();
+                group(connection, row, SHOWN_RULES)
+            })
+            .collect(),
+        first: page::first(&asked.after, "/groups", &[]),
+        next,
+    })
+}
+
+/// One group with its rules, and who is in it.
+pub(super) async fn show_group(
+    visitor: Visitor,
+    State(app): State<App>,
+    Path((label, id)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
+) -> Result<Page, PageError> {
+    let connection = app
+        .store
+        .connection_by_label(&label)
+        .await?
+        .ok_or(PageError::NotFound("connection"))?;
+    let row = app
+        .store
+        .access_group_get(&connection.id, &id)
+        .await?
+        .ok_or(PageError::NotFound("Access group"))?;
+    let filter = GrantFilter {
+        kind: Some(GrantKind::AccessGroup),
+        connection_id: Some(connection.id.clone()),
+        entitlement_id: Some(id.clone()),
+        after: (!asked.after.is_empty()).then(|| {
+            let kind = GrantKind::AccessGroup.as_str().to_owned();
+            (asked.after.clone(), connection.id.0.clone(), kind, id.clone())
+        }),
+        ..GrantFilter::default()
+    };
+    let view = AccessView::current(&app).await?;
+    let page_rows = usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+    let mut members = view.grant_page(&filter, page_rows + 1);
+    let path = format!("/groups/{}/{}", path_part(&label), path_part(&id));
+    let next = page::cut(
+        &mut members,
+        &path,
+        &[],
+        ("after", |grant: &Grant| grant.email.clone()),
+    );
+    page::rendered(&GroupPage {
+        frame: visitor.frame(row.name.clone(), Section::Groups),
+        group: group(label, row, usize::MAX),
+        members,
+        first: page::first(&asked.after, &path, &[]),
+        next,
+    })
+}
+
+fn group(connection: String, row: AccessGroupRow, shown: usize) -> Group {
+    let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+    let rules = ["include", "require", "exclude"]
+        .into_iter()
+        .filter_map(|list| {
+            let all = raw[list].as_array().filter(|rules| !rules.is_empty())?;
+            Some(Rules {
+                list,
+                words: all.iter().take(shown).map(in_words).collect(),
+                more: all.len().saturating_sub(shown),
+            })
+        })
+        .collect();
+    Group {
+        connection,
+        row,
+        rules,
+    }
+}
