@@ -17,6 +17,8 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often more is read about a few Access users.
+const DETAILS: Duration = Duration::from_secs(3_600 / sync::detail::RUNS_AN_HOUR as u64);
 /// How often grants for a time are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
 /// How often the schedule of syncs is looked at.
@@ -46,16 +48,18 @@ enum Loop {
     Transmit,
     Messages,
     Expiry,
+    Details,
     Schedule,
     Posture,
 }
 
 impl Loop {
-    const ALL: [Loop; 6] = [
+    const ALL: [Loop; 7] = [
         Loop::Pipeline,
         Loop::Transmit,
         Loop::Messages,
         Loop::Expiry,
+        Loop::Details,
         Loop::Schedule,
         Loop::Posture,
     ];
@@ -66,6 +70,7 @@ impl Loop {
             Loop::Transmit => "transmit",
             Loop::Messages => "messages",
             Loop::Expiry => "expiry",
+            Loop::Details => "details",
             Loop::Schedule => "schedule",
             Loop::Posture => "posture",
         }
@@ -75,6 +80,7 @@ impl Loop {
         match self {
             Loop::Schedule | Loop::Posture => SCHEDULE,
             Loop::Expiry => EXPIRY,
+            Loop::Details => DETAILS,
             _ => LOOK_AGAIN,
         }
     }
@@ -90,6 +96,8 @@ impl Loop {
                 provisioning::timed::run(app).await?;
                 Ok(false)
             }
+            // Never at once again: what is read in an hour is limited.
+            Loop::Details => sync::detail::run(app).await.map(|_| false).map_err(Into::into),
             Loop::Schedule => scheduled_syncs(app).await,
             Loop::Posture => Ok(posture::run_due(app).await?),
         }

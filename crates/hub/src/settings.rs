@@ -86,6 +86,9 @@ pub struct Sync {
     pub calls_per_window: u32,
     /// The longest that one answer of Cloudflare may take, in seconds.
     pub answer_timeout_seconds: u64,
+    /// Access users of each connection about whom more is read in an hour (last seen identity, sessions, failed
+    /// logins; three calls each), where some rule asks what an identity provider says; 0 reads none.
+    pub details_per_hour: u32,
 }
 
 /// How access is changed.
@@ -193,6 +196,7 @@ impl Default for Sync {
             interval_minutes: 60,
             calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
             answer_timeout_seconds: 30,
+            details_per_hour: 120,
         }
     }
 }

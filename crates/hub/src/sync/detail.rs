@@ -45,6 +45,44 @@ pub async fn of_person(app: &App, person: &PersonId) -> Result<usize, DetailErro
     Ok(users.len())
 }
 
+/// Reads, in the background, about a few Access users of each connection where some rule asks what an identity
+/// provider says. Answers how many were read.
+///
+/// # Errors
+///
+/// When the store refuses; what Cloudflare refuses is logged, and tried again later.
+pub async fn run(app: &App) -> Result<usize, StoreError> {
+    let an_hour = i64::from(app.settings.sync.details_per_hour);
+    if an_hour == 0 {
+        return Ok(0);
+    }
+    let view = crate::access::AccessView::current(app).await?;
+    let before = app.clock.now() - READ_AGAIN_AFTER;
+    let mut read = 0;
+    for connection in app.store.connection_list().await? {
+        let asks = view
+            .place(&connection.id)
+            .is_some_and(|place| view.connections[place].account.asks_providers());
+        if !asks {
+            continue;
+        }
+        let at_once = (an_hour / RUNS_AN_HOUR).max(1);
+        match background(app, &connection, before, at_once).await {
+            Ok(count) => read += count,
+            Err(DetailError::Store(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(connection = %connection.label, "{}", crate::causes(&error));
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// What was read is good for this long. Chosen: groups at an identity provider change about once a day.
+const READ_AGAIN_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+/// How often [`run`] is called in an hour: each call reads an even part.
+pub(crate) const RUNS_AN_HOUR: i64 = 30;
+
 /// Reads about up to `limit` Access users of a connection about whom nothing was read since `before`. Answers how
 /// many were read.
 ///

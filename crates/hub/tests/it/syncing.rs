@@ -636,3 +636,34 @@ async fn a_run_keeps_what_changed_of_the_lists_and_of_the_grants() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_an_identity_provider_said_is_read_in_the_background_and_decides_its_rules() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let unknown = |grants: &[Grant]| {
+            let of = grants
+                .iter()
+                .filter(|grant| grant.entitlement_name == "Engineering");
+            of.filter(|grant| grant.certainty == Certainty::Unknown).count()
+        };
+        let before = unknown(&grants(&hub).await);
+        assert!(before > 5, "{before}");
+        let mut rounds = 0;
+        while sync::detail::run(&hub.app).await.unwrap() > 0 {
+            rounds += 1;
+            assert!(rounds < 50, "it never ends");
+        }
+        let after = grants(&hub).await;
+        assert!(unknown(&after) < before, "nothing was learned");
+        let known = after
+            .iter()
+            .find(|grant| grant.entitlement_name == "Engineering" && grant.certainty == Certainty::Yes);
+        assert!(known.unwrap().via[1].contains("last seen"), "{known:?}");
+        // A day later it is read again.
+        hub.clock.advance(TimeDelta::hours(25));
+        assert!(sync::detail::run(&hub.app).await.unwrap() > 0);
+    })
+    .await;
+}
