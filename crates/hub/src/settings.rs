@@ -23,6 +23,8 @@ pub struct Settings {
     pub sync: Sync,
     /// How access is changed.
     pub provisioning: Provisioning,
+    /// Which addresses are one person.
+    pub people: People,
     /// Which addresses Flareward may call.
     pub egress: Egress,
     /// How signals are sent.
@@ -108,6 +110,17 @@ pub struct Provisioning {
     pub notice_minutes: u64,
     /// The longest wait between two attempts to take a grant back whose time is over, in seconds.
     pub retry_cap_seconds: u64,
+}
+
+/// Which addresses are one person.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct People {
+    /// Domains that were renamed, as `old.example=new.example`: an address in the old one is the person with the
+    /// same name in the new one.
+    pub domain_aliases: Vec<String>,
+    /// Take `ana+news@x.example` for `ana@x.example`.
+    pub ignore_plus_tags: bool,
 }
 
 /// Which addresses Flareward may call.
@@ -196,7 +209,7 @@ impl Default for Sync {
             interval_minutes: 60,
             calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
             answer_timeout_seconds: 30,
-            details_per_hour: 120,
+            details_per_hour: 200,
         }
     }
 }
@@ -306,11 +319,24 @@ impl Settings {
         for (name, value) in environment {
             overlay(&mut table, &defaults, &name, &value)?;
         }
-        toml::Value::Table(table)
+        let settings: Settings = toml::Value::Table(table)
             .try_into()
             .map_err(|error: toml::de::Error| {
                 SettingsError::Understand(error.to_string().trim().replace('\n', " "))
-            })
+            })?;
+        for rule in &settings.people.domain_aliases {
+            let is_rule = rule.split_once('=').is_some_and(|(old, new)| {
+                [old, new]
+                    .iter()
+                    .all(|domain| domain.contains('.') && !domain.contains('@'))
+            });
+            if !is_rule {
+                return Err(SettingsError::Understand(format!(
+                    "people.domain_aliases must be like old.example=new.example, not \"{rule}\""
+                )));
+            }
+        }
+        Ok(settings)
     }
 
     /// The store's address, with the default filled in.

@@ -146,10 +146,13 @@ const NEIGHBOURS: &str = "
     WHERE dataset = $1 AND person_id = $2 AND at >= $3 AND at <= $4
     ORDER BY at, id LIMIT 1000";
 const ADOPTABLE: &str = "
-    SELECT DISTINCT u.connection_id, u.identifier, p.id
+    SELECT u.connection_id, u.identifier, p.id
     FROM unmapped_identifier u JOIN person p ON p.email = u.identifier
     WHERE SUBSTR(u.identifier, 1, 13) <> 'non_identity@'
-    ORDER BY u.connection_id, u.identifier LIMIT $1";
+    UNION SELECT u.connection_id, u.identifier, a.person_id
+    FROM unmapped_identifier u JOIN person_alias a ON a.address = u.identifier
+    WHERE SUBSTR(u.identifier, 1, 13) <> 'non_identity@'
+    ORDER BY 1, 2 LIMIT $1";
 const ADOPT_BATCHES: &str = "
     UPDATE batch SET state = 'stored'
     WHERE state = 'detected' AND id IN (SELECT batch_id FROM event

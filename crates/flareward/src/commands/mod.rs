@@ -44,11 +44,7 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
 
 /// The person with this address or id.
 pub(crate) async fn person(app: &App, wanted: &str) -> anyhow::Result<PersonRow> {
-    let by_email = app.store.person_by_email(&wanted.trim().to_lowercase()).await?;
-    let found = match by_email {
-        Some(row) => Some(row),
-        None => app.store.person_get(&model::PersonId(wanted.to_owned())).await?,
-    };
+    let found = hub::people::one(app, wanted).await?;
     found.with_context(|| format!("nobody has the address or id \"{wanted}\""))
 }
 

@@ -1,12 +1,15 @@
-//! `flareward people`: one list over all connections, and one person with everything.
+//! `flareward people`: one list over all connections, one person with everything, and further addresses.
 
 use super::{lists, person};
 use crate::Global;
 use crate::output::{Printer, object};
-use hub::App;
-use hub::access::{AccessView, GrantFilter, Scope};
+use anyhow::{Context, bail};
+use hub::access::Grant;
+use hub::people::{self, AliasProblem, Step, Wish};
+use hub::{Actor, App, person_detail};
 use model::RiskLevel;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use store::{LIST_LIMIT_MAX, PersonFilter};
 
 /// What to do with people.
@@ -20,12 +23,56 @@ pub(crate) struct PeopleArgs {
 enum Action {
     /// List people
     List(PersonArgs),
-    /// Show one person: accounts, groups and why, risk
+    /// Show one person: accounts, groups and applications and why, sessions, risk
     Show {
         /// Address or id
         person: String,
+        /// First ask Cloudflare for last seen identity, sessions and failed logins
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Further addresses of people
+    Alias(AliasArgs),
+}
+
+/// What to do with further addresses.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AliasArgs {
+    #[command(subcommand)]
+    action: AliasAction,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AliasAction {
+    /// List them
+    List,
+    /// Give a person a further address
+    Add {
+        /// The address
+        address: String,
+        /// Whose: an address or id
+        #[arg(long)]
+        person: String,
+        /// If the address is another person, make one of the two; cannot be taken back
+        #[arg(long)]
+        merge: bool,
+    },
+    /// Take a further address away
+    Remove {
+        /// The address
+        address: String,
+    },
+    /// Read them from a CSV file with the columns email and alias; nothing is done unless every line can be
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Where an alias is another person, make one of the two; cannot be taken back
+        #[arg(long)]
+        merge: bool,
     },
 }
+
+const ALIASES: &[&str] = &["alias", "email", "source", "created_at"];
 
 /// Which people.
 #[derive(Debug, Default, clap::Args)]
@@ -48,7 +95,11 @@ pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<()>
             write(&app, &filters, &mut printer).await?;
             printer.finish("Nobody: connect an account and run `flareward sync`")?;
         }
-        Action::Show { person: wanted } => object(global.output, &show(&app, &wanted).await?)?,
+        Action::Show {
+            person: wanted,
+            refresh,
+        } => object(global.output, &show(&app, &wanted, refresh).await?)?,
+        Action::Alias(args) => alias(args, &app, global).await?,
     }
     Ok(())
 }
@@ -73,37 +124,167 @@ pub(crate) async fn write(app: &App, filters: &PersonArgs, printer: &mut Printer
     }
 }
 
-async fn show(app: &App, wanted: &str) -> anyhow::Result<Value> {
+async fn show(app: &App, wanted: &str, refresh: bool) -> anyhow::Result<Value> {
     let row = person(app, wanted).await?;
+    if refresh {
+        hub::sync::detail::of_person(app, &row.id).await?;
+    }
     let labels = lists::labels(app).await?;
-    let members = app.store.member_by_person(&row.id).await?;
-    let users = app.store.access_user_by_person(&row.id).await?;
-    let filter = GrantFilter {
-        person_id: Some(row.id.clone()),
-        ..GrantFilter::default()
-    };
-    let view = AccessView::of_person(app, &row, &Scope::Everything).await?;
-    let grants = view.grant_page(&filter, LIST_LIMIT_MAX as usize);
+    let detail = person_detail::of(app, &row).await?;
     let changes = app.store.risk_change_by_person(&row.id, 20).await?;
-    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    Ok(json!({
-        "id": row.id, "email": row.email, "name": row.name, "risk_level": row.risk_level,
-        "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
-        "members": members.iter().map(|member| json!({
-            "connection": labels.get(&member.connection_id), "status": member.status, "two_factor": member.two_factor,
-            "roles": read(&member.roles),
-        })).collect::<Vec<_>>(),
-        "access_users": users.iter().map(|user| json!({
-            "connection": labels.get(&user.connection_id), "access_seat": user.access_seat,
-            "gateway_seat": user.gateway_seat, "active_device_count": user.active_device_count,
-            "last_login_at": user.last_login_at,
-        })).collect::<Vec<_>>(),
-        "grants": grants.iter().map(|grant| json!({
+    let grant = |grant: &Grant| {
+        json!({
             "connection": grant.connection, "kind": grant.kind, "name": grant.entitlement_name,
-            "certainty": grant.certainty, "via": grant.via,
+            "id": grant.entitlement_id, "certainty": grant.certainty, "via": grant.via,
+        })
+    };
+    Ok(json!({
+        "id": row.id, "email": row.email, "name": row.name, "aliases": detail.aliases,
+        "last_seen_at": detail.last_seen_at, "risk_level": row.risk_level,
+        "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
+        "members": detail.members.iter().map(|member| json!({
+            "connection": labels.get(&member.row.connection_id), "status": member.row.status,
+            "two_factor": hub::access::yes_no_unknown(member.row.two_factor), "sign_in": member.sign_in,
+            "roles": member.roles, "policies": member.policies, "user_groups": member.user_groups,
+            "id": member.row.id,
         })).collect::<Vec<_>>(),
+        "access_users": detail.users.iter().map(|user| json!({
+            "connection": labels.get(&user.connection_id),
+            "access_seat": hub::access::yes_no_unknown(user.access_seat),
+            "gateway_seat": hub::access::yes_no_unknown(user.gateway_seat),
+            "active_device_count": user.active_device_count, "last_login_at": user.last_login_at, "id": user.id,
+        })).collect::<Vec<_>>(),
+        "details": detail.seen.iter().map(|seen| json!({
+            "connection": labels.get(&seen.connection_id), "read_at": seen.read_at,
+            "last_seen_at": seen.last_seen_at, "provider": seen.provider, "methods": seen.methods,
+            "country": seen.country,
+            "devices": seen.devices.iter().map(|device| json!({
+                "id": device.id, "last_authenticated_at": device.last_authenticated_at,
+            })).collect::<Vec<_>>(),
+            "sessions": seen.sessions.iter().map(|session| json!({
+                "began_at": session.began_at, "expires_at": session.expires_at, "apps": session.apps,
+            })).collect::<Vec<_>>(),
+            "failed_logins": seen.failed_logins,
+        })).collect::<Vec<_>>(),
+        "grants": detail.grants.iter().map(grant).collect::<Vec<_>>(),
+        "apps": detail.apps.iter().map(grant).collect::<Vec<_>>(),
         "risk_changes": changes.iter().map(|change| json!({
             "at": change.at, "previous": change.previous, "current": change.current, "reason": change.reason,
         })).collect::<Vec<_>>(),
     }))
+}
+
+async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<()> {
+    let actor = Actor::CommandLine;
+    match args.action {
+        AliasAction::List => {
+            let mut printer = Printer::new(global.output, ALIASES);
+            let mut after: Option<String> = None;
+            loop {
+                let page = app
+                    .store
+                    .person_alias_list(after.as_deref(), LIST_LIMIT_MAX)
+                    .await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.address.clone());
+                for row in page {
+                    printer.row(&json!({
+                        "alias": row.address, "email": row.email, "source": row.source,
+                        "created_at": row.created_at, "person": row.person_id,
+                    }))?;
+                }
+            }
+            printer.finish("Nobody has a further address")?;
+        }
+        AliasAction::Add {
+            address,
+            person,
+            merge,
+        } => {
+            let wish = Wish {
+                line: 0,
+                person,
+                alias: address,
+            };
+            let steps = match people::plan(app, &[wish], merge).await? {
+                Ok(steps) => steps,
+                Err(problems) => {
+                    let words = problems.into_iter().map(|(_, problem)| advised(&problem));
+                    bail!("{}", words.collect::<Vec<_>>().join("; "));
+                }
+            };
+            people::apply(app, &steps, "command line", &actor).await?;
+            eprintln!("{}", told(&steps));
+        }
+        AliasAction::Remove { address } => {
+            if !people::alias_remove(app, &address, &actor).await? {
+                bail!("nobody has {address} as a further address");
+            }
+        }
+        AliasAction::Import { file, merge } => {
+            let wishes = read_csv(&file)?;
+            let steps = match people::plan(app, &wishes, merge).await? {
+                Ok(steps) => steps,
+                Err(problems) => {
+                    for (line, problem) in &problems {
+                        eprintln!("{}, line {line}: {}", file.display(), advised(problem));
+                    }
+                    bail!(
+                        "{} of {} lines cannot be done, so nothing was",
+                        problems.len(),
+                        wishes.len()
+                    );
+                }
+            };
+            people::apply(app, &steps, "csv", &actor).await?;
+            eprintln!("{}", told(&steps));
+        }
+    }
+    Ok(())
+}
+
+fn advised(problem: &AliasProblem) -> String {
+    match problem {
+        AliasProblem::Person { .. } => format!("{problem}: say --merge for that"),
+        AliasProblem::Taken { address, .. } => {
+            format!("{problem}: flareward people alias remove {address}")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn told(steps: &[Step]) -> String {
+    let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+    format!(
+        "{} added, {} merged, {} there already",
+        count(|step| matches!(step, Step::Add { .. })),
+        count(|step| matches!(step, Step::Merge { .. })),
+        count(|step| matches!(step, Step::Already))
+    )
+}
+
+/// Reads the columns `email` and `alias`, in any order, whatever else there is.
+fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_path(file)
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    let header = reader.headers()?.clone();
+    let column = |name: &str| {
+        header
+            .iter()
+            .position(|column| column.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
+            .with_context(|| format!("{}, line 1: there is no column \"{name}\"", file.display()))
+    };
+    let (email, alias) = (column("email")?, column("alias")?);
+    let mut wishes = Vec::new();
+    for record in reader.records() {
+        let record = record.with_context(|| format!("{} is no CSV", file.display()))?;
+        wishes.push(Wish {
+            line: record.position().map_or(0, csv::Position::line),
+            person: record[email].to_owned(),
+            alias: record[alias].to_owned(),
+        });
+    }
+    Ok(wishes)
 }

@@ -123,3 +123,73 @@ async fn an_explanation_says_what_the_list_of_grants_says_on_both_databases() {
     }
     sandbox.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_is_shown_with_everything_and_aliases_come_from_a_file() {
+    let sandbox = sandbox().await;
+    for scratch in scratch::stores().await.unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        connect(folder.path(), &scratch.address, &sandbox);
+        let run = |arguments: &str| run(folder.path(), &scratch.address, arguments);
+        assert!(run("sync").status.success());
+        let show = "people show alex.reid@tidewater.example -o json";
+        let before: Value = serde_json::from_slice(&run(show).stdout).unwrap();
+        assert_eq!(before["details"], serde_json::json!([]), "nothing was read yet");
+        let after: Value = serde_json::from_slice(&run(&format!("{show} --refresh")).stdout).unwrap();
+        for name in ["read_at", "provider", "last_seen_at"] {
+            assert!(after["details"][0][name].is_string(), "{name}: {after:#}");
+        }
+        assert!(!after["details"][0]["sessions"].as_array().unwrap().is_empty());
+        assert!(!after["details"][0]["devices"].as_array().unwrap().is_empty());
+        assert!(
+            after["apps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|app| app["name"] == "Wiki"),
+            "{after:#}"
+        );
+        let member = &after["members"][0];
+        assert_eq!(
+            (&member["two_factor"], &member["sign_in"]),
+            (&"yes".into(), &"password".into())
+        );
+        assert!(!member["user_groups"].as_array().unwrap().is_empty(), "{member}");
+
+        let file = folder.path().join("aliases.csv");
+        let import = |text: &str, more: &str| {
+            std::fs::write(&file, text).unwrap();
+            run(&format!("people alias import {}{more}", file.display()))
+        };
+        let bad = import(
+            "email,alias\nalex.reid@tidewater.example,alex@home.example\nnobody@x.example,a@x.example\n\
+             alex.reid@tidewater.example,ben.carter@tidewater.example\n",
+            "",
+        );
+        let said = text(&bad.stderr);
+        assert_eq!(bad.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("line 3: nobody has") && said.contains("line 4: "),
+            "{said}"
+        );
+        assert!(
+            said.contains("--merge") && said.contains("so nothing was"),
+            "{said}"
+        );
+        assert!(text(&run("people alias list").stdout).contains("Nobody has"));
+        let good = import("alias,email\nAlex@home.example,alex.reid@tidewater.example\n", "");
+        assert!(good.status.success(), "{}", text(&good.stderr));
+        let list = text(&run("people alias list -o csv").stdout);
+        assert!(
+            list.contains("alex@home.example,alex.reid@tidewater.example,csv"),
+            "{list}"
+        );
+        assert!(run("people show alex@home.example").status.success());
+        assert!(run("people alias remove alex@home.example").status.success());
+        assert_eq!(
+            run("people alias remove alex@home.example").status.code(),
+            Some(1)
+        );
+    }
+    sandbox.stop().await;
+}

@@ -5,7 +5,8 @@
 //! some rules look at one person's events together. Repeating changes nothing.
 
 use crate::app::App;
-use store::StoreError;
+use crate::people::{self, AddressRules};
+use store::{LIST_LIMIT_MAX, StoreError};
 
 /// Identifiers that are given in one transaction each, before the next stage has its turn.
 const IDENTIFIERS: i64 = 100;
@@ -16,5 +17,14 @@ const IDENTIFIERS: i64 = 100;
 ///
 /// When the store refuses.
 pub async fn run(app: &App) -> Result<usize, StoreError> {
+    if !AddressRules::new(&app.settings.people).is_empty() {
+        // Whoever a rule finds gets the identifier as a further address, by which it is given below.
+        let unmapped = app.store.unmapped_list(None, LIST_LIMIT_MAX).await?;
+        let mut identifiers: Vec<String> = unmapped.into_iter().map(|row| row.identifier).collect();
+        identifiers.retain(|identifier| !identifier.starts_with("non_identity@"));
+        identifiers.sort_unstable();
+        identifiers.dedup();
+        people::find(app, &identifiers).await?;
+    }
     app.store.event_adopt(app.clock.now(), IDENTIFIERS).await
 }

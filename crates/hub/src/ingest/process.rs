@@ -166,7 +166,7 @@ impl Part {
             .collect();
         addresses.sort_unstable();
         addresses.dedup();
-        let people: HashMap<String, model::PersonId> = app.store.person_find(&addresses).await?;
+        let people: HashMap<String, model::PersonId> = crate::people::find(app, &addresses).await?;
         let events: Vec<EventRow> = std::mem::take(&mut self.events)
             .into_iter()
             .map(|(mut event, may_map)| {

@@ -529,7 +529,7 @@ async fn ensure(
         email,
         name: name.filter(|name| !name.is_empty()),
     };
-    Ok(scene.app.store.person_ensure(&[seen], now).await?)
+    Ok(crate::people::ensure(scene.app, vec![seen], now).await?)
 }
 
 /// An invitation is answered with the membership's id, by which alone it can be read again; after a failure the

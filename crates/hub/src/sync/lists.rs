@@ -283,7 +283,7 @@ impl Run<'_> {
                 name,
             })
             .collect();
-        self.app.store.person_ensure(&seen, self.started_at).await
+        crate::people::ensure(self.app, seen, self.started_at).await
     }
 
     /// A list that fell by half is more often a fault than the truth: a person must confirm it.

@@ -1,6 +1,7 @@
 //! The stages, from a simulated Cloudflare account to what receivers and people get, on both engines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod addresses;
 mod adopting;
 mod capabilities;
 mod connecting;

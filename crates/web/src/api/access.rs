@@ -10,6 +10,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::access::{AccessView, Grant, GrantFilter, SignIns};
+use hub::person_detail::MemberFacts;
 use model::{ConnectionId, GrantKind, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,6 +54,26 @@ impl MemberBody {
             sign_in: sign_ins.map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
             invitation: row.status != "accepted",
             policies: hub::objects::policy_names(&document(&row.policies)),
+            connection_id: row.connection_id.0,
+            id: row.id,
+            person_id: row.person_id,
+            email: row.email,
+            name: row.name,
+            status: row.status,
+            two_factor: row.two_factor,
+            roles: document(&row.roles),
+            seen_at: row.seen_at,
+        }
+    }
+}
+
+impl MemberBody {
+    pub(crate) fn of(member: MemberFacts) -> Self {
+        let row = member.row;
+        Self {
+            sign_in: member.sign_in,
+            invitation: row.status != "accepted",
+            policies: member.policies,
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,

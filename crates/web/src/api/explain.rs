@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::access::explain::{self as why, Entitlement, RuleSet, RuleVerdict};
 use hub::access::{ExplainError, Explanation, Target};
-use model::PersonId;
 use serde::{Deserialize, Serialize};
 use store::PersonRow;
 use utoipa::{IntoParams, ToSchema};
@@ -152,7 +151,7 @@ pub async fn explain(
         (None, None, Some(role)) => (Target::Role(role), "role"),
         _ => return Err(ApiError::bad("group", "give exactly one of group, app and role")),
     };
-    let person = someone(&app, &query.person)
+    let person = hub::people::one(&app, &query.person)
         .await?
         .ok_or(ApiError::NotFound("person"))?;
     let (entitlement, explanation) = ask(&app, &person, query.connection.as_deref(), &target)
@@ -203,16 +202,4 @@ pub(crate) async fn ask(
         .await
         .map_err(Refusal::Explain)?;
     Ok((entitlement, explanation))
-}
-
-/// The person with this address or id.
-///
-/// # Errors
-///
-/// When the store cannot be asked.
-pub(crate) async fn someone(app: &App, wanted: &str) -> Result<Option<PersonRow>, ApiError> {
-    if let Some(row) = app.store.person_by_email(&wanted.trim().to_lowercase()).await? {
-        return Ok(Some(row));
-    }
-    Ok(app.store.person_get(&PersonId(wanted.to_owned())).await?)
 }

@@ -80,6 +80,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(connections::sync_runs))
         .routes(routes!(people::list))
         .routes(routes!(people::get_one))
+        .routes(routes!(people::alias_add))
+        .routes(routes!(people::alias_remove))
         .routes(routes!(access::members))
         .routes(routes!(access::access_users))
         .routes(routes!(access::access_groups))

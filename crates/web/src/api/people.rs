@@ -2,17 +2,19 @@
 
 use super::access::{AccessUserBody, GrantBody, MemberBody};
 use super::risk::RiskChangeBody;
-use crate::auth::CanRead;
+use crate::auth::{CanRead, CanWriteConnections};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use hub::App;
-use hub::access::{AccessView, GrantFilter, Scope, SignIns};
+use hub::people::{AliasProblem, Wish};
+use hub::person_detail::Seen;
+use hub::{App, person_detail};
 use model::{PersonId, RiskLevel};
 use serde::{Deserialize, Serialize};
-use store::{LIST_LIMIT_MAX, PersonFilter, PersonRow};
+use serde_json::Value;
+use store::{PersonFilter, PersonRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// One human, or service, across all connections.
@@ -60,10 +62,113 @@ pub struct PersonDetailBody {
     pub members: Vec<MemberBody>,
     /// Zero Trust users.
     pub access_users: Vec<AccessUserBody>,
+    /// What was read about those, where it was.
+    pub details: Vec<SeenBody>,
     /// What the person holds and why; at most 1,000, more are at `/grants?person=`.
     pub grants: Vec<GrantBody>,
+    /// The applications that the person reaches and why; at most 1,000.
+    pub apps: Vec<GrantBody>,
+    /// Further addresses.
+    pub aliases: Vec<String>,
+    /// The newest login or event.
+    pub last_seen_at: Option<DateTime<Utc>>,
     /// The newest changes of the risk level, at most 100.
     pub risk_changes: Vec<RiskChangeBody>,
+}
+
+/// What was read about an Access user: once when someone looked, or in the background.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeenBody {
+    /// In which account.
+    pub connection_id: String,
+    /// Cloudflare's id of the Access user.
+    pub access_user_id: String,
+    /// When it was read.
+    pub read_at: DateTime<Utc>,
+    /// When they last proved who they are.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// With which kind of identity provider.
+    pub provider: Option<String>,
+    /// How, in the provider's words.
+    pub methods: Vec<String>,
+    /// From which country.
+    pub country: Option<String>,
+    /// The devices that they were seen with.
+    pub devices: Vec<DeviceBody>,
+    /// Sessions that had not ended then.
+    pub sessions: Vec<SessionBody>,
+    /// Logins that failed, as Cloudflare gives them.
+    pub failed_logins: Vec<Value>,
+}
+
+/// A device.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceBody {
+    /// Cloudflare's id.
+    pub id: String,
+    /// When they last authenticated with it.
+    pub last_authenticated_at: Option<DateTime<Utc>>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionBody {
+    /// When it began.
+    pub began_at: Option<DateTime<Utc>>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Host names of the applications that it is for.
+    pub apps: Vec<String>,
+}
+
+impl SeenBody {
+    fn new(seen: Seen) -> Self {
+        Self {
+            connection_id: seen.connection_id.0,
+            access_user_id: seen.access_user_id,
+            read_at: seen.read_at,
+            last_seen_at: seen.last_seen_at,
+            provider: seen.provider,
+            methods: seen.methods,
+            country: seen.country,
+            devices: seen
+                .devices
+                .into_iter()
+                .map(|device| DeviceBody {
+                    id: device.id,
+                    last_authenticated_at: device.last_authenticated_at,
+                })
+                .collect(),
+            sessions: seen
+                .sessions
+                .into_iter()
+                .map(|session| SessionBody {
+                    began_at: session.began_at,
+                    expires_at: session.expires_at,
+                    apps: session.apps,
+                })
+                .collect(),
+            failed_logins: seen.failed_logins,
+        }
+    }
+}
+
+/// A further address of a person.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAliasBody {
+    /// The address.
+    address: String,
+    /// If the address is another person, make one of the two; cannot be taken back.
+    #[serde(default)]
+    merge: bool,
+}
+
+/// The further addresses of a person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AliasesBody {
+    /// The addresses, in lower case.
+    pub aliases: Vec<String>,
 }
 
 /// Which people.
@@ -122,24 +227,76 @@ pub async fn get_one(
         .person_get(&id)
         .await?
         .ok_or(ApiError::NotFound("person"))?;
-    let filter = GrantFilter {
-        person_id: Some(id.clone()),
-        ..GrantFilter::default()
-    };
-    let members = app.store.member_by_person(&id).await?;
-    let access_users = app.store.access_user_by_person(&id).await?;
-    let view = AccessView::of_person(&app, &person, &Scope::Everything).await?;
-    let grants = view.grant_page(&filter, LIST_LIMIT_MAX as usize);
+    let detail = person_detail::of(&app, &person).await?;
     let changes = app.store.risk_change_by_person(&id, 100).await?;
-    let sign_ins = SignIns::of_all(&app).await?;
     Ok(Json(PersonDetailBody {
         person: PersonBody::new(person),
-        members: members
-            .into_iter()
-            .map(|row| MemberBody::new(row, &sign_ins))
-            .collect(),
-        access_users: access_users.into_iter().map(AccessUserBody::new).collect(),
-        grants: grants.into_iter().map(GrantBody::new).collect(),
+        members: detail.members.into_iter().map(MemberBody::of).collect(),
+        access_users: detail.users.into_iter().map(AccessUserBody::new).collect(),
+        details: detail.seen.into_iter().map(SeenBody::new).collect(),
+        grants: detail.grants.into_iter().map(GrantBody::new).collect(),
+        apps: detail.apps.into_iter().map(GrantBody::new).collect(),
+        aliases: detail.aliases,
+        last_seen_at: detail.last_seen_at,
         risk_changes: changes.into_iter().map(RiskChangeBody::new).collect(),
     }))
+}
+
+/// Gives a person a further address.
+#[utoipa::path(post, path = "/people/{person}/aliases", tag = "people", operation_id = "person_alias_add",
+    security(("token" = ["connections:write"])), request_body = NewAliasBody,
+    params(("person" = String, Path, description = "Their id")),
+    responses((status = 200, description = "All further addresses of the person", body = AliasesBody), Problems))]
+pub async fn alias_add(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Json(body): Json<NewAliasBody>,
+) -> Result<Json<AliasesBody>, ApiError> {
+    let id = PersonId(id);
+    if app.store.person_get(&id).await?.is_none() {
+        return Err(ApiError::NotFound("person"));
+    }
+    let wish = Wish {
+        line: 0,
+        person: id.0.clone(),
+        alias: body.address,
+    };
+    let steps = hub::people::plan(&app, &[wish], body.merge)
+        .await?
+        .map_err(|problems| refused(problems.into_iter().map(|(_, problem)| problem).next()))?;
+    hub::people::apply(&app, &steps, &caller.actor.to_string(), &caller.actor).await?;
+    let aliases = app.store.person_alias_by_person(&id).await?;
+    Ok(Json(AliasesBody { aliases }))
+}
+
+/// Takes a further address of a person away.
+#[utoipa::path(delete, path = "/people/{person}/aliases/{address}", tag = "people",
+    operation_id = "person_alias_remove", security(("token" = ["connections:write"])),
+    params(("person" = String, Path, description = "Their id"), ("address" = String, Path, description = "The address")),
+    responses((status = 200, description = "The further addresses that are left", body = AliasesBody), Problems))]
+pub async fn alias_remove(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path((id, address)): Path<(String, String)>,
+) -> Result<Json<AliasesBody>, ApiError> {
+    let id = PersonId(id);
+    let address = address.trim().to_lowercase();
+    let aliases = app.store.person_alias_by_person(&id).await?;
+    if !aliases.contains(&address) || !hub::people::alias_remove(&app, &address, &caller.actor).await? {
+        return Err(ApiError::NotFound("further address"));
+    }
+    let aliases = app.store.person_alias_by_person(&id).await?;
+    Ok(Json(AliasesBody { aliases }))
+}
+
+fn refused(problem: Option<AliasProblem>) -> ApiError {
+    match problem {
+        Some(problem @ AliasProblem::Person { .. }) => {
+            ApiError::Conflict(format!("{problem}: ask again with \"merge\": true for that"))
+        }
+        Some(problem @ AliasProblem::Taken { .. }) => ApiError::Conflict(problem.to_string()),
+        Some(problem) => ApiError::invalid("/address", problem.to_string()),
+        None => ApiError::Internal,
+    }
 }

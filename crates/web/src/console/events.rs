@@ -73,7 +73,7 @@ pub(super) async fn list(
     // An address, as people type it, or an id, as links carry it.
     let person = match whose {
         "" => None,
-        address if address.contains('@') => app.store.person_by_email(&address.to_lowercase()).await?,
+        address if address.contains('@') => hub::people::one(&app, address).await?,
         id => app.store.person_get(&PersonId(id.to_owned())).await?,
     };
     let filter = EventFilter {

@@ -243,3 +243,31 @@ async fn an_explanation_that_is_not_understood_says_what_to_name() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_address_of_another_person_is_given_only_when_merging_is_said() {
+    let world = World::lived_in().await;
+    let add = async |body: Value| {
+        world
+            .call(Method::POST, "/api/v1/people/p1/aliases", Some(body))
+            .await
+    };
+    let added = add(json!({ "address": "Ana@home.example" })).await;
+    assert_eq!(added.json(), json!({ "aliases": ["ana@home.example"] }));
+    assert_eq!(add(json!({ "address": "nothing" })).await.status.as_u16(), 422);
+    let refused = add(json!({ "address": "bo@corp.example" })).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("\\\"merge\\\": true"), "{}", refused.text);
+    let merged = add(json!({ "address": "bo@corp.example", "merge": true })).await;
+    assert_eq!(merged.status, StatusCode::OK, "{}", merged.text);
+    assert_eq!(world.get("/api/v1/people/p2").await.status, StatusCode::NOT_FOUND);
+    let path = "/api/v1/people/p1/aliases/ana@home.example";
+    assert_eq!(
+        world.call(Method::DELETE, path, None).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        world.call(Method::DELETE, path, None).await.status,
+        StatusCode::NOT_FOUND
+    );
+}

@@ -1,0 +1,405 @@
+//! Which person an address belongs to: main addresses, further ones, and rules that make one address of another.
+//!
+//! Reads and writes `person` and `person_alias`, and the audit log. An address that a rule joins with another
+//! becomes a further address of that person the first time it is seen, so that every other part looks in one place.
+//! Start reading at [`ensure`] for the lists, [`plan`] for what people ask for.
+
+use crate::app::App;
+use crate::audit;
+use crate::permission::Actor;
+use crate::settings::People;
+use crate::sync::lists::canonical_email;
+use chrono::{DateTime, Utc};
+use model::PersonId;
+use serde_json::json;
+use std::collections::{HashMap, HashSet};
+use store::{PersonRow, PersonSeen, StoreError};
+
+/// Who said so, for an address that a rule joined.
+const BY_RULE: &str = "rule";
+
+/// Rules that make one address of another, as the settings give them.
+#[derive(Debug, Clone, Default)]
+pub struct AddressRules {
+    domains: Vec<(String, String)>,
+    ignores_tags: bool,
+}
+
+impl AddressRules {
+    /// The rules that are set. What is no rule is left out; reading the settings has refused it.
+    pub fn new(settings: &People) -> Self {
+        let pair = |text: &String| {
+            let (old, new) = text.split_once('=')?;
+            let domain = |text: &str| text.trim().trim_start_matches('@').to_lowercase();
+            let (old, new) = (domain(old), domain(new));
+            (!old.is_empty() && !new.is_empty() && old != new).then_some((old, new))
+        };
+        Self {
+            domains: settings.domain_aliases.iter().filter_map(pair).collect(),
+            ignores_tags: settings.ignore_plus_tags,
+        }
+    }
+
+    /// Whether any address is made another.
+    pub fn is_empty(&self) -> bool {
+        self.domains.is_empty() && !self.ignores_tags
+    }
+
+    /// The address that people are joined by, for one in lower case: without its tag, in the new domain.
+    pub fn main_of(&self, address: &str) -> String {
+        let Some((name, domain)) = address.rsplit_once('@') else {
+            return address.to_owned();
+        };
+        let name = match name.split_once('+') {
+            Some((name, _)) if self.ignores_tags && !name.is_empty() => name,
+            _ => name,
+        };
+        let domain = self
+            .domains
+            .iter()
+            .find(|(old, _)| old == domain)
+            .map_or(domain, |(_, new)| new);
+        format!("{name}@{domain}")
+    }
+}
+
+/// Makes sure that there is a person for every address; answers each address's person.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn ensure(
+    app: &App,
+    seen: Vec<PersonSeen>,
+    now: DateTime<Utc>,
+) -> Result<HashMap<String, PersonId>, StoreError> {
+    let rules = AddressRules::new(&app.settings.people);
+    if rules.is_empty() {
+        return app.store.person_ensure(&seen, now).await;
+    }
+    let (mut as_given, mut joined) = (Vec::new(), Vec::new());
+    for person in seen {
+        match rules.main_of(&person.email) {
+            main if main == person.email => as_given.push(person),
+            main => joined.push((person, main)),
+        }
+    }
+    let mut found = app.store.person_ensure(&as_given, now).await?;
+    if joined.is_empty() {
+        return Ok(found);
+    }
+    let mains: Vec<PersonSeen> = joined
+        .iter()
+        .map(|(person, main)| PersonSeen {
+            email: main.clone(),
+            ..person.clone()
+        })
+        .collect();
+    let mains = app.store.person_ensure(&mains, now).await?;
+    let given: Vec<String> = joined.iter().map(|(person, _)| person.email.clone()).collect();
+    let known = app.store.person_find(&given).await?;
+    for (person, main) in joined {
+        let Some(into) = mains.get(&main) else { continue };
+        let owner = join(app, &person.email, known.get(&person.email), into, now).await?;
+        found.insert(person.email, owner);
+    }
+    Ok(found)
+}
+
+/// Makes an address one of `into`'s, unless someone gave it to another person by hand. Answers whose it is.
+async fn join(
+    app: &App,
+    address: &str,
+    owner: Option<&PersonId>,
+    into: &PersonId,
+    now: DateTime<Utc>,
+) -> Result<PersonId, StoreError> {
+    if let Some(owner) = owner {
+        let row = app.store.person_get(owner).await?;
+        match row {
+            _ if owner == into => return Ok(into.clone()),
+            Some(row) if row.email == address => {
+                let detail = json!({ "from": owner, "into": into, "by": BY_RULE });
+                audit::record(
+                    app,
+                    &Actor::System,
+                    "person.merge",
+                    into.as_str(),
+                    "changed",
+                    detail,
+                )
+                .await?;
+                app.store.person_merge(owner, into, now).await?;
+            }
+            _ => return Ok(owner.clone()),
+        }
+    }
+    app.store.person_alias_set(address, into, BY_RULE, now).await?;
+    Ok(into.clone())
+}
+
+/// The people behind these addresses, which must be in lower case; addresses of nobody are left out.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn find(app: &App, addresses: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
+    let mut found = app.store.person_find(addresses).await?;
+    let rules = AddressRules::new(&app.settings.people);
+    if rules.is_empty() {
+        return Ok(found);
+    }
+    let joined: Vec<(&String, String)> = addresses
+        .iter()
+        .filter(|address| !found.contains_key(*address))
+        .map(|address| (address, rules.main_of(address)))
+        .filter(|(address, main)| *address != main)
+        .collect();
+    let mains: Vec<String> = joined.iter().map(|(_, main)| main.clone()).collect();
+    let mains = app.store.person_find(&mains).await?;
+    for (address, main) in joined {
+        if let Some(person) = mains.get(&main) {
+            let now = app.clock.now();
+            app.store.person_alias_set(address, person, BY_RULE, now).await?;
+            found.insert(address.clone(), person.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// The person with this address or id.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn one(app: &App, wanted: &str) -> Result<Option<PersonRow>, StoreError> {
+    let address = wanted.trim().to_lowercase();
+    if let Some(row) = app.store.person_by_email(&address).await? {
+        return Ok(Some(row));
+    }
+    let rules = AddressRules::new(&app.settings.people);
+    if !rules.is_empty()
+        && address.contains('@')
+        && let Some(row) = app.store.person_by_email(&rules.main_of(&address)).await?
+    {
+        return Ok(Some(row));
+    }
+    app.store.person_get(&PersonId(wanted.trim().to_owned())).await
+}
+
+/// That an address shall be a person's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// The line that says so, from 1, or 0.
+    pub line: u64,
+    /// The person: an address of theirs, or their id.
+    pub person: String,
+    /// The further address.
+    pub alias: String,
+}
+
+/// What one wish comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The person has the address already.
+    Already,
+    /// The person gets the address, which nobody has.
+    Add {
+        /// Who.
+        person: PersonId,
+        /// Which.
+        alias: String,
+    },
+    /// The address is another person's main one: the two become one.
+    Merge {
+        /// Who stays.
+        person: PersonId,
+        /// Which address.
+        alias: String,
+        /// Who goes.
+        from: PersonId,
+    },
+}
+
+/// Why a wish cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AliasProblem {
+    /// Nobody has the address or id.
+    #[error("nobody has the address or id \"{0}\"")]
+    NoPerson(String),
+    /// It is no address.
+    #[error("\"{0}\" is no mail address")]
+    NoAddress(String),
+    /// It is the person's main address.
+    #[error("{0} is their main address already")]
+    Main(String),
+    /// It is a further address of someone else.
+    #[error("{address} is an address of {owner}: remove it there first")]
+    Taken {
+        /// The address.
+        address: String,
+        /// Whose.
+        owner: String,
+    },
+    /// It is the main address of someone else.
+    #[error(
+        "{address} is another person; merging makes one of the two, with everything of both, and cannot be taken back"
+    )]
+    Person {
+        /// The address.
+        address: String,
+    },
+    /// Two wishes contradict each other.
+    #[error("{0} is named twice, for different people, or for someone who is merged into another here")]
+    Twice(String),
+}
+
+/// What the wishes come to, in their order, or what stands against them, by line. Changes nothing.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn plan(
+    app: &App,
+    wishes: &[Wish],
+    may_merge: bool,
+) -> Result<Result<Vec<Step>, Vec<(u64, AliasProblem)>>, StoreError> {
+    let (mut steps, mut problems) = (Vec::new(), Vec::new());
+    let mut given: HashMap<String, PersonId> = HashMap::new();
+    let (mut staying, mut going) = (HashSet::new(), HashSet::new());
+    for wish in wishes {
+        match step(app, wish, may_merge).await? {
+            Err(problem) => problems.push((wish.line, problem)),
+            Ok(step) => {
+                if let Step::Add { person, alias } | Step::Merge { person, alias, .. } = &step {
+                    staying.insert((person.clone(), wish.line));
+                    let before = given.insert(alias.clone(), person.clone());
+                    if before.as_ref().is_some_and(|before| before != person) {
+                        problems.push((wish.line, AliasProblem::Twice(alias.clone())));
+                    }
+                }
+                if let Step::Merge { from, .. } = &step {
+                    going.insert(from.clone());
+                }
+                steps.push(step);
+            }
+        }
+    }
+    for (person, line) in staying {
+        if going.contains(&person) {
+            problems.push((line, AliasProblem::Twice(person.0)));
+        }
+    }
+    problems.sort_by_key(|(line, _)| *line);
+    Ok(if problems.is_empty() {
+        Ok(steps)
+    } else {
+        Err(problems)
+    })
+}
+
+async fn step(app: &App, wish: &Wish, may_merge: bool) -> Result<Result<Step, AliasProblem>, StoreError> {
+    let Some(alias) = canonical_email(&wish.alias) else {
+        return Ok(Err(AliasProblem::NoAddress(wish.alias.clone())));
+    };
+    let Some(person) = one(app, &wish.person).await? else {
+        return Ok(Err(AliasProblem::NoPerson(wish.person.clone())));
+    };
+    if person.email == alias {
+        return Ok(Err(AliasProblem::Main(alias)));
+    }
+    Ok(match app.store.person_by_email(&alias).await? {
+        None => Ok(Step::Add {
+            person: person.id,
+            alias,
+        }),
+        Some(owner) if owner.id == person.id => Ok(Step::Already),
+        Some(owner) if owner.email != alias => Err(AliasProblem::Taken {
+            address: alias,
+            owner: owner.email,
+        }),
+        Some(_) if !may_merge => Err(AliasProblem::Person { address: alias }),
+        Some(owner) => Ok(Step::Merge {
+            person: person.id,
+            alias,
+            from: owner.id,
+        }),
+    })
+}
+
+/// Does what was planned. Repeating it changes nothing.
+///
+/// # Errors
+///
+/// When the store refuses; what was done before stays.
+pub async fn apply(app: &App, steps: &[Step], source: &str, actor: &Actor) -> Result<(), StoreError> {
+    for step in steps {
+        let now = app.clock.now();
+        match step {
+            Step::Already => {}
+            Step::Add { person, alias } => {
+                let detail = json!({ "address": alias, "source": source });
+                audit::record(app, actor, "person.alias.add", person.as_str(), "changed", detail).await?;
+                app.store.person_alias_set(alias, person, source, now).await?;
+            }
+            Step::Merge { person, alias, from } => {
+                let detail = json!({ "address": alias, "from": from, "source": source });
+                audit::record(app, actor, "person.merge", person.as_str(), "changed", detail).await?;
+                app.store.person_merge(from, person, now).await?;
+                app.store.person_alias_set(alias, person, source, now).await?;
+            }
+        }
+    }
+    app.wake();
+    Ok(())
+}
+
+/// Takes a further address away; `false` when nobody had it as one.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn alias_remove(app: &App, address: &str, actor: &Actor) -> Result<bool, StoreError> {
+    let address = address.trim().to_lowercase();
+    let Some(owner) = app.store.person_by_email(&address).await? else {
+        return Ok(false);
+    };
+    if owner.email == address {
+        return Ok(false);
+    }
+    let detail = json!({ "address": address });
+    audit::record(
+        app,
+        actor,
+        "person.alias.remove",
+        owner.id.as_str(),
+        "changed",
+        detail,
+    )
+    .await?;
+    app.store.person_alias_remove(&address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_make_one_address_of_another() {
+        let rules = AddressRules::new(&People {
+            domain_aliases: vec!["Old.example = new.example".into(), "nonsense".into()],
+            ignore_plus_tags: true,
+        });
+        for (address, main) in [
+            ("ana@old.example", "ana@new.example"),
+            ("ana+news@old.example", "ana@new.example"),
+            ("ana+news@x.example", "ana@x.example"),
+            ("+@x.example", "+@x.example"),
+            ("ana@sub.old.example", "ana@sub.old.example"),
+            ("robot", "robot"),
+        ] {
+            assert_eq!(rules.main_of(address), main);
+        }
+        assert!(AddressRules::new(&People::default()).is_empty());
+    }
+}
