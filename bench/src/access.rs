@@ -52,15 +52,9 @@ pub(crate) fn print(title: &str, latencies: &[Latency]) {
     }
 }
 
-/// The store's addresses to measure on: SQLite, and PostgreSQL where a server is named.
-fn engines() -> Vec<Option<String>> {
-    let postgres = std::env::var("FLAREWARD_TEST_POSTGRES").ok();
-    std::iter::once(None).chain(postgres.map(Some)).collect()
-}
-
 pub(crate) async fn measure() -> anyhow::Result<Vec<(String, Vec<Latency>)>> {
     let mut all = Vec::new();
-    for address in engines() {
+    for scratch in store::scratch::stores().await? {
         // A sandbox each: its rate limit is counted by credential.
         let sandbox = Sandbox::start(SandboxConfig {
             members: MEMBERS,
@@ -78,9 +72,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<(String, Vec<Latency>)>> {
         settings.data.dir = folder.path().to_owned();
         settings.egress.allow_http = true;
         settings.egress.allow_loopback = true;
-        if let Some(address) = &address {
-            settings.store.url.clone_from(address);
-        }
+        settings.store.url.clone_from(&scratch.address);
         let app = App::open(settings).await?;
         let request = ConnectRequest {
             label: "bench".to_owned(),

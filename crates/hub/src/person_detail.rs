@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use model::{ConnectionId, GrantKind};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use store::{
     AccessUserDetailRow, AccessUserRow, EventFilter, LIST_LIMIT_MAX, MemberRow, PersonRow, StoreError,
 };
@@ -100,7 +101,10 @@ pub struct Session {
 pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreError> {
     let store = &app.store;
     let users = store.access_user_by_person(&person.id).await?;
-    let view = AccessView::of_person(app, person, &Scope::Everything).await?;
+    let view = match AccessView::kept(app).await? {
+        Some(view) => view,
+        None => Arc::new(AccessView::of_person(app, person, &Scope::Everything).await?),
+    };
     let held = |kind| {
         let filter = GrantFilter {
             person_id: Some(person.id.clone()),

@@ -113,6 +113,17 @@ impl AccessView {
         Ok(view)
     }
 
+    /// The view that is in memory, if it is of the lists as they are.
+    ///
+    /// # Errors
+    ///
+    /// When the store refuses.
+    pub async fn kept(app: &App) -> Result<Option<Arc<AccessView>>, StoreError> {
+        let kept = app.access_view.lock().await.clone();
+        let revision = app.store.access_revision().await?;
+        Ok(kept.filter(|view| view.revision == revision))
+    }
+
     /// A view of one person.
     ///
     /// # Errors
