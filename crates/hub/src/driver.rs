@@ -20,6 +20,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often the schedule of syncs is looked at.
 const SCHEDULE: Duration = Duration::from_secs(20);
 
+/// How often more is read about a few Access users.
+const DETAILS: Duration = Duration::from_secs(60);
+
 /// Why a stage could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -41,10 +44,17 @@ enum Loop {
     Transmit,
     Messages,
     Schedule,
+    Details,
 }
 
 impl Loop {
-    const ALL: [Loop; 4] = [Loop::Pipeline, Loop::Transmit, Loop::Messages, Loop::Schedule];
+    const ALL: [Loop; 5] = [
+        Loop::Pipeline,
+        Loop::Transmit,
+        Loop::Messages,
+        Loop::Schedule,
+        Loop::Details,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,14 +62,15 @@ impl Loop {
             Loop::Transmit => "transmit",
             Loop::Messages => "messages",
             Loop::Schedule => "schedule",
+            Loop::Details => "details",
         }
     }
 
     fn look_again(self) -> Duration {
-        if matches!(self, Loop::Schedule) {
-            SCHEDULE
-        } else {
-            LOOK_AGAIN
+        match self {
+            Loop::Schedule => SCHEDULE,
+            Loop::Details => DETAILS,
+            _ => LOOK_AGAIN,
         }
     }
 
@@ -70,6 +81,11 @@ impl Loop {
             Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
             Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
             Loop::Schedule => scheduled_syncs(app).await,
+            Loop::Details => {
+                sync::detail::scheduled(app).await?;
+                // The next part has its time, however much there is to read.
+                Ok(false)
+            }
         }
     }
 }
@@ -211,8 +227,10 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                 );
             }
         }
+        // What others do gives nothing more to read about people.
+        let is_woken = !matches!(stage, Loop::Details);
         tokio::select! {
-            () = woken => {}
+            () = woken, if is_woken => {}
             () = tokio::time::sleep(stage.look_again()) => {}
             () = stop.cancelled() => {}
         }

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod capability;
 pub(crate) mod connect;
+pub(crate) mod connections;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod ingest;
@@ -13,6 +14,7 @@ pub(crate) mod rules;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
 pub(crate) mod sync;
+pub(crate) mod syncs;
 pub(crate) mod token;
 
 use anyhow::{Context, bail};

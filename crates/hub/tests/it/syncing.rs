@@ -475,3 +475,28 @@ async fn a_list_that_shrinks_while_it_is_read_makes_nobody_gone() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn more_is_read_about_a_few_at_a_time_and_only_where_a_rule_asks_for_it() {
+    each(async |scratch| {
+        let sandbox = Sandbox::start(story()).await.unwrap();
+        let hub = Hub::start_with(scratch, |settings| settings.sync.details_per_hour = 4).await;
+        hub.connect(&sandbox).await;
+        let read = async || sync::detail::scheduled(&hub.app).await.unwrap();
+        assert_eq!(read().await, 0, "no list was read, so nobody asks");
+        hub.sync().await;
+        assert_eq!((read().await, read().await), (4, 0));
+        hub.clock.advance(TimeDelta::minutes(59));
+        assert_eq!(read().await, 0);
+        hub.clock.advance(TimeDelta::minutes(2));
+        assert_eq!(read().await, 4);
+        let known = hub
+            .app
+            .store
+            .access_user_detail_list(None, None, 100)
+            .await
+            .unwrap();
+        assert_eq!(known.len(), 8, "those first about whom nothing is known");
+    })
+    .await;
+}
