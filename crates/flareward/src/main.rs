@@ -61,6 +61,10 @@ enum Command {
     Doctor(commands::connect::DoctorArgs),
     /// Read members, roles, Access users and groups from Cloudflare
     Sync(commands::sync::SyncArgs),
+    /// The history of syncs, and what each changed
+    Syncs(commands::syncs::SyncsArgs),
+    /// Which accounts are connected, and words to group them by
+    Connections(commands::connections::ConnectionsArgs),
     /// People over all connections
     People(commands::people::PeopleArgs),
     /// Who may log in to the dashboard
@@ -166,6 +170,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Connect(args) => commands::connect::run(args, global).await?,
         Command::Doctor(args) => return commands::connect::doctor(args, global).await,
         Command::Sync(args) => return commands::sync::run(args, global).await,
+        Command::Syncs(args) => commands::syncs::run(args, global).await?,
+        Command::Connections(args) => commands::connections::run(args, global).await?,
         Command::People(args) => commands::people::run(args, global).await?,
         Command::Members(args) => return commands::members::members(args, global).await,
         Command::AccessUsers(args) => return commands::members::access_users(args, global).await,

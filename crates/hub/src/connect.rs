@@ -264,6 +264,78 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     })
 }
 
+/// The accounts that a credential reaches, with id and name.
+///
+/// # Errors
+///
+/// See [`ConnectError`].
+pub async fn reachable(
+    app: &App,
+    credential: &Credential,
+    base_url: Option<&str>,
+) -> Result<Vec<(String, String)>, ConnectError> {
+    let base_url = base_url
+        .unwrap_or(cloudflare::DEFAULT_BASE_URL)
+        .trim_end_matches('/');
+    let client = app.new_client("accounts", credential.clone(), base_url)?;
+    let accounts = client.accounts().await.map_err(not_accepted)?;
+    Ok(accounts
+        .into_iter()
+        .map(|account| (account.id, account.name))
+        .collect())
+}
+
+/// A label made from an account's name that is none of `taken`: `Tidewater GmbH` becomes `tidewater-gmbh`.
+pub fn label_of(name: &str, taken: &[String]) -> String {
+    let mut label = String::new();
+    for letter in name.to_lowercase().chars() {
+        if letter.is_alphanumeric() {
+            label.push(letter);
+        } else if !label.is_empty() && !label.ends_with('-') {
+            label.push('-');
+        }
+    }
+    let label: String = label.trim_matches('-').chars().take(56).collect();
+    let label = if label.is_empty() {
+        "account".to_owned()
+    } else {
+        label
+    };
+    let is_free = |label: &String| !taken.contains(label);
+    let numbered = (2..).map(|number| format!("{label}-{number}"));
+    std::iter::once(label.clone())
+        .chain(numbered)
+        .find(is_free)
+        .unwrap_or(label)
+}
+
+/// The words that a connection is grouped by.
+pub fn tags_of(connection: &ConnectionRow) -> Vec<String> {
+    serde_json::from_str(&connection.tags).unwrap_or_default()
+}
+
+/// Replaces the words that a connection is grouped by.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn tags_set(
+    app: &App,
+    connection: &ConnectionRow,
+    tags: &[String],
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let mut tags: Vec<String> = tags.iter().map(|tag| tag.trim().to_lowercase()).collect();
+    tags.retain(|tag| !tag.is_empty());
+    tags.sort_unstable();
+    tags.dedup();
+    let detail = json!({ "tags": tags });
+    audit::record(app, actor, "connection.tag", &connection.label, "changed", detail).await?;
+    app.store
+        .connection_tags_set(&connection.id, &tags, app.clock.now())
+        .await
+}
+
 /// Asks once for each feature and keeps what was found; sets the connection's state by it. A connection that is
 /// paused stays so: only a confirmed sync lets it go on.
 ///
@@ -509,4 +581,17 @@ fn listed(accounts: &[cloudflare::Account]) -> String {
         .map(|account| format!("{} ({})", account.id, account.name))
         .collect();
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label_of;
+
+    #[test]
+    fn a_label_follows_from_the_name_and_is_not_taken() {
+        assert_eq!(label_of("Tidewater GmbH & Co.", &[]), "tidewater-gmbh-co");
+        assert_eq!(label_of("***", &[]), "account");
+        let taken = ["a-b".to_owned(), "a-b-2".to_owned()];
+        assert_eq!(label_of("A/B", &taken), "a-b-3");
+    }
 }

@@ -17,12 +17,13 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often more is read about a few Access users.
-const DETAILS: Duration = Duration::from_secs(3_600 / sync::detail::RUNS_AN_HOUR as u64);
 /// How often grants for a time are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
 /// How often the schedule of syncs is looked at.
 const SCHEDULE: Duration = Duration::from_secs(20);
+
+/// How often more is read about a few Access users.
+const DETAILS: Duration = Duration::from_secs(60);
 
 /// Why a stage could not run.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +97,11 @@ impl Loop {
                 provisioning::timed::run(app).await?;
                 Ok(false)
             }
-            // Never at once again: what is read in an hour is limited.
-            Loop::Details => sync::detail::run(app).await.map(|_| false).map_err(Into::into),
+            Loop::Details => {
+                sync::detail::scheduled(app).await?;
+                // The next part has its time, however much there is to read.
+                Ok(false)
+            }
             Loop::Schedule => scheduled_syncs(app).await,
             Loop::Posture => Ok(posture::run_due(app).await?),
         }
@@ -241,8 +245,10 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                 );
             }
         }
+        // What others do gives nothing more to read about people.
+        let is_woken = !matches!(stage, Loop::Details);
         tokio::select! {
-            () = woken => {}
+            () = woken, if is_woken => {}
             () = tokio::time::sleep(stage.look_again()) => {}
             () = stop.cancelled() => {}
         }

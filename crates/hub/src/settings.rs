@@ -88,8 +88,8 @@ pub struct Sync {
     pub calls_per_window: u32,
     /// The longest that one answer of Cloudflare may take, in seconds.
     pub answer_timeout_seconds: u64,
-    /// Access users of each connection about whom more is read in an hour (last seen identity, sessions, failed
-    /// logins; three calls each), where some rule asks what an identity provider says; 0 reads none.
+    /// Access users in an hour about whom more is read (last seen identity, sessions, failed logins), for
+    /// connections with rules that ask the identity provider; three calls each. 0: only when asked.
     pub details_per_hour: u32,
 }
 

@@ -24,7 +24,7 @@ pub struct AccessUserDetailRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[UPSERT, LIST, BY_PERSON, OLDEST];
+pub(crate) const STATEMENTS: &[&str] = &[UPSERT, LIST, BY_PERSON, OLDEST, SINCE];
 
 const UPSERT: &str = "
     INSERT INTO access_user_detail (connection_id, access_user_id, identity, sessions, failed_logins, read_at)
@@ -45,7 +45,14 @@ const OLDEST: &str = "
     WHERE u.connection_id = $1 AND u.gone_at IS NULL AND (d.read_at IS NULL OR d.read_at < $2)
     ORDER BY d.read_at IS NOT NULL, d.read_at, u.id LIMIT $3";
 
+const SINCE: &str = "SELECT COUNT(*) FROM access_user_detail WHERE read_at > $1";
+
 impl Store {
+    /// About how many Access users something was read since `since`.
+    pub async fn access_user_detail_since(&self, since: DateTime<Utc>) -> Result<i64, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_scalar(SINCE).bind(since).fetch_one(pool).await?))
+    }
+
     /// Keeps what was read about an Access user.
     pub async fn access_user_detail_set(&self, detail: &AccessUserDetailRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {

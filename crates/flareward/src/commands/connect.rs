@@ -5,8 +5,8 @@ use crate::Global;
 use crate::output::{Format, Printer};
 use anyhow::{Context, bail};
 use cloudflare::{Credential, credential as names};
-use hub::Actor;
-use hub::connect::{ConnectRequest, connect};
+use hub::connect::{ConnectError, ConnectRequest, connect, label_of, reachable};
+use hub::{Actor, App};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -17,8 +17,11 @@ use store::ProbeRow;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectArgs {
     /// The name to use for this connection
-    #[arg(long)]
-    label: String,
+    #[arg(long, required_unless_present = "all")]
+    label: Option<String>,
+    /// Connect every account that the credential reaches, each under a label made from its name
+    #[arg(long, conflicts_with_all = ["label", "account"])]
+    all: bool,
     /// The account's id (32 hex digits) or its organisation's name
     #[arg(long, env = names::ENV_ACCOUNT_ID)]
     account: Option<String>,
@@ -44,17 +47,44 @@ pub(crate) struct DoctorArgs {
     connection: Option<String>,
 }
 
+const ALL_COLUMNS: &[&str] = &["label", "account_name", "account_id", "state", "state_reason"];
 const COLUMNS: &[&str] = &["feature", "works", "missing_permission", "message"];
 
 pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()> {
+    let credential = credential(&args)?;
+    let app = crate::open(global).await?;
+    if args.all {
+        return connect_all(&app, &credential, args.base_url.as_deref(), global.output).await;
+    }
+    let label = args.label.clone().unwrap_or_default();
     let request = ConnectRequest {
-        label: args.label.clone(),
+        label: label.clone(),
         account: args.account.clone(),
-        credential: credential(&args)?,
+        credential: credential.clone(),
         base_url: args.base_url.clone(),
     };
-    let app = crate::open(global).await?;
-    let connected = connect(&app, &request, &Actor::CommandLine).await?;
+    let connected = match connect(&app, &request, &Actor::CommandLine).await {
+        Err(ConnectError::AccountNeeded(words)) => {
+            let several = reachable(&app, &credential, args.base_url.as_deref())
+                .await
+                .unwrap_or_default();
+            if several.len() < 2 {
+                return Err(ConnectError::AccountNeeded(words).into());
+            }
+            eprintln!("This credential reaches {} accounts:", several.len());
+            let credential = match (&args.token_file, &args.email, &args.api_key_file) {
+                (Some(file), ..) => format!(" --token-file {file}"),
+                (None, Some(email), Some(file)) => format!(" --email {email} --api-key-file {file}"),
+                _ => String::new(),
+            };
+            for (id, name) in several {
+                eprintln!("  {name}: flareward connect --label {label} --account {id}{credential}");
+            }
+            eprintln!("  all of them: flareward connect --all{credential}");
+            bail!("say which account");
+        }
+        result => result?,
+    };
     let row = &connected.connection;
     let ingest_url = format!("{}/ingest/{}/{{dataset}}", app.public_url(), row.label);
     if global.output == Format::Json {
@@ -80,6 +110,48 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
             secrecy::ExposeSecret::expose_secret(&connected.ingest_secret)
         );
         println!("Next: flareward sync");
+    }
+    Ok(())
+}
+
+async fn connect_all(
+    app: &App,
+    credential: &Credential,
+    base_url: Option<&str>,
+    format: Format,
+) -> anyhow::Result<()> {
+    let accounts = reachable(app, credential, base_url).await?;
+    if accounts.is_empty() {
+        bail!("the credential lists no account: name one with --account");
+    }
+    let known = app.store.connection_list().await?;
+    let mut taken: Vec<String> = known.iter().map(|row| row.label.clone()).collect();
+    let mut printer = Printer::new(format, ALL_COLUMNS);
+    let mut failed = Vec::new();
+    for (id, name) in accounts {
+        // An account that is connected keeps its label, and gets this credential.
+        let label = match known.iter().find(|row| row.account_id == id) {
+            Some(row) => row.label.clone(),
+            None => label_of(&name, &taken),
+        };
+        taken.push(label.clone());
+        let request = ConnectRequest {
+            label: label.clone(),
+            account: Some(id.clone()),
+            credential: credential.clone(),
+            base_url: base_url.map(str::to_owned),
+        };
+        match connect(app, &request, &Actor::CommandLine).await {
+            Ok(connected) => printer.row(&json!({
+                "label": label, "account_name": name, "account_id": id, "state": connected.connection.state,
+                "state_reason": connected.connection.state_reason,
+            }))?,
+            Err(error) => failed.push(format!("{name} ({id}): {}", hub::causes(&error))),
+        }
+    }
+    printer.finish("none was connected")?;
+    if !failed.is_empty() {
+        bail!("could not connect {}", failed.join("; "));
     }
     Ok(())
 }

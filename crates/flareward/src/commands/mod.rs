@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod capability;
 pub(crate) mod change;
 pub(crate) mod connect;
+pub(crate) mod connections;
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod ingest;
@@ -16,6 +17,7 @@ pub(crate) mod rules;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
 pub(crate) mod sync;
+pub(crate) mod syncs;
 pub(crate) mod token;
 
 use anyhow::{Context, bail};

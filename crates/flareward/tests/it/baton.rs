@@ -43,7 +43,7 @@ async fn resources(file: &Path) -> Vec<Resource> {
 }
 
 /// Makes a group that includes another and nothing else.
-async fn around(sandbox: &Sandbox, inner: &str, name: &str) {
+pub(crate) async fn around(sandbox: &Sandbox, inner: &str, name: &str) {
     let info = sandbox.info();
     let client = reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(30))

@@ -324,3 +324,71 @@ async fn the_demo_plays_its_story_to_the_end() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_syncs_says_what_each_changed() {
+    let sandbox = sandbox().await;
+    for scratch in scratch::stores().await.unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let info = sandbox.info();
+        let connected = flareward(folder.path(), &scratch.address)
+            .args(["connect", "--all", "--base-url", &info.base_url, "-o", "json"])
+            .env("CLOUDFLARE_API_TOKEN", &info.token)
+            .output()
+            .unwrap();
+        assert!(connected.status.success(), "{}", text(&connected.stderr));
+        let connected: Value = serde_json::from_slice(&connected.stdout).unwrap();
+        assert_eq!(connected[0]["label"], "tidewater", "{connected}");
+        let run = |arguments: &str| {
+            let output = run(folder.path(), &scratch.address, arguments);
+            assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
+            text(&output.stdout)
+        };
+        run("sync");
+        let first: Value = serde_json::from_str(&run("syncs show latest -o json")).unwrap();
+        assert_eq!(
+            first["changes"],
+            serde_json::json!([]),
+            "a first reading changes nothing"
+        );
+        let name = format!("Newcomers of {}", scratch.store.engine_name());
+        crate::baton::around(&sandbox, "All staff", &name).await;
+        run("sync --fresh");
+        let runs: Vec<Value> = serde_json::from_str(&run("syncs list -o json")).unwrap();
+        assert_eq!(runs.len(), 2);
+        assert_eq!(
+            (&runs[0]["added"], &runs[0]["outcome"]),
+            (&1.into(), &"complete".into())
+        );
+        let id = runs[0]["id"].as_str().unwrap();
+        let shown: Value = serde_json::from_str(&run(&format!("syncs show {id} -o json"))).unwrap();
+        let change = &shown["changes"][0];
+        assert_eq!(
+            (
+                &change["change"],
+                &change["kind"],
+                &change["after"],
+                &change["before"]
+            ),
+            (
+                &"added".into(),
+                &"access_groups".into(),
+                &name.as_str().into(),
+                &Value::Null
+            )
+        );
+        let grants = shown["grant_changes"].as_array().unwrap();
+        assert!(grants.len() > 5, "{grants:?}");
+        assert!(
+            grants
+                .iter()
+                .all(|grant| grant["before"] == "no" && grant["group"] == name.as_str())
+        );
+        assert!(run("syncs show latest").contains(&name));
+
+        run("connections tag tidewater Prod eu");
+        assert!(run("connections list --tag prod").contains("eu; prod"));
+        assert!(run("connections list --tag other").contains("No account is connected"));
+    }
+    sandbox.stop().await;
+}

@@ -327,16 +327,6 @@ impl Account {
             .collect();
     }
 
-    /// Whether any rule asks what an identity provider says about a person.
-    pub fn asks_providers(&self) -> bool {
-        let of_groups = self.groups.iter().map(|group| &group.rules);
-        let policies = self.apps.iter().flat_map(|app| &app.policies);
-        of_groups
-            .chain(policies.map(|policy| &policy.rules))
-            .flat_map(Rules::all)
-            .any(|selector| matches!(selector, Selector::AtProvider { .. }))
-    }
-
     /// All groups.
     pub fn groups(&self) -> &[Group] {
         &self.groups

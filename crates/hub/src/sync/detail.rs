@@ -2,12 +2,15 @@
 //!
 //! Reads Cloudflare; writes `access_user_detail`. Three requests for each user, so never for everyone at once: for
 //! one person when someone looks, and in the background for a few at a time where rules ask the identity provider.
-//! Start reading at [`read`] and [`background`].
+//! Start reading at [`of_person`] and [`scheduled`].
 
+use crate::access::rule::Selector;
 use crate::app::{App, ClientError};
+use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use model::{ConnectionState, PersonId};
+use serde_json::Value;
 use store::{AccessUserDetailRow, ConnectionRow, StoreError};
 
 /// Why nothing could be read.
@@ -45,44 +48,6 @@ pub async fn of_person(app: &App, person: &PersonId) -> Result<usize, DetailErro
     Ok(users.len())
 }
 
-/// Reads, in the background, about a few Access users of each connection where some rule asks what an identity
-/// provider says. Answers how many were read.
-///
-/// # Errors
-///
-/// When the store refuses; what Cloudflare refuses is logged, and tried again later.
-pub async fn run(app: &App) -> Result<usize, StoreError> {
-    let an_hour = i64::from(app.settings.sync.details_per_hour);
-    if an_hour == 0 {
-        return Ok(0);
-    }
-    let view = crate::access::AccessView::current(app).await?;
-    let before = app.clock.now() - READ_AGAIN_AFTER;
-    let mut read = 0;
-    for connection in app.store.connection_list().await? {
-        let asks = view
-            .place(&connection.id)
-            .is_some_and(|place| view.connections[place].account.asks_providers());
-        if !asks {
-            continue;
-        }
-        let at_once = (an_hour / RUNS_AN_HOUR).max(1);
-        match background(app, &connection, before, at_once).await {
-            Ok(count) => read += count,
-            Err(DetailError::Store(error)) => return Err(error),
-            Err(error) => {
-                tracing::warn!(connection = %connection.label, "{}", crate::causes(&error));
-            }
-        }
-    }
-    Ok(read)
-}
-
-/// What was read is good for this long. Chosen: groups at an identity provider change about once a day.
-const READ_AGAIN_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(24);
-/// How often [`run`] is called in an hour: each call reads an even part.
-pub(crate) const RUNS_AN_HOUR: i64 = 30;
-
 /// Reads about up to `limit` Access users of a connection about whom nothing was read since `before`. Answers how
 /// many were read.
 ///
@@ -109,6 +74,112 @@ pub async fn background(
         .await?;
     read(app, connection, &due, true).await?;
     Ok(due.len())
+}
+
+/// How long what was read about someone counts. Chosen: groups at an identity provider change within days.
+const KEPT: TimeDelta = TimeDelta::hours(24);
+/// The time that the number in the settings is for.
+const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// Reads about a few Access users of each connection where some rule asks the identity provider: of all
+/// connections together no more in an hour than the settings allow, those first about whom least is known. What
+/// fails is logged, and tried again later.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn scheduled(app: &App) -> Result<usize, StoreError> {
+    let per_hour = i64::from(app.settings.sync.details_per_hour);
+    if per_hour == 0 {
+        return Ok(0);
+    }
+    let now = app.clock.now();
+    let mut left = per_hour - app.store.access_user_detail_since(now - HOUR).await?;
+    let mut read = 0;
+    for connection in app.store.connection_list().await? {
+        if left < 1 {
+            break;
+        }
+        if !asks_provider(app, &connection).await? {
+            continue;
+        }
+        match background(app, &connection, now - KEPT, left.min(PART)).await {
+            Ok(0) => {}
+            Ok(count) => {
+                left -= count as i64;
+                read += count;
+                tracing::info!(connection = %connection.label, access_users = count,
+                    "read more about {count} Access users of {}", connection.label);
+            }
+            Err(error) => tracing::warn!(connection = %connection.label,
+                "could not read more about Access users of {}: {}", connection.label, crate::causes(&error)),
+        }
+    }
+    Ok(read)
+}
+
+/// Access users that are read about at once, before the driver looks whether it still holds its lease.
+const PART: i64 = 20;
+
+/// Whether some rule of a group or policy asks the identity provider.
+async fn asks_provider(app: &App, connection: &ConnectionRow) -> Result<bool, StoreError> {
+    // Looked for in the text first: most objects need not be parsed to know.
+    const KINDS: [&str; 6] = [
+        "\"okta\"",
+        "\"azureAD\"",
+        "\"gsuite\"",
+        "\"github-organization\"",
+        "\"saml\"",
+        "\"oidc\"",
+    ];
+    let asks = |text: &str| KINDS.iter().any(|kind| text.contains(kind)) && has_claim(text);
+    let mut after: Option<(String, String)> = None;
+    loop {
+        let place = after
+            .as_ref()
+            .map(|(connection, id)| (connection.as_str(), id.as_str()));
+        let store = &app.store;
+        let rows = store.access_group_list(Some(&connection.id), place, 200).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some((last.connection_id.0.clone(), last.id.clone()));
+        if rows.iter().any(|row| asks(&row.raw)) {
+            return Ok(true);
+        }
+    }
+    for kind in ["policies", "apps"] {
+        let mut after: Option<(String, String)> = None;
+        loop {
+            let place = after
+                .as_ref()
+                .map(|(connection, id)| (connection.as_str(), id.as_str()));
+            let rows = app
+                .store
+                .account_object_list(kind, Some(&connection.id), place, 200)
+                .await?;
+            let Some(last) = rows.last() else { break };
+            after = Some((last.connection_id.0.clone(), last.id.clone()));
+            if rows.iter().any(|row| asks(&row.raw)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a rule anywhere in the object asks the identity provider.
+fn has_claim(text: &str) -> bool {
+    let raw: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut waiting = vec![&raw];
+    while let Some(object) = waiting.pop() {
+        for list in ["include", "require", "exclude"] {
+            let mut rules = object[list].as_array().into_iter().flatten();
+            if rules.any(|rule| matches!(Selector::read(rule), Selector::AtProvider { .. })) {
+                return true;
+            }
+        }
+        waiting.extend(object["policies"].as_array().into_iter().flatten());
+    }
+    false
 }
 
 async fn read(

@@ -8,6 +8,7 @@
 
 mod compare;
 pub mod detail;
+pub mod history;
 pub(crate) mod lists;
 mod objects;
 

@@ -638,32 +638,26 @@ async fn a_run_keeps_what_changed_of_the_lists_and_of_the_grants() {
 }
 
 #[tokio::test]
-async fn what_an_identity_provider_said_is_read_in_the_background_and_decides_its_rules() {
+async fn more_is_read_about_a_few_at_a_time_and_only_where_a_rule_asks_for_it() {
     each(async |scratch| {
-        let (_sandbox, hub) = connected(scratch, story()).await;
+        let sandbox = Sandbox::start(story()).await.unwrap();
+        let hub = Hub::start_with(scratch, |settings| settings.sync.details_per_hour = 4).await;
+        hub.connect(&sandbox).await;
+        let read = async || sync::detail::scheduled(&hub.app).await.unwrap();
+        assert_eq!(read().await, 0, "no list was read, so nobody asks");
         hub.sync().await;
-        let unknown = |grants: &[Grant]| {
-            let of = grants
-                .iter()
-                .filter(|grant| grant.entitlement_name == "Engineering");
-            of.filter(|grant| grant.certainty == Certainty::Unknown).count()
-        };
-        let before = unknown(&grants(&hub).await);
-        assert!(before > 5, "{before}");
-        let mut rounds = 0;
-        while sync::detail::run(&hub.app).await.unwrap() > 0 {
-            rounds += 1;
-            assert!(rounds < 50, "it never ends");
-        }
-        let after = grants(&hub).await;
-        assert!(unknown(&after) < before, "nothing was learned");
-        let known = after
-            .iter()
-            .find(|grant| grant.entitlement_name == "Engineering" && grant.certainty == Certainty::Yes);
-        assert!(known.unwrap().via[1].contains("last seen"), "{known:?}");
-        // A day later it is read again.
-        hub.clock.advance(TimeDelta::hours(25));
-        assert!(sync::detail::run(&hub.app).await.unwrap() > 0);
+        assert_eq!((read().await, read().await), (4, 0));
+        hub.clock.advance(TimeDelta::minutes(59));
+        assert_eq!(read().await, 0);
+        hub.clock.advance(TimeDelta::minutes(2));
+        assert_eq!(read().await, 4);
+        let known = hub
+            .app
+            .store
+            .access_user_detail_list(None, None, 100)
+            .await
+            .unwrap();
+        assert_eq!(known.len(), 8, "those first about whom nothing is known");
     })
     .await;
 }

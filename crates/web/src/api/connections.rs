@@ -46,11 +46,14 @@ pub struct ConnectionBody {
     pub updated_at: DateTime<Utc>,
     /// When the last sync ended well.
     pub synced_at: Option<DateTime<Utc>>,
+    /// Words to group connections by.
+    pub tags: Vec<String>,
 }
 
 impl ConnectionBody {
     pub(crate) fn new(row: ConnectionRow) -> Self {
         Self {
+            tags: connect::tags_of(&row),
             id: row.id.0,
             label: row.label,
             account_id: row.account_id,
@@ -137,7 +140,7 @@ pub struct SyncRunBody {
 }
 
 impl SyncRunBody {
-    fn new(row: SyncRunRow) -> Self {
+    pub(crate) fn new(row: SyncRunRow) -> Self {
         Self {
             id: row.id,
             connection_id: row.connection_id.0,

@@ -20,6 +20,7 @@ pub mod people;
 pub mod posture;
 pub mod risk;
 pub mod rules;
+pub mod syncs;
 pub mod tokens;
 
 use crate::error::{FieldProblem, Problem};
@@ -78,6 +79,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(connections::listings))
         .routes(routes!(connections::sync))
         .routes(routes!(connections::sync_runs))
+        .routes(routes!(syncs::list))
+        .routes(routes!(syncs::get_one))
+        .routes(routes!(syncs::changes))
+        .routes(routes!(syncs::grant_changes))
         .routes(routes!(people::list))
         .routes(routes!(people::get_one))
         .routes(routes!(people::alias_add))

@@ -80,6 +80,7 @@ async fn every_get_answers_what_the_description_says() {
         ("connection", "connections", "/items/0/id"),
         ("person", "people", "/items/0/id"),
         ("event", "events", "/items/0/id"),
+        ("sync", "syncs", "/items/0/id"),
         ("rule", "rules", "/items/0/name"),
         ("detection", "detections", "/items/0/id"),
         ("campaign", "campaigns", "/items/0/id"),

@@ -222,6 +222,26 @@ impl World {
         };
         store.probe_set(&probe).await.unwrap();
         store.sync_run_start("s1", &connection, noon()).await.unwrap();
+        let newcomer = store::AccountObjectSeen {
+            id: "a1".to_owned(),
+            name: "Wiki".to_owned(),
+            raw: json!({ "id": "a1", "name": "Wiki", "policies": [] }).to_string(),
+            fingerprint: "-".to_owned(),
+        };
+        store
+            .account_object_upsert(&connection, "apps", &[newcomer], Some("s1"), noon())
+            .await
+            .unwrap();
+        let got = store::GrantChangeRow {
+            run_id: "s1".to_owned(),
+            kind: "access-group".to_owned(),
+            entitlement_id: "g1".to_owned(),
+            entitlement_name: "Engineers".to_owned(),
+            email: "ana@corp.example".to_owned(),
+            before: None,
+            after: Some("yes".to_owned()),
+        };
+        store.grant_change_keep(&connection, &[got]).await.unwrap();
         let run = SyncRunRow {
             id: "s1".to_owned(),
             connection_id: connection,

@@ -1,0 +1,95 @@
+//! What a sync changed, for showing: each thing with its name before and after, and which of its members differ.
+//!
+//! Pure. Secrets of objects are left out. Start reading at [`Changed::read`].
+
+use crate::objects::without_secrets;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use store::SyncChangeRow;
+
+/// A thing that a sync found added, changed or removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changed {
+    /// Of which list: `members`, `access_groups`, `apps`, …
+    pub kind: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// `added`, `changed` or `removed`.
+    pub change: String,
+    /// Its name or address before; `None` when it was not there.
+    pub name_before: Option<String>,
+    /// Its name or address after; `None` when it is gone.
+    pub name_after: Option<String>,
+    /// The members of the object that differ, when it was changed.
+    pub fields: Vec<String>,
+    /// The object before, without secrets.
+    pub before: Option<Value>,
+    /// The object after, without secrets.
+    pub after: Option<Value>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl Changed {
+    /// Reads a stored change.
+    pub fn read(row: SyncChangeRow) -> Changed {
+        let parse = |text: &Option<String>| -> Option<Value> {
+            text.as_deref().and_then(|text| serde_json::from_str(text).ok())
+        };
+        let (before, after) = (parse(&row.before), parse(&row.after));
+        let name = |raw: &Option<Value>| {
+            let raw = raw.as_ref()?;
+            let named = ["name", "email"].iter().find_map(|member| raw[*member].as_str());
+            Some(
+                named
+                    .filter(|name| !name.is_empty())
+                    .unwrap_or(&row.name)
+                    .to_owned(),
+            )
+        };
+        let mut fields = BTreeSet::new();
+        if let (Some(Value::Object(before)), Some(Value::Object(after))) = (&before, &after) {
+            for member in before.keys().chain(after.keys()) {
+                if before.get(member) != after.get(member) {
+                    fields.insert(member.clone());
+                }
+            }
+        }
+        Changed {
+            name_before: name(&before),
+            name_after: name(&after),
+            fields: fields.into_iter().collect(),
+            before: before.map(without_secrets),
+            after: after.map(without_secrets),
+            kind: row.kind,
+            id: row.object_id,
+            change: row.change,
+            at: row.at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_renamed_group_has_both_names_and_says_what_differs() {
+        let row = SyncChangeRow {
+            run_id: "r".into(),
+            kind: "access_groups".into(),
+            object_id: "g".into(),
+            name: "New".into(),
+            change: "changed".into(),
+            before: Some(json!({ "name": "Old", "include": [] }).to_string()),
+            after: Some(json!({ "name": "New", "include": [] }).to_string()),
+            at: DateTime::UNIX_EPOCH,
+        };
+        let changed = Changed::read(row);
+        assert_eq!(changed.name_before.as_deref(), Some("Old"));
+        assert_eq!(changed.name_after.as_deref(), Some("New"));
+        assert_eq!(changed.fields, ["name"]);
+    }
+}

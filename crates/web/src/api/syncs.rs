@@ -1,0 +1,181 @@
+//! The history of syncs over all connections, and what each changed.
+
+use super::connections::{SyncRunBody, id_in_query};
+use crate::auth::CanRead;
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, Query};
+use crate::paging::{self, Page};
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::sync::history::Changed;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::GrantChangeRow;
+use utoipa::{IntoParams, ToSchema};
+
+/// Something that a sync found added, changed or removed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SyncChangeBody {
+    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
+    pub kind: String,
+    /// Cloudflare's id.
+    pub id: String,
+    /// `added`, `changed` or `removed`.
+    pub change: String,
+    /// Its name or address before; null when it was not there.
+    pub name_before: Option<String>,
+    /// Its name or address after; null when it is gone.
+    pub name_after: Option<String>,
+    /// The members of the object that differ, when it was changed.
+    pub fields: Vec<String>,
+    /// The object before, without secrets.
+    pub before: Option<Value>,
+    /// The object after, without secrets.
+    pub after: Option<Value>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl SyncChangeBody {
+    fn new(row: Changed) -> Self {
+        Self {
+            kind: row.kind,
+            id: row.id,
+            change: row.change,
+            name_before: row.name_before,
+            name_after: row.name_after,
+            fields: row.fields,
+            before: row.before,
+            after: row.after,
+            at: row.at,
+        }
+    }
+}
+
+/// A grant that someone got, lost, or holds with another certainty after a sync.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantChangeBody {
+    /// `access-group` or `role`.
+    pub kind: String,
+    /// The group's or role's id.
+    pub entitlement_id: String,
+    /// Its name.
+    pub entitlement_name: String,
+    /// Whose grant: their main address.
+    pub email: String,
+    /// The certainty before; null when they did not hold it.
+    pub before: Option<String>,
+    /// The certainty after; null when they no longer hold it.
+    pub after: Option<String>,
+}
+
+impl GrantChangeBody {
+    fn new(row: GrantChangeRow) -> Self {
+        Self {
+            kind: row.kind,
+            entitlement_id: row.entitlement_id,
+            entitlement_name: row.entitlement_name,
+            email: row.email,
+            before: row.before,
+            after: row.after,
+        }
+    }
+}
+
+/// Which syncs.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SyncsQuery {
+    /// Only of this connection: its id or label.
+    connection: Option<String>,
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PartQuery {
+    /// At most this many, 1 to 1,000; 100 when it is left out.
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Syncs, newest first; the newest 200 of each connection are kept.
+#[utoipa::path(get, path = "/syncs", tag = "connections", operation_id = "sync_list",
+    security(("token" = ["read"])), params(SyncsQuery),
+    responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+    Query(query): Query<SyncsQuery>,
+) -> Result<Json<Page<SyncRunBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let connection = id_in_query(&app, query.connection.as_deref()).await?;
+    let rows = app.store.sync_run_list(connection.as_ref(), limit).await?;
+    Ok(Json(Page::whole(rows, SyncRunBody::new)))
+}
+
+/// One sync.
+#[utoipa::path(get, path = "/syncs/{sync}", tag = "connections", operation_id = "sync_get",
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The sync", body = SyncRunBody), Problems))]
+pub async fn get_one(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<SyncRunBody>, ApiError> {
+    let row = app.store.sync_run_get(&id).await?;
+    row.map(|row| Json(SyncRunBody::new(row)))
+        .ok_or(ApiError::NotFound("sync"))
+}
+
+/// What a sync added, changed and removed. What the first reading of a list found is no change.
+#[utoipa::path(get, path = "/syncs/{sync}/changes", tag = "connections", operation_id = "sync_changes",
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id"), PartQuery),
+    responses((status = 200, description = "A page, by kind and id", body = Page<SyncChangeBody>), Problems))]
+pub async fn changes(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<PartQuery>,
+) -> Result<Json<Page<SyncChangeBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let after = paging::read::<2>(query.cursor.as_deref())?;
+    let after = after.as_ref().map(|[kind, id]| (kind.as_str(), id.as_str()));
+    if app.store.sync_run_get(&id).await?.is_none() {
+        return Err(ApiError::NotFound("sync"));
+    }
+    let rows = app.store.sync_change_list(&id, after, limit).await?;
+    let cursor = |row: &store::SyncChangeRow| paging::cursor([&row.kind, &row.object_id]);
+    let body = |row| SyncChangeBody::new(Changed::read(row));
+    Ok(Json(Page::new(rows, limit, cursor, body)))
+}
+
+/// Which grants of groups and roles changed with a sync; at most 10,000 are kept.
+#[utoipa::path(get, path = "/syncs/{sync}/grant-changes", tag = "connections", operation_id = "sync_grant_changes",
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id"), PartQuery),
+    responses((status = 200, description = "A page, by kind, group and address", body = Page<GrantChangeBody>),
+        Problems))]
+pub async fn grant_changes(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<PartQuery>,
+) -> Result<Json<Page<GrantChangeBody>>, ApiError> {
+    let limit = paging::limit(query.limit)?;
+    let after = paging::read::<3>(query.cursor.as_deref())?;
+    let after = after
+        .as_ref()
+        .map(|[kind, id, email]| (kind.as_str(), id.as_str(), email.as_str()));
+    if app.store.sync_run_get(&id).await?.is_none() {
+        return Err(ApiError::NotFound("sync"));
+    }
+    let rows = app.store.grant_change_list(&id, after, limit).await?;
+    let cursor = |row: &GrantChangeRow| paging::cursor([&row.kind, &row.entitlement_id, &row.email]);
+    Ok(Json(Page::new(rows, limit, cursor, GrantChangeBody::new)))
+}
