@@ -200,7 +200,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCESS_GROUP_BY_NAME,
     ROLE_GET,
     ROLE_BY_NAME,
-    PERSON_ACCESS,
+    PERSON_BRIEF,
     MEMBER_BRIEF,
     ACCESS_USER_BRIEF,
 ];
@@ -281,12 +281,8 @@ const ACCESS_USER_BRIEF: &str = "
         last_login_at, '' AS raw, seen_at, gone_at
     FROM access_user WHERE gone_at IS NULL AND (connection_id, id) > ($1, $2)
     ORDER BY connection_id, id LIMIT $3";
-const PERSON_ACCESS: &str = "
-    SELECT p.id, p.email FROM person p
-    WHERE p.email > $1
-      AND (EXISTS (SELECT 1 FROM member m WHERE m.person_id = p.id AND m.gone_at IS NULL)
-        OR EXISTS (SELECT 1 FROM access_user u WHERE u.person_id = p.id AND u.gone_at IS NULL))
-    ORDER BY p.email LIMIT $2";
+const PERSON_BRIEF: &str = "
+    SELECT id, email FROM person WHERE email > $1 ORDER BY email LIMIT $2";
 
 pub(crate) const MEMBER_HEAD: &str = "
     INSERT INTO member (connection_id, id, person_id, email, name, status, two_factor, roles, policies, raw,
@@ -663,14 +659,10 @@ impl Store {
         }))
     }
 
-    /// People who are in some list of some connection, with their address, after the address `after`.
-    pub async fn person_with_access(
-        &self,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<(PersonId, String)>, StoreError> {
+    /// Everyone with their address, after the address `after`.
+    pub async fn person_brief(&self, after: &str, limit: i64) -> Result<Vec<(PersonId, String)>, StoreError> {
         let rows: Vec<(String, String)> = on_reader!(self, pool => {
-            sqlx::query_as(PERSON_ACCESS).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+            sqlx::query_as(PERSON_BRIEF).bind(after).bind(bounded(limit)).fetch_all(pool).await?
         });
         Ok(rows
             .into_iter()

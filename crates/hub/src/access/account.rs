@@ -106,6 +106,8 @@ pub struct Group {
     rules: Rules,
     /// Whether anyone but those named by address may be in.
     is_broad: bool,
+    /// Whether another group names it: then its verdict is asked for more than once.
+    is_nested: bool,
     /// Whether it includes itself through others, or is nested too deep: then nested groups are not followed.
     unfollowed: Option<&'static str>,
 }
@@ -183,7 +185,7 @@ pub struct Visit<'a> {
     address: &'a str,
     /// The groups that name the address.
     direct: &'a [u32],
-    known: RefCell<Vec<Option<Verdict>>>,
+    known: RefCell<HashMap<usize, Verdict>>,
 }
 
 impl Account {
@@ -228,6 +230,7 @@ impl Account {
             name: raw.get("name").and_then(Value::as_str).unwrap_or_default().into(),
             is_broad: !rules.include.is_empty(),
             rules,
+            is_nested: false,
             unfollowed: None,
         });
     }
@@ -291,14 +294,19 @@ impl Account {
     pub fn close(&mut self) {
         let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(self.groups.len(), 0);
         let nodes: Vec<NodeIndex> = self.groups.iter().map(|_| graph.add_node(())).collect();
+        let mut named = Vec::new();
         for (at, group) in self.groups.iter().enumerate() {
             for selector in group.rules.all() {
                 if let Selector::Group(id) = selector
                     && let Some(nested) = self.by_id.get(id)
                 {
                     graph.update_edge(nodes[at], nodes[*nested], ());
+                    named.push(*nested);
                 }
             }
+        }
+        for nested in named {
+            self.groups[nested].is_nested = true;
         }
         // Components come innermost first, so that every nested group has its depth before those around it.
         let mut depth = vec![0_usize; self.groups.len()];
@@ -348,7 +356,7 @@ impl Account {
             subject,
             address,
             direct: self.by_address.get(address).map_or(&[], Vec::as_slice),
-            known: RefCell::new(vec![None; self.groups.len()]),
+            known: RefCell::default(),
         }
     }
 
@@ -363,13 +371,17 @@ impl Account {
 
     /// Whether the person is in the group.
     pub fn group_verdict(&self, at: usize, visit: &Visit<'_>) -> Verdict {
-        if let Some(known) = visit.known.borrow()[at] {
-            return known;
-        }
         let group = &self.groups[at];
+        if group.is_nested
+            && let Some(known) = visit.known.borrow().get(&at)
+        {
+            return *known;
+        }
         let is_named = visit.direct.binary_search(&(at as u32)).is_ok();
         let verdict = self.rules_verdict(&group.rules, is_named, group.unfollowed, visit);
-        visit.known.borrow_mut()[at] = Some(verdict);
+        if group.is_nested {
+            visit.known.borrow_mut().insert(at, verdict);
+        }
         verdict
     }
 

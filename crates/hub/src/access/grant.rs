@@ -228,7 +228,14 @@ impl AccessView {
         };
         let mut held = Vec::new();
         if wants(GrantKind::AccessGroup) || wants(GrantKind::App) {
-            self.by_rules(subject, connection, &wants, &is_wanted, &mut held);
+            self.by_rules(
+                subject,
+                connection,
+                &wants,
+                &is_wanted,
+                filter.entitlement_id.as_deref(),
+                &mut held,
+            );
         }
         let members: Vec<&Membership> = subject
             .members
@@ -276,6 +283,7 @@ impl AccessView {
         connection: &ConnectionView,
         wants: &impl Fn(GrantKind) -> bool,
         is_wanted: &impl Fn(&str) -> bool,
+        only: Option<&str>,
         held: &mut Vec<Holding>,
     ) {
         let account = &connection.account;
@@ -289,14 +297,13 @@ impl AccessView {
         for address in subject.addresses() {
             let visit = account.visit(subject, address);
             if wants(GrantKind::AccessGroup) {
-                for at in account.candidates(&visit) {
-                    if is_wanted(&account.groups()[at].id) {
-                        note(
-                            (GrantKind::AccessGroup, at),
-                            account.group_verdict(at, &visit),
-                            address,
-                        );
-                    }
+                let places = match only {
+                    Some(id) => account.group_at(id).into_iter().collect(),
+                    None => account.candidates(&visit),
+                };
+                for at in places {
+                    let verdict = account.group_verdict(at, &visit);
+                    note((GrantKind::AccessGroup, at), verdict, address);
                 }
             }
             if wants(GrantKind::App) {

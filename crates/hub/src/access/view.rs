@@ -467,7 +467,7 @@ async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject
     let mut people: Vec<Subject> = Vec::new();
     let mut after = String::new();
     loop {
-        let page = app.store.person_with_access(&after, LIST_LIMIT_MAX).await?;
+        let page = app.store.person_brief(&after, LIST_LIMIT_MAX).await?;
         let Some((_, last)) = page.last() else { break };
         after.clone_from(last);
         people.extend(page.into_iter().map(|(id, email)| subject(id, &email)));
@@ -525,6 +525,8 @@ async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject
     for (at, subject) in people.iter_mut().enumerate() {
         finish(subject, aliases.remove(&at).into_iter().flatten());
     }
+    // Whoever is in no list any more holds nothing.
+    people.retain(|subject| !subject.members.is_empty() || !subject.users.is_empty());
     Ok(people)
 }
 
