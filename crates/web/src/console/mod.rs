@@ -12,7 +12,9 @@ mod connections;
 mod deliveries;
 mod detections;
 mod events;
+mod explain;
 mod explained;
+mod groups;
 mod login;
 mod overview;
 mod page;
@@ -20,6 +22,7 @@ mod people;
 mod person;
 mod rules;
 mod show;
+mod sync_run;
 mod visitor;
 
 use axum::Router;
@@ -36,6 +39,9 @@ pub fn router() -> Router<App> {
         .route("/people", get(people::list))
         .route("/people/{id}", get(person::show_person))
         .route("/people/{id}/reset-risk", post(person::reset_risk))
+        .route("/access/explain", get(explain::show_explanation))
+        .route("/groups", get(groups::list))
+        .route("/syncs/{id}", get(sync_run::show_run))
         .route("/detections", get(detections::list))
         .route("/detections/{id}", get(detections::show_detection))
         .route("/events", get(events::list))

@@ -16,6 +16,7 @@ pub(super) const PAGE_ROWS: i64 = 50;
 pub(super) enum Section {
     Overview,
     People,
+    Groups,
     Detections,
     Events,
     Connections,
@@ -43,6 +44,7 @@ impl Frame {
         let lit = match self.section {
             Section::Overview => "overview",
             Section::People => "people",
+            Section::Groups => "groups",
             Section::Detections => "detections",
             Section::Events => "events",
             Section::Connections => "connections",
