@@ -10,7 +10,9 @@ use hub::App;
 use hub::access::AccessView;
 use model::ConnectionId;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use store::AccessGroupRow;
 
 /// Groups on one page: the people of each are counted when the page is asked for.
@@ -59,10 +61,11 @@ pub(super) async fn list(
         page::link("/groups", &[("after", &place)])
     });
     let labels = labels(&app).await?;
-    let counts = counts(&app, &groups).await?;
+    let view = AccessView::current(&app).await?;
+    let counts = counts(&view, &groups).await?;
     let row = |group: AccessGroupRow| {
-        let raw: serde_json::Value = serde_json::from_str(&group.raw).unwrap_or_default();
-        let mut rules = hub::objects::rules_in_words(&raw);
+        let raw: Value = serde_json::from_str(&group.raw).unwrap_or_default();
+        let mut rules = in_words(&view, &group.connection_id, &raw);
         let more_rules = rules.len().saturating_sub(RULES_SHOWN);
         rules.truncate(RULES_SHOWN);
         let key = (group.connection_id.clone(), group.id.clone());
@@ -85,10 +88,10 @@ pub(super) async fn list(
 
 /// How many people each of these groups lets in.
 async fn counts(
-    app: &App,
+    view: &Arc<AccessView>,
     groups: &[AccessGroupRow],
 ) -> Result<HashMap<(ConnectionId, String), [i64; 3]>, PageError> {
-    let view = AccessView::current(app).await?;
+    let view = Arc::clone(view);
     let wanted: Vec<(ConnectionId, String)> = groups
         .iter()
         .map(|group| (group.connection_id.clone(), group.id.clone()))
@@ -96,4 +99,24 @@ async fn counts(
     // Seconds of work in a very large account.
     let counted = tokio::task::spawn_blocking(move || view.group_counts(&wanted)).await;
     counted.map_err(|_| PageError::Asked("the people could not be counted".to_owned()))
+}
+
+/// The rules of a group, with the groups that they name by name.
+fn in_words(view: &AccessView, connection: &ConnectionId, raw: &Value) -> Vec<String> {
+    let account = view
+        .place(connection)
+        .map(|place| &view.connections[place].account);
+    let named = |rule: &Value| -> Option<String> {
+        let (account, id) = (account?, rule.pointer("/group/id")?.as_str()?);
+        let at = account.group_at(id)?;
+        Some(format!("group {}", account.groups()[at].name))
+    };
+    let mut words = Vec::new();
+    for list in ["include", "require", "exclude"] {
+        for rule in raw[list].as_array().into_iter().flatten() {
+            let rule = named(rule).unwrap_or_else(|| hub::access::rule::in_words(rule));
+            words.push(format!("{list} {rule}"));
+        }
+    }
+    words
 }
