@@ -9,7 +9,7 @@ use super::view::{AccessView, ConnectionView};
 use chrono::{DateTime, Utc};
 use model::{Certainty, ConnectionId, GrantKind, PersonId};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 /// That a person holds something, and through which rule.
@@ -171,6 +171,42 @@ impl AccessView {
             .into_iter()
             .map(|holding| ((holding.kind, holding.id), (holding.name, holding.certainty)))
             .collect()
+    }
+
+    /// How many people each of these groups lets in for sure, conditionally, and not known.
+    pub fn group_counts(
+        &self,
+        groups: &[(ConnectionId, String)],
+    ) -> HashMap<(ConnectionId, String), [i64; 3]> {
+        let mut places: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        for (wanted, (connection, id)) in groups.iter().enumerate() {
+            let Some(place) = self.place(connection) else {
+                continue;
+            };
+            if let Some(at) = self.connections[place].account.group_at(id) {
+                places.entry(place).or_default().push((wanted, at));
+            }
+        }
+        let mut counts = vec![[0_i64; 3]; groups.len()];
+        for (place, wanted) in places {
+            let account = &self.connections[place].account;
+            for subject in &self.people {
+                let visits: Vec<_> = subject
+                    .addresses()
+                    .map(|address| account.visit(subject, address))
+                    .collect();
+                for (row, at) in &wanted {
+                    let best = visits.iter().map(|visit| account.group_verdict(*at, visit)).max();
+                    match best {
+                        Some(Verdict::Yes) => counts[*row][0] += 1,
+                        Some(Verdict::Conditional) => counts[*row][1] += 1,
+                        Some(Verdict::Unknown) => counts[*row][2] += 1,
+                        Some(Verdict::No) | None => {}
+                    }
+                }
+            }
+        }
+        groups.iter().cloned().zip(counts).collect()
     }
 
     /// Everything that someone holds in a connection, applications included, by kind and id.

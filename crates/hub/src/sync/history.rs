@@ -2,6 +2,7 @@
 //!
 //! Pure. Secrets of objects are left out. Start reading at [`Changed::read`].
 
+use super::lists::RESTLESS;
 use crate::objects::without_secrets;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub struct Changed {
     pub name_before: Option<String>,
     /// Its name or address after; `None` when it is gone.
     pub name_after: Option<String>,
-    /// The members of the object that differ, when it was changed.
+    /// The members of the object that differ, when it was changed, without those that change by themselves.
     pub fields: Vec<String>,
     /// The object before, without secrets.
     pub before: Option<Value>,
@@ -51,7 +52,8 @@ impl Changed {
         let mut fields = BTreeSet::new();
         if let (Some(Value::Object(before)), Some(Value::Object(after))) = (&before, &after) {
             for member in before.keys().chain(after.keys()) {
-                if before.get(member) != after.get(member) {
+                let is_told = !RESTLESS.contains(&member.as_str());
+                if is_told && before.get(member) != after.get(member) {
                     fields.insert(member.clone());
                 }
             }

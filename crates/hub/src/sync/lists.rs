@@ -373,7 +373,7 @@ pub(super) fn counted(seen: usize, gone: usize, touched: Touched) -> Count {
 }
 
 /// What changes by itself, without anybody changing anything.
-const RESTLESS: [&str; 7] = [
+pub(super) const RESTLESS: [&str; 7] = [
     "updated_at",
     "modified_on",
     "last_seen_at",

@@ -13,6 +13,7 @@ mod connections;
 mod deliveries;
 mod detections;
 mod events;
+mod explain;
 mod explained;
 mod groups;
 mod login;
@@ -23,8 +24,8 @@ mod person;
 mod posture;
 mod rules;
 mod show;
+mod sync_run;
 mod visitor;
-mod why;
 
 use axum::Router;
 use axum::extract::Extension;
@@ -39,10 +40,11 @@ pub fn router() -> Router<App> {
         .route("/console/risk-history.json", get(overview::risk_history))
         .route("/people", get(people::list))
         .route("/people/{id}", get(person::show_person))
-        .route("/people/{id}/why", get(why::show_why))
         .route("/groups", get(groups::list))
         .route("/groups/{label}/{id}", get(groups::show_group))
         .route("/people/{id}/reset-risk", post(person::reset_risk))
+        .route("/access/explain", get(explain::show_explanation))
+        .route("/syncs/{id}", get(sync_run::show_run))
         .route("/detections", get(detections::list))
         .route("/detections/{id}", get(detections::show_detection))
         .route("/posture", get(posture::list))

@@ -1,6 +1,6 @@
 //! One person: risk and why, accounts, what they hold and through which rule, what happened, what was sent.
 
-use super::page::{Frame, Page, PageError, Section, link, path_part};
+use super::page::{Frame, Page, PageError, Section, path_part};
 use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
@@ -9,12 +9,12 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
-use hub::access::{AccessView, Grant, GrantFilter};
+use hub::access::Grant;
+use hub::person_detail::{MemberFacts, Seen};
 use hub::risk::RiskError;
-use hub::{App, Permission, risk};
+use hub::{App, Permission, person_detail, risk};
 use model::{ConnectionId, GrantKind, PersonId, RiskLevel};
 use serde::Deserialize;
-use std::collections::HashMap;
 use store::{
     AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, MemberRow, MessageRow, PersonRow,
     RiskChangeRow, SignalRow,
@@ -33,7 +33,10 @@ struct PersonPage {
     changes: Vec<RiskChangeRow>,
     members: Vec<Member>,
     users: Vec<User>,
+    seen: Vec<SeenIn>,
+    aliases: Vec<String>,
     grants: Vec<Grant>,
+    apps: Vec<Grant>,
     detections: Vec<DetectionRow>,
     events: Vec<EventRow>,
     messages: Vec<MessageRow>,
@@ -43,28 +46,34 @@ struct PersonPage {
     may_change: bool,
 }
 
-impl PersonPage {
-    /// Where a grant is explained rule by rule.
-    fn why(&self, grant: &Grant) -> Option<String> {
-        let name = match grant.kind {
-            GrantKind::AccessGroup => "group",
-            GrantKind::App => "app",
-            GrantKind::Role => "role",
-            GrantKind::PermissionGroup | GrantKind::UserGroup => return None,
-        };
-        let path = format!("/people/{}/why", path_part(self.person.id.as_str()));
-        let asked = [
-            ("connection", grant.connection.as_str()),
-            (name, grant.entitlement_id.as_str()),
-        ];
-        Some(link(&path, &asked))
-    }
-}
-
 struct Member {
     connection: String,
     row: MemberRow,
+    sign_in: &'static str,
     roles: Vec<String>,
+    policies: Vec<String>,
+    user_groups: Vec<String>,
+}
+
+struct SeenIn {
+    connection: String,
+    seen: Seen,
+}
+
+/// Where the page is that says why a person holds something; what it cannot explain has none.
+fn why(person: &PersonRow, grant: &Grant) -> Option<String> {
+    let name = match grant.kind {
+        GrantKind::AccessGroup => "group",
+        GrantKind::App => "app",
+        GrantKind::Role => "role",
+        GrantKind::PermissionGroup | GrantKind::UserGroup => return None,
+    };
+    let parameters = [
+        ("person", person.id.as_str()),
+        (name, grant.entitlement_id.as_str()),
+        ("connection", grant.connection.as_str()),
+    ];
+    Some(page::link("/access/explain", &parameters))
 }
 
 struct User {
@@ -95,12 +104,9 @@ pub(super) async fn show_person(
         .ok_or(PageError::NotFound("person"))?;
     let labels = labels(&app).await?;
     let label = |id: &ConnectionId| labels.get(id).cloned().unwrap_or_default();
-    let members = app.store.member_by_person(&id).await?;
-    let users = app.store.access_user_by_person(&id).await?;
-    let grants = GrantFilter {
-        person_id: Some(id.clone()),
-        ..GrantFilter::default()
-    };
+    let mut detail = person_detail::of(&app, &person).await?;
+    detail.grants.truncate(GRANT_ROWS);
+    detail.apps.truncate(GRANT_ROWS);
     let detections = DetectionFilter {
         person_id: Some(id.clone()),
         limit: PART_ROWS,
@@ -112,56 +118,55 @@ pub(super) async fn show_person(
         ..EventFilter::default()
     };
     let events = app.store.event_list(&events).await?;
-    let view = AccessView::current(&app).await?;
-    let mut held = view.grant_page(&grants, GRANT_ROWS);
-    let reached = GrantFilter {
-        kind: Some(GrantKind::App),
-        ..grants
-    };
-    held.extend(view.grant_page(&reached, GRANT_ROWS));
-    let last_seen = users
-        .iter()
-        .filter_map(|user| user.last_login_at)
-        .chain(events.iter().map(|event| event.at))
-        .max();
     page::rendered(&PersonPage {
         frame: visitor.frame(
             person.name.clone().unwrap_or_else(|| person.email.clone()),
             Section::People,
         ),
         changes: app.store.risk_change_by_person(&id, PART_ROWS).await?,
-        members: members
+        members: detail
+            .members
             .into_iter()
-            .map(|row| member(label(&row.connection_id), row))
+            .map(|facts| member(label(&facts.row.connection_id), facts))
             .collect(),
-        users: users
+        seen: detail
+            .seen
+            .into_iter()
+            .map(|seen| SeenIn {
+                connection: label(&seen.connection_id),
+                seen,
+            })
+            .collect(),
+        aliases: detail.aliases,
+        users: detail
+            .users
             .into_iter()
             .map(|row| User {
                 connection: label(&row.connection_id),
                 row,
             })
             .collect(),
-        grants: held,
+        grants: detail.grants,
+        apps: detail.apps,
         detections: app.store.detection_list(&detections).await?,
         messages: app.store.message_list(None, Some(&id), None, PART_ROWS).await?,
         signals: app.store.signal_list(None, Some(&id), None, PART_ROWS).await?,
         events,
-        last_seen,
+        last_seen: detail.last_seen_at,
         may_change: visitor.may(Permission::AccessWrite),
         may_reset: visitor.may(Permission::RiskWrite) && person.risk_level != RiskLevel::Unscored,
         person,
     })
 }
 
-fn member(connection: String, row: MemberRow) -> Member {
-    let roles: Vec<HashMap<String, serde_json::Value>> = serde_json::from_str(&row.roles).unwrap_or_default();
+fn member(connection: String, facts: MemberFacts) -> Member {
     Member {
         connection,
-        roles: roles
-            .iter()
-            .filter_map(|role| Some(role.get("name")?.as_str()?.to_owned()))
-            .collect(),
-        row,
+        row: facts.row,
+        sign_in: facts.sign_in,
+        roles: facts.roles,
+        policies: facts.policies,
+        user_groups: facts.user_groups,
     }
 }
 
