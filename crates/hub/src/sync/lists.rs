@@ -383,12 +383,22 @@ pub(super) const RESTLESS: [&str; 7] = [
     "app_count",
 ];
 
+/// Takes away what changes by itself, at any depth: an application carries its policies whole.
+fn still(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            members.retain(|name, _| !RESTLESS.contains(&name.as_str()));
+            members.values_mut().for_each(still);
+        }
+        serde_json::Value::Array(values) => values.iter_mut().for_each(still),
+        _ => {}
+    }
+}
+
 /// A digest of what matters of an object: two syncs are compared by it.
 pub(crate) fn fingerprint(thing: &impl Serialize) -> String {
     let mut value = serde_json::to_value(thing).unwrap_or_default();
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|name, _| !RESTLESS.contains(&name.as_str()));
-    }
+    still(&mut value);
     crate::secret::digest(&value.to_string())[..32].to_owned()
 }
 
