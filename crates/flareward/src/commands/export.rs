@@ -19,7 +19,7 @@ pub(crate) struct ExportArgs {
     #[arg(value_enum)]
     form: Form,
     /// Which lists, separated by commas; `all` is what says who may do what, without logs, and what --dir and xlsx
-    /// take unless told
+    /// take unless told; everything else takes `grants`
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     list: Vec<Choice>,
     /// The file to write; one list goes to standard output without it
@@ -102,8 +102,9 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
         bail!("--connection is for c1z; lists are of all connections");
     }
     let mut chosen = args.list;
-    if chosen.is_empty() && (args.dir.is_some() || matches!(args.form, Form::Xlsx)) {
-        chosen.push(Choice::All);
+    if chosen.is_empty() {
+        let has_room = args.dir.is_some() || matches!(args.form, Form::Xlsx);
+        chosen.push(if has_room { Choice::All } else { Choice::Grants });
     }
     let mut what = Vec::new();
     for list in chosen.into_iter().flat_map(lists_of) {
@@ -144,7 +145,6 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
             write(&crate::open(global).await?, *list, &mut printer).await?;
             printer.finish("")?;
         }
-        ([], None, _) => bail!("say which list with --list, or where to write all of them with --dir FOLDER"),
         (_, None, _) => bail!("{ending} holds one list in a file: say --dir FOLDER for several"),
     }
     Ok(())
