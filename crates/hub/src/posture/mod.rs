@@ -3,7 +3,7 @@
 //! Reads the lists, the audit log's events and the hub's own rows; writes `finding`, `check_result`, the journal
 //! and, for mutes, the audit log. Never calls Cloudflare and never changes anything there. A check is a pure
 //! function over [`Facts`]; a list that could not be read makes it unknown, never passed. Safe to repeat.
-//! Start reading at [`run`]; [`check`] says what a check is, and each family of checks has a file.
+//! Start reading at [`run`]; [`mod@check`] says what a check is, and each family of checks has a file.
 
 mod account;
 mod apps;
