@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
 use reqwest::Method;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A Zero Trust user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -217,28 +217,6 @@ impl Client {
     /// See [`CloudflareError`].
     pub async fn organization(&self, account: &AccountId) -> Result<Organization, CloudflareError> {
         self.get(&account.path("/access/organizations"), &[]).await
-    }
-
-    /// Ends every session of a person, and of their devices if asked. It does not keep them from signing in
-    /// again.
-    ///
-    /// # Errors
-    ///
-    /// See [`CloudflareError`].
-    pub async fn revoke_user(
-        &self,
-        account: &AccountId,
-        email: &str,
-        devices: bool,
-    ) -> Result<bool, CloudflareError> {
-        let body = json!({ "email": email, "devices": devices });
-        self.result(
-            Method::POST,
-            &account.path("/access/organizations/revoke_user"),
-            &[],
-            Some(&body),
-        )
-        .await
     }
 
     /// A read of one thing on one page, for asking whether a feature works: the answer's content is dropped.

@@ -98,7 +98,7 @@ enum Command {
     /// Take everything from a person, in every connected account
     Offboard(commands::change::OffboardArgs),
     /// Changes of access that were made or refused
-    Changes(commands::change::ChangesArgs),
+    Changes(commands::changes::ChangesArgs),
     /// Whether one person has one thing, and why
     Access(commands::access::AccessArgs),
     /// Take in log files
@@ -181,7 +181,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Grant(args) => return commands::change::grant(args, global).await,
         Command::Revoke(args) => return commands::change::revoke(args, global).await,
         Command::Offboard(args) => return commands::change::run_offboard(args, global).await,
-        Command::Changes(args) => return commands::change::changes(args, global).await,
+        Command::Changes(args) => return commands::changes::run(args, global).await,
         Command::Apps(args) => commands::lists::objects("apps", args, global).await?,
         Command::Policies(args) => commands::lists::objects("policies", args, global).await?,
         Command::IdentityProviders(args) => {

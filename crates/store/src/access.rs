@@ -192,10 +192,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ACCESS_GROUP_LIST,
     MEMBER_BY_PERSON,
     ACCESS_USER_BY_PERSON,
-    MEMBER_GET,
     MEMBER_FORGET,
     ACCESS_USER_FORGET,
-    ACCESS_USER_GET,
     ACCESS_GROUP_GET,
     ACCESS_GROUP_BY_NAME,
     ROLE_GET,
@@ -261,8 +259,6 @@ const MEMBER_FORGET: &str = "
     UPDATE member SET gone_at = $3 WHERE connection_id = $1 AND LOWER(email) = $2 AND gone_at IS NULL";
 const ACCESS_USER_FORGET: &str = "
     UPDATE access_user SET gone_at = $3 WHERE connection_id = $1 AND LOWER(email) = $2 AND gone_at IS NULL";
-const MEMBER_GET: &str = "SELECT * FROM member WHERE connection_id = $1 AND id = $2";
-const ACCESS_USER_GET: &str = "SELECT * FROM access_user WHERE connection_id = $1 AND id = $2";
 const ACCESS_GROUP_GET: &str =
     "SELECT * FROM access_group WHERE connection_id = $1 AND id = $2 AND gone_at IS NULL";
 // By an expression: SQLite would otherwise take the order from the primary key and read every group for it.
@@ -595,28 +591,6 @@ impl Store {
             sqlx::query(ACCESS_USER_FORGET).bind(&connection.0).bind(email).bind(now).execute(pool).await?;
         });
         Ok(())
-    }
-
-    /// One member, also one that is gone.
-    pub async fn member_get(
-        &self,
-        connection: &ConnectionId,
-        id: &str,
-    ) -> Result<Option<MemberRow>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_as(MEMBER_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
-        }))
-    }
-
-    /// One Access user, also one that is gone.
-    pub async fn access_user_get(
-        &self,
-        connection: &ConnectionId,
-        id: &str,
-    ) -> Result<Option<AccessUserRow>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_as(ACCESS_USER_GET).bind(&connection.0).bind(id).fetch_optional(pool).await?
-        }))
     }
 
     /// One Access group that is not gone.

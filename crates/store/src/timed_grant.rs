@@ -22,8 +22,6 @@ pub struct TimedGrantRow {
     pub entitlement_name: String,
     /// Who holds it, by address in lower case.
     pub email: String,
-    /// The change that granted it.
-    pub change_id: String,
     /// Who asked for it.
     pub actor: String,
     /// When it began.
@@ -54,9 +52,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
 ];
 
 const INSERT: &str = "
-    INSERT INTO timed_grant (id, connection_id, kind, entitlement_id, entitlement_name, email, change_id, actor,
+    INSERT INTO timed_grant (id, connection_id, kind, entitlement_id, entitlement_name, email, actor,
         granted_at, expires_at, notice_at, noticed_at, state, attempts, next_attempt_at, problem, ended_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, 'active', 0, $10, NULL, NULL)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'active', 0, $9, NULL, NULL)";
 const LIVE: &str = "
     SELECT * FROM timed_grant
     WHERE connection_id = $1 AND kind = $2 AND entitlement_id = $3 AND email = $4 AND ended_at IS NULL";
@@ -92,7 +90,7 @@ impl Store {
         let result = on_engine!(self, pool => {
             sqlx::query(INSERT)
                 .bind(&row.id).bind(&row.connection_id.0).bind(row.kind.as_str()).bind(&row.entitlement_id)
-                .bind(storable(&row.entitlement_name).as_ref()).bind(&row.email).bind(&row.change_id)
+                .bind(storable(&row.entitlement_name).as_ref()).bind(&row.email)
                 .bind(&row.actor).bind(row.granted_at).bind(row.expires_at).bind(row.notice_at)
                 .execute(pool).await.map(|_| ())
         });

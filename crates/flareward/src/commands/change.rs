@@ -12,7 +12,7 @@ use hub::access::Target;
 use hub::access::explain::{Entitlement, resolve};
 use hub::provisioning::offboard::{OffboardOptions, offboard, offboard_preview};
 use hub::provisioning::{
-    Changed, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
+    Changed, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
 };
 use hub::{Actor, App};
 use model::GrantKind;
@@ -35,7 +35,7 @@ pub(crate) struct Agreement {
     yes: bool,
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Whom to give what.
@@ -343,7 +343,7 @@ async fn simple(
 }
 
 /// Shows the plans, asks, and makes the changes.
-async fn make(
+pub(super) async fn make(
     app: &App,
     requests: &[Request],
     options: &Options,
@@ -352,7 +352,8 @@ async fn make(
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     if let Err(error @ ProvisionError::PeopleCap { .. }) = people_cap(app, requests) {
-        let refused = json!({ "outcome": "refused", "guard": "people_cap", "reason": error.to_string() });
+        let refused =
+            json!({ "outcome": Outcome::Refused, "guard": Guard::PeopleCap, "reason": error.to_string() });
         return print_all(format, &[(refused, Outcome::Refused)]);
     }
     if agreement.plan || !agreement.yes {
@@ -696,134 +697,6 @@ fn time_span(text: &str) -> Result<TimeDelta, String> {
         Some(span) if span <= timed::LONGEST => Ok(span),
         Some(_) => Err(format!("at most {} days", timed::LONGEST.num_days())),
         None => Err("give a number with m, h or d, for example 8h".to_owned()),
-    }
-}
-
-/// What to do with changes.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ChangesArgs {
-    #[command(subcommand)]
-    action: ChangesAction,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum ChangesAction {
-    /// List changes of access, newest first
-    List {
-        /// Only of this person's access (address)
-        #[arg(long)]
-        person: Option<String>,
-        /// Only with this outcome: changed, already, refused, unverified, running
-        #[arg(long)]
-        outcome: Option<String>,
-        /// Only of this connection
-        #[arg(long, value_name = "LABEL")]
-        connection: Option<String>,
-        /// At most this many
-        #[arg(long, default_value_t = 100)]
-        limit: i64,
-    },
-    /// Show one change: what was asked, its plan, its outcome, its steps
-    Show {
-        /// Its id
-        id: String,
-    },
-    /// Take a change back
-    Undo {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        agreement: Agreement,
-    },
-}
-
-pub(crate) async fn changes(args: ChangesArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let app = crate::open(global).await?;
-    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
-    match args.action {
-        ChangesAction::List {
-            person,
-            outcome,
-            connection: label,
-            limit,
-        } => {
-            let connection_id = match label.as_deref() {
-                Some(label) => Some(connection(&app, Some(label)).await?.id),
-                None => None,
-            };
-            let filter = store::AccessChangeFilter {
-                connection_id,
-                email: person.map(|person| person.trim().to_lowercase()),
-                outcome,
-                before: None,
-                limit,
-            };
-            let labels = super::lists::labels(&app).await?;
-            let columns = &[
-                "created_at",
-                "outcome",
-                "action",
-                "object",
-                "email",
-                "actor",
-                "reason",
-                "id",
-            ];
-            let mut printer = Printer::new(global.output, columns);
-            for row in app.store.access_change_list(&filter).await? {
-                printer.row(&json!({
-                    "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at,
-                    "connection": labels.get(&row.connection_id), "action": row.action, "object": row.object,
-                    "email": row.email, "outcome": row.outcome, "reason": row.reason, "actor": row.actor,
-                    "note": row.note, "parent_id": row.parent_id, "can_be_undone": row.undo.is_some(),
-                }))?;
-            }
-            printer.finish("No changes")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        ChangesAction::Show { id } => {
-            let row = app
-                .store
-                .access_change_get(&id)
-                .await?
-                .with_context(|| format!("there is no change \"{id}\""))?;
-            let steps = app.store.access_change_steps(&id).await?;
-            let steps: Vec<Value> = steps
-                .into_iter()
-                .map(|step| json!({ "id": step.id, "action": step.action, "object": step.object, "outcome": step.outcome, "reason": step.reason }))
-                .collect();
-            let whole = json!({
-                "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at, "action": row.action,
-                "object": row.object, "email": row.email, "outcome": row.outcome, "reason": row.reason,
-                "actor": row.actor, "note": row.note, "request": read(&row.request), "plan": read(&row.plan),
-                "detail": read(&row.detail), "undo": row.undo.as_deref().map(read), "steps": steps,
-            });
-            crate::output::object(global.output, &whole)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        ChangesAction::Undo { id, agreement } => {
-            let row = app
-                .store
-                .access_change_get(&id)
-                .await?
-                .with_context(|| format!("there is no change \"{id}\""))?;
-            let undo = row.undo.with_context(|| {
-                format!(
-                    "change {id} cannot be taken back: it is {} and has no way back",
-                    row.outcome
-                )
-            })?;
-            let request: Request = serde_json::from_str(&undo).context("the way back cannot be read")?;
-            let options = Options {
-                note: agreement
-                    .reason
-                    .clone()
-                    .or(Some(format!("takes back change {id}"))),
-                unknown_person: true,
-                parent_id: None,
-            };
-            make(&app, &[request], &options, &agreement, None, global.output).await
-        }
     }
 }
 

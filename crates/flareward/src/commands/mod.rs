@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod capability;
 pub(crate) mod change;
+pub(crate) mod changes;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod demo;

@@ -8,6 +8,7 @@ use super::rule::Selector;
 use super::subject::Subject;
 use model::Certainty;
 use petgraph::graph::{DiGraph, NodeIndex};
+use serde::Serialize;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,7 +20,8 @@ const DEPTH_MAX: usize = 64;
 /// Whether a rule holds, from least to most sure. "Any of" is the greatest, "all of" the least of its parts:
 /// one way in that only the context decides is enough for "conditional", and one requirement that cannot be
 /// known makes the whole unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It does not.
     No,
@@ -29,6 +31,12 @@ pub enum Verdict {
     Conditional,
     /// It does.
     Yes,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 impl Verdict {

@@ -47,7 +47,7 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 return Ok(plan.refused(
                     Guard::UnknownPerson,
                     format!(
-                        "nobody in any list has the address {email}: check the spelling, or allow an unknown person"
+                        "nobody in any list has the address {email}: check the spelling, or allow it (`--new-person`, over the API `unknown_person`)"
                     ),
                 ));
             }
@@ -114,10 +114,7 @@ async fn grant(
             .push("access will depend on more than this rule".to_owned());
     }
     plan.effects = effects(before, &judged, subject, &plan.object_id);
-    let lost = plan
-        .effects
-        .iter()
-        .filter(|effect| rank(effect.after) < rank(effect.before));
+    let lost = plan.effects.iter().filter(|effect| effect.after < effect.before);
     let lost: Vec<String> = lost
         .map(|effect| format!("{email} loses access to {}", effect.what))
         .collect();
@@ -226,10 +223,7 @@ async fn revoke(
         }
     }
     plan.effects = effects(before, &judged, subject, &id);
-    let gained = plan
-        .effects
-        .iter()
-        .find(|effect| rank(effect.after) > rank(effect.before));
+    let gained = plan.effects.iter().find(|effect| effect.after > effect.before);
     if let Some(gained) = gained {
         let reason = format!(
             "it would widen access: {email} would get from {} to {} for {}",
@@ -383,20 +377,11 @@ fn effects(before: &Judged, after: &Judged, subject: &Subject, group: &str) -> V
             };
             Some(Effect {
                 what,
-                before: old.as_str(),
-                after: new.as_str(),
+                before: *old,
+                after: *new,
             })
         })
         .collect();
     found.sort_by(|a, b| a.what.cmp(&b.what));
     found
-}
-
-fn rank(verdict: &str) -> u8 {
-    match verdict {
-        "yes" => 3,
-        "conditional" => 2,
-        "unknown" => 1,
-        _ => 0,
-    }
 }

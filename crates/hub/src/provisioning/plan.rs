@@ -1,6 +1,7 @@
 //! A change before it is made: what is, what would be, the calls that do it, and what the guards say.
 
 use super::request::Request;
+use crate::access::Verdict;
 use cloudflare::Write;
 use serde::Serialize;
 use serde_json::Value;
@@ -86,10 +87,10 @@ impl Guard {
 pub struct Effect {
     /// `group Finance`, `application Ledger`.
     pub what: String,
-    /// `yes`, `no`, `conditional`, `unknown`.
-    pub before: &'static str,
-    /// The same afterwards.
-    pub after: &'static str,
+    /// Whether they have it now.
+    pub before: Verdict,
+    /// Whether they would have it.
+    pub after: Verdict,
 }
 
 /// What is to be done.

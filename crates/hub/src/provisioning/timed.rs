@@ -70,7 +70,6 @@ pub async fn grant_for(
         entitlement_id: entitlement.to_owned(),
         entitlement_name: name.to_owned(),
         email,
-        change_id: String::new(),
         actor: actor.to_string(),
         granted_at: now,
         expires_at,

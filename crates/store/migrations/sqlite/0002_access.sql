@@ -121,7 +121,6 @@ CREATE TABLE timed_grant (
     entitlement_id TEXT NOT NULL,
     entitlement_name TEXT NOT NULL,
     email TEXT NOT NULL,
-    change_id TEXT NOT NULL,
     actor TEXT NOT NULL,
     granted_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,

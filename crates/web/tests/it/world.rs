@@ -184,7 +184,6 @@ impl World {
             entitlement_id: "g1".to_owned(),
             entitlement_name: "Engineers".to_owned(),
             email: "ana@corp.example".to_owned(),
-            change_id: "change-1".to_owned(),
             actor: "command line".to_owned(),
             granted_at: noon(),
             expires_at: noon() + TimeDelta::hours(8),
