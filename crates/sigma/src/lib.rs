@@ -19,6 +19,7 @@
 //! - times are read as UTC, a number of them by its count of digits (seconds to nanoseconds);
 //! - a keyword is found anywhere inside any value of the event, at any depth; names are not searched.
 
+mod collection;
 mod compile;
 mod condition;
 mod correlation;
@@ -40,6 +41,7 @@ mod rule;
 mod ruleset;
 mod timestamp;
 
+pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem};
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
 pub use correlation::{
