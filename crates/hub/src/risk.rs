@@ -81,10 +81,7 @@ async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> 
 fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRiskChange> {
     let key = detection.behaviour.as_deref()?;
     let rules = app.rules();
-    let behaviour = rules
-        .behaviours
-        .get(key)
-        .filter(|behaviour| behaviour.enabled)?;
+    let behaviour = rules.behaviours.get(key).filter(|behaviour| behaviour.enabled)?;
     // What happened before the reset was part of what was reset, however late its record comes.
     let before_reset = person
         .risk_reset_at

@@ -105,7 +105,9 @@ async fn stored(app: &App) -> Result<Stored, StoreError> {
 /// A digest of the names, sizes and times of the files in a folder.
 fn fingerprint(folder: &Path) -> String {
     fn add(folder: &Path, depth: usize, lines: &mut Vec<String>) {
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return;
+        };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_dir() && depth > 0 {
@@ -136,7 +138,15 @@ pub async fn set_mode(app: &App, rule: &str, mode: RuleMode, by: &Actor) -> Resu
     let found = book.rule(rule).ok_or_else(|| RuleAdminError::Rule {
         rule: rule.to_owned(),
     })?;
-    audit::record(app, by, "rule.mode", &found.name, "asked", serde_json::json!({ "mode": mode.as_str() })).await?;
+    audit::record(
+        app,
+        by,
+        "rule.mode",
+        &found.name,
+        "asked",
+        serde_json::json!({ "mode": mode.as_str() }),
+    )
+    .await?;
     app.store
         .rule_mode_set(&found.id, mode.as_str(), &by.to_string(), app.clock.now())
         .await?;
@@ -162,7 +172,15 @@ pub async fn set_parameter(
             known: book.parameters.keys().cloned().collect::<Vec<_>>().join(", "),
         });
     }
-    audit::record(app, by, "rule.parameter", name, "asked", serde_json::json!({ "values": values })).await?;
+    audit::record(
+        app,
+        by,
+        "rule.parameter",
+        name,
+        "asked",
+        serde_json::json!({ "values": values }),
+    )
+    .await?;
     let list = values.map(|values| serde_json::json!(values).to_string());
     app.store
         .rule_parameter_set(name, list.as_deref(), &by.to_string(), app.clock.now())
@@ -186,7 +204,15 @@ pub async fn write_document(app: &App, name: &str, text: &str, by: &Actor) -> Re
     if let Some(problem) = problem_of(app, name, text).await? {
         return Err(RuleAdminError::Refused { problem });
     }
-    audit::record(app, by, "rule.document", name, "asked", serde_json::json!({ "bytes": text.len() })).await?;
+    audit::record(
+        app,
+        by,
+        "rule.document",
+        name,
+        "asked",
+        serde_json::json!({ "bytes": text.len() }),
+    )
+    .await?;
     let version = app
         .store
         .rule_document_write(name, Some(text), &by.to_string(), app.clock.now())
@@ -230,7 +256,15 @@ pub async fn remove_document(app: &App, name: &str, by: &Actor) -> Result<(), Ru
             name: name.to_owned(),
         });
     }
-    audit::record(app, by, "rule.document", name, "asked", serde_json::json!({ "removed": true })).await?;
+    audit::record(
+        app,
+        by,
+        "rule.document",
+        name,
+        "asked",
+        serde_json::json!({ "removed": true }),
+    )
+    .await?;
     app.store
         .rule_document_write(name, None, &by.to_string(), app.clock.now())
         .await?;

@@ -141,7 +141,9 @@ impl Collection {
                             format!("filter {label}: {} has another log source", rule.label())
                         }
                         None if correlations.iter().any(|(_, other)| other.header.is_called(name)) => {
-                            format!("filter {label}: {name} is a correlation; name the rules that it refers to")
+                            format!(
+                                "filter {label}: {name} is a correlation; name the rules that it refers to"
+                            )
                         }
                         None => format!("filter {label}: no rule has the id or name {name}"),
                     };
@@ -169,7 +171,11 @@ impl Collection {
             for (origin, correlation) in std::mem::take(&mut waiting) {
                 match self.parts(&correlation) {
                     Ok(Some(parts)) => {
-                        let list = if correlation.generate { &mut shown } else { &mut hidden };
+                        let list = if correlation.generate {
+                            &mut shown
+                        } else {
+                            &mut hidden
+                        };
                         list.extend(parts.iter().map(|part| part.of));
                         self.correlations.push(CollectedCorrelation {
                             origin,

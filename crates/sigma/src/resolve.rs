@@ -36,8 +36,7 @@ impl Placeholders {
     /// Sets the values of a placeholder (its name without percent signs). They may have wildcards; none match
     /// nothing.
     pub fn set(&mut self, name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) {
-        Arc::make_mut(&mut self.0)
-            .insert(name.into(), values.into_iter().map(Into::into).collect());
+        Arc::make_mut(&mut self.0).insert(name.into(), values.into_iter().map(Into::into).collect());
     }
 }
 
@@ -451,16 +450,13 @@ fn expand(item: &Item, pattern: Pattern, placeholders: &Placeholders) -> Result<
             done.push(Operand::Text(pattern));
             continue;
         };
-        let values = placeholders
-            .0
-            .get(name)
-            .ok_or_else(|| {
-                refused(
-                    item,
-                    &format!("the placeholder %{name}% has no value"),
-                    "set it before the rule is used",
-                )
-            })?;
+        let values = placeholders.0.get(name).ok_or_else(|| {
+            refused(
+                item,
+                &format!("the placeholder %{name}% has no value"),
+                "set it before the rule is used",
+            )
+        })?;
         if done.len() + open.len() + values.len() > MAX_EXPANDED {
             return Err(refused(
                 item,

@@ -144,7 +144,11 @@ fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: &'static str) -
 impl Store {
     /// Makes the detections what they should be, in one transaction, with a journal entry for each that is new or
     /// withdrawn. Repeating it changes nothing. Answers how many were new.
-    pub async fn detection_change(&self, changes: &DetectionChanges, now: DateTime<Utc>) -> Result<usize, StoreError> {
+    pub async fn detection_change(
+        &self,
+        changes: &DetectionChanges,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
         let new = in_transaction!(self, tx => {
             let mut new = 0;
             for found in &changes.withdrawn {

@@ -25,8 +25,14 @@ fn built() -> Vec<String> {
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
-        format!("{} ($1, $2)) AND at_us >= $3 ORDER BY watch, group_key, at_us LIMIT $4", rule_hit::GROUPS_HEAD),
-        format!("{} ($1, $2)) AND last_at >= $3 ORDER BY at, id", detection::GROUPS_HEAD),
+        format!(
+            "{} ($1, $2)) AND at_us >= $3 ORDER BY watch, group_key, at_us LIMIT $4",
+            rule_hit::GROUPS_HEAD
+        ),
+        format!(
+            "{} ($1, $2)) AND last_at >= $3 ORDER BY at, id",
+            detection::GROUPS_HEAD
+        ),
     ]
 }
 

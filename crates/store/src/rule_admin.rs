@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 
 /// The mode of a rule, where it is not on.
 #[derive(Debug, Clone, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the rule's id, `on`, `test` or `off`, when and by whom")]
+#[expect(
+    missing_docs,
+    reason = "the rule's id, `on`, `test` or `off`, when and by whom"
+)]
 pub struct RuleModeRow {
     pub rule_id: String,
     pub mode: String,
@@ -41,7 +44,10 @@ pub struct RuleParameterRow {
 
 /// How often a rule in test mode matched.
 #[derive(Debug, Clone, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the rule's id, its matches, people or identifiers, and the last time")]
+#[expect(
+    missing_docs,
+    reason = "the rule's id, its matches, people or identifiers, and the last time"
+)]
 pub struct TestCount {
     pub rule_id: String,
     pub matches: i64,
@@ -52,8 +58,18 @@ pub struct TestCount {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    MODES, MODE_SET, DOCUMENTS, VERSIONS, DOCUMENT_ADD, PARAMETERS, PARAMETER_SET, PARAMETER_REMOVE, REVISION,
-    TEST_ADD, TEST_COUNTS, TEST_PRUNE,
+    MODES,
+    MODE_SET,
+    DOCUMENTS,
+    VERSIONS,
+    DOCUMENT_ADD,
+    PARAMETERS,
+    PARAMETER_SET,
+    PARAMETER_REMOVE,
+    REVISION,
+    TEST_ADD,
+    TEST_COUNTS,
+    TEST_PRUNE,
 ];
 
 const MODES: &str = "SELECT * FROM rule_mode ORDER BY rule_id LIMIT 100000";

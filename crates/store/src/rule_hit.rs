@@ -33,7 +33,10 @@ pub struct RuleHitRow {
 
 /// A group that something changed in, and from when on.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-#[expect(missing_docs, reason = "columns of the same names in RuleHitRow; the earliest time")]
+#[expect(
+    missing_docs,
+    reason = "columns of the same names in RuleHitRow; the earliest time"
+)]
 pub struct HitGroup {
     pub watch: String,
     pub group_key: String,

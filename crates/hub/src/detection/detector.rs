@@ -8,14 +8,22 @@ use super::log_source::runs_on;
 use super::watch::{Watch, WatchKind};
 use crate::ingest::{DATASETS, Dataset};
 use crate::rule_book::Own;
-use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
 use sha2::{Digest, Sha256};
+use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
 use std::collections::{BTreeMap, HashMap};
 
 /// Values of one field that are followed; a list may have more.
 const VALUES_MAX: usize = 100;
 /// Where records of no known dataset may have their time.
-const OTHER_TIMES: [&str; 7] = ["UtcTime", "@timestamp", "timestamp", "EventTime", "TimeCreated", "time", "_time"];
+const OTHER_TIMES: [&str; 7] = [
+    "UtcTime",
+    "@timestamp",
+    "timestamp",
+    "EventTime",
+    "TimeCreated",
+    "time",
+    "_time",
+];
 
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
@@ -106,7 +114,10 @@ impl Detector {
         let watches = watches(collection, own, is_on);
         let wanted_rules: Vec<usize> = (0..collection.rules.len())
             .filter(|rule| {
-                is_on(PartOf::Rule(*rule)) || watches.iter().any(|watch| watch.rules().any(|other| other == *rule))
+                is_on(PartOf::Rule(*rule))
+                    || watches
+                        .iter()
+                        .any(|watch| watch.rules().any(|other| other == *rule))
             })
             .collect();
         let mut by_dataset: BTreeMap<&'static str, Vec<(usize, CompiledRule, BTreeMap<String, String>)>> =
@@ -182,17 +193,19 @@ impl Detector {
         found.traces.clear();
         found.at_ns = None;
         found.without_key = 0;
-        source.matcher.scan(line, &mut scratch.scratch, |record, matched| {
-            found.rules.extend_from_slice(matched);
-            for rule in matched {
-                for tap in source.taps.get(rule).into_iter().flatten() {
-                    if found.at_ns.is_none() {
-                        found.at_ns = source.times.iter().find_map(|place| time_of(record, *place));
+        source
+            .matcher
+            .scan(line, &mut scratch.scratch, |record, matched| {
+                found.rules.extend_from_slice(matched);
+                for rule in matched {
+                    for tap in source.taps.get(rule).into_iter().flatten() {
+                        if found.at_ns.is_none() {
+                            found.at_ns = source.times.iter().find_map(|place| time_of(record, *place));
+                        }
+                        trace(tap, record, person, found);
                     }
-                    trace(tap, record, person, found);
                 }
-            }
-        })
+            })
     }
 }
 
@@ -396,10 +409,16 @@ fn watches(
     }
     let mut outers = Vec::new();
     for (outer, watch) in watches.iter().enumerate() {
-        let WatchKind::Correlation(_) = &watch.kind else { continue };
+        let WatchKind::Correlation(_) = &watch.kind else {
+            continue;
+        };
         for (part, of) in watch.parts.iter().enumerate() {
-            let PartOf::Correlation(inner) = of.of else { continue };
-            let Some(inner) = place_of.get(&inner).copied() else { continue };
+            let PartOf::Correlation(inner) = of.of else {
+                continue;
+            };
+            let Some(inner) = place_of.get(&inner).copied() else {
+                continue;
+            };
             let key = of
                 .key
                 .iter()

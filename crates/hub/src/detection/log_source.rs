@@ -111,9 +111,8 @@ mod tests {
     use super::*;
 
     fn found(source: &str, field: &str) -> Vec<&'static str> {
-        let text = format!(
-            "title: t\nlogsource: {{{source}}}\ndetection: {{a: {{{field}: x}}, condition: a}}"
-        );
+        let text =
+            format!("title: t\nlogsource: {{{source}}}\ndetection: {{a: {{{field}: x}}, condition: a}}");
         let rules = sigma::parse_rules(&text).unwrap();
         runs_on(&rules[0]).into_iter().map(|on| on.dataset.name).collect()
     }
@@ -122,11 +121,19 @@ mod tests {
     fn a_rule_runs_where_its_log_source_and_its_fields_are() {
         for (source, field, expected) in [
             ("service: gateway_dns", "Anything", vec!["gateway_dns"]),
-            ("category: gateway_http, product: cloudflare", "URL", vec!["gateway_http"]),
+            (
+                "category: gateway_http, product: cloudflare",
+                "URL",
+                vec!["gateway_http"],
+            ),
             ("category: proxy", "c-uri-query|contains", vec!["gateway_http"]),
             ("category: proxy", "cs-cookie", vec![]),
             ("category: dns", "query_etld_plus_one", vec!["gateway_dns"]),
-            ("category: dns_query, product: windows", "QueryName", vec!["gateway_dns"]),
+            (
+                "category: dns_query, product: windows",
+                "QueryName",
+                vec!["gateway_dns"],
+            ),
             ("category: dns_query, product: windows", "Image", vec![]),
             ("category: process_creation, product: windows", "Image", vec![]),
         ] {

@@ -8,6 +8,7 @@
 //! Start reading at [`run`].
 
 pub mod backtest;
+pub mod cases;
 mod countries;
 pub mod detector;
 pub mod log_source;
@@ -59,7 +60,10 @@ async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Repor
         affected.add(group.watch, group.group_key, group.at_us);
     }
     let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
-    let watermark = app.store.watermark_get(&batch.connection_id, &batch.dataset).await?;
+    let watermark = app
+        .store
+        .watermark_get(&batch.connection_id, &batch.dataset)
+        .await?;
     // A file is brought in on purpose: its age says nothing.
     let late_before = watermark
         .filter(|_| batch.source != "file")
@@ -68,7 +72,10 @@ async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Repor
     let mut after = String::new();
     let mut scratch = DetectorScratch::default();
     loop {
-        let events = app.store.event_by_batch(&batch.id, &after, LIST_LIMIT_MAX).await?;
+        let events = app
+            .store
+            .event_by_batch(&batch.id, &after, LIST_LIMIT_MAX)
+            .await?;
         let Some(last) = events.last() else { break };
         after.clone_from(&last.id.0);
         report.events += events.len();
@@ -115,7 +122,11 @@ fn look(
     for event in events {
         let who = event.person_id.as_deref().or(event.identifier.as_deref());
         let dataset = Some(event.dataset.as_str());
-        if book.detector.look(dataset, event.raw.as_bytes(), who, scratch).is_err() {
+        if book
+            .detector
+            .look(dataset, event.raw.as_bytes(), who, scratch)
+            .is_err()
+        {
             // It was read when the event was stored, so this is a record that one of the two readers refuses.
             tracing::warn!(event = %event.id, "a stored event cannot be shown to the rules");
             continue;
@@ -132,12 +143,17 @@ fn look(
             batch_id: event.batch_id.clone(),
         };
         for place in &scratch.found.rules {
-            let Some(rule) = book.reported(PartOf::Rule(*place)).filter(|rule| !rule.is_stateful()) else {
+            let Some(rule) = book
+                .reported(PartOf::Rule(*place))
+                .filter(|rule| !rule.is_stateful())
+            else {
                 continue;
             };
             if rule.mode == RuleMode::Test {
                 let who = who.unwrap_or_default().to_owned();
-                looked.tested.push((rule.id.clone(), event.id.0.clone(), who, event.at));
+                looked
+                    .tested
+                    .push((rule.id.clone(), event.id.0.clone(), who, event.at));
                 continue;
             }
             // Without anyone and anything to tell repeats by, each event is one of its own.

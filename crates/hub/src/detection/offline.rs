@@ -135,19 +135,20 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
     Ok(totals)
 }
 
-type Groups = HashMap<(usize, Vec<String>), Vec<Kept>>;
+/// Kept matches by watch and group.
+pub(super) type Groups = HashMap<(usize, Vec<String>), Vec<Kept>>;
 
 /// A watch fired, for some group.
-struct Fired {
-    reports: PartOf,
+pub(super) struct Fired {
+    pub(super) reports: PartOf,
     key: BTreeMap<String, String>,
-    id: u128,
+    pub(super) id: u128,
     count: usize,
     detail: String,
 }
 
 /// Lets every watch fire, those first to which others refer.
-fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
+pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
         let mut ours: Vec<(Vec<String>, Vec<Kept>)> = groups
@@ -201,7 +202,10 @@ fn write_firings(
 ) -> std::io::Result<()> {
     let mut by_file: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
     for (_, firing) in fired {
-        by_file.entry((firing.id >> 64) as usize).or_default().insert(firing.id as u64);
+        by_file
+            .entry((firing.id >> 64) as usize)
+            .or_default()
+            .insert(firing.id as u64);
     }
     let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for (file, numbers) in by_file {
@@ -215,11 +219,20 @@ fn write_firings(
                 break;
             }
         }
-        for (rule, firing) in fired.iter().filter(|(_, firing)| (firing.id >> 64) as usize == file) {
-            let Some(event) = events.get(&(firing.id as u64)) else { continue };
+        for (rule, firing) in fired
+            .iter()
+            .filter(|(_, firing)| (firing.id >> 64) as usize == file)
+        {
+            let Some(event) = events.get(&(firing.id as u64)) else {
+                continue;
+            };
             let dataset = dataset_of_line(event).map(|dataset| dataset.name);
             let about = json!({ "group": firing.key, "count": firing.count, "detail": firing.detail });
-            write!(out, "{}\"correlation\":{about},\"event\":", opening(&book.rules()[*rule], dataset))?;
+            write!(
+                out,
+                "{}\"correlation\":{about},\"event\":",
+                opening(&book.rules()[*rule], dataset)
+            )?;
             out.write_all(event)?;
             out.write_all(b"}\n")?;
         }
@@ -315,7 +328,8 @@ impl<'a> Worker<'a> {
     fn reject(&mut self, path: &Path, number: u64, reason: &str) {
         self.rejected += 1;
         if self.rejects.len() < REJECTS_MAX {
-            self.rejects.push(format!("{}:{number}: {reason}", path.display()));
+            self.rejects
+                .push(format!("{}:{number}: {reason}", path.display()));
         }
     }
 
@@ -334,7 +348,9 @@ impl<'a> Worker<'a> {
         };
         let found = &mut scratch.found;
         for rule in &found.rules {
-            let Some(place) = self.reported[*rule] else { continue };
+            let Some(place) = self.reported[*rule] else {
+                continue;
+            };
             self.counts[place] += 1;
             if self.options.matches.is_some() {
                 let opening = self
@@ -478,7 +494,7 @@ impl Read for Counted {
 }
 
 /// The lines of a file, plain or gzip, in bounded memory.
-struct Lines {
+pub(super) struct Lines {
     from: Box<dyn Read + Send>,
     is_gzip: bool,
     buffer: Vec<u8>,
@@ -498,7 +514,15 @@ impl Lines {
             file: File::open(path)?,
             read: std::sync::Arc::clone(&read),
         };
-        let mut reader = BufReader::with_capacity(READ_BYTES, counted);
+        Ok(Self {
+            read,
+            ..Self::new(Box::new(counted))?
+        })
+    }
+
+    /// The lines of what `from` gives.
+    pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
+        let mut reader = BufReader::with_capacity(READ_BYTES, from);
         let is_gzip = reader.fill_buf()?.starts_with(&GZIP_MAGIC);
         let from: Box<dyn Read + Send> = if is_gzip {
             Box::new(MultiGzDecoder::new(reader))
@@ -514,12 +538,12 @@ impl Lines {
             is_over: false,
             skipping: false,
             number: 0,
-            read,
+            read: std::sync::Arc::default(),
         })
     }
 
     /// The next line that is not blank, with its number from 1; without it when it is too long.
-    fn next(&mut self) -> std::io::Result<Option<(u64, Option<&[u8]>)>> {
+    pub(super) fn next(&mut self) -> std::io::Result<Option<(u64, Option<&[u8]>)>> {
         let mut searched = self.start;
         loop {
             if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {

@@ -83,9 +83,7 @@ async fn settle_groups(
 ) -> Result<usize, StoreError> {
     let rule = match watch {
         Some(watch) => book.reported(watch.reports),
-        None => id
-            .strip_prefix(REPEATS)
-            .and_then(|rule| book.rule(rule)),
+        None => id.strip_prefix(REPEATS).and_then(|rule| book.rule(rule)),
     };
     let first = groups.iter().map(|(_, from)| *from).min().unwrap_or_default();
     let reach_us = watch.map_or(0, |watch| watch.reach_ns() / 1_000);
@@ -101,7 +99,10 @@ async fn settle_groups(
     let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
     let earliest = DateTime::from_timestamp_micros(first.saturating_sub(reach_us)).unwrap_or_default();
     for row in app.store.detection_groups(&names, earliest).await? {
-        stored.entry(row.group_key.clone().unwrap_or_default()).or_default().push(row);
+        stored
+            .entry(row.group_key.clone().unwrap_or_default())
+            .or_default()
+            .push(row);
     }
     let mut changes = DetectionChanges::default();
     for (key, from_us) in groups {
@@ -126,7 +127,17 @@ async fn settle_groups(
         let is_open = |at: DateTime<Utc>| watch.is_none() || at.timestamp_micros() >= *from_us;
         let fired = fired.into_iter().filter(|fired| is_open(fired.at)).collect();
         let stored = stored.remove(key).unwrap_or_default();
-        reconcile(app, rule, (id, key), reach_us, fired, stored, is_open, &mut changes).await?;
+        reconcile(
+            app,
+            rule,
+            (id, key),
+            reach_us,
+            fired,
+            stored,
+            is_open,
+            &mut changes,
+        )
+        .await?;
     }
     app.store.detection_change(&changes, app.clock.now()).await
 }
@@ -170,7 +181,9 @@ fn repeated(hits: &[RuleHitRow]) -> Vec<Fired> {
 fn number_of(event: &str) -> u128 {
     u128::from_str_radix(event, 16).unwrap_or_else(|_| {
         let digest = Sha256::digest(event.as_bytes());
-        digest[..16].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+        digest[..16]
+            .iter()
+            .fold(0, |number, byte| number << 8 | u128::from(*byte))
     })
 }
 
@@ -256,7 +269,10 @@ async fn derive(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one step of settling a group, called once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of settling a group, called once"
+)]
 async fn reconcile(
     app: &App,
     rule: &BookRule,
@@ -279,7 +295,10 @@ async fn reconcile(
     for fired in unmet {
         // A late record may have moved the event that a detection begins with.
         let moved = stored.iter().position(|row| {
-            (row.at - fired.at).num_microseconds().is_some_and(|apart| apart.abs() <= reach_us) || reach_us == 0
+            (row.at - fired.at)
+                .num_microseconds()
+                .is_some_and(|apart| apart.abs() <= reach_us)
+                || reach_us == 0
         });
         match moved {
             Some(place) => revise(app, stored.remove(place), &fired, changes).await?,

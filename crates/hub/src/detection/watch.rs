@@ -315,7 +315,6 @@ fn journey(travel: &Travel, earlier: &Kept, later: &Kept) -> Option<String> {
     }
     let distance_km = countries::distance_km(&from, &to)?;
     let minutes = apart_ns as f64 / 60e9;
-    let is_possible =
-        distance_km < travel.distance_km || distance_km <= travel.speed_kmh * (minutes / 60.0);
+    let is_possible = distance_km < travel.distance_km || distance_km <= travel.speed_kmh * (minutes / 60.0);
     (!is_possible).then(|| format!("{from} to {to}, about {distance_km:.0} km in {minutes:.0} minutes"))
 }

@@ -64,10 +64,7 @@ mod tests {
             let keys = documented()
                 .filter(|(name, _)| *name == dataset.name)
                 .map(|(_, field)| field);
-            assert_eq!(
-                dataset_of(keys).map(|found| found.name),
-                Some(dataset.name)
-            );
+            assert_eq!(dataset_of(keys).map(|found| found.name), Some(dataset.name));
             assert!(has_field(dataset.name, dataset.time), "{}", dataset.name);
         }
     }
@@ -75,10 +72,19 @@ mod tests {
     #[test]
     fn parts_of_records_are_told_where_they_fit_one_alone() {
         for (line, expected) in [
-            (r#"{"Datetime":1,"QueryName":"a","Email":"b","New":1}"#, Some("gateway_dns")),
-            (r#"{"Datetime":1,"URL":"a","HTTPMethod":"GET"}"#, Some("gateway_http")),
+            (
+                r#"{"Datetime":1,"QueryName":"a","Email":"b","New":1}"#,
+                Some("gateway_dns"),
+            ),
+            (
+                r#"{"Datetime":1,"URL":"a","HTTPMethod":"GET"}"#,
+                Some("gateway_http"),
+            ),
             (r#"{"Datetime":1,"Email":"b"}"#, None),
-            (r#"{"QueryName":"a","Image":"b","ProcessId":1,"UtcTime":"x"}"#, None),
+            (
+                r#"{"QueryName":"a","Image":"b","ProcessId":1,"UtcTime":"x"}"#,
+                None,
+            ),
             ("{}", None),
             ("[]", None),
         ] {

@@ -372,7 +372,13 @@ impl RuleBook {
             };
             if is_reported && !broken.contains(&part) {
                 by_source.insert(part, rules.len());
-                rules.push(BookRule::new(&collection, part, own_of(part), &reading.origins, stored));
+                rules.push(BookRule::new(
+                    &collection,
+                    part,
+                    own_of(part),
+                    &reading.origins,
+                    stored,
+                ));
             }
         }
         let detector = Detector::new(&collection, &|rule| own_of(PartOf::Rule(rule)), &|part| {
@@ -390,6 +396,23 @@ impl RuleBook {
             tips: system_tips(),
             problems,
         }
+    }
+
+    /// A detector of one rule alone, whatever its mode.
+    pub fn detector_of(&self, rule: &BookRule) -> Detector {
+        let own = |place| {
+            self.reported(PartOf::Rule(place))
+                .map(|rule| rule.own.clone())
+                .unwrap_or_default()
+        };
+        Detector::new(&self.collection, &own, &|part| part == rule.source)
+    }
+
+    /// The cases that stand beside a built-in rule's file.
+    pub fn system_cases(&self, rule: &BookRule) -> Option<String> {
+        let stem = rule.file.strip_suffix(".yml")?;
+        let file = SystemRules::get(&format!("{stem}.cases.yml"))?;
+        Some(String::from_utf8_lossy(&file.data).into_owned())
     }
 
     /// All rules that are reported.
@@ -426,7 +449,12 @@ type Described<'c> = (PartOf, &'c str, String, &'c serde_json::Map<String, Value
 fn described(collection: &Collection) -> Vec<Described<'_>> {
     let rules = collection.rules.iter().enumerate().map(|(place, collected)| {
         let rule = collected.compiled.rule();
-        (PartOf::Rule(place), collected.origin.as_str(), rule.label(), &rule.custom)
+        (
+            PartOf::Rule(place),
+            collected.origin.as_str(),
+            rule.label(),
+            &rule.custom,
+        )
     });
     let correlations = collection
         .correlations

@@ -34,7 +34,9 @@ pub fn read(text: &str) -> Result<Parameters, String> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
         if !is_plain || name.is_empty() {
-            return Err(format!("the name \"{name}\" has other characters than letters, digits, _, - and ."));
+            return Err(format!(
+                "the name \"{name}\" has other characters than letters, digits, _, - and ."
+            ));
         }
         if parameter.values.len() > VALUES_MAX {
             return Err(format!("{name} has more than {VALUES_MAX} values"));
