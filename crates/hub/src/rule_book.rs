@@ -228,7 +228,7 @@ pub fn read_rules(text: &str, origin: Origin) -> Result<Vec<BookRule>, String> {
         topic: Option<String>,
         travel: Option<Travel>,
     }
-    let rules = sigma::parse_documents(text).map_err(|error| crate::causes(&error))?;
+    let rules = sigma::parse_rules(text).map_err(|error| crate::causes(&error))?;
     let mut read = Vec::with_capacity(rules.len());
     for rule in rules {
         let compiled =

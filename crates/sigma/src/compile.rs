@@ -109,6 +109,10 @@ impl CompiledRule {
         &self.rule
     }
 
+    pub(crate) fn resolved(&self) -> &[ResolvedSelection] {
+        &self.resolved
+    }
+
     /// Whether the rule matches. The log source is not looked at: that is [`crate::RuleSet`]'s business.
     pub fn matches<E: Event + ?Sized>(&self, event: &E) -> bool {
         self.program.condition.holds(&self.program.predicates, event)

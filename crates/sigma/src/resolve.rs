@@ -333,11 +333,18 @@ fn test(
                     "split it over several values",
                 ));
             }
+            // Flags stand in the expression, so that equal texts are equal expressions.
+            let flags: String = [(*ignore_case, 'i'), (*multi_line, 'm'), (*dot_all, 's')]
+                .into_iter()
+                .filter_map(|(is_set, flag)| is_set.then_some(flag))
+                .collect();
+            let source = if flags.is_empty() {
+                source
+            } else {
+                format!("(?{flags}){source}")
+            };
             Test::Regex(
                 RegexBuilder::new(&source)
-                    .case_insensitive(*ignore_case)
-                    .multi_line(*multi_line)
-                    .dot_matches_new_line(*dot_all)
                     .size_limit(MAX_REGEX_COMPILED_BYTES)
                     .dfa_size_limit(MAX_REGEX_COMPILED_BYTES)
                     .nest_limit(100)
