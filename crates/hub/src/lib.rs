@@ -34,6 +34,7 @@ pub mod person_detail;
 pub mod posture;
 pub mod provisioning;
 pub mod risk;
+pub mod rule_admin;
 pub mod rule_book;
 pub mod secret;
 pub mod settings;

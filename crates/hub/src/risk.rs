@@ -80,8 +80,8 @@ async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> 
 /// What a detection does to a person's level: nothing, or a rise.
 fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRiskChange> {
     let key = detection.behaviour.as_deref()?;
-    let behaviour = app
-        .rules
+    let rules = app.rules();
+    let behaviour = rules
         .behaviours
         .get(key)
         .filter(|behaviour| behaviour.enabled)?;

@@ -19,6 +19,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How log batches are taken in.
     pub ingest: Ingest,
+    /// How rules are run.
+    pub detection: DetectionSettings,
     /// How Cloudflare is read.
     pub sync: Sync,
     /// How access is changed.
@@ -75,6 +77,16 @@ pub struct Ingest {
     pub expansion_limit: u64,
     /// Batches that are received at once; more are answered 503 and come again.
     pub concurrent_batches: usize,
+}
+
+/// How rules are run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DetectionSettings {
+    /// Minutes by which a record may come later than others of its source and still count in correlations.
+    pub lateness_minutes: i64,
+    /// Matches of one rule by one person on one target become one detection within stretches of so many minutes.
+    pub collapse_minutes: u32,
 }
 
 /// How Cloudflare is read.
@@ -199,6 +211,15 @@ impl Default for Ingest {
             line_limit_bytes: 1 << 20,
             expansion_limit: 200,
             concurrent_batches: 16,
+        }
+    }
+}
+
+impl Default for DetectionSettings {
+    fn default() -> Self {
+        Self {
+            lateness_minutes: 10,
+            collapse_minutes: 30,
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Part {
 }
 
 /// What a correlation refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartOf {
     /// A rule, by its place in [`Collection::rules`].
     Rule(usize),

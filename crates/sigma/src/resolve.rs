@@ -3,6 +3,7 @@
 //! Both evaluators begin here and share nothing after it. Start reading at [`resolve`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use regex::RegexBuilder;
@@ -24,7 +25,7 @@ const MAX_EXPANDED: usize = 20_000;
 
 /// The values that stand for `%name%` in items with the modifier `expand`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Placeholders(BTreeMap<String, Vec<String>>);
+pub struct Placeholders(Arc<BTreeMap<String, Vec<String>>>);
 
 impl Placeholders {
     /// No placeholders: a rule that uses one is refused.
@@ -32,9 +33,10 @@ impl Placeholders {
         Self::default()
     }
 
-    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards.
+    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards; none match
+    /// nothing.
     pub fn set(&mut self, name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) {
-        self.0
+        Arc::make_mut(&mut self.0)
             .insert(name.into(), values.into_iter().map(Into::into).collect());
     }
 }
@@ -452,7 +454,6 @@ fn expand(item: &Item, pattern: Pattern, placeholders: &Placeholders) -> Result<
         let values = placeholders
             .0
             .get(name)
-            .filter(|values| !values.is_empty())
             .ok_or_else(|| {
                 refused(
                     item,

@@ -58,7 +58,7 @@ async fn list(global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
     let counts = app.store.detection_counts().await?;
     let mut printer = Printer::new(global.output, COLUMNS);
-    for rule in app.rules.rules() {
+    for rule in app.rules().rules() {
         let count = counts.iter().find(|count| count.rule_name == rule.name);
         printer.row(&json!({
             "name": rule.name, "id": rule.id, "dataset": rule.dataset, "level": level_word(rule.level),
@@ -68,7 +68,7 @@ async fn list(global: &Global) -> anyhow::Result<ExitCode> {
         }))?;
     }
     printer.finish("no rules")?;
-    for problem in &app.rules.problems {
+    for problem in &app.rules().problems {
         eprintln!("left out: {problem}");
     }
     Ok(ExitCode::SUCCESS)
@@ -100,7 +100,7 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
 async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
     let found = app
-        .rules
+        .rules()
         .rule(rule)
         .with_context(|| format!("there is no rule \"{rule}\""))?;
     let record: Value = if std::path::Path::new(event).is_file() {

@@ -99,6 +99,13 @@ struct State {
     matched: Vec<usize>,
 }
 
+impl Scratch {
+    /// Whether the last record had the same keys in the same order as the one scanned before it.
+    pub fn is_same_shape(&self) -> bool {
+        self.shape.is_repeated
+    }
+}
+
 /// A record that was scanned.
 #[derive(Debug)]
 pub struct Scanned<'a> {

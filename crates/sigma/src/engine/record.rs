@@ -77,21 +77,29 @@ impl Roots {
 
 /// Which keys came at which place of earlier records, and their slots.
 #[derive(Debug, Default)]
-pub(super) struct Shape(Vec<(Box<str>, Option<u32>)>);
+pub(super) struct Shape {
+    keys: Vec<(Box<str>, Option<u32>)>,
+    /// How many keys the last record had.
+    count: usize,
+    /// Whether the last record had the keys of the one before it, in the same order.
+    pub(super) is_repeated: bool,
+}
 
 impl Shape {
     fn root(&mut self, roots: &Roots, place: usize, key: &str) -> Option<u32> {
-        match self.0.get_mut(place) {
+        match self.keys.get_mut(place) {
             Some((known, root)) if **known == *key => *root,
             Some(slot) => {
+                self.is_repeated = false;
                 *slot = (key.into(), roots.by_key.get(key).copied());
                 slot.1
             }
             None => {
+                self.is_repeated = false;
                 let root = roots.by_key.get(key).copied();
                 // A record of endless keys must not be remembered.
-                if place < 1_000 && place == self.0.len() {
-                    self.0.push((key.into(), root));
+                if place < 1_000 && place == self.keys.len() {
+                    self.keys.push((key.into(), root));
                 }
                 root
             }
@@ -183,6 +191,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut place = 0;
+        self.shape.is_repeated = true;
         while let Some(root) = map.next_key_seed(KeySeed {
             roots: self.roots,
             shape: self.shape,
@@ -203,6 +212,8 @@ impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
                 }
             }
         }
+        self.shape.is_repeated &= place == self.shape.count;
+        self.shape.count = place;
         Ok(())
     }
 }

@@ -137,7 +137,7 @@ pub async fn get_one(
     let event = app.store.event_get(&row.event_id).await?;
     let explanation = event
         .as_ref()
-        .zip(app.rules.rule(&row.rule_name))
+        .zip(app.rules().rule(&row.rule_name))
         .map(|(event, rule)| json!(rule.compiled.explain(&document(&event.raw))))
         .unwrap_or_default();
     Ok(Json(DetectionDetailBody {

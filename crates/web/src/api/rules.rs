@@ -123,7 +123,7 @@ impl BehaviourBody {
     responses((status = 200, description = "The rules", body = Page<RuleBody>), Problems))]
 pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<RuleBody>>, ApiError> {
     let counts = counts(&app).await?;
-    let rules = app.rules.rules().iter().collect();
+    let rules = app.rules().rules().iter().collect();
     Ok(Json(Page::whole(rules, |rule: &BookRule| {
         RuleBody::new(rule, counts.get(&rule.name))
     })))
@@ -138,7 +138,7 @@ pub async fn get_one(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<RuleBody>, ApiError> {
-    let rule = app.rules.rule(&name).ok_or(ApiError::NotFound("rule"))?;
+    let rule = app.rules().rule(&name).ok_or(ApiError::NotFound("rule"))?;
     let counts = counts(&app).await?;
     Ok(Json(RuleBody::new(rule, counts.get(&rule.name))))
 }
@@ -151,7 +151,7 @@ pub async fn problems(
     _caller: CanRead,
     State(app): State<App>,
 ) -> Result<Json<Page<RuleProblemBody>>, ApiError> {
-    let problems = app.rules.problems.clone();
+    let problems = app.rules().problems.clone();
     Ok(Json(Page::whole(problems, |problem| RuleProblemBody { problem })))
 }
 
@@ -163,7 +163,7 @@ pub async fn behaviours(
     _caller: CanRead,
     State(app): State<App>,
 ) -> Result<Json<Page<BehaviourBody>>, ApiError> {
-    let behaviours = app.rules.behaviours.iter().collect();
+    let behaviours = app.rules().behaviours.iter().collect();
     Ok(Json(Page::whole(behaviours, BehaviourBody::new)))
 }
 

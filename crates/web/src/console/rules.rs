@@ -58,14 +58,14 @@ pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Pag
         .map(|count| (count.rule_name.clone(), count))
         .collect();
     let mut rows: Vec<Row<'_>> = app
-        .rules
+        .rules()
         .rules()
         .iter()
         .map(|rule| Row {
             behaviour: rule
                 .behaviour
                 .as_ref()
-                .and_then(|key| app.rules.behaviours.get(key)),
+                .and_then(|key| app.rules().behaviours.get(key)),
             count: counts.remove(&rule.name),
             rule,
         })
@@ -77,7 +77,7 @@ pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Pag
     let page = RulesPage {
         frame: visitor.frame("Rules", Section::Rules),
         rows,
-        problems: &app.rules.problems,
+        problems: &app.rules().problems,
         folder: app.settings.data.dir.join("rules").display().to_string(),
     };
     page::rendered(&page)
@@ -89,15 +89,15 @@ pub(super) async fn show_rule(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Page, PageError> {
-    let rule = app.rules.rule(&name).ok_or(PageError::NotFound("rule"))?;
+    let rule = app.rules().rule(&name).ok_or(PageError::NotFound("rule"))?;
     let counts = app.store.detection_counts().await?;
     let page = RulePage {
         frame: visitor.frame(rule.title.clone(), Section::Rules),
         behaviour: rule
             .behaviour
             .as_ref()
-            .and_then(|key| app.rules.behaviours.get(key)),
-        tip: rule.topic.as_ref().and_then(|topic| app.rules.tips.get(topic)),
+            .and_then(|key| app.rules().behaviours.get(key)),
+        tip: rule.topic.as_ref().and_then(|topic| app.rules().tips.get(topic)),
         count: counts.into_iter().find(|count| count.rule_name == rule.name),
         // What it asks of an empty record is what it asks of any.
         parts: explained(rule, &serde_json::json!({})),
