@@ -83,7 +83,8 @@ pub struct Ingest {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectionSettings {
-    /// Minutes by which a record may come later than others of its source and still count in correlations.
+    /// Minutes by which a record may come later than others of its source before it counts as late. Matches are kept
+    /// so much longer than rules look back; a late record is correlated with those that are still kept.
     pub lateness_minutes: i64,
     /// Matches of one rule by one person on one target become one detection within stretches of so many minutes.
     pub collapse_minutes: u32,

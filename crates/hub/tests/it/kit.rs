@@ -225,7 +225,7 @@ pub(crate) async fn receive(
         app,
         connection,
         dataset,
-        "file",
+        "logpush",
         futures::stream::iter(pieces).boxed(),
     )
     .await

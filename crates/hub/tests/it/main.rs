@@ -5,6 +5,7 @@ mod addresses;
 mod adopting;
 mod capabilities;
 mod connecting;
+mod detecting;
 mod flow;
 mod ingesting;
 mod kit;
