@@ -6,6 +6,7 @@
 //! - [`connect`] checks a credential and keeps it; [`sync`] reads every list of an account; [`access`] works out
 //!   who has what, and why;
 //! - [`provisioning`] changes access: plan, guards, write, verify;
+//! - [`source`] sees to it that logs come: by jobs that push, by pull, from buckets;
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`posture`] checks how each account is set up;
@@ -37,6 +38,7 @@ pub mod risk;
 pub mod rule_book;
 pub mod secret;
 pub mod settings;
+pub mod source;
 pub mod sync;
 pub mod transmit;
 

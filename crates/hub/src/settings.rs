@@ -19,6 +19,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How log batches are taken in.
     pub ingest: Ingest,
+    /// Where log records come from.
+    pub logs: Logs,
     /// How Cloudflare is read.
     pub sync: Sync,
     /// How access is changed.
@@ -75,6 +77,26 @@ pub struct Ingest {
     pub expansion_limit: u64,
     /// Batches that are received at once; more are answered 503 and come again.
     pub concurrent_batches: usize,
+}
+
+/// Where log records come from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Minutes between two looks at the Logpush jobs that were enabled here; 0 looks only when asked.
+    pub check_interval_minutes: u64,
+    /// Read the Access authentication log and the audit log from the API where no Logpush job delivers them.
+    pub pull: bool,
+    /// Minutes between two such readings of a connection.
+    pub pull_interval_minutes: u64,
+    /// Minutes before the newest record that are read again, for records that Cloudflare wrote late.
+    pub pull_overlap_minutes: u64,
+    /// Hours that the first reading goes back.
+    pub pull_first_hours: u64,
+    /// Pages of a thousand records that one reading of a dataset may take; the next goes on where it stopped.
+    pub pull_pages: usize,
+    /// Minutes between two looks into a bucket that Logpush writes to; 0 looks only when asked.
+    pub objects_interval_minutes: u64,
 }
 
 /// How Cloudflare is read.
@@ -199,6 +221,20 @@ impl Default for Ingest {
             line_limit_bytes: 1 << 20,
             expansion_limit: 200,
             concurrent_batches: 16,
+        }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            check_interval_minutes: 5,
+            pull: true,
+            pull_interval_minutes: 5,
+            pull_overlap_minutes: 5,
+            pull_first_hours: 24,
+            pull_pages: 200,
+            objects_interval_minutes: 5,
         }
     }
 }

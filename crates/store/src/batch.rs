@@ -27,7 +27,7 @@ pub struct BatchRow {
     pub connection_id: ConnectionId,
     /// Of which dataset.
     pub dataset: String,
-    /// `logpush` or `file`.
+    /// `logpush`, `pull`, `object` or `file`.
     pub source: String,
     /// Where it lies in the archive.
     pub path: String,

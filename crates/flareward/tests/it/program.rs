@@ -16,6 +16,7 @@ pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
         .env("FLAREWARD_EGRESS_ALLOW_HTTP", "true")
         .env("FLAREWARD_EGRESS_ALLOW_LOOPBACK", "true")
         .env("FLAREWARD_SYNC_INTERVAL_MINUTES", "0")
+        .env("FLAREWARD_LOGS_PULL", "false")
         .env("FLAREWARD_LOG", "warn");
     command
 }

@@ -8,6 +8,7 @@ mod connecting;
 mod flow;
 mod ingesting;
 mod kit;
+mod log_sources;
 mod posture;
 mod provisioning;
 mod rules;
@@ -25,6 +26,7 @@ async fn the_stages_may_be_spawned() {
         spawnable(hub::sync::all(&hub.app));
         spawnable(hub::risk::run(&hub.app));
         spawnable(hub::posture::run_due(&hub.app));
+        spawnable(hub::source::run(&hub.app));
     })
     .await;
 }
