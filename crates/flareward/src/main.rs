@@ -101,6 +101,8 @@ enum Command {
     Changes(commands::changes::ChangesArgs),
     /// Whether one person has one thing, and why
     Access(commands::access::AccessArgs),
+    /// Where log records come from, and how each source fares
+    Logs(commands::logs::LogsArgs),
     /// Take in log files
     Ingest(commands::ingest::IngestArgs),
     /// Detection rules
@@ -192,6 +194,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::UserGroups(args) => commands::lists::objects("user_groups", args, global).await?,
         Command::Objects(args) => commands::lists::all_objects(args, global).await?,
         Command::Access(args) => commands::access::run(args, global).await?,
+        Command::Logs(args) => return commands::logs::run(args, global).await,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,

@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod ingest;
 pub(crate) mod lists;
+pub(crate) mod logs;
 pub(crate) mod members;
 pub(crate) mod people;
 pub(crate) mod posture;

@@ -1,0 +1,204 @@
+//! `flareward logs`: where log records come from, and how each source fares.
+
+use super::connection;
+use crate::Global;
+use crate::output::{Format, Printer};
+use anyhow::bail;
+use hub::source::{Progress, SourceStatus, logpush, status};
+use hub::{Actor, App};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use store::ConnectionRow;
+
+/// What to do with the sources of logs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make Logpush jobs that push to this server, repair those that are not right, and switch them on
+    Enable {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Only this dataset; may be repeated
+        #[arg(long, value_name = "DATASET", conflicts_with = "all")]
+        dataset: Vec<String>,
+        /// Every dataset that the account offers, which is also what is done when none is named
+        #[arg(long)]
+        all: bool,
+        /// This server as Cloudflare reaches it; by default the setting server.public_url
+        #[arg(long, value_name = "PUBLIC_URL")]
+        url: Option<String>,
+    },
+    /// Switch the job of a dataset off
+    Disable {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Which dataset; may be repeated
+        #[arg(long, value_name = "DATASET", required = true)]
+        dataset: Vec<String>,
+        /// Remove the job at Cloudflare too
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Show how each source fares; asks Cloudflare about the jobs first
+    Status {
+        /// Only of this connection
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Show what was found at the last look, without asking Cloudflare
+        #[arg(long)]
+        stored: bool,
+        /// The same as -o json
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const ENABLED: &[&str] = &["connection", "dataset", "outcome", "job_id", "changes", "problem", "warnings"];
+const STATUS: &[&str] = &[
+    "connection",
+    "dataset",
+    "source",
+    "state",
+    "job_id",
+    "enabled",
+    "last_complete_at",
+    "last_error_at",
+    "last_batch_at",
+    "lag",
+    "missing_fields",
+    "problem",
+    "warnings",
+];
+const NOTHING: &str = "No logs come yet: use `flareward logs enable`";
+
+pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    match args.action {
+        Action::Enable {
+            connection: label,
+            dataset,
+            all: _,
+            url,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            let bar = bar(global.output);
+            let show = |progress: Progress| draw(&bar, &progress);
+            let actor = Actor::CommandLine;
+            let enabled = logpush::enable(&app, &row, &dataset, url.as_deref(), &actor, &show).await;
+            bar.finish_and_clear();
+            print_enabled(&row, &enabled?, global.output)
+        }
+        Action::Disable {
+            connection: label,
+            dataset,
+            remove,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            let mut done = Vec::with_capacity(dataset.len());
+            for name in &dataset {
+                done.push(logpush::disable(&app, &row, name, remove, &Actor::CommandLine).await?);
+            }
+            print_enabled(&row, &done, global.output)
+        }
+        Action::Status {
+            connection: label,
+            stored,
+            json,
+        } => {
+            let rows = match &label {
+                Some(label) => vec![connection(&app, Some(label)).await?],
+                None => app.store.connection_list().await?,
+            };
+            if rows.is_empty() {
+                bail!("no account is connected: use `flareward connect`");
+            }
+            let format = if json { Format::Json } else { global.output };
+            if !stored {
+                look(&app, &rows, format).await?;
+            }
+            let only = label.as_ref().map(|_| &rows[0].id);
+            let mut printer = Printer::new(format, STATUS);
+            for one in status(&app, only).await? {
+                printer.row(&status_json(&one))?;
+            }
+            printer.finish(NOTHING)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn look(app: &App, rows: &[ConnectionRow], format: Format) -> anyhow::Result<()> {
+    let bar = bar(format);
+    for (done, row) in (0_u64..).zip(rows) {
+        let progress = Progress {
+            what: row.label.clone(),
+            done,
+            total: Some(rows.len() as u64),
+        };
+        draw(&bar, &progress);
+        logpush::watch(app, row).await?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn print_enabled(row: &ConnectionRow, all: &[logpush::Enabled], format: Format) -> anyhow::Result<ExitCode> {
+    let mut printer = Printer::new(format, ENABLED);
+    for one in all {
+        printer.row(&json!({
+            "connection": row.label, "dataset": one.dataset, "outcome": one.outcome.as_str(), "job_id": one.job_id,
+            "changes": one.changes, "problem": one.problem, "warnings": one.warnings,
+        }))?;
+    }
+    printer.finish("no dataset")?;
+    let refused = all.iter().any(|one| one.outcome == logpush::Outcome::Refused);
+    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn status_json(one: &SourceStatus) -> Value {
+    json!({
+        "connection": one.label, "dataset": one.dataset, "source": one.source, "state": one.state,
+        "problem": one.problem, "place": one.place, "job_id": one.job_id, "enabled": one.is_enabled,
+        "last_complete_at": one.last_complete_at, "last_error_at": one.last_error_at,
+        "error_message": one.error_message, "last_batch_at": one.last_batch_at, "cursor_at": one.cursor_at,
+        "lag": one.lag.map(|lag| words(lag.num_seconds())), "lag_seconds": one.lag.map(|lag| lag.num_seconds()),
+        "missing_fields": one.missing_fields, "warnings": one.warnings, "checked_at": one.checked_at,
+    })
+}
+
+/// A duration for people, cut to its largest unit.
+fn words(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn draw(bar: &ProgressBar, progress: &Progress) {
+    bar.set_message(progress.what.clone());
+    if let Some(total) = progress.total {
+        bar.set_length(total);
+    }
+    bar.set_position(progress.done);
+}
+
+fn bar(format: Format) -> ProgressBar {
+    if format != Format::Table {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:40} {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
