@@ -20,6 +20,7 @@ pub mod app;
 pub mod archive;
 pub mod audit;
 pub mod baton;
+pub mod bucket;
 pub mod capability;
 pub mod coaching;
 pub mod connect;

@@ -271,14 +271,22 @@ impl Store {
         Ok(known)
     }
 
-    /// Keeps that an object was read, or why it could not be. Its attempts are counted here.
-    pub async fn object_read_put(&self, row: &ObjectReadRow) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
+    /// Keeps that an object was read, or why it could not be, with what the journal is to be told. Its attempts are
+    /// counted here.
+    pub async fn object_read_put(
+        &self,
+        row: &ObjectReadRow,
+        entry: Option<&JournalEntry>,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
             sqlx::query(OBJECT_PUT)
                 .bind(&row.connection_id.0).bind(&row.dataset).bind(&row.location).bind(&row.etag)
                 .bind(row.bytes).bind(&row.batch_id)
                 .bind(row.problem.as_deref().map(|text| storable(text).into_owned())).bind(row.read_at)
-                .execute(pool).await?;
+                .execute(&mut *tx).await?;
+            if let Some(entry) = entry {
+                journal_write!(tx, entry);
+            }
         });
         Ok(())
     }

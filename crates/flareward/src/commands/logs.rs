@@ -61,7 +61,15 @@ enum Action {
     },
 }
 
-const ENABLED: &[&str] = &["connection", "dataset", "outcome", "job_id", "changes", "problem", "warnings"];
+const ENABLED: &[&str] = &[
+    "connection",
+    "dataset",
+    "outcome",
+    "job_id",
+    "changes",
+    "problem",
+    "warnings",
+];
 const STATUS: &[&str] = &[
     "connection",
     "dataset",
@@ -160,7 +168,11 @@ fn print_enabled(row: &ConnectionRow, all: &[logpush::Enabled], format: Format) 
     }
     printer.finish("no dataset")?;
     let refused = all.iter().any(|one| one.outcome == logpush::Outcome::Refused);
-    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn status_json(one: &SourceStatus) -> Value {

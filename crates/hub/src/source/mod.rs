@@ -7,6 +7,8 @@
 //! The driver calls [`run`]; [`status`] tells how each source fares.
 
 pub mod logpush;
+pub mod objects;
+pub mod pull;
 
 use crate::app::{App, ClientError};
 use crate::egress::EgressError;
@@ -24,6 +26,9 @@ pub enum SourceError {
     /// Nobody knows the dataset.
     #[error("the dataset \"{0}\" is not known; known are {names}", names = Dataset::names())]
     Dataset(String),
+    /// The API does not give this log.
+    #[error("the dataset \"{0}\" cannot be pulled; access_requests, audit_logs_v2 and audit_logs can")]
+    NotPulled(String),
     /// Cloudflare cannot push there.
     #[error("Cloudflare cannot push to {url} (--url, or server.public_url)")]
     PublicUrl {
@@ -168,6 +173,8 @@ pub struct SourceStatus {
 /// When the store refuses. A source that does not work keeps the reason in its row.
 pub async fn run(app: &App) -> Result<(), StoreError> {
     logpush::watch_due(app).await?;
+    pull::run_due(app).await?;
+    objects::run_due(app).await?;
     Ok(())
 }
 
