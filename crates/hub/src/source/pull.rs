@@ -383,8 +383,11 @@ impl Round<'_> {
             .filter(|last| last.dataset == log.dataset() && last.source == logpush::SOURCE)
             .map(|last| last.received_at - BEFORE_PUSHED)
             .max();
-        let reached = known.map(|cursor| cursor - overlap);
-        Ok(reached.max(pushed).unwrap_or(now - TimeDelta::hours(hours)))
+        let first = now - TimeDelta::hours(hours);
+        Ok(match known {
+            Some(cursor) => (cursor - overlap).max(pushed.unwrap_or(cursor - overlap)),
+            None => first.min(pushed.unwrap_or(first)),
+        })
     }
 
     async fn read(
@@ -407,6 +410,14 @@ impl Round<'_> {
         let overlap = minutes(self.app.settings.logs.pull_overlap_minutes);
         let (mut newest, mut is_ordered, mut count) = (since, true, 0);
         while let Some(page) = pages.try_next().await? {
+            if is_ordered && count >= self.app.settings.logs.pull_pages.max(1) {
+                pulled.has_more = true;
+                // What is older than the overlap is settled: the next round need not go back behind it.
+                if newest + overlap <= now {
+                    self.reached(log, newest + overlap).await?;
+                }
+                return Ok(());
+            }
             count += 1;
             let mut records = Vec::with_capacity(page.items.len());
             for item in &page.items {
@@ -432,14 +443,6 @@ impl Round<'_> {
             });
             if is_ordered {
                 self.reached(log, newest).await?;
-            }
-            if is_ordered && count >= self.app.settings.logs.pull_pages.max(1) {
-                pulled.has_more = true;
-                // What is older than the overlap is settled: the next round need not go back behind it.
-                if newest + overlap <= now {
-                    self.reached(log, newest + overlap).await?;
-                }
-                return Ok(());
             }
         }
         self.reached(log, now).await?;

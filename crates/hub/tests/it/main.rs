@@ -8,9 +8,11 @@ mod connecting;
 mod flow;
 mod ingesting;
 mod kit;
+mod log_objects;
 mod log_sources;
 mod posture;
 mod provisioning;
+mod pulled_logs;
 mod rules;
 mod syncing;
 
