@@ -3,11 +3,16 @@
 use super::connection;
 use crate::Global;
 use crate::output::{Format, Printer};
-use anyhow::bail;
-use hub::source::{Progress, SourceStatus, logpush, status};
+use anyhow::{Context, bail};
+use chrono::NaiveDate;
+use hub::bucket::BucketKeys;
+use hub::source::objects::{self, BucketRequest};
+use hub::source::{Progress, SourceStatus, logpush, pull, status};
 use hub::{Actor, App};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::ConnectionRow;
 
@@ -59,6 +64,45 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Read the Access authentication log and the audit log from the API now, for accounts without Logpush
+    Pull {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Only access_requests, audit_logs_v2 or audit_logs, also when Logpush delivers it; may be repeated
+        #[arg(long, value_name = "DATASET")]
+        dataset: Vec<String>,
+    },
+    /// Read a bucket that Logpush writes to, now and from now on
+    Objects(ObjectsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ObjectsArgs {
+    /// Whose logs; not needed when one account is connected
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Which dataset lies in the bucket
+    #[arg(long, value_name = "DATASET")]
+    dataset: String,
+    /// s3://bucket/path/{DATE}, r2://bucket/path/{DATE} or file:///folder/{DATE}; not needed once it is known
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
+    /// Where the bucket's service is, when it is neither Amazon nor the account's own R2
+    #[arg(long, value_name = "URL", requires = "from")]
+    endpoint: Option<String>,
+    /// Also the folders of older days, from this one on
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    since: Option<NaiveDate>,
+    /// The id of the bucket's key; by default keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "ID", requires = "secret_key_file", requires = "from")]
+    access_key_id: Option<String>,
+    /// The file that holds the secret of the key, kept sealed; - reads standard input
+    #[arg(long, value_name = "FILE", requires = "access_key_id")]
+    secret_key_file: Option<PathBuf>,
+    /// Forget the bucket, and which of its objects were read
+    #[arg(long, conflicts_with_all = ["from", "since"])]
+    forget: bool,
 }
 
 const ENABLED: &[&str] = &[
@@ -85,6 +129,16 @@ const STATUS: &[&str] = &[
     "problem",
     "warnings",
 ];
+const PULLED: &[&str] = &[
+    "connection",
+    "dataset",
+    "records",
+    "new_records",
+    "cursor_at",
+    "has_more",
+    "problem",
+];
+const READ: &[&str] = &["connection", "dataset", "listed", "read", "set_aside"];
 const NOTHING: &str = "No logs come yet: use `flareward logs enable`";
 
 pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -140,7 +194,105 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
             printer.finish(NOTHING)?;
             Ok(ExitCode::SUCCESS)
         }
+        Action::Pull {
+            connection: label,
+            dataset,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            run_pull(&app, &row, &dataset, global.output).await
+        }
+        Action::Objects(args) => run_objects(&app, args, global.output).await,
     }
+}
+
+async fn run_pull(
+    app: &App,
+    row: &ConnectionRow,
+    names: &[String],
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let bar = bar(format);
+    let pulled = pull::pull(app, row, names, &|progress| draw(&bar, &progress)).await;
+    bar.finish_and_clear();
+    let pulled = pulled?;
+    let mut printer = Printer::new(format, PULLED);
+    for one in &pulled {
+        printer.row(&json!({
+            "connection": row.label, "dataset": one.dataset, "records": one.records,
+            "new_records": one.new_records, "cursor_at": one.cursor_at, "has_more": one.has_more,
+            "problem": one.problem,
+        }))?;
+    }
+    printer.finish("nothing to pull")?;
+    hub::driver::pipeline(app).await?;
+    let failed = pulled.iter().any(|one| one.has_failed);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Result<ExitCode> {
+    let row = connection(app, args.connection.as_deref()).await?;
+    let actor = Actor::CommandLine;
+    if args.forget {
+        if !objects::forget(app, &row, &args.dataset, &actor).await? {
+            bail!("no bucket of {} is known for {}", args.dataset, row.label);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(place) = args.from {
+        let keys = match (args.access_key_id, &args.secret_key_file) {
+            (Some(id), Some(file)) => Some(BucketKeys {
+                id,
+                secret: read_secret(file)?.into(),
+            }),
+            _ => None,
+        };
+        let request = BucketRequest {
+            place,
+            endpoint: args.endpoint,
+            keys,
+        };
+        objects::configure(app, &row, &args.dataset, &request, &actor).await?;
+    }
+    let bar = bar(format);
+    let report = objects::read(app, &row, &args.dataset, args.since, &|progress| {
+        draw(&bar, &progress);
+    })
+    .await;
+    bar.finish_and_clear();
+    let report = report?;
+    let set_aside: Vec<String> = report
+        .set_aside
+        .iter()
+        .map(|(location, problem)| format!("{location}: {problem}"))
+        .collect();
+    let mut printer = Printer::new(format, READ);
+    printer.row(&json!({
+        "connection": row.label, "dataset": args.dataset, "listed": report.listed, "read": report.read,
+        "set_aside": set_aside,
+    }))?;
+    printer.finish("no objects")?;
+    hub::driver::pipeline(app).await?;
+    Ok(if set_aside.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read_secret(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the secret from standard input")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    Ok(text.trim().to_owned())
 }
 
 async fn look(app: &App, rows: &[ConnectionRow], format: Format) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use crate::paging::Page;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use hub::source::{SourceError, SourceStatus, logpush};
+use hub::source::{SourceError, SourceStatus, logpush, pull};
 use serde::{Deserialize, Serialize};
 use store::ConnectionRow;
 use utoipa::{IntoParams, ToSchema};
@@ -133,6 +133,36 @@ impl EnabledLogBody {
     }
 }
 
+/// What was read of one log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PulledLogBody {
+    /// As which dataset.
+    pub dataset: String,
+    /// Records that were read.
+    pub records: usize,
+    /// Those that were not stored yet.
+    pub new_records: usize,
+    /// Up to which time the log has been read to its end.
+    pub cursor_at: Option<DateTime<Utc>>,
+    /// Whether there may be more than one reading takes.
+    pub has_more: bool,
+    /// Why it was not read, or what stands in for it.
+    pub problem: Option<String>,
+}
+
+impl PulledLogBody {
+    fn new(one: pull::Pulled) -> Self {
+        Self {
+            dataset: one.dataset,
+            records: one.records,
+            new_records: one.new_records,
+            cursor_at: one.cursor_at,
+            has_more: one.has_more,
+            problem: one.problem,
+        }
+    }
+}
+
 /// How to switch a job off.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +225,32 @@ pub async fn check(
     logpush::watch(&app, &connection).await?;
     let rows = hub::source::status(&app, Some(&connection.id)).await?;
     Ok(Json(Page::whole(rows, LogSourceBody::new)))
+}
+
+/// Reads the Access authentication log and the audit log of a connection from the API, where no other source
+/// delivers them.
+#[utoipa::path(post, path = "/log-sources/{connection}/pull", tag = "log sources",
+    operation_id = "log_source_pull", security(("token" = ["connections:write"])),
+    params(("connection" = String, Path, description = "Its id or label")),
+    responses((status = 200, description = "What was read", body = Page<PulledLogBody>), Problems))]
+pub async fn pull_now(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Page<PulledLogBody>>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let label = &connection.label;
+    hub::audit::record(
+        &app,
+        &caller.actor,
+        "logs.pull",
+        label,
+        "asked",
+        serde_json::json!({}),
+    )
+    .await?;
+    let pulled = pull::pull(&app, &connection, &[], &|_| {}).await;
+    Ok(Json(Page::whole(pulled.map_err(refusal)?, PulledLogBody::new)))
 }
 
 /// Switches the Logpush job of a dataset off, or removes it.

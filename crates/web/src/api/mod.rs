@@ -82,6 +82,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(connections::sync_runs))
         .routes(routes!(log_sources::list, log_sources::enable))
         .routes(routes!(log_sources::check))
+        .routes(routes!(log_sources::pull_now))
         .routes(routes!(log_sources::disable))
         .routes(routes!(syncs::list))
         .routes(routes!(syncs::get_one))
