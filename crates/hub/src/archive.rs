@@ -3,12 +3,14 @@
 //! Objects are gzip NDJSON under `dataset=…/date=…/hour=…/`, so that other tools can query them as they lie.
 //! An object appears under its name only when it is whole and durable.
 
+use crate::bucket::{self, BucketError, Caller};
+use crate::settings;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use object_store::{
     MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
-    path::Path as ObjectPath,
+    path::Path as ObjectPath, prefix::PrefixStore,
 };
 use std::{path::Path, sync::Arc};
 
@@ -27,6 +29,9 @@ pub enum ArchiveError {
     /// The folder cannot be used.
     #[error("the archive folder cannot be used")]
     Folder(#[source] std::io::Error),
+    /// The bucket cannot be used.
+    #[error("the archive's place cannot be used (archive.url)")]
+    Place(#[from] BucketError),
     /// An object cannot be written or read.
     #[error("the archive could not be written or read")]
     Object(#[from] object_store::Error),
@@ -53,6 +58,49 @@ impl Archive {
         Ok(Self {
             objects: Arc::new(objects),
         })
+    }
+
+    /// The archive that the settings name: a bucket, or a folder, by default one in the data folder.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be used. A bucket is not called yet.
+    pub fn open(settings: &settings::Archive, data: &Path, allow_http: bool) -> Result<Self, ArchiveError> {
+        if settings.url.is_empty() {
+            return Self::local(&data.join("archive"));
+        }
+        if let Some(folder) = settings.url.strip_prefix("file://") {
+            return Self::local(Path::new(folder));
+        }
+        let endpoint = Some(settings.endpoint.as_str()).filter(|endpoint| !endpoint.is_empty());
+        // The operator chose it: it may be inside, and the keys may come from the machine's own role.
+        let caller = Caller {
+            guard: None,
+            allow_http,
+            account_id: None,
+        };
+        let bucket = bucket::open(&settings.url, endpoint, None, caller)?;
+        Ok(Self::over(Arc::new(PrefixStore::new(
+            bucket.objects,
+            bucket.prefix,
+        ))))
+    }
+
+    /// An archive over any store of objects.
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects }
+    }
+
+    /// Removes an object; that it is gone already is no problem.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be written.
+    pub async fn remove(&self, path: &str) -> Result<(), ArchiveError> {
+        match self.objects.delete(&ObjectPath::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Begins an object whose name is not known yet. `name` must be unique.

@@ -5,7 +5,7 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, posture, provisioning, risk, source, sync, transmit};
+use crate::{coaching, detection, ingest, posture, provisioning, retention, risk, source, sync, transmit};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -23,6 +23,8 @@ const EXPIRY: Duration = Duration::from_secs(5);
 const SCHEDULE: Duration = Duration::from_secs(20);
 /// How often it is looked whether a source of logs is due.
 const SOURCES: Duration = Duration::from_secs(20);
+/// How often it is looked whether something is older than it may be.
+const RETENTION: Duration = Duration::from_secs(3_600);
 /// How often more is read about a few Access users.
 const DETAILS: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,9 @@ pub enum StageError {
     /// Syncs.
     #[error(transparent)]
     Sync(#[from] sync::SyncError),
+    /// Retention.
+    #[error(transparent)]
+    Retention(#[from] retention::RetentionError),
     /// Changes of access.
     #[error(transparent)]
     Provision(#[from] provisioning::ProvisionError),
@@ -54,10 +59,11 @@ enum Loop {
     Schedule,
     Posture,
     Sources,
+    Retention,
 }
 
 impl Loop {
-    const ALL: [Loop; 8] = [
+    const ALL: [Loop; 9] = [
         Loop::Pipeline,
         Loop::Transmit,
         Loop::Messages,
@@ -66,6 +72,7 @@ impl Loop {
         Loop::Schedule,
         Loop::Posture,
         Loop::Sources,
+        Loop::Retention,
     ];
 
     fn name(self) -> &'static str {
@@ -78,6 +85,7 @@ impl Loop {
             Loop::Schedule => "schedule",
             Loop::Posture => "posture",
             Loop::Sources => "sources",
+            Loop::Retention => "retention",
         }
     }
 
@@ -87,6 +95,7 @@ impl Loop {
             Loop::Expiry => EXPIRY,
             Loop::Details => DETAILS,
             Loop::Sources => SOURCES,
+            Loop::Retention => RETENTION,
             _ => LOOK_AGAIN,
         }
     }
@@ -109,6 +118,10 @@ impl Loop {
             }
             Loop::Schedule => scheduled_syncs(app).await,
             Loop::Posture => Ok(posture::run_due(app).await?),
+            Loop::Retention => {
+                retention::run(app).await?;
+                Ok(false)
+            }
             Loop::Sources => {
                 source::run(app).await?;
                 Ok(false)
@@ -255,7 +268,7 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
             }
         }
         // What others do gives nothing more to read about people, or from elsewhere.
-        let is_woken = !matches!(stage, Loop::Details | Loop::Sources);
+        let is_woken = !matches!(stage, Loop::Details | Loop::Sources | Loop::Retention);
         tokio::select! {
             () = woken, if is_woken => {}
             () = tokio::time::sleep(stage.look_again()) => {}

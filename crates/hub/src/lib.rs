@@ -35,6 +35,8 @@ pub mod permission;
 pub mod person_detail;
 pub mod posture;
 pub mod provisioning;
+pub mod purge;
+pub mod retention;
 pub mod risk;
 pub mod rule_book;
 pub mod secret;

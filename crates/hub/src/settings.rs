@@ -21,6 +21,8 @@ pub struct Settings {
     pub ingest: Ingest,
     /// Where log records come from.
     pub logs: Logs,
+    /// Where log batches are kept, and for how long.
+    pub archive: Archive,
     /// How Cloudflare is read.
     pub sync: Sync,
     /// How access is changed.
@@ -97,6 +99,34 @@ pub struct Logs {
     pub pull_pages: usize,
     /// Minutes between two looks into a bucket that Logpush writes to; 0 looks only when asked.
     pub objects_interval_minutes: u64,
+}
+
+/// Where log batches are kept, and for how long.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// `s3://bucket/path`, `r2://bucket/path` with an endpoint, or `file:///folder`. Empty: a folder in the data folder.
+    /// The keys of a bucket come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from the machine's role.
+    pub url: String,
+    /// Where the bucket's service is, when it is not Amazon's.
+    pub endpoint: String,
+    /// Days after which a batch and its events are removed; 0 keeps them.
+    pub retention_days: u64,
+    /// Other numbers of days for single datasets, as `gateway_dns=30`; 0 keeps what the dataset has.
+    pub retention_days_by_dataset: Vec<String>,
+}
+
+impl Archive {
+    /// The days that batches of a dataset are kept; 0: for ever.
+    pub fn days_of(&self, dataset: &str) -> u64 {
+        let own = self.retention_days_by_dataset.iter().find_map(|rule| {
+            let (name, days) = rule.split_once('=')?;
+            (name.trim() == dataset)
+                .then(|| days.trim().parse().ok())
+                .flatten()
+        });
+        own.unwrap_or(self.retention_days)
+    }
 }
 
 /// How Cloudflare is read.
@@ -369,6 +399,16 @@ impl Settings {
             if !is_rule {
                 return Err(SettingsError::Understand(format!(
                     "people.domain_aliases must be like old.example=new.example, not \"{rule}\""
+                )));
+            }
+        }
+        for rule in &settings.archive.retention_days_by_dataset {
+            let is_rule = rule.split_once('=').is_some_and(|(dataset, days)| {
+                crate::ingest::Dataset::named(dataset.trim()).is_some() && days.trim().parse::<u64>().is_ok()
+            });
+            if !is_rule {
+                return Err(SettingsError::Understand(format!(
+                    "archive.retention_days_by_dataset must be like gateway_dns=30, not \"{rule}\""
                 )));
             }
         }

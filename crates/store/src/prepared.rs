@@ -46,6 +46,7 @@ fn statements() -> Vec<String> {
         crate::detection::STATEMENTS,
         crate::event::STATEMENTS,
         crate::finding::STATEMENTS,
+        crate::forget::STATEMENTS,
         crate::integration::STATEMENTS,
         crate::journal::STATEMENTS,
         crate::lease::STATEMENTS,

@@ -42,3 +42,20 @@ CREATE TABLE object_read (
 
 -- When the newest batch of each dataset came.
 CREATE INDEX batch_by_dataset ON batch (connection_id, dataset, source, received_at);
+CREATE INDEX batch_by_age ON batch (dataset, received_at);
+
+-- Requests to remove what the logs hold of one person. One that was not finished goes on after `position`.
+CREATE TABLE purge (
+    id TEXT PRIMARY KEY,
+    person_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    started_at TIMESTAMPTZ NOT NULL,
+    finished_at TIMESTAMPTZ,
+    position TEXT NOT NULL,
+    batches BIGINT NOT NULL,
+    objects BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    events BIGINT NOT NULL
+);
+CREATE INDEX purge_by_person ON purge (person_id, started_at);

@@ -42,3 +42,20 @@ CREATE TABLE object_read (
 
 -- When the newest batch of each dataset came.
 CREATE INDEX batch_by_dataset ON batch (connection_id, dataset, source, received_at);
+CREATE INDEX batch_by_age ON batch (dataset, received_at);
+
+-- Requests to remove what the logs hold of one person. One that was not finished goes on after `position`.
+CREATE TABLE purge (
+    id TEXT PRIMARY KEY,
+    person_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    position TEXT NOT NULL,
+    batches INTEGER NOT NULL,
+    objects INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    events INTEGER NOT NULL
+) STRICT;
+CREATE INDEX purge_by_person ON purge (person_id, started_at);
