@@ -190,3 +190,73 @@ impl ArchiveWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::TryStreamExt;
+    use object_store::memory::InMemory;
+
+    fn settings(url: &str, endpoint: &str) -> settings::Archive {
+        settings::Archive {
+            url: url.to_owned(),
+            endpoint: endpoint.to_owned(),
+            ..settings::Archive::default()
+        }
+    }
+
+    async fn check(archive: &Archive) {
+        let mut writer = archive.begin("one").await.unwrap();
+        writer.write(&vec![1; PART_BYTES + 1]).await.unwrap();
+        writer.write(b"end").await.unwrap();
+        assert!(
+            archive.read("dataset=x/one").await.is_err(),
+            "it appears when it is whole"
+        );
+        writer.finish("dataset=x/one").await.unwrap();
+        let read = archive.read("dataset=x/one").await.unwrap();
+        let parts: Vec<Bytes> = read.try_collect().await.unwrap();
+        assert_eq!(parts.iter().map(Bytes::len).sum::<usize>(), PART_BYTES + 4);
+        let mut writer = archive.begin("two").await.unwrap();
+        writer.write(b"nothing").await.unwrap();
+        writer.abort().await;
+        let left: Vec<_> = archive.objects.list(None).try_collect().await.unwrap();
+        assert_eq!(left.len(), 1, "{left:?}");
+        for _ in 0..2 {
+            archive.remove("dataset=x/one").await.unwrap();
+        }
+        assert!(archive.read("dataset=x/one").await.err().unwrap().is_missing());
+    }
+
+    #[tokio::test]
+    async fn every_place_keeps_whole_objects_alone() {
+        let data = tempfile::tempdir().unwrap();
+        check(&Archive::open(&settings("", ""), data.path(), false).unwrap()).await;
+        assert!(data.path().join("archive").is_dir());
+        let place = format!("file://{}", data.path().join("elsewhere").display());
+        check(&Archive::open(&settings(&place, ""), data.path(), false).unwrap()).await;
+        let memory = Arc::new(InMemory::new());
+        check(&Archive::over(Arc::new(PrefixStore::new(memory, "logs/zt")))).await;
+    }
+
+    #[test]
+    fn a_bucket_is_opened_by_its_address_and_never_with_keys_in_it() {
+        let data = Path::new("/nonexistent");
+        Archive::open(&settings("s3://logs/zt", "https://storage.example"), data, false).unwrap();
+        Archive::open(
+            &settings("r2://logs", "https://x.r2.cloudflarestorage.com"),
+            data,
+            false,
+        )
+        .unwrap();
+        for wrong in [
+            "logs",
+            "r2://logs",
+            "s3://key:hidden@logs",
+            "s3://logs?secret-access-key=hidden",
+        ] {
+            let error = Archive::open(&settings(wrong, ""), data, false).unwrap_err();
+            assert!(!crate::causes(&error).contains("hidden"), "{error:?}");
+        }
+    }
+}

@@ -25,8 +25,8 @@ use store::{BatchRow, PersonRow, PurgeRow, StoreError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
-/// Batches that are looked through before the place is kept.
-const PART: i64 = 20;
+/// Batches that are looked through before the place is kept, when none of them holds anything.
+const PART: i64 = 100;
 /// Written to the archive at once, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -108,19 +108,24 @@ pub async fn person(
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     loop {
         let part = app.store.batch_after(&row.position, PART).await?;
-        let Some(last) = part.last() else { break };
+        if part.is_empty() {
+            break;
+        }
         for batch in &part {
             let removed = look_through(app, batch, &identifiers).await?;
             row.batches += 1;
             row.objects += i64::from(removed > 0);
             row.records += removed;
+            row.position.clone_from(&batch.id);
+            if removed > 0 {
+                app.store.purge_progress(&row).await?;
+            }
             show(Progress {
                 what: "looking through the archive".to_owned(),
                 done: u64::try_from(row.batches).unwrap_or(0),
                 total,
             });
         }
-        row.position.clone_from(&last.id);
         app.store.purge_progress(&row).await?;
     }
     // The events last: they tell which identifiers are the person's.

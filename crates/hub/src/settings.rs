@@ -541,6 +541,27 @@ mod tests {
     }
 
     #[test]
+    fn a_dataset_has_its_own_days_and_a_rule_that_is_none_is_refused() {
+        let settings = from(&[
+            ("FLAREWARD_ARCHIVE_RETENTION_DAYS", "90"),
+            (
+                "FLAREWARD_ARCHIVE_RETENTION_DAYS_BY_DATASET",
+                "gateway_dns=30, ssh_logs = 0",
+            ),
+        ])
+        .unwrap();
+        let days = |dataset| settings.archive.days_of(dataset);
+        assert_eq!(
+            (days("gateway_dns"), days("ssh_logs"), days("gateway_http")),
+            (30, 0, 90)
+        );
+        for rule in ["gateway_dns", "gateway_smoke=3", "gateway_dns=soon"] {
+            let problem = from(&[("FLAREWARD_ARCHIVE_RETENTION_DAYS_BY_DATASET", rule)]).unwrap_err();
+            assert!(problem.to_string().contains(rule), "{problem}");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_in_the_file_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("flareward.toml");

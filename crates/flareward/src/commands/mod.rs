@@ -7,6 +7,7 @@ pub(crate) mod changes;
 pub(crate) mod connect;
 pub(crate) mod connections;
 pub(crate) mod demo;
+pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod ingest;
 pub(crate) mod lists;

@@ -6,6 +6,7 @@ mod adopting;
 mod capabilities;
 mod connecting;
 mod flow;
+mod forgetting;
 mod ingesting;
 mod kit;
 mod log_objects;
