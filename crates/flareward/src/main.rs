@@ -164,6 +164,9 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     let format = global.output;
+    if format == Format::Counts && !matches!(cli.command, Command::Rules(_)) {
+        anyhow::bail!("--output counts is for `flareward rules run`; use table, json, ndjson or csv");
+    }
     match cli.command {
         Command::Demo(args) => return commands::demo::run(args, format).await,
         Command::Sandbox(args) => commands::sandbox::run(args, format != Format::Table).await?,

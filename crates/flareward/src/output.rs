@@ -19,6 +19,8 @@ pub(crate) enum Format {
     Ndjson,
     /// Comma-separated values with a header line.
     Csv,
+    /// What was counted, as one JSON document; of `rules run` alone.
+    Counts,
 }
 
 /// Reads a [`Format`], and says where to get a spreadsheet, which is nothing to print.
@@ -118,7 +120,9 @@ impl Text {
                     .add_row(self.columns.iter().map(|name| cell(&row[*name])));
             }
             Format::Ndjson => writeln!(self.out, "{row}")?,
-            Format::Json => write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?,
+            Format::Json | Format::Counts => {
+                write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?
+            }
             Format::Csv => {
                 if self.rows == 0 {
                     self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
@@ -139,7 +143,9 @@ impl Text {
         match self.format {
             Format::Table if self.rows == 0 => writeln!(self.out, "{nothing}")?,
             Format::Table => writeln!(self.out, "{}", self.table)?,
-            Format::Json => writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?,
+            Format::Json | Format::Counts => {
+                writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?
+            }
             Format::Csv if self.rows == 0 => {
                 self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
             }
@@ -160,7 +166,7 @@ impl Text {
 pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match format {
-        Format::Json => writeln!(out, "{value:#}"),
+        Format::Json | Format::Counts => writeln!(out, "{value:#}"),
         Format::Ndjson => writeln!(out, "{value}"),
         Format::Table | Format::Csv => {
             let mut table = Table::new();

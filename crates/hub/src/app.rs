@@ -9,7 +9,7 @@ use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
 use tokio::sync::{Notify, Semaphore};
@@ -31,8 +31,10 @@ pub struct App {
     pub egress: EgressGuard,
     /// Where log batches lie.
     pub archive: Archive,
-    /// The rules, behaviours and tips.
-    pub rules: Arc<RuleBook>,
+    /// The rules, behaviours and tips; see [`App::rules`].
+    rules: Arc<RwLock<Arc<RuleBook>>>,
+    /// What the rules were read from, to notice changes.
+    pub(crate) rules_from: Arc<Mutex<String>>,
     /// This process, as the holder of leases.
     pub holder: Arc<str>,
     pub(crate) wake: Arc<Notify>,
@@ -125,10 +127,10 @@ impl App {
         let sealer = Sealer::open(key.as_deref(), &folder.join("secret.key"))?;
         let store = Store::connect(&settings.store_url()).await?;
         let archive = Archive::open(&settings.archive, folder, settings.egress.allow_http)?;
-        let rules = RuleBook::load(Some(&folder.join("rules")));
+        let rules = RuleBook::load(None);
         let egress = EgressGuard::new(settings.egress.clone())?;
         let holder = ids.new_id(clock.now()).into();
-        Ok(App {
+        let app = App {
             store,
             receiving: Arc::new(Semaphore::new(settings.ingest.concurrent_batches.max(1))),
             settings: Arc::new(settings),
@@ -137,13 +139,26 @@ impl App {
             sealer: Arc::new(sealer),
             egress,
             archive,
-            rules: Arc::new(rules),
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
+            rules_from: Arc::default(),
             holder,
             wake: Arc::new(Notify::new()),
             clients: Arc::default(),
             access_view: Arc::default(),
             signing_keys: Arc::default(),
-        })
+        };
+        crate::rule_admin::reload(&app).await?;
+        Ok(app)
+    }
+
+    /// The rules, behaviours and tips as they are now.
+    pub fn rules(&self) -> Arc<RuleBook> {
+        Arc::clone(&self.rules.read().expect("no holder of this lock panics"))
+    }
+
+    /// Lets other rules run from now on. Who asked for the rules before goes on with those.
+    pub(crate) fn set_rules(&self, rules: RuleBook) {
+        *self.rules.write().expect("no holder of this lock panics") = Arc::new(rules);
     }
 
     /// Tells the stages that there is something to do. They would find it anyway, a little later.

@@ -38,6 +38,7 @@ pub mod provisioning;
 pub mod purge;
 pub mod retention;
 pub mod risk;
+pub mod rule_admin;
 pub mod rule_book;
 pub mod secret;
 pub mod settings;

@@ -129,6 +129,7 @@ pub async fn person(
         app.store.purge_progress(&row).await?;
     }
     // The events last: they tell which identifiers are the person's.
+    app.store.event_memory_purge(&person.id).await?;
     loop {
         let removed = app.store.event_purge(&person.id).await?;
         if removed == 0 {

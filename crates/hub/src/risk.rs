@@ -80,11 +80,8 @@ async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> 
 /// What a detection does to a person's level: nothing, or a rise.
 fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRiskChange> {
     let key = detection.behaviour.as_deref()?;
-    let behaviour = app
-        .rules
-        .behaviours
-        .get(key)
-        .filter(|behaviour| behaviour.enabled)?;
+    let rules = app.rules();
+    let behaviour = rules.behaviours.get(key).filter(|behaviour| behaviour.enabled)?;
     // What happened before the reset was part of what was reset, however late its record comes.
     let before_reset = person
         .risk_reset_at

@@ -23,6 +23,8 @@ pub struct Settings {
     pub logs: Logs,
     /// Where log batches are kept, and for how long.
     pub archive: Archive,
+    /// How rules are run.
+    pub detection: DetectionSettings,
     /// How Cloudflare is read.
     pub sync: Sync,
     /// How access is changed.
@@ -127,6 +129,16 @@ impl Archive {
         });
         own.unwrap_or(self.retention_days)
     }
+}
+
+/// How rules are run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DetectionSettings {
+    /// Minutes by which a record may come later than others of its source and still count in correlations.
+    pub lateness_minutes: i64,
+    /// Matches of one rule by one person on one target become one detection within stretches of so many minutes.
+    pub collapse_minutes: u32,
 }
 
 /// How Cloudflare is read.
@@ -265,6 +277,15 @@ impl Default for Logs {
             pull_first_hours: 24,
             pull_pages: 200,
             objects_interval_minutes: 5,
+        }
+    }
+}
+
+impl Default for DetectionSettings {
+    fn default() -> Self {
+        Self {
+            lateness_minutes: 10,
+            collapse_minutes: 30,
         }
     }
 }

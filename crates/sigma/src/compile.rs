@@ -3,6 +3,7 @@
 //! Predicates are kept in one list apart from the condition, so that they can later be shared by
 //! many rules and found through an index. Start reading at [`CompiledRule::compile`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::condition::Condition;
@@ -39,6 +40,7 @@ pub struct CompiledRule {
     rule: Arc<Rule>,
     resolved: Arc<Vec<ResolvedSelection>>,
     program: Arc<Program>,
+    placeholders: Arc<Placeholders>,
 }
 
 /// A selection with its items resolved, in the order of the detection.
@@ -96,6 +98,7 @@ impl CompiledRule {
         let condition = expression(&rule.detection.condition, &resolved, &mut predicates);
         Ok(Self {
             rule: Arc::new(rule.clone()),
+            placeholders: Arc::new(placeholders.clone()),
             resolved: Arc::new(resolved),
             program: Arc::new(Program {
                 predicates,
@@ -104,9 +107,28 @@ impl CompiledRule {
         })
     }
 
+    /// The rule with its fields under other names; see [`Rule::with_fields_renamed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`CompiledRule::compile`].
+    pub fn with_fields_renamed(&self, names: &BTreeMap<String, String>) -> Result<Self, CompileError> {
+        Self::compile(&self.rule.with_fields_renamed(names), &self.placeholders)
+    }
+
     /// The rule as written.
     pub fn rule(&self) -> &Rule {
         &self.rule
+    }
+
+    pub(crate) fn resolved(&self) -> &[ResolvedSelection] {
+        &self.resolved
+    }
+
+    /// A text that is another one when the rule means something else: its selections with lists filled in, and its
+    /// condition.
+    pub fn meaning(&self) -> String {
+        format!("{:?} {:?}", self.resolved, self.rule.detection.condition)
     }
 
     /// Whether the rule matches. The log source is not looked at: that is [`crate::RuleSet`]'s business.

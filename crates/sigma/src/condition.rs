@@ -33,6 +33,20 @@ impl Condition {
         }
     }
 
+    /// The same condition over selections that stand `by` places later.
+    pub(crate) fn shifted(&self, by: usize) -> Self {
+        let all = |inner: &[Self]| inner.iter().map(|one| one.shifted(by)).collect();
+        match self {
+            Self::Selection(place) => Self::Selection(place + by),
+            Self::And(inner) => Self::And(all(inner)),
+            Self::Or(inner) => Self::Or(all(inner)),
+            Self::Not(inner) => Self::Not(Box::new(inner.shifted(by))),
+            Self::AtLeast(needed, places) => {
+                Self::AtLeast(*needed, places.iter().map(|place| place + by).collect())
+            }
+        }
+    }
+
     fn every(mut conditions: Vec<Self>) -> Self {
         if conditions.len() == 1 {
             conditions.swap_remove(0)

@@ -3,6 +3,8 @@
 //! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at
 //! [`Detection::parse`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::condition::{self, Condition};
@@ -44,6 +46,46 @@ pub enum Selection {
     AllOf(Vec<Item>),
     /// A list: one of its members must match.
     AnyOf(Vec<Selection>),
+}
+
+impl Selection {
+    pub(crate) fn rename_fields(&mut self, names: &BTreeMap<String, String>) {
+        match self {
+            Self::AllOf(items) => {
+                for item in items {
+                    let refers = item.modifiers.contains(&Modifier::FieldRef);
+                    if let Some(other) = item.field.as_ref().and_then(|field| names.get(field)) {
+                        item.field = Some(other.clone());
+                    }
+                    for value in item.values.iter_mut().filter(|_| refers) {
+                        if let Some(other) = value.as_str().and_then(|field| names.get(field)) {
+                            *value = Value::from(other.as_str());
+                        }
+                    }
+                }
+            }
+            Self::AnyOf(inner) => inner.iter_mut().for_each(|one| one.rename_fields(names)),
+        }
+    }
+
+    pub(crate) fn field_names(&self, found: &mut BTreeSet<String>) {
+        match self {
+            Self::AllOf(items) => {
+                for item in items {
+                    found.extend(item.field.clone());
+                    if item.modifiers.contains(&Modifier::FieldRef) {
+                        found.extend(
+                            item.values
+                                .iter()
+                                .filter_map(Value::as_str)
+                                .map(ToOwned::to_owned),
+                        );
+                    }
+                }
+            }
+            Self::AnyOf(inner) => inner.iter().for_each(|one| one.field_names(found)),
+        }
+    }
 }
 
 /// One line of a selection: a field, how to compare, and with what.
@@ -140,6 +182,23 @@ impl Detection {
             condition: Condition::any(conditions),
             condition_text,
         })
+    }
+}
+
+impl Detection {
+    /// This detection where `filter` holds as well. `label` says in explanations whose selections came in.
+    pub(crate) fn and(&self, filter: &Self, label: &str) -> Self {
+        let mut selections = self.selections.clone();
+        let offset = selections.len();
+        selections.extend(filter.selections.iter().map(|named| NamedSelection {
+            name: format!("{label}: {}", named.name),
+            selection: named.selection.clone(),
+        }));
+        Self {
+            selections,
+            condition: Condition::And(vec![self.condition.clone(), filter.condition.shifted(offset)]),
+            condition_text: format!("({}) and ({})", self.condition_text, filter.condition_text),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! YAML in, rules out: the only place that reads text.
+//! YAML in, rules, correlations and filters out: the only place that reads text.
 //!
 //! Documents are split at their `---` lines before they are read, so that a mistake is reported
 //! with the line of the whole text. Start reading at [`parse_documents`].
@@ -8,8 +8,10 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::correlation::{self, Correlation};
 use crate::detection::{Detection, Refusal};
-use crate::rule::{LogSource, Rule};
+use crate::filter::{self, Filter};
+use crate::rule::{Header, LogSource, Rule};
 
 /// How long a text with rules may be, in bytes.
 ///
@@ -51,13 +53,47 @@ impl fmt::Display for ParseError {
     }
 }
 
-/// Reads every rule of a YAML text, in order. An empty text has none.
+/// One Sigma document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document {
+    /// A rule about single events.
+    Rule(Box<Rule>),
+    /// A rule about the matches of other rules.
+    Correlation(Box<Correlation>),
+    /// A further condition on other rules.
+    Filter(Box<Filter>),
+}
+
+/// Reads the rules of a YAML text that has nothing else.
 ///
 /// # Errors
 ///
-/// [`ParseError`] for the first document that is not a rule, or that asks for what this crate does
-/// not do: correlations, filters, aggregations, unknown modifiers.
-pub fn parse_documents(yaml: &str) -> Result<Vec<Rule>, ParseError> {
+/// As [`parse_documents`], and for the first document that is a correlation or a filter.
+pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ParseError> {
+    let other = |header: Header| ParseError {
+        line: None,
+        column: None,
+        rule: Some(header.label()),
+        reason: "a rule about single events is wanted here".to_owned(),
+        advice: "leave correlations and filters out".to_owned(),
+    };
+    parse_documents(yaml)?
+        .into_iter()
+        .map(|document| match document {
+            Document::Rule(rule) => Ok(*rule),
+            Document::Correlation(correlation) => Err(other(correlation.header)),
+            Document::Filter(filter) => Err(other(filter.header)),
+        })
+        .collect()
+}
+
+/// Reads every document of a YAML text, in order. An empty text has none.
+///
+/// # Errors
+///
+/// [`ParseError`] for the first document that cannot be honoured, for instance because of old aggregations or
+/// unknown modifiers.
+pub fn parse_documents(yaml: &str) -> Result<Vec<Document>, ParseError> {
     if yaml.len() > MAX_DOCUMENT_BYTES {
         return Err(ParseError {
             line: None,
@@ -75,7 +111,7 @@ pub fn parse_documents(yaml: &str) -> Result<Vec<Rule>, ParseError> {
                 .or(value.get("id"))
                 .or(value.get("name"))
                 .and_then(Value::as_str);
-            let rule = parse_rule(&value).map_err(|refusal| {
+            let rule = parse_document(&value).map_err(|refusal| {
                 let line = refusal.near.as_deref().and_then(|near| line_of(document, near));
                 ParseError {
                     line: Some(first_line + line.unwrap_or(0)),
@@ -156,30 +192,59 @@ fn read(document: &str, first_line: usize) -> Result<Option<Value>, ParseError> 
     }
 }
 
-fn parse_rule(document: &Value) -> Result<Rule, Refusal> {
+fn parse_document(document: &Value) -> Result<Document, Refusal> {
     let Some(map) = document.as_object() else {
         return Err(Refusal::new(
             "the document is not a mapping",
             "begin it with `title:`",
         ));
     };
-    for (key, what) in [
-        ("correlation", "correlation rules are not supported"),
-        ("filter", "filter documents are not supported"),
-        ("action", "collections with `action` are not supported"),
-    ] {
-        if map.contains_key(key) {
-            return Err(
-                Refusal::new(what, "write a rule with `logsource` and `detection`").near(format!("{key}:")),
-            );
-        }
+    if map.contains_key("action") {
+        return Err(Refusal::new(
+            "collections with `action` are not supported: Sigma 2 left them out",
+            "write whole rules",
+        )
+        .near("action:"));
     }
     let mut map = map.clone();
-    let title = text(&mut map, "title")?
-        .filter(|title| !title.trim().is_empty())
-        .ok_or_else(|| Refusal::new("the rule has no title", "add `title:`"))?;
-    let logsource = parse_logsource(map.shift_remove("logsource"))?;
-    let detection = match map.shift_remove("detection") {
+    let section = |map: &mut Map<String, Value>, key: &str| match map.shift_remove(key) {
+        None => Ok(None),
+        Some(Value::Object(section)) => Ok(Some(section)),
+        Some(_) => Err(Refusal::new(
+            format!("`{key}` is not a mapping"),
+            "see the Sigma specification 2.1.0",
+        )
+        .near(format!("{key}:"))),
+    };
+    if let Some(section) = section(&mut map, "correlation")? {
+        if map.contains_key("detection") || map.contains_key("filter") {
+            return Err(Refusal::new(
+                "`correlation` stands beside `detection` or `filter`",
+                "write them as documents of their own, with `---` between",
+            )
+            .near("correlation:"));
+        }
+        let header = parse_header(map)?;
+        return Ok(Document::Correlation(Box::new(correlation::parse(
+            header, &section,
+        )?)));
+    }
+    if let Some(section) = section(&mut map, "filter")? {
+        let logsource = match map.shift_remove("logsource") {
+            None | Some(Value::Null) => None,
+            some => Some(parse_logsource(some)?),
+        };
+        let header = parse_header(map)?;
+        return Ok(Document::Filter(Box::new(filter::parse(
+            header, logsource, &section,
+        )?)));
+    }
+    let logsource = map.shift_remove("logsource");
+    let detection = map.shift_remove("detection");
+    let fields = texts(&mut map, "fields")?;
+    let header = parse_header(map)?;
+    let logsource = parse_logsource(logsource)?;
+    let detection = match detection {
         Some(Value::Object(section)) => Detection::parse(&section)?,
         _ => {
             return Err(Refusal::new(
@@ -188,7 +253,46 @@ fn parse_rule(document: &Value) -> Result<Rule, Refusal> {
             ));
         }
     };
-    Ok(Rule {
+    let Header {
+        title,
+        id,
+        name,
+        status,
+        description,
+        author,
+        references,
+        date,
+        modified,
+        level,
+        tags,
+        falsepositives,
+        custom,
+    } = header;
+    Ok(Document::Rule(Box::new(Rule {
+        title,
+        id,
+        name,
+        status,
+        description,
+        author,
+        references,
+        date,
+        modified,
+        level,
+        logsource,
+        tags,
+        falsepositives,
+        fields,
+        detection,
+        custom,
+    })))
+}
+
+fn parse_header(mut map: Map<String, Value>) -> Result<Header, Refusal> {
+    let title = text(&mut map, "title")?
+        .filter(|title| !title.trim().is_empty())
+        .ok_or_else(|| Refusal::new("the document has no title", "add `title:`"))?;
+    Ok(Header {
         title,
         id: text(&mut map, "id")?,
         name: text(&mut map, "name")?,
@@ -199,11 +303,8 @@ fn parse_rule(document: &Value) -> Result<Rule, Refusal> {
         date: text(&mut map, "date")?,
         modified: text(&mut map, "modified")?,
         level: word(&mut map, "level")?,
-        logsource,
         tags: texts(&mut map, "tags")?,
         falsepositives: texts(&mut map, "falsepositives")?,
-        fields: texts(&mut map, "fields")?,
-        detection,
         custom: map,
     })
 }

@@ -65,7 +65,7 @@ fn find<'v>(value: &'v Value, name: &str, found: &mut Vec<&'v Value>) {
     }
 }
 
-fn members(value: &Value, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+pub(crate) fn members(value: &Value, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
     match value {
         Value::Array(list) => list.iter().any(|member| members(member, visit)),
         Value::Object(_) => false,

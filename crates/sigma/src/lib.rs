@@ -1,12 +1,12 @@
 //! Sigma detection rules: parse, compile, match. No I/O and no clock.
 //!
-//! [`parse_documents`] reads YAML into [`Rule`]s, [`CompiledRule::compile`] makes one ready to be
+//! [`parse_documents`] reads YAML into [`Document`]s, [`CompiledRule::compile`] makes a rule ready to be
 //! matched, and a [`RuleSet`] holds many by the log source they are for. [`CompiledRule::explain`]
 //! says which part of a rule matched which value; it is a second evaluator that shares no matching
-//! code with the first, so each can check the other.
+//! code with the first, so each can check the other. [`Correlation::firings`] says when a correlation fires.
 //!
-//! What cannot be honoured is refused with a reason, never ignored: correlations, filters, unknown
-//! modifiers, look-around in regular expressions, placeholders without a value.
+//! What cannot be honoured is refused with a reason, never ignored: unknown modifiers, look-around in regular
+//! expressions, placeholders without a value, rules that a correlation or filter names and nobody has.
 //!
 //! Meaning follows the Sigma specification 2.1.0. Where that is silent, this crate decides:
 //!
@@ -19,14 +19,20 @@
 //! - times are read as UTC, a number of them by its count of digits (seconds to nanoseconds);
 //! - a keyword is found anywhere inside any value of the event, at any depth; names are not searched.
 
+mod collection;
 mod compile;
 mod condition;
+mod correlation;
 mod criterion;
+mod derived;
 mod detection;
 mod document;
 mod encoding;
+mod engine;
 mod event;
 mod explain;
+mod filter;
+mod first_seen;
 mod matching;
 mod modifier;
 mod pattern;
@@ -35,13 +41,21 @@ mod rule;
 mod ruleset;
 mod timestamp;
 
+pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem};
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
+pub use correlation::{
+    Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Hit, HitValue,
+};
+pub use derived::{PERSON, add_to as add_derived};
 pub use detection::{Detection, Item, NamedSelection, Selection};
-pub use document::{MAX_DOCUMENT_BYTES, ParseError, parse_documents};
+pub use document::{Document, MAX_DOCUMENT_BYTES, ParseError, parse_documents, parse_rules};
+pub use engine::{Matcher, NotARecord, Scanned, Scratch};
 pub use event::{Event, Scalar};
 pub use explain::{Explanation, ItemExplanation, SelectionExplanation};
+pub use filter::{Filter, FilterTarget};
+pub use first_seen::{Sighting, day, first_seen};
 pub use modifier::{Modifier, TimePart};
 pub use resolve::Placeholders;
-pub use rule::{Level, LogSource, Rule, Status};
+pub use rule::{Header, Level, LogSource, Rule, Status};
 pub use ruleset::RuleSet;

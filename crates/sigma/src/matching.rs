@@ -25,7 +25,7 @@ pub(crate) struct Predicate {
 }
 
 #[derive(Debug, Clone)]
-enum Matcher {
+pub(crate) enum Matcher {
     Text(TextMatcher),
     Regex(Regex),
     Number(Number),
@@ -39,7 +39,7 @@ enum Matcher {
 }
 
 #[derive(Debug, Clone)]
-struct TextMatcher {
+pub(crate) struct TextMatcher {
     cased: bool,
     shape: Shape,
 }
@@ -110,7 +110,7 @@ impl Predicate {
 }
 
 impl Matcher {
-    fn new(test: &Test) -> Self {
+    pub(crate) fn new(test: &Test) -> Self {
         match test {
             Test::Text { pattern, cased } => Self::Text(TextMatcher::new(pattern, *cased)),
             Test::Regex(regex) => Self::Regex(regex.clone()),
@@ -129,7 +129,7 @@ impl Matcher {
         }
     }
 
-    fn fits<E: Event + ?Sized>(&self, scalar: Scalar<'_>, event: &E) -> bool {
+    pub(crate) fn fits<E: Event + ?Sized>(&self, scalar: Scalar<'_>, event: &E) -> bool {
         match self {
             Self::Text(matcher) => scalar.text().is_some_and(|text| matcher.fits(&text)),
             Self::Regex(regex) => scalar.text().is_some_and(|text| regex.is_match(&text)),
@@ -179,7 +179,7 @@ impl Matcher {
 }
 
 impl Order {
-    fn allows(self, is: Ordering) -> bool {
+    pub(crate) fn allows(self, is: Ordering) -> bool {
         match self {
             Self::Equal => is == Ordering::Equal,
             Self::Less => is == Ordering::Less,
@@ -190,7 +190,7 @@ impl Order {
     }
 }
 
-fn number(scalar: Scalar<'_>) -> Option<Number> {
+pub(crate) fn number(scalar: Scalar<'_>) -> Option<Number> {
     match scalar {
         Scalar::Int(number) => Some(Number::Int(number)),
         Scalar::Float(number) => Some(Number::Float(number)),
@@ -199,7 +199,7 @@ fn number(scalar: Scalar<'_>) -> Option<Number> {
     }
 }
 
-fn compare(left: Number, right: Number) -> Option<Ordering> {
+pub(crate) fn compare(left: Number, right: Number) -> Option<Ordering> {
     match (left, right) {
         (Number::Int(left), Number::Int(right)) => Some(left.cmp(&right)),
         (Number::Int(left), Number::Float(right)) => (left as f64).partial_cmp(&right),
@@ -209,7 +209,7 @@ fn compare(left: Number, right: Number) -> Option<Ordering> {
 }
 
 /// Lower case, character by character; a character whose lower case is longer stays as it is.
-fn fold_char(c: char) -> char {
+pub(crate) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }
@@ -220,7 +220,7 @@ fn fold_char(c: char) -> char {
     }
 }
 
-fn folded(text: &str, cased: bool) -> Cow<'_, str> {
+pub(crate) fn folded(text: &str, cased: bool) -> Cow<'_, str> {
     if cased
         || text
             .bytes()

@@ -3,6 +3,7 @@
 //! Both evaluators begin here and share nothing after it. Start reading at [`resolve`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use regex::RegexBuilder;
@@ -24,7 +25,7 @@ const MAX_EXPANDED: usize = 20_000;
 
 /// The values that stand for `%name%` in items with the modifier `expand`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Placeholders(BTreeMap<String, Vec<String>>);
+pub struct Placeholders(Arc<BTreeMap<String, Vec<String>>>);
 
 impl Placeholders {
     /// No placeholders: a rule that uses one is refused.
@@ -32,10 +33,10 @@ impl Placeholders {
         Self::default()
     }
 
-    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards.
+    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards; none match
+    /// nothing.
     pub fn set(&mut self, name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) {
-        self.0
-            .insert(name.into(), values.into_iter().map(Into::into).collect());
+        Arc::make_mut(&mut self.0).insert(name.into(), values.into_iter().map(Into::into).collect());
     }
 }
 
@@ -333,11 +334,18 @@ fn test(
                     "split it over several values",
                 ));
             }
+            // Flags stand in the expression, so that equal texts are equal expressions.
+            let flags: String = [(*ignore_case, 'i'), (*multi_line, 'm'), (*dot_all, 's')]
+                .into_iter()
+                .filter_map(|(is_set, flag)| is_set.then_some(flag))
+                .collect();
+            let source = if flags.is_empty() {
+                source
+            } else {
+                format!("(?{flags}){source}")
+            };
             Test::Regex(
                 RegexBuilder::new(&source)
-                    .case_insensitive(*ignore_case)
-                    .multi_line(*multi_line)
-                    .dot_matches_new_line(*dot_all)
                     .size_limit(MAX_REGEX_COMPILED_BYTES)
                     .dfa_size_limit(MAX_REGEX_COMPILED_BYTES)
                     .nest_limit(100)
@@ -442,17 +450,13 @@ fn expand(item: &Item, pattern: Pattern, placeholders: &Placeholders) -> Result<
             done.push(Operand::Text(pattern));
             continue;
         };
-        let values = placeholders
-            .0
-            .get(name)
-            .filter(|values| !values.is_empty())
-            .ok_or_else(|| {
-                refused(
-                    item,
-                    &format!("the placeholder %{name}% has no value"),
-                    "set it before the rule is used",
-                )
-            })?;
+        let values = placeholders.0.get(name).ok_or_else(|| {
+            refused(
+                item,
+                &format!("the placeholder %{name}% has no value"),
+                "set it before the rule is used",
+            )
+        })?;
         if done.len() + open.len() + values.len() > MAX_EXPANDED {
             return Err(refused(
                 item,

@@ -1,5 +1,7 @@
 //! A rule as its author wrote it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,10 +47,70 @@ pub struct Rule {
 impl Rule {
     /// How to call the rule in a message: its title, with its id when it has one.
     pub fn label(&self) -> String {
-        match &self.id {
-            Some(id) => format!("{} ({id})", self.title),
-            None => self.title.clone(),
+        label(&self.title, self.id.as_deref())
+    }
+
+    /// Whether other documents may mean this one by `word`.
+    pub fn is_called(&self, word: &str) -> bool {
+        self.id.as_deref() == Some(word) || self.name.as_deref() == Some(word)
+    }
+
+    /// The rule with the names of its fields replaced where `names` has another for them, as a
+    /// field mapping of a log source asks.
+    #[must_use]
+    pub fn with_fields_renamed(&self, names: &BTreeMap<String, String>) -> Self {
+        let mut renamed = self.clone();
+        for named in &mut renamed.detection.selections {
+            named.selection.rename_fields(names);
         }
+        renamed
+    }
+
+    /// Every field that the rule's selections name, in order of the alphabet.
+    pub fn field_names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for named in &self.detection.selections {
+            named.selection.field_names(&mut names);
+        }
+        names
+    }
+}
+
+/// What describes a correlation or a filter, as in a [`Rule`].
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of Rule")]
+pub struct Header {
+    pub title: String,
+    pub id: Option<String>,
+    pub name: Option<String>,
+    pub status: Option<Status>,
+    pub description: Option<String>,
+    pub author: Option<String>,
+    pub references: Vec<String>,
+    pub date: Option<String>,
+    pub modified: Option<String>,
+    pub level: Option<Level>,
+    pub tags: Vec<String>,
+    pub falsepositives: Vec<String>,
+    pub custom: Map<String, Value>,
+}
+
+impl Header {
+    /// How to call the document in a message: its title, with its id when it has one.
+    pub fn label(&self) -> String {
+        label(&self.title, self.id.as_deref())
+    }
+
+    /// Whether other documents may mean this one by `word`.
+    pub fn is_called(&self, word: &str) -> bool {
+        self.id.as_deref() == Some(word) || self.name.as_deref() == Some(word)
+    }
+}
+
+fn label(title: &str, id: Option<&str>) -> String {
+    match id {
+        Some(id) => format!("{title} ({id})"),
+        None => title.to_owned(),
     }
 }
 

@@ -71,7 +71,9 @@ pub struct BatchCounts {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS];
+pub(crate) const STATEMENTS: &[&str] = &[
+    ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY,
+];
 
 const ARCHIVE: &str = "
     INSERT INTO batch (id, connection_id, dataset, source, path, bytes, received_at, deliveries, state, records,
@@ -99,6 +101,14 @@ const LIST: &str = "
     SELECT * FROM batch
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
     ORDER BY received_at DESC, id DESC LIMIT $3";
+// A batch that was pushed may hold records up to a day older than its arrival, any other records of any age.
+const BETWEEN: &str = "
+    SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
+    ORDER BY id LIMIT 1000";
+const REPLAY: &str = "
+    UPDATE batch SET state = 'stored'
+    WHERE state = 'detected' AND received_at >= $1 AND received_at < $2
+        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)";
 const COUNTS: &str = "
     SELECT COUNT(*) AS batches, CAST(COALESCE(SUM(deliveries), 0) AS BIGINT) AS deliveries,
         CAST(COALESCE(SUM(records), 0) AS BIGINT) AS records,
@@ -164,6 +174,42 @@ impl Store {
             sqlx::query_as(LIST)
                 .bind(connection.map(ConnectionId::as_str)).bind(state.map(BatchState::as_str))
                 .bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Batches that came since a time, and all that were not pushed, of these datasets (none: of any), in
+    /// the order of their arrival.
+    pub async fn batch_between(
+        &self,
+        since: DateTime<Utc>,
+        datasets: &[String],
+    ) -> Result<Vec<BatchRow>, StoreError> {
+        let mut all: Vec<BatchRow> = Vec::new();
+        let mut after = String::new();
+        loop {
+            let part: Vec<BatchRow> = on_reader!(self, pool => {
+                sqlx::query_as(BETWEEN).bind(since).bind(&after).fetch_all(pool).await?
+            });
+            let Some(last) = part.last() else { break };
+            after.clone_from(&last.id);
+            all.extend(
+                part.into_iter()
+                    .filter(|batch| datasets.is_empty() || datasets.contains(&batch.dataset)),
+            );
+        }
+        all.sort_by(|left, right| (left.received_at, &left.id).cmp(&(right.received_at, &right.id)));
+        Ok(all)
+    }
+
+    /// Sends batches that came between two times through detection again. Answers how many.
+    pub async fn batch_replay(
+        &self,
+        since: DateTime<Utc>,
+        until: DateTime<Utc>,
+        dataset: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query(REPLAY).bind(since).bind(until).bind(dataset).execute(pool).await?.rows_affected()
         }))
     }
 

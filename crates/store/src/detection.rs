@@ -1,10 +1,11 @@
 //! Detections: a rule matched an event.
 
 use crate::TimeCursor;
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, DetectionId, EventId, PersonId};
+use sqlx::QueryBuilder;
 
 /// A rule that matched for a person, or for an identifier that nobody owns.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -42,6 +43,27 @@ pub struct DetectionRow {
     pub detected_at: DateTime<Utc>,
     /// What a rule found beyond its selections, for example the speed of a journey.
     pub detail: Option<String>,
+    /// The watch that fired, with a digest of what it means; nothing for detections of before watches were kept.
+    pub watch: Option<String>,
+    /// The values that keep the watch's groups apart, as JSON.
+    pub group_key: Option<String>,
+    /// How many matches stand behind it.
+    pub matches: i64,
+    /// When the last of them happened.
+    pub last_at: DateTime<Utc>,
+    /// The events that prove it, as a JSON list of ids, oldest first.
+    pub evidence: String,
+}
+
+/// What is to become of the detections of some groups.
+#[derive(Debug, Clone, Default)]
+pub struct DetectionChanges {
+    /// Detections that are not there yet.
+    pub new: Vec<DetectionRow>,
+    /// Detections that are there, under their id, and now say something else.
+    pub revised: Vec<DetectionRow>,
+    /// Detections that later records showed to be none.
+    pub withdrawn: Vec<DetectionRow>,
 }
 
 /// How often a rule matched.
@@ -72,13 +94,19 @@ pub struct DetectionFilter {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, LIST, LIST_BY_PERSON, GET, COUNTS];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, REVISE, WITHDRAW, LIST, LIST_BY_PERSON, GET, COUNTS];
 
 const INSERT: &str = "
     INSERT INTO detection (id, rule_id, rule_name, title, level, behaviour, topic, event_id, connection_id,
-        dataset, person_id, identifier, at, detected_at, detail)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        dataset, person_id, identifier, at, detected_at, detail, watch, group_key, matches, last_at, evidence)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
     ON CONFLICT DO NOTHING RETURNING id";
+const REVISE: &str = "
+    UPDATE detection SET event_id = $2, connection_id = $3, dataset = $4, person_id = $5, identifier = $6, at = $7,
+        detail = $8, matches = $9, last_at = $10, evidence = $11
+    WHERE id = $1";
+const WITHDRAW: &str = "DELETE FROM detection WHERE id = $1";
+pub(crate) const GROUPS_HEAD: &str = "SELECT * FROM detection WHERE (watch, group_key) IN (VALUES";
 const LIST: &str = "
     SELECT * FROM detection
     WHERE (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR rule_name = $3)
@@ -93,41 +121,86 @@ const COUNTS: &str = "
         MAX(at) AS last_at
     FROM detection GROUP BY rule_name ORDER BY rule_name LIMIT 1000";
 
+fn kept(text: &Option<String>) -> Option<String> {
+    text.as_deref().map(|text| storable(text).into_owned())
+}
+
+fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: &'static str) -> JournalEntry {
+    let whose = found.identifier.as_deref().unwrap_or("nobody known");
+    JournalEntry {
+        at: now,
+        kind,
+        person_id: found.person_id.clone().map(PersonId),
+        connection_id: Some(found.connection_id.clone()),
+        subject_id: Some(found.id.0.clone()),
+        summary: format!("{}: {whose}", found.title),
+        data: serde_json::json!({
+            "rule": found.rule_name, "level": found.level, "behaviour": found.behaviour,
+            "topic": found.topic, "event_id": found.event_id, "event_at": found.at,
+        }),
+    }
+}
+
 impl Store {
-    /// Records detections, each new one with its journal entry. Answers how many were new.
-    pub async fn detection_record(&self, detections: &[DetectionRow]) -> Result<usize, StoreError> {
+    /// Makes the detections what they should be, in one transaction, with a journal entry for each that is new or
+    /// withdrawn. Repeating it changes nothing. Answers how many were new.
+    pub async fn detection_change(
+        &self,
+        changes: &DetectionChanges,
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
         let new = in_transaction!(self, tx => {
             let mut new = 0;
-            for found in detections {
+            for found in &changes.withdrawn {
+                sqlx::query(WITHDRAW).bind(&found.id.0).execute(&mut *tx).await?;
+                let entry = journal_entry(found, now, "detection.withdrawn");
+                journal_write!(tx, &entry);
+            }
+            for found in &changes.revised {
+                sqlx::query(REVISE)
+                    .bind(&found.id.0).bind(&found.event_id.0).bind(&found.connection_id.0).bind(&found.dataset)
+                    .bind(&found.person_id).bind(kept(&found.identifier)).bind(found.at).bind(kept(&found.detail))
+                    .bind(found.matches).bind(found.last_at).bind(&found.evidence).execute(&mut *tx).await?;
+            }
+            for found in &changes.new {
                 let inserted: Option<String> = sqlx::query_scalar(INSERT)
                     .bind(&found.id.0).bind(&found.rule_id).bind(&found.rule_name).bind(&found.title)
                     .bind(&found.level).bind(&found.behaviour).bind(&found.topic).bind(&found.event_id.0)
                     .bind(&found.connection_id.0).bind(&found.dataset).bind(&found.person_id)
-                    .bind(found.identifier.as_deref().map(|text| storable(text).into_owned()))
-                    .bind(found.at).bind(found.detected_at).bind(&found.detail)
-                    .fetch_optional(&mut *tx).await?;
+                    .bind(kept(&found.identifier)).bind(found.at).bind(found.detected_at).bind(kept(&found.detail))
+                    .bind(&found.watch).bind(kept(&found.group_key)).bind(found.matches).bind(found.last_at)
+                    .bind(&found.evidence).fetch_optional(&mut *tx).await?;
                 if inserted.is_none() {
                     continue;
                 }
                 new += 1;
-                let whose = found.identifier.as_deref().unwrap_or("nobody known");
-                let entry = JournalEntry {
-                    at: found.detected_at,
-                    kind: "detection.created",
-                    person_id: found.person_id.clone().map(PersonId),
-                    connection_id: Some(found.connection_id.clone()),
-                    subject_id: Some(found.id.0.clone()),
-                    summary: format!("{}: {whose}", found.title),
-                    data: serde_json::json!({
-                        "rule": found.rule_name, "level": found.level, "behaviour": found.behaviour,
-                        "topic": found.topic, "event_id": found.event_id, "event_at": found.at,
-                    }),
-                };
+                let entry = journal_entry(found, now, "detection.created");
                 journal_write!(tx, &entry);
             }
             new
         });
         Ok(new)
+    }
+
+    /// The detections of these groups from a time on.
+    pub async fn detection_groups(
+        &self,
+        groups: &[(&str, &str)],
+        from: DateTime<Utc>,
+    ) -> Result<Vec<DetectionRow>, StoreError> {
+        if groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(on_engine!(self, pool => {
+            let mut query = QueryBuilder::new(GROUPS_HEAD);
+            for (place, (watch, key)) in groups.iter().enumerate() {
+                query.push(if place == 0 { " (" } else { ", (" });
+                query.push_bind((*watch).to_owned()).push(", ");
+                query.push_bind(storable(key).into_owned()).push(")");
+            }
+            query.push(") AND last_at >= ").push_bind(from).push(" ORDER BY at, id");
+            query.build_query_as().fetch_all(pool).await?
+        }))
     }
 
     /// Detections, newest event first.

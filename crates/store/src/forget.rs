@@ -40,6 +40,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     OLD,
     FORGET_EVENTS,
     FORGET_REJECTS,
+    FORGET_HITS,
     FORGET,
     PURGE_START,
     PURGE_OPEN,
@@ -47,6 +48,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_FINISH,
     BATCHES_AFTER,
     IDENTIFIERS,
+    HITS_OF_PERSON,
+    TEST_MATCHES_OF_PERSON,
     EVENTS_OF_PERSON,
     EVENTS_OF_IDENTIFIER,
     UNMAPPED,
@@ -58,6 +61,7 @@ const OLD: &str = "
     ORDER BY received_at, id LIMIT $3";
 const FORGET_EVENTS: &str = "DELETE FROM event WHERE batch_id = $1";
 const FORGET_REJECTS: &str = "DELETE FROM reject WHERE batch_id = $1";
+const FORGET_HITS: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
 const FORGET: &str = "DELETE FROM batch WHERE id = $1";
 const PURGE_START: &str = "
     INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
@@ -74,6 +78,11 @@ const IDENTIFIERS: &str = "
     LIMIT 10000";
 const EVENTS_OF_PERSON: &str = "
     DELETE FROM event WHERE id IN (SELECT id FROM event WHERE person_id = $1 ORDER BY at, id LIMIT 1000)";
+// What rules remember of events, for correlations and for rules in test mode.
+const HITS_OF_PERSON: &str = "
+    DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
+const TEST_MATCHES_OF_PERSON: &str = "
+    DELETE FROM test_match WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
 const EVENTS_OF_IDENTIFIER: &str = "
     DELETE FROM event
     WHERE id IN (SELECT id FROM event WHERE person_id IS NULL AND identifier = $1 ORDER BY id LIMIT 1000)";
@@ -106,6 +115,7 @@ impl Store {
             for id in ids {
                 events += sqlx::query(FORGET_EVENTS).bind(id).execute(&mut *tx).await?.rows_affected();
                 sqlx::query(FORGET_REJECTS).bind(id).execute(&mut *tx).await?;
+                sqlx::query(FORGET_HITS).bind(id).execute(&mut *tx).await?;
                 sqlx::query(FORGET).bind(id).execute(&mut *tx).await?;
             }
             let batches = ids.len();
@@ -191,6 +201,15 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_scalar(IDENTIFIERS).bind(&person.0).fetch_all(pool).await?
         }))
+    }
+
+    /// Removes what rules remember of a person's events.
+    pub async fn event_memory_purge(&self, person: &PersonId) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(HITS_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+            sqlx::query(TEST_MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+        });
+        Ok(())
     }
 
     /// Removes up to 1,000 events of a person. Answers how many; 0 when none is left.

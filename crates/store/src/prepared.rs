@@ -11,7 +11,7 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 }
 
 fn built() -> Vec<String> {
-    use crate::{access, account_object, event, log_source, person, sync_change};
+    use crate::{access, account_object, detection, event, log_source, person, rule_hit, sync_change};
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
         format!("{} ($1, $2)", person::FIND_HEAD),
@@ -29,6 +29,15 @@ fn built() -> Vec<String> {
         with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
+        with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
+        format!(
+            "{} ($1, $2)) AND at_us >= $3 ORDER BY watch, group_key, at_us LIMIT $4",
+            rule_hit::GROUPS_HEAD
+        ),
+        format!(
+            "{} ($1, $2)) AND last_at >= $3 ORDER BY at, id",
+            detection::GROUPS_HEAD
+        ),
     ]
 }
 
@@ -56,6 +65,8 @@ fn statements() -> Vec<String> {
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
         crate::risk::STATEMENTS,
+        crate::rule_admin::STATEMENTS,
+        crate::rule_hit::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,
         crate::sync_run::STATEMENTS,
@@ -124,6 +135,10 @@ fn both_engines_have_the_same_tables_and_columns() {
         (
             include_str!("../migrations/sqlite/0003_log_source.sql"),
             include_str!("../migrations/postgres/0003_log_source.sql"),
+        ),
+        (
+            include_str!("../migrations/sqlite/0004_detection.sql"),
+            include_str!("../migrations/postgres/0004_detection.sql"),
         ),
     ] {
         let (sqlite, postgres) = (names(sqlite), names(postgres));

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: AccessArgs, global: &Global) -> anyhow::Result<()>
     }
     let explanation = explain(&app, &person, &entitlement).await?;
     match global.output {
-        Format::Json => println!("{:#}", document(&explanation)),
+        Format::Json | Format::Counts => println!("{:#}", document(&explanation)),
         Format::Ndjson => println!("{}", document(&explanation)),
         Format::Table | Format::Csv => print!("{}", in_words(&explanation)),
     }

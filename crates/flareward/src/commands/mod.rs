@@ -17,6 +17,7 @@ pub(crate) mod people;
 pub(crate) mod posture;
 pub(crate) mod risk;
 pub(crate) mod rules;
+pub(crate) mod rules_run;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
 pub(crate) mod sync;

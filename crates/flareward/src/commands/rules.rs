@@ -1,12 +1,20 @@
-//! `flareward rules`: what the rules are, whether a file holds good ones, and why one matched an event.
+//! `flareward rules`: what the rules are, whether files hold good ones, whether they do as their cases say, why one
+//! matched an event, what one would have found, and which run.
 
+use super::rules_run::{self, RunArgs};
 use crate::Global;
 use crate::output::{Format, Printer, object};
-use anyhow::Context;
-use hub::rule_book::{Origin, level_word, read_rules};
+use anyhow::{Context, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use hub::detection::{backtest, cases};
+use hub::permission::Actor;
+use hub::rule_admin;
+use hub::rule_book::{Origin, RuleBook, RuleMode, Stored, level_word};
+use indicatif::{ProgressBar, ProgressStyle};
 use model::EventId;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// What to do with rules.
@@ -18,75 +26,215 @@ pub(crate) struct RulesArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the rules that run
+    /// List the rules, with how often each matched
     List,
-    /// Say whether files hold rules that can be honoured
+    /// Say whether files or folders hold rules that can be honoured, and on which datasets they run
     Check {
-        /// Sigma documents in YAML
+        /// Sigma documents in YAML, or folders of them
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Judge rules by their cases: the built-in ones, or those of a folder
+    Test {
+        /// Names or ids of rules, or folders; none are all built-in rules
+        rules: Vec<String>,
+    },
+    /// Run rules over files of log records, without a database
+    Run(RunArgs),
     /// Show which part of a rule matched which value of an event
     Explain {
-        /// The rule's name or id
+        /// The rule's name or id, or a file that holds one rule
         rule: String,
         /// The event's id, or a file that holds one record in JSON
         event: String,
+    },
+    /// Try a rule over archived records: what it would have found, on which days
+    Backtest {
+        /// The rule's name or id, or a file that holds it
+        rule: String,
+        /// From when: a time (RFC 3339), or a span back such as 30d or 12h
+        #[arg(long, default_value = "30d")]
+        since: String,
+        /// Until when; now by default
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// Let rules run
+    Enable {
+        /// Names or ids
+        #[arg(required = true)]
+        rules: Vec<String>,
+    },
+    /// Let rules no longer run
+    Disable {
+        /// Names or ids
+        #[arg(required = true)]
+        rules: Vec<String>,
+    },
+    /// Let rules run in test mode: matches are counted, and nothing else comes of them
+    TestMode {
+        /// Names or ids
+        #[arg(required = true)]
+        rules: Vec<String>,
+    },
+    /// The lists that rules refer to, such as approved domains
+    Lists,
+    /// Set a list that rules refer to
+    SetList {
+        /// Its name
+        name: String,
+        /// Its values; none empty it
+        values: Vec<String>,
+        /// Go back to the values that came with the rules
+        #[arg(long, conflicts_with = "values")]
+        reset: bool,
+    },
+    /// Keep a document of rules, correlations or filters; a changed one becomes a new version
+    Add {
+        /// Sigma documents in YAML
+        file: PathBuf,
+        /// What to call it; the file's name by default
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Remove a document that was added
+    Remove {
+        /// What it is called
+        name: String,
+    },
+    /// The versions of a document that was added
+    Versions {
+        /// What it is called
+        name: String,
     },
 }
 
 const COLUMNS: &[&str] = &[
     "name",
+    "mode",
     "dataset",
     "level",
     "behaviour",
-    "topic",
     "detections",
     "title",
 ];
-const CHECK_COLUMNS: &[&str] = &["file", "ok", "rules", "problem"];
+const CHECK_COLUMNS: &[&str] = &["file", "ok", "rules", "datasets", "problem"];
+const TEST_COLUMNS: &[&str] = &["rule", "cases", "failed", "problem"];
+const LIST_COLUMNS: &[&str] = &["name", "values", "description"];
+const VERSION_COLUMNS: &[&str] = &["version", "written_at", "written_by", "bytes"];
+const DAY_COLUMNS: &[&str] = &["day", "detections", "people"];
 
 pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    if global.output == Format::Counts && !matches!(args.action, Action::Run(_)) {
+        bail!("--output counts is for `flareward rules run`; use table, json, ndjson or csv");
+    }
     match args.action {
         Action::List => list(global).await,
         Action::Check { files } => check(&files, global.output),
+        Action::Test { rules } => test(&rules, global.output),
+        Action::Run(args) => rules_run::run(&args, global.output),
         Action::Explain { rule, event } => explain(&rule, &event, global).await,
+        Action::Backtest { rule, since, until } => try_rule(&rule, &since, until.as_deref(), global).await,
+        Action::Enable { rules } => set_mode(&rules, RuleMode::On, global).await,
+        Action::Disable { rules } => set_mode(&rules, RuleMode::Off, global).await,
+        Action::TestMode { rules } => set_mode(&rules, RuleMode::Test, global).await,
+        Action::Lists => lists(global).await,
+        Action::SetList { name, values, reset } => {
+            let app = crate::open(global).await?;
+            let values = (!reset).then_some(values.as_slice());
+            rule_admin::set_parameter(&app, &name, values, &Actor::CommandLine).await?;
+            eprintln!("{name} is set");
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Add { file, name } => {
+            let app = crate::open(global).await?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let name = name.unwrap_or_else(|| {
+                file.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned()
+            });
+            let version = rule_admin::write_document(&app, &name, &text, &Actor::CommandLine).await?;
+            eprintln!("{name} is kept as version {version}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Remove { name } => {
+            let app = crate::open(global).await?;
+            rule_admin::remove_document(&app, &name, &Actor::CommandLine).await?;
+            eprintln!("{name} is removed");
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Versions { name } => versions(&name, global).await,
     }
 }
 
 async fn list(global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
     let counts = app.store.detection_counts().await?;
+    let tested: HashMap<String, i64> = app
+        .store
+        .test_counts()
+        .await?
+        .into_iter()
+        .map(|count| (count.rule_id, count.matches))
+        .collect();
+    let book = app.rules();
     let mut printer = Printer::new(global.output, COLUMNS);
-    for rule in app.rules.rules() {
+    for rule in book.rules() {
         let count = counts.iter().find(|count| count.rule_name == rule.name);
         printer.row(&json!({
-            "name": rule.name, "id": rule.id, "dataset": rule.dataset, "level": level_word(rule.level),
-            "behaviour": rule.behaviour, "topic": rule.topic, "title": rule.title, "description": rule.description,
+            "name": rule.name, "id": rule.id, "mode": rule.mode.as_str(), "dataset": rule.dataset,
+            "level": level_word(rule.level), "behaviour": rule.own.behaviour, "topic": rule.own.topic,
+            "title": rule.title, "description": rule.description, "file": rule.file,
             "origin": if rule.origin == Origin::System { "system" } else { "custom" }, "tags": rule.tags,
+            "stateful": rule.is_stateful(), "test_matches": tested.get(&rule.id),
             "detections": count.map_or(0, |count| count.detections), "people": count.map_or(0, |count| count.people),
         }))?;
     }
     printer.finish("no rules")?;
-    for problem in &app.rules.problems {
+    for problem in &book.problems {
         eprintln!("left out: {problem}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A book of what a file or folder holds, beside the built-in rules, which it may refer to.
+fn book_of(path: &Path) -> anyhow::Result<RuleBook> {
+    if path.is_dir() {
+        return Ok(RuleBook::build(true, Some(path), &Stored::default()));
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let stored = Stored {
+        documents: vec![(path.display().to_string(), text)],
+        ..Stored::default()
+    };
+    Ok(RuleBook::build(true, None, &stored))
 }
 
 fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(format, CHECK_COLUMNS);
     let mut good = true;
     for path in files {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let name = path.display().to_string();
-        match read_rules(&text, Origin::Custom) {
-            Ok(rules) => printer.row(&json!({ "file": name, "ok": true, "rules": rules.len() }))?,
-            Err(problem) => {
-                good = false;
-                printer.row(&json!({ "file": name, "ok": false, "problem": problem }))?;
-            }
+        let book = book_of(path)?;
+        let ours: Vec<_> = book
+            .rules()
+            .iter()
+            .filter(|rule| rule.origin == Origin::Custom)
+            .collect();
+        for problem in &book.problems {
+            good = false;
+            printer.row(&json!({ "file": path.display().to_string(), "ok": false, "problem": problem }))?;
+        }
+        let mut datasets: Vec<&str> = ours.iter().flat_map(|rule| rule.dataset.split(',')).collect();
+        datasets.sort_unstable();
+        datasets.dedup();
+        if book.problems.is_empty() {
+            printer.row(
+                &json!({ "file": path.display().to_string(), "ok": true, "rules": ours.len(),
+                "datasets": datasets.join(", ") }),
+            )?;
         }
     }
     printer.finish("no files")?;
@@ -97,20 +245,98 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<ExitCode> {
-    let app = crate::open(global).await?;
-    let found = app
-        .rules
-        .rule(rule)
-        .with_context(|| format!("there is no rule \"{rule}\""))?;
-    let record: Value = if std::path::Path::new(event).is_file() {
-        serde_json::from_str(&std::fs::read_to_string(event)?).context("the file holds no JSON record")?
+fn test(wanted: &[String], format: Format) -> anyhow::Result<ExitCode> {
+    let mut printer = Printer::new(format, TEST_COLUMNS);
+    let (mut all, mut failed, mut without) = (0, 0, 0);
+    let (folders, names): (Vec<&String>, Vec<&String>) =
+        wanted.iter().partition(|wanted| Path::new(wanted).is_dir());
+    let mut judge = |book: &RuleBook, folder: Option<&Path>, names: &[&String]| -> anyhow::Result<()> {
+        for rule in book.rules() {
+            let is_ours = (rule.origin == Origin::System) == folder.is_none();
+            let is_meant =
+                names.is_empty() || names.iter().any(|name| **name == rule.name || **name == rule.id);
+            if !is_ours || !is_meant {
+                continue;
+            }
+            let text = match folder {
+                None => book.system_cases(rule),
+                Some(folder) => {
+                    let stem = rule
+                        .file
+                        .rsplit_once('.')
+                        .map_or(rule.file.as_str(), |(stem, _)| stem);
+                    std::fs::read_to_string(folder.join(format!("{stem}.cases.yml"))).ok()
+                }
+            };
+            let Some(text) = text else {
+                without += 1;
+                printer.row(&json!({ "rule": rule.name, "cases": 0, "failed": 0, "problem": "no cases" }))?;
+                continue;
+            };
+            let cases =
+                cases::read(&text).map_err(|problem| anyhow::anyhow!("cases of {}: {problem}", rule.name))?;
+            let (count, failures) = cases::judge(book, rule, &cases);
+            all += count;
+            failed += failures.len();
+            let problem: Vec<String> = failures
+                .iter()
+                .map(|failure| format!("{}: {}", failure.case, failure.reason))
+                .collect();
+            printer.row(
+                &json!({ "rule": rule.name, "cases": count, "failed": failures.len(),
+                "problem": problem.join("; ") }),
+            )?;
+        }
+        Ok(())
+    };
+    if folders.is_empty() || !names.is_empty() {
+        let book = RuleBook::load(None);
+        if let Some(name) = names.iter().find(|name| book.rule(name).is_none()) {
+            bail!("there is no built-in rule and no folder \"{name}\"");
+        }
+        judge(&book, None, &names)?;
+    }
+    for folder in folders {
+        let folder = Path::new(folder);
+        let book = RuleBook::build(true, Some(folder), &Stored::default());
+        for problem in &book.problems {
+            eprintln!("left out: {problem}");
+        }
+        judge(&book, Some(folder), &[])?;
+    }
+    printer.finish("no rules")?;
+    eprintln!("{all} cases, {failed} failed, {without} rules without cases");
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
     } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<ExitCode> {
+    let (record, book) = if Path::new(event).is_file() {
+        let record: Value = serde_json::from_str(&std::fs::read_to_string(event)?)
+            .context("the file holds no JSON record")?;
+        // Without a store there are still the built-in rules, or the file.
+        let book = if Path::new(rule).is_file() {
+            std::sync::Arc::new(book_of(Path::new(rule))?)
+        } else {
+            crate::open(global).await?.rules()
+        };
+        (record, book)
+    } else {
+        let app = crate::open(global).await?;
         let row = app.store.event_get(&EventId(event.to_owned())).await?;
         let row = row.with_context(|| format!("\"{event}\" is neither an event's id nor a file"))?;
-        serde_json::from_str(&row.raw)?
+        let book = if Path::new(rule).is_file() {
+            std::sync::Arc::new(book_of(Path::new(rule))?)
+        } else {
+            app.rules()
+        };
+        (serde_json::from_str(&row.raw)?, book)
     };
-    let explanation = serde_json::to_value(found.compiled.explain(&record))?;
+    let found = named(&book, rule)?;
+    let explanation = serde_json::to_value(found.explain(&record))?;
     let matched = explanation["matched"].as_bool().unwrap_or_default();
     object(
         if global.output == Format::Table {
@@ -125,4 +351,142 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The rule of that name, or the one that a file brought in.
+fn named<'b>(book: &'b RuleBook, rule: &str) -> anyhow::Result<&'b hub::rule_book::BookRule> {
+    if Path::new(rule).is_file() {
+        if let Some(problem) = book.problems.first() {
+            bail!("{problem}");
+        }
+        let mut ours = book.rules().iter().filter(|rule| rule.origin == Origin::Custom);
+        return match (ours.next(), ours.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => bail!("{rule} holds no rule"),
+            _ => bail!("{rule} holds several rules; put the one that is meant into a file of its own"),
+        };
+    }
+    book.rule(rule)
+        .with_context(|| format!("there is no rule \"{rule}\"; `flareward rules list` names them"))
+}
+
+/// A time, or a span back from now.
+pub(crate) fn moment(text: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let span = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .and_then(|(number, unit)| {
+            let number: i64 = number
+                .parse()
+                .ok()
+                .filter(|number| (0..100_000).contains(number))?;
+            Some(match unit {
+                "m" => TimeDelta::minutes(number),
+                "h" => TimeDelta::hours(number),
+                "d" => TimeDelta::days(number),
+                _ => return None,
+            })
+        });
+    let span = span.with_context(|| {
+        format!("\"{text}\" is neither a time such as 2026-11-01T00:00:00Z nor a span back such as 30d, 12h or 45m")
+    })?;
+    Ok(now - span)
+}
+
+async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let now = app.clock.now();
+    let since = moment(since, now)?;
+    let until = until.map_or(Ok(now), |until| moment(until, now))?;
+    let book = if Path::new(rule).is_file() {
+        std::sync::Arc::new(book_of(Path::new(rule))?)
+    } else {
+        app.rules()
+    };
+    let found = named(&book, rule)?;
+    let bar = if global.output == Format::Table {
+        ProgressBar::new(0)
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} batches {eta}") {
+        bar.set_style(style);
+    }
+    let backtest = backtest::run(&app, &book, found, since, until, |done, all| {
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if global.output == Format::Table {
+        let mut printer = Printer::new(Format::Table, DAY_COLUMNS);
+        for (day, of) in &backtest.days {
+            printer.row(&json!({ "day": day, "detections": of.detections, "people": of.people }))?;
+        }
+        printer.finish("the rule would have found nothing")?;
+        for (who, count) in &backtest.most {
+            println!("{count:>6}  {who}");
+        }
+        println!(
+            "{}: {} detections for {} people, from {} matches in {} records of {} batches",
+            found.name,
+            backtest.detections,
+            backtest.people,
+            backtest.matches,
+            backtest.events,
+            backtest.batches
+        );
+    } else {
+        let mut value = serde_json::to_value(&backtest)?;
+        value["rule"] = json!(found.name);
+        value["since"] = json!(since);
+        value["until"] = json!(until);
+        object(global.output, &value)?;
+    }
+    for unread in &backtest.unread {
+        eprintln!("not read: {unread}");
+    }
+    Ok(if backtest.unread.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn set_mode(rules: &[String], mode: RuleMode, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    for rule in rules {
+        rule_admin::set_mode(&app, rule, mode, &Actor::CommandLine).await?;
+        eprintln!("{rule} is {}", mode.as_str());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn lists(global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let mut printer = Printer::new(global.output, LIST_COLUMNS);
+    for (name, parameter) in &app.rules().parameters {
+        printer.row(
+            &json!({ "name": name, "values": parameter.values, "description": parameter.description }),
+        )?;
+    }
+    printer.finish("no lists")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn versions(name: &str, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    let mut printer = Printer::new(global.output, VERSION_COLUMNS);
+    for row in app.store.rule_document_versions(name, 1_000).await? {
+        printer.row(
+            &json!({ "version": row.version, "written_at": row.written_at, "written_by": row.written_by,
+            "bytes": row.text.as_ref().map(String::len), "text": row.text }),
+        )?;
+    }
+    if printer.finish("")? == 0 {
+        bail!("there is no document \"{name}\"");
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
             token.expose_secret()
         );
     }
-    for problem in &app.rules.problems {
+    for problem in &app.rules().problems {
         tracing::error!("a rule is left out: {problem}");
     }
     eprintln!(

@@ -78,7 +78,7 @@ pub async fn put(
         );
     }
     for name in &request.rules {
-        if name != "*" && app.rules.rule(name).is_none() {
+        if name != "*" && app.rules().rule(name).is_none() {
             return field("rules", &format!("there is no rule \"{name}\""));
         }
     }

@@ -77,7 +77,8 @@ async fn decide(
     else {
         return Ok(None);
     };
-    let Some(tip) = app.rules.tips.get(&topic) else {
+    let rules = app.rules();
+    let Some(tip) = rules.tips.get(&topic) else {
         return Ok(None);
     };
     let now = app.clock.now();

@@ -1,18 +1,31 @@
 //! Runs the rules over stored events.
 //!
-//! Reads `batch` in state `stored` and its events; writes `detection`, the journal, and the batch's state.
-//! A detection is known by rule and event, so repeating a batch changes nothing. Start reading at [`run`].
+//! Reads `batch` in state `stored` and its events; writes `rule_hit`, `detection`, `watermark`, the journal, and the
+//! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
+//! should be is a pure function of the matches of one group, and [`settle`] makes the stored ones so. A batch may
+//! be repeated at any point, and records may come in any order: what is there in the end is the same.
+//!
+//! Start reading at [`run`].
 
+pub mod backtest;
+pub mod cases;
 mod countries;
-mod travel;
+pub mod detector;
+pub mod log_source;
+pub mod offline;
+mod settle;
+pub mod watch;
 
 use crate::app::App;
-use crate::rule_book::{BookRule, level_word};
-use chrono::{DateTime, Utc};
-use model::{BatchState, DetectionId};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
-use store::{DetectionRow, EventRow, LIST_LIMIT_MAX, StoreError};
+use crate::rule_book::{RuleBook, RuleMode};
+use chrono::{DateTime, TimeDelta, Utc};
+use detector::{Detector, DetectorScratch, TraceValue};
+use model::BatchState;
+use serde_json::json;
+use settle::Affected;
+use sigma::PartOf;
+use std::collections::HashMap;
+use store::{BatchRow, EventRow, LIST_LIMIT_MAX, RuleHitRow, StoreError};
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,64 +46,192 @@ pub struct Report {
 pub async fn run(app: &App) -> Result<Report, StoreError> {
     let mut report = Report::default();
     while let Some(batch) = app.store.batch_next(BatchState::Stored).await? {
+        let book = app.rules();
         report.batches += 1;
-        let mut after = String::new();
-        loop {
-            let events = app
-                .store
-                .event_by_batch(&batch.id, &after, LIST_LIMIT_MAX)
-                .await?;
-            let Some(last) = events.last() else { break };
-            after.clone_from(&last.id.0);
-            report.events += events.len();
-            let found = look(app, &events).await?;
-            report.detections += app.store.detection_record(&found).await?;
-        }
+        detect(app, &book, &batch, &mut report).await?;
         app.store.batch_detected(&batch.id).await?;
     }
     Ok(report)
 }
 
-async fn look(app: &App, events: &[EventRow]) -> Result<Vec<DetectionRow>, StoreError> {
-    let mut found = Vec::new();
-    for event in events {
-        let Ok(record) = serde_json::from_str::<Value>(&event.raw) else {
-            continue;
-        };
-        for rule in app.rules.for_dataset(&event.dataset) {
-            if !rule.compiled.matches(&record) {
-                continue;
-            }
-            match &rule.travel {
-                None => found.push(detection(app.clock.now(), rule, event, None)),
-                Some(limits) => found.extend(travel::look(app, rule, limits, event).await?),
-            }
+async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
+    let mut affected = Affected::default();
+    for group in app.store.hit_forget_batch(&batch.id).await? {
+        affected.add(group.watch, group.group_key, group.at_us);
+    }
+    let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
+    let watermark = app
+        .store
+        .watermark_get(&batch.connection_id, &batch.dataset)
+        .await?;
+    // A file is brought in on purpose: its age says nothing.
+    let late_before = watermark
+        .filter(|_| batch.source != "file")
+        .map(|watermark| watermark - lateness);
+    let (mut newest, mut late) = (None, 0);
+    let mut after = String::new();
+    let mut scratch = DetectorScratch::default();
+    loop {
+        let events = app
+            .store
+            .event_by_batch(&batch.id, &after, LIST_LIMIT_MAX)
+            .await?;
+        let Some(last) = events.last() else { break };
+        after.clone_from(&last.id.0);
+        report.events += events.len();
+        newest = newest.max(events.iter().map(|event| event.at).max());
+        let looked = look(app, book, &events, late_before, &mut scratch);
+        late += looked.late;
+        app.store.test_match_record(&looked.tested).await?;
+        app.store.hit_keep(&looked.hits, app.clock.now()).await?;
+        for hit in looked.hits {
+            affected.add(hit.watch, hit.group_key, hit.at_us);
         }
     }
-    Ok(found)
+    report.detections += settle::settle(app, book, affected).await?;
+    if let Some(newest) = newest {
+        let at = newest.min(app.clock.now());
+        app.store
+            .watermark_move(&batch.connection_id, &batch.dataset, at, late)
+            .await?;
+    }
+    if late > 0 {
+        metrics::counter!("flareward_late_records_total", "dataset" => batch.dataset.clone())
+            .increment(u64::try_from(late).unwrap_or_default());
+    }
+    Ok(())
 }
 
-/// The detection that a rule matched an event.
-fn detection(now: DateTime<Utc>, rule: &BookRule, event: &EventRow, detail: Option<String>) -> DetectionRow {
-    let mut digest = Sha256::new();
-    digest.update(rule.id.as_bytes());
-    digest.update([0]);
-    digest.update(event.id.0.as_bytes());
-    DetectionRow {
-        id: DetectionId(hex::encode(&digest.finalize()[..16])),
-        rule_id: rule.id.clone(),
-        rule_name: rule.name.clone(),
-        title: rule.title.clone(),
-        level: level_word(rule.level).to_owned(),
-        behaviour: rule.behaviour.clone(),
-        topic: rule.topic.clone(),
-        event_id: event.id.clone(),
-        connection_id: event.connection_id.clone(),
-        dataset: event.dataset.clone(),
-        person_id: event.person_id.clone(),
-        identifier: event.identifier.clone(),
-        at: event.at,
-        detected_at: now,
-        detail,
+#[derive(Default)]
+struct Looked {
+    hits: Vec<RuleHitRow>,
+    tested: Vec<(String, String, String, DateTime<Utc>)>,
+    late: i64,
+}
+
+/// What the rules find in events of one batch.
+fn look(
+    app: &App,
+    book: &RuleBook,
+    events: &[EventRow],
+    late_before: Option<DateTime<Utc>>,
+    scratch: &mut DetectorScratch,
+) -> Looked {
+    let collapse_us = i64::from(app.settings.detection.collapse_minutes.max(1)) * 60_000_000;
+    let mut looked = Looked::default();
+    for event in events {
+        let who = event.person_id.as_deref().or(event.identifier.as_deref());
+        let dataset = Some(event.dataset.as_str());
+        if book
+            .detector
+            .look(dataset, event.raw.as_bytes(), who, scratch)
+            .is_err()
+        {
+            // It was read when the event was stored, so this is a record that one of the two readers refuses.
+            tracing::warn!(event = %event.id, "a stored event cannot be shown to the rules");
+            continue;
+        }
+        let at_us = event.at.timestamp_micros();
+        let hit = |watch: String, group_key: String, slot: String, part: usize, value: String| RuleHitRow {
+            watch,
+            group_key,
+            slot,
+            part: i64::try_from(part).unwrap_or(i64::MAX),
+            value,
+            at_us,
+            event_id: event.id.0.clone(),
+            batch_id: event.batch_id.clone(),
+        };
+        for place in &scratch.found.rules {
+            let Some(rule) = book
+                .reported(PartOf::Rule(*place))
+                .filter(|rule| !rule.is_stateful())
+            else {
+                continue;
+            };
+            if rule.mode == RuleMode::Test {
+                let who = who.unwrap_or_default().to_owned();
+                looked
+                    .tested
+                    .push((rule.id.clone(), event.id.0.clone(), who, event.at));
+                continue;
+            }
+            // Without anyone and anything to tell repeats by, each event is one of its own.
+            let own = event.identifier.is_none() && event.target.is_none();
+            let key = json!([
+                who,
+                event.target,
+                at_us.div_euclid(collapse_us),
+                own.then_some(&event.id.0)
+            ]);
+            looked.hits.push(hit(
+                settle::repeats_of(&rule.id),
+                key.to_string(),
+                event.id.0.clone(),
+                0,
+                String::new(),
+            ));
+        }
+        if late_before.is_some_and(|before| event.at < before) {
+            looked.late += i64::from(!scratch.found.traces.is_empty());
+            continue;
+        }
+        for trace in scratch.found.traces.drain(..) {
+            let watch = &book.detector.watches[trace.watch];
+            let slot = if watch.is_daily() {
+                sigma::day(at_us.saturating_mul(1_000)).to_string()
+            } else {
+                event.id.0.clone()
+            };
+            let value = match trace.value {
+                None => String::new(),
+                Some(TraceValue::Text(text)) => text,
+                Some(TraceValue::Number(number)) => number.to_string(),
+            };
+            looked.hits.push(hit(
+                watch.id.clone(),
+                json!(trace.key).to_string(),
+                slot,
+                trace.part,
+                value,
+            ));
+        }
     }
+    looked
+}
+
+/// Forgets matches that can bear on nothing any more, and old matches of rules in test mode.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn prune(app: &App) -> Result<u64, StoreError> {
+    let book = app.rules();
+    let now = app.clock.now();
+    let settings = &app.settings.detection;
+    let day = TimeDelta::days(1);
+    let lateness = TimeDelta::minutes(settings.lateness_minutes);
+    let reaches: HashMap<&str, TimeDelta> = book
+        .detector
+        .watches
+        .iter()
+        .map(|watch| (watch.id.as_str(), TimeDelta::nanoseconds(watch.reach_ns())))
+        .collect();
+    let mut forgotten = app.store.test_prune(now - TimeDelta::days(90)).await?;
+    for watch in app.store.hit_watches().await? {
+        let reach = match reaches.get(watch.as_str()) {
+            Some(reach) => Some(*reach),
+            None => settle::is_repeats(&watch)
+                .then(|| TimeDelta::minutes(settings.collapse_minutes.max(1).into())),
+        };
+        // Late matches look back twice their reach.
+        let before = reach.map(|reach| (now - reach * 2 - lateness - day).timestamp_micros());
+        forgotten += app.store.hit_prune(&watch, before, now - day).await?;
+    }
+    Ok(forgotten)
+}
+
+/// How many rules look at each dataset; for status pages.
+pub fn rules_of(detector: &Detector, dataset: &str) -> usize {
+    detector.rules_of(Some(dataset))
 }

@@ -8,6 +8,8 @@ pub mod dataset;
 pub mod normalise;
 pub mod process;
 pub mod receive;
+pub mod recognise;
 
-pub use dataset::Dataset;
+pub use dataset::{DATASETS, Dataset};
 pub use receive::{IngestError, Received, receive};
+pub use recognise::{dataset_of, dataset_of_line, has_field};

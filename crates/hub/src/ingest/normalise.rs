@@ -138,18 +138,35 @@ fn shorten(text: &str) -> String {
 /// nanoseconds since 1970 as a number, also in quotes. The count of digits decides.
 pub fn read_time(value: &Value) -> Option<DateTime<Utc>> {
     match value {
-        Value::String(text) => {
-            let text = text.trim();
-            text.parse().ok().map_or_else(
-                || DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),
-                from_number,
-            )
-        }
-        Value::Number(number) => from_number(number.as_i64()?),
+        Value::String(text) => read_time_text(text),
+        Value::Number(number) => read_time_number(number.as_i64()?),
         _ => None,
     }
-    .filter(|time| (1990..9000).contains(&chrono::Datelike::year(time)))
-    .map(cut_to_micros)
+}
+
+/// [`read_time`] of a text.
+pub fn read_time_text(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    if let Ok(number) = text.parse() {
+        return read_time_number(number);
+    }
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+    // Windows writes `2025-11-28 08:30:20.964`, meaning UTC.
+    sensible(time.or_else(|| {
+        chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
+            .ok()
+            .map(|time| time.and_utc())
+    }))
+}
+
+/// [`read_time`] of a number.
+pub fn read_time_number(number: i64) -> Option<DateTime<Utc>> {
+    sensible(from_number(number))
+}
+
+fn sensible(time: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    time.filter(|time| (1990..9000).contains(&chrono::Datelike::year(time)))
+        .map(cut_to_micros)
 }
 
 fn from_number(number: i64) -> Option<DateTime<Utc>> {

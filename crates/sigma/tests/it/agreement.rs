@@ -1,8 +1,8 @@
-//! Both evaluators say the same of any rule and event, and nothing from outside panics.
+//! All evaluators say the same of any rule and event, and nothing from outside panics.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use sigma::{CompiledRule, Placeholders, parse_documents};
+use sigma::{CompiledRule, Matcher, Placeholders, Scratch, parse_rules};
 
 /// Texts that meet each other often, with wildcards, dashes, odd letters, numbers, times, addresses.
 fn word() -> impl Strategy<Value = String> {
@@ -218,7 +218,7 @@ fn condition() -> impl Strategy<Value = String> {
 fn compiled(document: &Value) -> Option<CompiledRule> {
     let mut placeholders = Placeholders::none();
     placeholders.set("p", ["a*", "b"]);
-    CompiledRule::compile(&parse_documents(&document.to_string()).ok()?[0], &placeholders).ok()
+    CompiledRule::compile(&parse_rules(&document.to_string()).ok()?[0], &placeholders).ok()
 }
 
 fn agree(rule: &CompiledRule, document: &Value, event: &Value) -> Result<(), TestCaseError> {
@@ -231,7 +231,24 @@ fn agree(rule: &CompiledRule, document: &Value, event: &Value) -> Result<(), Tes
         event,
         explanation
     );
+    let matcher = Matcher::new([(7, rule)], &[], &[]);
+    prop_assert_eq!(
+        scanned(&matcher, &mut Scratch::default(), event).contains(&7),
+        explanation.matched,
+        "{} {} {:#?}",
+        document,
+        event,
+        matcher
+    );
     Ok(())
+}
+
+/// The numbers of the rules that the engine for many rules says match.
+fn scanned(matcher: &Matcher, scratch: &mut Scratch, event: &Value) -> Vec<usize> {
+    let line = event.to_string();
+    matcher
+        .scan(line.as_bytes(), scratch, |_, matched| matched.to_vec())
+        .unwrap_or_default()
 }
 
 proptest! {
@@ -251,6 +268,27 @@ proptest! {
             for event in events {
                 agree(&compiled, &document, &event)?;
             }
+        }
+    }
+
+    #[test]
+    fn many_rules_together_match_as_each_alone(
+        detections in prop::collection::vec((prop::array::uniform3(selection()), condition()), 1..8),
+        events in prop::collection::vec(event(), 1..6),
+    ) {
+        let rules: Vec<CompiledRule> = detections
+            .into_iter()
+            .filter_map(|([one, two, three], condition)| {
+                compiled(&json!({"title": "t", "logsource": {"service": "s"},
+                    "detection": {"x1": one, "x2": two, "y": three, "condition": condition}}))
+            })
+            .collect();
+        let matcher = Matcher::new(rules.iter().enumerate(), &[], &[]);
+        let mut scratch = Scratch::default();
+        for event in events {
+            let expected: Vec<usize> =
+                rules.iter().enumerate().filter(|(_, rule)| rule.matches(&event)).map(|(place, _)| place).collect();
+            prop_assert_eq!(scanned(&matcher, &mut scratch, &event), expected, "{}", event);
         }
     }
 
@@ -277,7 +315,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic(text in "(title: t\nlogsource: \\{service: s\\}\ndetection:\n)?[ -~\n:|&*%{}\\[\\]ä-]{0,200}") {
-        if let Ok(rules) = parse_documents(&text) {
+        if let Ok(rules) = parse_rules(&text) {
             for rule in rules {
                 if let Ok(compiled) = CompiledRule::compile(&rule, &Placeholders::none()) {
                     compiled.matches(&json!({"a": "b"}));
@@ -289,7 +327,7 @@ proptest! {
     #[test]
     fn no_condition_makes_the_reader_panic(condition in "((not|and|or|of|them|all|1|a\\*|a|\\(|\\)) ){0,12}", event in found()) {
         let document = json!({"title": "t", "logsource": {"service": "s"}, "detection": {"a": {"A": 1}, "condition": condition}});
-        if let Ok(rules) = parse_documents(&document.to_string()) {
+        if let Ok(rules) = parse_rules(&document.to_string()) {
             let compiled = CompiledRule::compile(&rules[0], &Placeholders::none()).unwrap();
             prop_assert_eq!(compiled.matches(&event), compiled.explain(&event).matched);
         }

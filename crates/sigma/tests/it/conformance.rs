@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sigma::{CompiledRule, Placeholders, parse_documents};
+use sigma::{CompiledRule, Placeholders, parse_rules};
 
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("FLAREWARD_CONFORMANCE").map_or_else(
@@ -67,7 +67,7 @@ fn every_public_rule_compiles_or_is_refused_with_a_reason() {
     let placeholders = placeholders(&documents);
     let (mut usable, mut refused) = (0, BTreeMap::<String, Vec<String>>::new());
     for (path, text) in &documents {
-        let outcome = parse_documents(text)
+        let outcome = parse_rules(text)
             .map_err(|error| error.to_string())
             .and_then(|rules| {
                 assert!(!rules.is_empty(), "{path} has no rule");
@@ -115,7 +115,7 @@ fn every_regression_event_is_matched_by_its_rule() {
     let placeholders = placeholders(&documents);
     let rules: HashMap<String, CompiledRule> = documents
         .iter()
-        .filter_map(|(_, text)| parse_documents(text).ok())
+        .filter_map(|(_, text)| parse_rules(text).ok())
         .flatten()
         .filter_map(|rule| {
             Some((

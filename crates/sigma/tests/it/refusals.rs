@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use serde_json::json;
-use sigma::{CompiledRule, Level, MAX_DOCUMENT_BYTES, Placeholders, Status, parse_documents};
+use sigma::{CompiledRule, Level, MAX_DOCUMENT_BYTES, Placeholders, Status, parse_rules};
 
 use crate::semantics::rule;
 
 /// The message with which a detection is refused, by reading or by compiling.
 fn refusal(document: &str) -> String {
-    match parse_documents(document) {
+    match parse_rules(document) {
         Err(error) => error.to_string(),
         Ok(rules) => rules
             .iter()
@@ -90,14 +90,8 @@ fn documents_that_are_not_rules_are_refused() {
             "title: t\nlogsource: {service: s}\ndetection: {a: {}, condition: a}",
             "empty",
         ),
-        (
-            "title: t\ncorrelation: {type: event_count}",
-            "correlation rules are not supported",
-        ),
-        (
-            "title: t\nfilter: {rules: [a]}",
-            "filter documents are not supported",
-        ),
+        ("title: t\ncorrelation: {type: event_count}", "names 0 rules"),
+        ("title: t\nfilter: {rules: [a]}", "0 selections"),
         ("action: global\ntitle: t", "collections"),
         (
             &format!("title: t\nlevel: huge\nlogsource: {{service: s}}\n{detection}"),
@@ -113,16 +107,16 @@ fn documents_that_are_not_rules_are_refused() {
 fn a_mistake_is_reported_with_its_line_in_the_whole_text() {
     let good = "title: good\nlogsource: {service: s}\ndetection:\n  a: {A: 1}\n  condition: a\n";
     let bad = "title: bad one\nlogsource: {service: s}\ndetection:\n  a:\n    F|nope: 1\n  condition: a\n";
-    let error = parse_documents(&format!("# head\n---\n{good}---\n{bad}")).unwrap_err();
+    let error = parse_rules(&format!("# head\n---\n{good}---\n{bad}")).unwrap_err();
     assert_eq!((error.line, error.rule.as_deref()), (Some(13), Some("bad one")));
-    let error = parse_documents(&format!("{good}---\ntitle: x\n  y: [")).unwrap_err();
+    let error = parse_rules(&format!("{good}---\ntitle: x\n  y: [")).unwrap_err();
     assert_eq!(error.line, Some(8), "{error}");
     assert_eq!(error.to_string().matches("line").count(), 1, "{error}");
 }
 
 #[test]
 fn several_documents_are_read_in_order_with_all_their_fields() {
-    let rules = parse_documents(
+    let rules = parse_rules(
         "# a comment\n---\ntitle: one\nid: 5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11\nname: first\nstatus: stable\nlevel: high\n\
          description: |\n  text\n  --- not a mark\nauthor: A\ndate: 2026-11-01\ntags: [attack.t1566]\nfalsepositives: none\n\
          logsource: {product: cloudflare, service: gateway_dns}\ndetection: {a: {A: 1}, condition: a}\n\
@@ -147,8 +141,8 @@ fn several_documents_are_read_in_order_with_all_their_fields() {
         (two.title.as_str(), two.detection.condition_text.as_str()),
         ("two", "(a) or (not a)")
     );
-    assert_eq!(parse_documents("").unwrap(), []);
-    assert_eq!(parse_documents("---\n# nothing\n").unwrap(), []);
+    assert_eq!(parse_rules("").unwrap(), []);
+    assert_eq!(parse_rules("---\n# nothing\n").unwrap(), []);
 }
 
 #[test]
@@ -176,7 +170,7 @@ fn patterns_that_hurt_other_engines_do_no_harm() {
         format!("F: '{}b'", "a*".repeat(40)),
         "F: '*a*a*a*a*a*a*b'".to_owned(),
     ] {
-        let rules = parse_documents(&rule(&format!("  a:\n    {item}\n  condition: a"))).unwrap();
+        let rules = parse_rules(&rule(&format!("  a:\n    {item}\n  condition: a"))).unwrap();
         let compiled = CompiledRule::compile(&rules[0], &Placeholders::none()).unwrap();
         assert!(!compiled.matches(&json!({ "F": text })));
     }

@@ -1,7 +1,7 @@
 //! What values, modifiers and conditions mean, one table per subject.
 
 use serde_json::{Value, json};
-use sigma::{CompiledRule, Placeholders, RuleSet, parse_documents};
+use sigma::{CompiledRule, Placeholders, RuleSet, parse_rules};
 
 pub(crate) fn rule(detection: &str) -> String {
     format!("title: t\nlogsource: {{service: s}}\ndetection:\n{detection}")
@@ -11,7 +11,7 @@ fn compile(detection: &str) -> CompiledRule {
     let mut placeholders = Placeholders::none();
     placeholders.set("admins", ["root", "adm*"]);
     placeholders.set("nets", ["10.0.0.0/8", "2001:db8::/32"]);
-    let rules = parse_documents(&rule(detection)).unwrap_or_else(|error| panic!("{error}\n{detection}"));
+    let rules = parse_rules(&rule(detection)).unwrap_or_else(|error| panic!("{error}\n{detection}"));
     CompiledRule::compile(&rules[0], &placeholders).unwrap_or_else(|error| panic!("{error}\n{detection}"))
 }
 
@@ -335,7 +335,7 @@ fn a_set_shows_an_event_only_to_the_rules_of_its_service() {
     );
     let no_service = "title: t\nlogsource: {category: dns}\ndetection: {a: {A: 1}, condition: a}";
     let compiled =
-        CompiledRule::compile(&parse_documents(no_service).unwrap()[0], &Placeholders::none()).unwrap();
+        CompiledRule::compile(&parse_rules(no_service).unwrap()[0], &Placeholders::none()).unwrap();
     assert!(set.add(compiled).is_err());
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use sigma::{CompiledRule, Placeholders, Rule, RuleSet, parse_documents};
+use sigma::{CompiledRule, Placeholders, Rule, RuleSet, parse_rules};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +86,7 @@ fn rules() -> Vec<(String, String, Rule, Cases)> {
                 );
                 continue;
             }
-            let mut parsed = parse_documents(&fs::read_to_string(&file).unwrap())
+            let mut parsed = parse_rules(&fs::read_to_string(&file).unwrap())
                 .unwrap_or_else(|error| panic!("{stem}: {error}"));
             assert_eq!(parsed.len(), 1, "{stem} is one document");
             let cases = fs::read_to_string(folder.join(format!("{stem}.cases.yml")))

@@ -135,10 +135,11 @@ pub async fn get_one(
         .await?
         .ok_or(ApiError::NotFound("detection"))?;
     let event = app.store.event_get(&row.event_id).await?;
+    let rules = app.rules();
     let explanation = event
         .as_ref()
-        .zip(app.rules.rule(&row.rule_name))
-        .map(|(event, rule)| json!(rule.compiled.explain(&document(&event.raw))))
+        .zip(rules.rule(&row.rule_name))
+        .map(|(event, rule)| json!(rule.explain(&document(&event.raw))))
         .unwrap_or_default();
     Ok(Json(DetectionDetailBody {
         detection: DetectionBody::new(row),

@@ -38,6 +38,10 @@ pub struct RuleBody {
     pub topic: Option<String>,
     /// `system` or `custom`.
     pub origin: &'static str,
+    /// `on`, `test` (matches are counted and nothing else) or `off`.
+    pub mode: &'static str,
+    /// Whether it looks at several events together.
+    pub stateful: bool,
     /// Who wrote it.
     pub author: Option<String>,
     /// When it was written, in its author's spelling.
@@ -56,7 +60,6 @@ pub struct RuleBody {
 
 impl RuleBody {
     fn new(rule: &BookRule, count: Option<&RuleCount>) -> Self {
-        let source = rule.source();
         Self {
             id: rule.id.clone(),
             name: rule.name.clone(),
@@ -66,16 +69,18 @@ impl RuleBody {
             dataset: rule.dataset.clone(),
             tags: rule.tags.clone(),
             false_positives: rule.false_positives.clone(),
-            behaviour: rule.behaviour.clone(),
-            topic: rule.topic.clone(),
+            behaviour: rule.own.behaviour.clone(),
+            topic: rule.own.topic.clone(),
             origin: match rule.origin {
                 Origin::System => "system",
                 Origin::Custom => "custom",
             },
-            author: source.author.clone(),
-            date: source.date.clone(),
-            modified: source.modified.clone(),
-            references: source.references.clone(),
+            mode: rule.mode.as_str(),
+            stateful: rule.is_stateful(),
+            author: rule.author.clone(),
+            date: rule.date.clone(),
+            modified: rule.modified.clone(),
+            references: rule.references.clone(),
             detections: count.map_or(0, |count| count.detections),
             people: count.map_or(0, |count| count.people),
             last_at: count.map(|count| count.last_at),
@@ -123,7 +128,8 @@ impl BehaviourBody {
     responses((status = 200, description = "The rules", body = Page<RuleBody>), Problems))]
 pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<RuleBody>>, ApiError> {
     let counts = counts(&app).await?;
-    let rules = app.rules.rules().iter().collect();
+    let book = app.rules();
+    let rules = book.rules().iter().collect();
     Ok(Json(Page::whole(rules, |rule: &BookRule| {
         RuleBody::new(rule, counts.get(&rule.name))
     })))
@@ -138,7 +144,8 @@ pub async fn get_one(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<RuleBody>, ApiError> {
-    let rule = app.rules.rule(&name).ok_or(ApiError::NotFound("rule"))?;
+    let book = app.rules();
+    let rule = book.rule(&name).ok_or(ApiError::NotFound("rule"))?;
     let counts = counts(&app).await?;
     Ok(Json(RuleBody::new(rule, counts.get(&rule.name))))
 }
@@ -151,7 +158,7 @@ pub async fn problems(
     _caller: CanRead,
     State(app): State<App>,
 ) -> Result<Json<Page<RuleProblemBody>>, ApiError> {
-    let problems = app.rules.problems.clone();
+    let problems = app.rules().problems.clone();
     Ok(Json(Page::whole(problems, |problem| RuleProblemBody { problem })))
 }
 
@@ -163,7 +170,8 @@ pub async fn behaviours(
     _caller: CanRead,
     State(app): State<App>,
 ) -> Result<Json<Page<BehaviourBody>>, ApiError> {
-    let behaviours = app.rules.behaviours.iter().collect();
+    let book = app.rules();
+    let behaviours = book.behaviours.iter().collect();
     Ok(Json(Page::whole(behaviours, BehaviourBody::new)))
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn list(
     );
     let first = page::first(&asked.before, "/detections", &kept);
     let mut rules: Vec<(String, String)> = app
-        .rules
+        .rules()
         .rules()
         .iter()
         .map(|rule| (rule.name.clone(), rule.title.clone()))
@@ -109,7 +109,7 @@ pub(super) async fn show_detection(
         Some(id) => app.store.person_get(&PersonId(id)).await?,
         None => None,
     };
-    let rules = app.rules.clone();
+    let rules = app.rules();
     let rule = rules.rule(&detection.rule_id);
     let record = event
         .as_ref()

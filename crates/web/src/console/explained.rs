@@ -33,7 +33,7 @@ pub(super) struct Item {
 /// Asks the rule.
 pub(super) fn explained(rule: &BookRule, record: &Value) -> Explained {
     let words = |values: &[Value]| values.iter().map(show::value).collect::<Vec<_>>();
-    let explanation = rule.compiled.explain(record);
+    let explanation = rule.explain(record);
     let selections = explanation.selections.into_iter().map(|selection| Selection {
         items: selection
             .items

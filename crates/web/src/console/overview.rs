@@ -97,7 +97,7 @@ pub(super) async fn show_overview(
         .into_iter()
         .map(|count| TopRule {
             title: app
-                .rules
+                .rules()
                 .rule(&count.rule_name)
                 .map_or_else(|| count.rule_name.clone(), |rule| rule.title.clone()),
             count,
@@ -279,8 +279,8 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
         );
         need("bad", text, "/connections".to_owned());
     }
-    if !app.rules.problems.is_empty() {
-        let left_out = i64::try_from(app.rules.problems.len()).unwrap_or(i64::MAX);
+    if !app.rules().problems.is_empty() {
+        let left_out = i64::try_from(app.rules().problems.len()).unwrap_or(i64::MAX);
         let text = format!(
             "{} left out",
             show::counted(&left_out, "rule file is", "rule files are")

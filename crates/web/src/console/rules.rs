@@ -57,15 +57,16 @@ pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Pag
         .into_iter()
         .map(|count| (count.rule_name.clone(), count))
         .collect();
-    let mut rows: Vec<Row<'_>> = app
-        .rules
+    let book = app.rules();
+    let mut rows: Vec<Row<'_>> = book
         .rules()
         .iter()
         .map(|rule| Row {
             behaviour: rule
+                .own
                 .behaviour
                 .as_ref()
-                .and_then(|key| app.rules.behaviours.get(key)),
+                .and_then(|key| book.behaviours.get(key)),
             count: counts.remove(&rule.name),
             rule,
         })
@@ -77,7 +78,7 @@ pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Pag
     let page = RulesPage {
         frame: visitor.frame("Rules", Section::Rules),
         rows,
-        problems: &app.rules.problems,
+        problems: &book.problems,
         folder: app.settings.data.dir.join("rules").display().to_string(),
     };
     page::rendered(&page)
@@ -89,15 +90,17 @@ pub(super) async fn show_rule(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Page, PageError> {
-    let rule = app.rules.rule(&name).ok_or(PageError::NotFound("rule"))?;
+    let book = app.rules();
+    let rule = book.rule(&name).ok_or(PageError::NotFound("rule"))?;
     let counts = app.store.detection_counts().await?;
     let page = RulePage {
         frame: visitor.frame(rule.title.clone(), Section::Rules),
         behaviour: rule
+            .own
             .behaviour
             .as_ref()
-            .and_then(|key| app.rules.behaviours.get(key)),
-        tip: rule.topic.as_ref().and_then(|topic| app.rules.tips.get(topic)),
+            .and_then(|key| book.behaviours.get(key)),
+        tip: rule.own.topic.as_ref().and_then(|topic| book.tips.get(topic)),
         count: counts.into_iter().find(|count| count.rule_name == rule.name),
         // What it asks of an empty record is what it asks of any.
         parts: explained(rule, &serde_json::json!({})),

@@ -1,0 +1,130 @@
+//! `flareward rules run`: rules over files of log records, without a database.
+
+use crate::output::{Format, Printer};
+use anyhow::{Context, bail};
+use hub::detection::offline::{self, Options};
+use hub::ingest::Dataset;
+use hub::rule_book::RuleBook;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Which rules, over which files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The folder of the rules; without it, the built-in ones
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// Of which dataset all records are; without it, each record's fields tell
+    #[arg(long)]
+    dataset: Option<String>,
+    /// List rules that cannot be honoured on standard error, and go on without them
+    #[arg(long)]
+    skip_invalid: bool,
+    /// NDJSON files, plain or gzip
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+const COLUMNS: &[&str] = &["rule", "matches"];
+/// Problems that are named before a run without `--skip-invalid` ends.
+const PROBLEMS_SHOWN: usize = 10;
+
+pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
+    let dataset = match &args.dataset {
+        None => None,
+        Some(name) => Some(Dataset::named(name).with_context(|| {
+            format!(
+                "the dataset \"{name}\" is not known; known are {}",
+                Dataset::names()
+            )
+        })?),
+    };
+    let book = match &args.rules {
+        Some(folder) if !folder.is_dir() => bail!("{} is not a folder of rules", folder.display()),
+        Some(folder) => RuleBook::of_folder(folder),
+        None => RuleBook::load(None),
+    };
+    if args.skip_invalid {
+        for problem in &book.problems {
+            eprintln!("left out: {problem}");
+        }
+    } else if !book.problems.is_empty() {
+        for problem in book.problems.iter().take(PROBLEMS_SHOWN) {
+            eprintln!("{problem}");
+        }
+        bail!(
+            "{} rule documents cannot be honoured; --skip-invalid goes on without them",
+            book.problems.len()
+        );
+    }
+    let bar = bar(format, args);
+    let out: Mutex<Box<dyn Write + Send>> = Mutex::new(Box::new(BufWriter::new(std::io::stdout())));
+    let totals = offline::run(
+        &book,
+        &args.files,
+        Options {
+            dataset,
+            matches: (format == Format::Ndjson).then_some(&out),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            progress: &|bytes| bar.inc(bytes),
+        },
+    )
+    .context("the run could not be finished")?;
+    bar.finish_and_clear();
+    match format {
+        Format::Ndjson => {}
+        Format::Counts | Format::Json => println!("{}", offline::counts(&totals)),
+        Format::Table | Format::Csv => {
+            let mut printer = Printer::new(format, COLUMNS);
+            for (rule, matches) in &totals.rules {
+                printer.row(&json!({ "rule": rule, "matches": matches }))?;
+            }
+            printer.finish("no rule matched")?;
+        }
+    }
+    for reject in &totals.rejects {
+        eprintln!("rejected: {reject}");
+    }
+    if totals.untaken > 0 {
+        eprintln!(
+            "{} matches could not be correlated: they lack a time or a field that groups them",
+            totals.untaken
+        );
+    }
+    for broken in &totals.broken {
+        eprintln!("not read to its end: {broken}");
+    }
+    eprintln!(
+        "{} events, {} matches of {} rules, {} lines rejected",
+        totals.events,
+        totals.matches,
+        totals.rules.len(),
+        totals.rejected
+    );
+    Ok(if totals.broken.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn bar(format: Format, args: &RunArgs) -> ProgressBar {
+    if format != Format::Table {
+        return ProgressBar::hidden();
+    }
+    let length = args
+        .files
+        .iter()
+        .filter_map(|path| path.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum();
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,255 @@
+//! A rule over archived records, before it is switched on: how often it would have fired, for whom, on which days.
+//!
+//! Reads the archive and writes nothing. Start reading at [`run`].
+
+use super::detector::{Detector, DetectorScratch};
+use super::offline::{Groups, Lines, fire};
+use super::watch::Kept;
+use crate::app::App;
+use crate::archive::ArchiveError;
+use crate::ingest::Dataset;
+use crate::ingest::normalise::normalise;
+use crate::rule_book::{BookRule, RuleBook};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt;
+use serde::Serialize;
+use sigma::PartOf;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use store::{BatchRow, StoreError};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+/// Matches that are kept while a rule is tried. Chosen: about 1 GB.
+const KEPT_MAX: usize = 5_000_000;
+/// People who are named.
+const NAMED_MAX: usize = 20;
+
+/// What a rule would have found.
+#[derive(Debug, Default, Serialize)]
+pub struct Backtest {
+    /// Batches that were read.
+    pub batches: usize,
+    /// Records in the stretch of time.
+    pub events: u64,
+    /// Records that the rule, or those that it looks at, match.
+    pub matches: u64,
+    /// Detections: repeats of one person and target are one.
+    pub detections: u64,
+    /// People, or identifiers that nobody owns.
+    pub people: usize,
+    /// Detections and people of each day (UTC).
+    pub days: BTreeMap<NaiveDate, BacktestDay>,
+    /// Those with most detections, at most 20.
+    pub most: Vec<(String, u64)>,
+    /// Batches that could not be read, with the reason.
+    pub unread: Vec<String>,
+}
+
+/// One day of a backtest.
+#[derive(Debug, Default, Serialize)]
+pub struct BacktestDay {
+    /// Detections.
+    pub detections: u64,
+    /// People.
+    pub people: usize,
+}
+
+/// Why a rule cannot be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum BacktestError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rule matches far too much.
+    #[error("the rule matches more than {KEPT_MAX} records; narrow it, or try a shorter time")]
+    TooMany,
+    /// A thread ended.
+    #[error("the trial ended unexpectedly")]
+    Thread,
+}
+
+struct Trial {
+    detector: Detector,
+    source: PartOf,
+    is_stateful: bool,
+    collapse_us: i64,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    now: DateTime<Utc>,
+    events: u64,
+    matches: u64,
+    groups: Groups,
+    /// Who, on what, in which stretch of time: the earliest.
+    repeats: HashMap<(String, String, i64), DateTime<Utc>>,
+    /// Whose each kept record is, and when it happened.
+    whose: HashMap<u128, (String, DateTime<Utc>)>,
+    seen: HashSet<u128>,
+}
+
+/// Tries `rule` of `book` over the records between two times. `progress` is told how many batches of how many
+/// are read.
+///
+/// # Errors
+///
+/// See [`BacktestError`]. A batch that cannot be read is named in the answer instead.
+pub async fn run(
+    app: &App,
+    book: &RuleBook,
+    rule: &BookRule,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    progress: impl Fn(usize, usize),
+) -> Result<Backtest, BacktestError> {
+    let datasets: Vec<String> = rule
+        .datasets()
+        .iter()
+        .map(|dataset| dataset.name.to_owned())
+        .collect();
+    let batches = app.store.batch_between(since, &datasets).await?;
+    let mut trial = Trial {
+        detector: book.detector_of(rule),
+        source: rule.source,
+        is_stateful: rule.is_stateful(),
+        collapse_us: i64::from(app.settings.detection.collapse_minutes.max(1)) * 60_000_000,
+        since,
+        until,
+        now: app.clock.now(),
+        events: 0,
+        matches: 0,
+        groups: Groups::new(),
+        repeats: HashMap::new(),
+        whose: HashMap::new(),
+        seen: HashSet::new(),
+    };
+    let mut backtest = Backtest::default();
+    let all = batches.len();
+    for (place, batch) in batches.into_iter().enumerate() {
+        progress(place, all);
+        let label = batch.path.clone();
+        let reader = match app.archive.read(&batch.path).await {
+            Ok(object) => SyncIoBridge::new(StreamReader::new(object.map_err(std::io::Error::other))),
+            Err(error) => {
+                backtest.unread.push(unread(&label, &error));
+                continue;
+            }
+        };
+        let (back, outcome) = tokio::task::spawn_blocking(move || {
+            let outcome = trial.batch(&batch, Box::new(reader));
+            (trial, outcome)
+        })
+        .await
+        .map_err(|_| BacktestError::Thread)?;
+        trial = back;
+        backtest.batches += 1;
+        if let Err(error) = outcome {
+            backtest.unread.push(format!("{label}: {error}"));
+        }
+        if trial.whose.len() + trial.repeats.len() > KEPT_MAX {
+            return Err(BacktestError::TooMany);
+        }
+    }
+    progress(all, all);
+    trial.conclude(&mut backtest);
+    Ok(backtest)
+}
+
+fn unread(label: &str, error: &ArchiveError) -> String {
+    format!("{label}: {}", crate::causes(error))
+}
+
+impl Trial {
+    fn batch(&mut self, batch: &BatchRow, reader: Box<dyn std::io::Read + Send>) -> std::io::Result<()> {
+        let Some(dataset) = Dataset::named(&batch.dataset) else {
+            return Err(std::io::Error::other("the dataset is not known to this version"));
+        };
+        let mut lines = Lines::new(reader)?;
+        let mut scratch = DetectorScratch::default();
+        while let Some((_, line)) = lines.next()? {
+            let Some(line) = line else { continue };
+            let name = Some(dataset.name);
+            if self.detector.look(name, line, None, &mut scratch).is_err() {
+                continue;
+            }
+            self.events += 1;
+            let found = &mut scratch.found;
+            if found.rules.is_empty() {
+                continue;
+            }
+            // Only what matches is normalised: that is slow, and few do.
+            let Ok(text) = std::str::from_utf8(line) else {
+                continue;
+            };
+            let Ok(record) = normalise(text, dataset, &batch.connection_id, self.now) else {
+                continue;
+            };
+            if record.at < self.since || record.at >= self.until {
+                continue;
+            }
+            let id = u128::from_str_radix(&record.id.0, 16).unwrap_or_default();
+            // The same record may lie in two batches.
+            if !self.seen.insert(id) {
+                continue;
+            }
+            self.matches += 1;
+            let who = record.identifier.unwrap_or_default();
+            if let PartOf::Rule(rule) = self.source
+                && !self.is_stateful
+                && found.rules.contains(&rule)
+            {
+                let stretch = record.at.timestamp_micros().div_euclid(self.collapse_us);
+                let key = (who.clone(), record.target.unwrap_or_default(), stretch);
+                let first = self.repeats.entry(key).or_insert(record.at);
+                *first = record.at.min(*first);
+            }
+            let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
+            for trace in found.traces.drain(..) {
+                self.whose.insert(id, (who.clone(), record.at));
+                self.groups
+                    .entry((trace.watch, trace.key))
+                    .or_default()
+                    .push(Kept {
+                        at_ns,
+                        part: trace.part,
+                        id,
+                        value: trace.value,
+                    });
+            }
+        }
+        Ok(())
+    }
+
+    fn conclude(self, backtest: &mut Backtest) {
+        backtest.events = self.events;
+        backtest.matches = self.matches;
+        let mut found: Vec<(String, DateTime<Utc>)> = self
+            .repeats
+            .into_iter()
+            .map(|((who, ..), at)| (who, at))
+            .collect();
+        let whose = &self.whose;
+        found.extend(
+            fire(&self.detector.watches, self.groups)
+                .into_iter()
+                .filter(|firing| firing.reports == self.source)
+                .filter_map(|firing| whose.get(&firing.id).cloned()),
+        );
+        let mut people: BTreeMap<String, u64> = BTreeMap::new();
+        let mut days: BTreeMap<NaiveDate, HashSet<String>> = BTreeMap::new();
+        for (who, at) in found {
+            let day = at.date_naive();
+            backtest.detections += 1;
+            backtest.days.entry(day).or_default().detections += 1;
+            if !who.is_empty() {
+                days.entry(day).or_default().insert(who.clone());
+                *people.entry(who).or_default() += 1;
+            }
+        }
+        for (day, people) in days {
+            backtest.days.entry(day).or_default().people = people.len();
+        }
+        backtest.people = people.len();
+        let mut most: Vec<(String, u64)> = people.into_iter().collect();
+        most.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+        most.truncate(NAMED_MAX);
+        backtest.most = most;
+    }
+}

@@ -1,0 +1,162 @@
+//! Cases of rules: records, or sequences of them, on which a rule fires or stays silent. `flareward rules test`.
+//!
+//! They stand beside a rule's file as `NAME.cases.yml` and are judged by the same code that runs in production,
+//! offline; docs/rules.md shows their form.
+
+use super::detector::DetectorScratch;
+use super::offline::{Groups, fire};
+use super::watch::Kept;
+use crate::ingest::{Dataset, dataset_of};
+use crate::rule_book::{BookRule, RuleBook};
+use serde::Deserialize;
+use serde_json::Value;
+use sigma::PartOf;
+
+/// The cases of one rule.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cases {
+    /// Where it must fire.
+    pub fires: Expectations,
+    /// Where it must not.
+    pub silent: Expectations,
+}
+
+/// Single records, or sequences.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Expectations {
+    /// Each record by itself.
+    Events(Vec<Case>),
+    /// Several records together.
+    #[expect(missing_docs, reason = "the sequences")]
+    Sequences { sequences: Vec<Sequence> },
+}
+
+/// One record.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// The record.
+    pub event: Value,
+}
+
+/// Several records.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sequence {
+    /// What it shows.
+    pub name: String,
+    /// The records, each with its time and identity.
+    pub events: Vec<Value>,
+}
+
+/// A case that came out otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which case.
+    pub case: String,
+    /// What it was to be, and why it is not.
+    pub reason: String,
+}
+
+/// Reads the cases of a rule.
+///
+/// # Errors
+///
+/// What is wrong with the text.
+pub fn read(text: &str) -> Result<Cases, String> {
+    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+}
+
+/// Judges a rule by its cases. Answers how many there were, and those that came out otherwise.
+pub fn judge(book: &RuleBook, rule: &BookRule, cases: &Cases) -> (usize, Vec<Failure>) {
+    let mut count = 0;
+    let mut failures = Vec::new();
+    for (expectations, expected) in [(&cases.fires, true), (&cases.silent, false)] {
+        let listed: Vec<(&str, Vec<&Value>)> = match expectations {
+            Expectations::Events(events) => events
+                .iter()
+                .map(|case| (case.name.as_str(), vec![&case.event]))
+                .collect(),
+            Expectations::Sequences { sequences } => sequences
+                .iter()
+                .map(|sequence| (sequence.name.as_str(), sequence.events.iter().collect()))
+                .collect(),
+        };
+        if listed.is_empty() {
+            let word = if expected { "fires" } else { "silent" };
+            failures.push(Failure {
+                case: word.to_owned(),
+                reason: "there is no case".to_owned(),
+            });
+        }
+        for (name, events) in listed {
+            count += 1;
+            if let Err(reason) = judged(book, rule, &events, expected) {
+                failures.push(Failure {
+                    case: name.to_owned(),
+                    reason,
+                });
+            }
+        }
+    }
+    (count, failures)
+}
+
+fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -> Result<(), String> {
+    let mut groups = Groups::new();
+    let mut fired = false;
+    for (place, event) in events.iter().enumerate() {
+        let dataset = dataset_for(rule, event);
+        let mut scratch = DetectorScratch::default();
+        let line = event.to_string();
+        let name = dataset.map(|dataset| dataset.name);
+        book.detector
+            .look(name, line.as_bytes(), None, &mut scratch)
+            .map_err(|error| format!("event {}: {error}", place + 1))?;
+        let found = scratch.found;
+        if let PartOf::Rule(own) = rule.source
+            && !rule.is_stateful()
+        {
+            let matched = found.rules.contains(&own);
+            let explained = rule.explain(event).matched;
+            if matched != explained {
+                return Err(format!(
+                    "the matcher says {matched} and the explanation {explained}: this is a mistake of Flareward"
+                ));
+            }
+            fired |= matched;
+        }
+        let Some(at_ns) = found.at_ns else { continue };
+        for trace in found.traces {
+            groups.entry((trace.watch, trace.key)).or_default().push(Kept {
+                at_ns,
+                part: trace.part,
+                id: place as u128,
+                value: trace.value,
+            });
+        }
+    }
+    if rule.is_stateful() {
+        fired = fire(&book.detector.watches, groups)
+            .iter()
+            .any(|firing| firing.reports == rule.source);
+    }
+    match (expected, fired) {
+        (true, false) => Err("it must fire, and stays silent".to_owned()),
+        (false, true) => Err("it must stay silent, and fires".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The dataset that a case's record is meant to be of: the rule's own; among several, the one that its fields tell.
+fn dataset_for(rule: &BookRule, event: &Value) -> Option<&'static Dataset> {
+    let datasets = rule.datasets();
+    if let [only] = datasets.as_slice() {
+        return Some(only);
+    }
+    dataset_of(event.as_object()?.keys().map(String::as_str))
+}

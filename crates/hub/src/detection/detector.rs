@@ -1,0 +1,482 @@
+//! All rules against one record: which match, and what they leave behind for rules that look at several.
+//!
+//! Pure: it reads no clock and no store. A record is shown to the rules of its dataset; one of no known dataset to
+//! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
+//! [`Trace`]. Start reading at [`Detector::look`].
+
+use super::log_source::runs_on;
+use super::watch::{Watch, WatchKind};
+use crate::ingest::{DATASETS, Dataset};
+use crate::rule_book::Own;
+use sha2::{Digest, Sha256};
+use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
+use std::collections::{BTreeMap, HashMap};
+
+/// Values of one field that are followed; a list may have more.
+const VALUES_MAX: usize = 100;
+/// Where records of no known dataset may have their time.
+const OTHER_TIMES: [&str; 7] = [
+    "UtcTime",
+    "@timestamp",
+    "timestamp",
+    "EventTime",
+    "TimeCreated",
+    "time",
+    "_time",
+];
+
+/// Compiled rules by dataset, and the watches over their matches.
+#[derive(Debug)]
+pub struct Detector {
+    sources: HashMap<&'static str, Source>,
+    /// Every rule with its fields as written, for records of no known dataset.
+    other: Source,
+    /// No rule, for datasets that no rule is for: their records are still read.
+    none: Source,
+    /// What looks at several matches together; one stands after those that it refers to.
+    pub watches: Vec<Watch>,
+}
+
+#[derive(Debug)]
+struct Source {
+    matcher: Matcher,
+    /// Places in the matcher's wanted fields.
+    times: Vec<usize>,
+    taps: HashMap<usize, Vec<Tap>>,
+}
+
+/// What is taken from a match of one rule for one watch.
+#[derive(Debug)]
+struct Tap {
+    watch: usize,
+    part: usize,
+    key: Vec<KeyField>,
+    value: Vec<usize>,
+    is_number: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum KeyField {
+    Person(usize),
+    Field(usize),
+}
+
+/// What a matched record leaves for a watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// Which watch, by its place.
+    pub watch: usize,
+    /// Which of its rules matched.
+    pub part: usize,
+    /// The values of its `group-by` fields.
+    pub key: Vec<String>,
+    /// The value that it looks at.
+    pub value: Option<TraceValue>,
+}
+
+/// A value that a watch looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TraceValue {
+    /// To be told from others.
+    Text(String),
+    /// To be summed or ranked.
+    Number(f64),
+}
+
+/// What was found in one record.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Rules that match, by their place in the collection.
+    pub rules: Vec<usize>,
+    /// What they leave for watches.
+    pub traces: Vec<Trace>,
+    /// The record's time, in nanoseconds since 1970; only read where there are traces.
+    pub at_ns: Option<i64>,
+    /// Traces that were not made because a `group-by` field is missing.
+    pub without_key: usize,
+}
+
+/// What [`Detector::look`] works with, for one dataset.
+#[derive(Debug, Default)]
+pub struct DetectorScratch {
+    scratch: Scratch,
+    /// What was found in the last record.
+    pub found: Found,
+}
+
+impl Detector {
+    /// A detector of the rules that `is_on` allows. `own` gives what a rule says beyond Sigma.
+    pub fn new(
+        collection: &Collection,
+        own: &impl Fn(usize) -> Own,
+        is_on: &impl Fn(PartOf) -> bool,
+    ) -> Self {
+        let watches = watches(collection, own, is_on);
+        let wanted_rules: Vec<usize> = (0..collection.rules.len())
+            .filter(|rule| {
+                is_on(PartOf::Rule(*rule))
+                    || watches
+                        .iter()
+                        .any(|watch| watch.rules().any(|other| other == *rule))
+            })
+            .collect();
+        let mut by_dataset: BTreeMap<&'static str, Vec<(usize, CompiledRule, BTreeMap<String, String>)>> =
+            BTreeMap::new();
+        let mut all = Vec::new();
+        for rule in wanted_rules {
+            let compiled = &collection.rules[rule].compiled;
+            for on in runs_on(compiled.rule()) {
+                let (compiled, renamed) = if on.renamed.is_empty() {
+                    (compiled.clone(), on.renamed)
+                } else {
+                    match compiled.with_fields_renamed(&on.renamed) {
+                        Ok(compiled) => (compiled, on.renamed),
+                        Err(_) => continue,
+                    }
+                };
+                by_dataset
+                    .entry(on.dataset.name)
+                    .or_default()
+                    .push((rule, compiled, renamed));
+            }
+            all.push((rule, compiled.clone(), BTreeMap::new()));
+        }
+        let sources = by_dataset
+            .into_iter()
+            .filter_map(|(name, rules)| {
+                let dataset = Dataset::named(name)?;
+                Some((
+                    dataset.name,
+                    Source::new(&rules, dataset.identifier, &[dataset.time], &watches),
+                ))
+            })
+            .collect();
+        let mut times: Vec<&str> = DATASETS.iter().map(|dataset| dataset.time).collect();
+        times.extend(OTHER_TIMES);
+        times.sort_unstable();
+        times.dedup();
+        Self {
+            sources,
+            none: Source::new(&[], &[], &[], &[]),
+            other: Source::new(&all, &["Email", "UserEmail", "User"], &times, &watches),
+            watches,
+        }
+    }
+
+    /// How many rules look at records of this dataset; of none given, at records of no known one.
+    pub fn rules_of(&self, dataset: Option<&str>) -> usize {
+        match dataset {
+            Some(name) => self.sources.get(name).map_or(0, |source| source.matcher.len()),
+            None => self.other.matcher.len(),
+        }
+    }
+
+    /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
+    /// that is known better than the record says. What is found stands in `scratch` afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When the line is no record.
+    pub fn look(
+        &self,
+        dataset: Option<&str>,
+        line: &[u8],
+        person: Option<&str>,
+        scratch: &mut DetectorScratch,
+    ) -> Result<(), NotARecord> {
+        let source = match dataset {
+            Some(name) => self.sources.get(name).unwrap_or(&self.none),
+            None => &self.other,
+        };
+        let found = &mut scratch.found;
+        found.rules.clear();
+        found.traces.clear();
+        found.at_ns = None;
+        found.without_key = 0;
+        source
+            .matcher
+            .scan(line, &mut scratch.scratch, |record, matched| {
+                found.rules.extend_from_slice(matched);
+                for rule in matched {
+                    for tap in source.taps.get(rule).into_iter().flatten() {
+                        if found.at_ns.is_none() {
+                            found.at_ns = source.times.iter().find_map(|place| time_of(record, *place));
+                        }
+                        trace(tap, record, person, found);
+                    }
+                }
+            })
+    }
+}
+
+impl DetectorScratch {
+    /// Whether the last record had the same keys in the same order as the one before it.
+    pub fn is_same_shape(&self) -> bool {
+        self.scratch.is_same_shape()
+    }
+}
+
+fn time_of(record: &sigma::Scanned<'_>, place: usize) -> Option<i64> {
+    let mut at = None;
+    record.wanted(place, &mut |scalar| {
+        at = match scalar {
+            Scalar::Text(text) => crate::ingest::normalise::read_time_text(text),
+            Scalar::Int(number) => i64::try_from(number)
+                .ok()
+                .and_then(crate::ingest::normalise::read_time_number),
+            _ => None,
+        }
+        .and_then(|at| at.timestamp_nanos_opt());
+        at.is_some()
+    });
+    at
+}
+
+fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
+    let mut keys: Vec<Vec<String>> = vec![Vec::new()];
+    for field in &tap.key {
+        let values = match (field, person) {
+            (KeyField::Person(_), Some(person)) => vec![person.to_owned()],
+            (KeyField::Person(place) | KeyField::Field(place), _) => texts(record, *place),
+        };
+        keys = keys
+            .iter()
+            .flat_map(|key| {
+                values
+                    .iter()
+                    .map(move |value| key.iter().cloned().chain([value.clone()]).collect())
+            })
+            .take(VALUES_MAX)
+            .collect();
+    }
+    if keys.is_empty() {
+        found.without_key += 1;
+        return;
+    }
+    let mut values: Vec<Option<TraceValue>> = Vec::new();
+    if tap.value.is_empty() {
+        values.push(None);
+    } else if tap.is_number {
+        record.wanted(tap.value[0], &mut |scalar| {
+            let number = match scalar {
+                Scalar::Int(number) => Some(number as f64),
+                Scalar::Float(number) => Some(number),
+                Scalar::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+                _ => None,
+            };
+            values.extend(number.map(|number| Some(TraceValue::Number(number))));
+            values.len() >= VALUES_MAX
+        });
+    } else {
+        let mut joined: Vec<String> = vec![String::new()];
+        for (place, field) in tap.value.iter().enumerate() {
+            let texts = texts(record, *field);
+            joined = joined
+                .iter()
+                .flat_map(|before| {
+                    texts.iter().map(move |text| match place {
+                        0 => text.clone(),
+                        _ => format!("{before}\u{1f}{text}"),
+                    })
+                })
+                .take(VALUES_MAX)
+                .collect();
+        }
+        values.extend(joined.into_iter().map(|text| Some(TraceValue::Text(text))));
+    }
+    for key in keys {
+        for value in &values {
+            found.traces.push(Trace {
+                watch: tap.watch,
+                part: tap.part,
+                key: key.clone(),
+                value: value.clone(),
+            });
+        }
+    }
+}
+
+/// The different values of a field as texts; none when it is missing, null or empty.
+fn texts(record: &sigma::Scanned<'_>, place: usize) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    record.wanted(place, &mut |scalar| {
+        if let Some(text) = scalar.text()
+            && !text.is_empty()
+            && !texts.iter().any(|other| *other == *text)
+        {
+            texts.push(text.into_owned());
+        }
+        texts.len() >= VALUES_MAX
+    });
+    texts
+}
+
+impl Source {
+    fn new(
+        rules: &[(usize, CompiledRule, BTreeMap<String, String>)],
+        identity: &[&str],
+        times: &[&str],
+        watches: &[Watch],
+    ) -> Self {
+        let mut wanted: Vec<String> = times.iter().map(|name| (*name).to_owned()).collect();
+        let times = (0..wanted.len()).collect();
+        let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();
+        for (rule, _, renamed) in rules {
+            let mut place = |field: &String| {
+                let field = renamed.get(field).unwrap_or(field);
+                wanted.iter().position(|other| other == field).unwrap_or_else(|| {
+                    wanted.push(field.clone());
+                    wanted.len() - 1
+                })
+            };
+            for (number, watch) in watches.iter().enumerate() {
+                for (part, of) in watch.parts.iter().enumerate() {
+                    if of.of != PartOf::Rule(*rule) {
+                        continue;
+                    }
+                    let key = of
+                        .key
+                        .iter()
+                        .map(|field| {
+                            let at = place(field);
+                            if field == PERSON {
+                                KeyField::Person(at)
+                            } else {
+                                KeyField::Field(at)
+                            }
+                        })
+                        .collect();
+                    taps.entry(*rule).or_default().push(Tap {
+                        watch: number,
+                        part,
+                        key,
+                        value: of.value.iter().map(&mut place).collect(),
+                        is_number: watch.is_number(),
+                    });
+                }
+            }
+        }
+        let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+        Self {
+            matcher: Matcher::new(
+                rules.iter().map(|(rule, compiled, _)| (*rule, compiled)),
+                identity,
+                &wanted,
+            ),
+            times,
+            taps,
+        }
+    }
+}
+
+fn watches(
+    collection: &Collection,
+    own: &impl Fn(usize) -> Own,
+    is_on: &impl Fn(PartOf) -> bool,
+) -> Vec<Watch> {
+    let mut needed: Vec<bool> = (0..collection.correlations.len())
+        .map(|place| is_on(PartOf::Correlation(place)))
+        .collect();
+    // One that a switched-on correlation refers to works on, unseen.
+    for place in (0..collection.correlations.len()).rev() {
+        if needed[place] {
+            for part in &collection.correlations[place].parts {
+                if let PartOf::Correlation(inner) = part.of {
+                    needed[inner] = true;
+                }
+            }
+        }
+    }
+    let mut watches = Vec::new();
+    let mut place_of = HashMap::new();
+    for (place, collected) in collection.correlations.iter().enumerate() {
+        if needed[place] {
+            place_of.insert(place, watches.len());
+            watches.push(Watch::correlation(place, collected));
+        }
+    }
+    for rule in 0..collection.rules.len() {
+        if !is_on(PartOf::Rule(rule)) {
+            continue;
+        }
+        let own = own(rule);
+        if let Some(first_seen) = own.first_seen {
+            watches.push(Watch::first_seen(rule, first_seen));
+        }
+        if let Some(travel) = own.travel {
+            watches.push(Watch::travel(rule, travel));
+        }
+    }
+    let mut outers = Vec::new();
+    for (outer, watch) in watches.iter().enumerate() {
+        let WatchKind::Correlation(_) = &watch.kind else {
+            continue;
+        };
+        for (part, of) in watch.parts.iter().enumerate() {
+            let PartOf::Correlation(inner) = of.of else {
+                continue;
+            };
+            let Some(inner) = place_of.get(&inner).copied() else {
+                continue;
+            };
+            let key = of
+                .key
+                .iter()
+                .filter_map(|field| watches[inner].group_by.iter().position(|other| other == field))
+                .collect();
+            outers.push((inner, (outer, part, key)));
+        }
+    }
+    for (inner, outer) in outers {
+        watches[inner].outers.push(outer);
+    }
+    for place in 0..watches.len() {
+        watches[place].id = identified(collection, &watches, place);
+    }
+    watches
+}
+
+/// The watch's name and a digest of all that decides when it fires.
+fn identified(collection: &Collection, watches: &[Watch], place: usize) -> String {
+    let watch = &watches[place];
+    let mut meaning = String::new();
+    for part in &watch.parts {
+        meaning += &format!("{:?} {:?};", part.key, part.value);
+    }
+    let name = match (&watch.kind, watch.reports) {
+        (WatchKind::Correlation(correlation), _) => {
+            meaning += &format!(
+                "{:?} {:?} {} {:?} {:?} {:?} {:?} {:?}",
+                correlation.kind,
+                correlation.group_by,
+                correlation.timespan_ns,
+                correlation.condition,
+                correlation.fields,
+                correlation.percentile,
+                correlation.aliases,
+                correlation.suppress_ns
+            );
+            let header = &correlation.header;
+            header.name.clone().or_else(|| header.id.clone())
+        }
+        (kind, PartOf::Rule(rule)) => {
+            meaning += &format!("{kind:?}");
+            let rule = collection.rules[rule].compiled.rule();
+            rule.name.clone().or_else(|| rule.id.clone())
+        }
+        (_, PartOf::Correlation(_)) => None,
+    };
+    for part in &watch.parts {
+        match part.of {
+            PartOf::Rule(rule) => meaning += &collection.rules[rule].compiled.meaning(),
+            PartOf::Correlation(inner) => {
+                let inner = watches[..place]
+                    .iter()
+                    .find(|watch| watch.reports == PartOf::Correlation(inner));
+                meaning += inner.map_or("", |inner| inner.id.as_str());
+            }
+        }
+    }
+    let digest = hex::encode(&Sha256::digest(meaning.as_bytes())[..6]);
+    format!("{}:{digest}", name.unwrap_or_else(|| "unnamed".to_owned()))
+}

@@ -1,0 +1,595 @@
+//! Rules over files of log records, without store or connection: `flareward rules run`.
+//!
+//! Each file is read by one thread, line by line, in bounded memory; only what correlations need of matches is
+//! kept. What several matches make together is worked out at the end. Start reading at [`run`].
+
+use super::detector::DetectorScratch;
+use super::watch::{Kept, Watch};
+use crate::ingest::{Dataset, dataset_of_line};
+use crate::rule_book::{BookRule, RuleBook, level_word};
+use flate2::bufread::MultiGzDecoder;
+use serde_json::{Value, json};
+use sigma::PartOf;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The longest line that is looked at, in bytes; the default of `ingest.line_limit_bytes`.
+const LINE_LIMIT_BYTES: usize = 1 << 20;
+/// Bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+/// Bytes of output that are collected before they are written.
+const OUTPUT_BYTES: usize = 64 << 10;
+/// Rejected lines that are told one by one; the others are counted.
+const REJECTS_MAX: usize = 20;
+/// Matches that are kept for correlations. Chosen: about 3 GB.
+const KEPT_MAX: usize = 20_000_000;
+/// The first bytes of every gzip member (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Keys that a record's kind is guessed by before it is known.
+const SIGNATURE_KEYS: usize = 4;
+
+/// What a run found.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Records that were looked at.
+    pub events: u64,
+    /// Matches of rules that are reported.
+    pub matches: u64,
+    /// Matches by the rule's name, of rules that matched.
+    pub rules: BTreeMap<String, u64>,
+    /// Lines that are no records.
+    pub rejected: u64,
+    /// The first of them, each with file, line and reason.
+    pub rejects: Vec<String>,
+    /// Files that could not be read, or not to their end.
+    pub broken: Vec<String>,
+    /// Matches that a correlation could not take, for want of a time or a `group-by` field.
+    pub untaken: u64,
+}
+
+/// What to do with what is found.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// All records are of this dataset; else each tells.
+    pub dataset: Option<&'static Dataset>,
+    /// Where each match is written as a line of JSON.
+    pub matches: Option<&'a Mutex<Box<dyn Write + Send>>>,
+    /// How many files are read at once.
+    pub threads: usize,
+    /// Told how many bytes of the files were read.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Runs all rules of `book` over `files`, plain or gzip.
+///
+/// # Errors
+///
+/// When matches cannot be written, or correlations would need more memory than is sensible.
+pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io::Result<Totals> {
+    let next = AtomicUsize::new(0);
+    let kept_count = AtomicU64::new(0);
+    let threads = options.threads.clamp(1, files.len().max(1));
+    let workers: Vec<std::io::Result<Worker<'_>>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut worker = Worker::new(book, options, &kept_count);
+                    loop {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(path) = files.get(place) else { break };
+                        worker.file(place, path)?;
+                    }
+                    worker.flush()?;
+                    Ok(worker)
+                })
+            })
+            .collect();
+        handles
+            .into_iter()
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|_| Err(std::io::Error::other("a thread ended unexpectedly")))
+            })
+            .collect()
+    });
+    let mut totals = Totals::default();
+    let mut groups: Groups = HashMap::new();
+    let mut counts = vec![0; book.rules().len()];
+    for worker in workers {
+        let worker = worker?;
+        totals.events += worker.events;
+        totals.rejected += worker.rejected;
+        totals.rejects.extend(worker.rejects);
+        totals.broken.extend(worker.broken);
+        totals.untaken += worker.untaken;
+        for (count, more) in counts.iter_mut().zip(worker.counts) {
+            *count += more;
+        }
+        for (group, kept) in worker.groups {
+            groups.entry(group).or_default().extend(kept);
+        }
+    }
+    totals.rejects.truncate(REJECTS_MAX);
+    let fired = fire(&book.detector.watches, groups);
+    let mut reported = Vec::new();
+    for firing in fired {
+        if let Some(place) = place_of(book, firing.reports) {
+            counts[place] += 1;
+            reported.push((place, firing));
+        }
+    }
+    for (rule, count) in book.rules().iter().zip(&counts) {
+        if *count > 0 {
+            totals.matches += count;
+            totals.rules.insert(rule.name.clone(), *count);
+        }
+    }
+    if let Some(out) = options.matches {
+        write_firings(book, files, &reported, out)?;
+    }
+    Ok(totals)
+}
+
+/// Kept matches by watch and group.
+pub(super) type Groups = HashMap<(usize, Vec<String>), Vec<Kept>>;
+
+/// A watch fired, for some group.
+pub(super) struct Fired {
+    pub(super) reports: PartOf,
+    key: BTreeMap<String, String>,
+    pub(super) id: u128,
+    count: usize,
+    detail: String,
+}
+
+/// Lets every watch fire, those first to which others refer.
+pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
+    let mut fired = Vec::new();
+    for (place, watch) in watches.iter().enumerate() {
+        let mut ours: Vec<(Vec<String>, Vec<Kept>)> = groups
+            .extract_if(|(of, _), _| *of == place)
+            .map(|((_, key), kept)| (key, kept))
+            .collect();
+        ours.sort_by(|left, right| left.0.cmp(&right.0));
+        for (key, mut kept) in ours {
+            for firing in watch.firings(&mut kept) {
+                for (outer, part, values) in &watch.outers {
+                    let outer_key: Vec<String> = values.iter().map(|value| key[*value].clone()).collect();
+                    groups.entry((*outer, outer_key)).or_default().push(Kept {
+                        at_ns: firing.at_ns,
+                        part: *part,
+                        id: firing.id,
+                        value: None,
+                    });
+                }
+                fired.push(Fired {
+                    reports: watch.reports,
+                    key: watch.group_by.iter().cloned().zip(key.iter().cloned()).collect(),
+                    id: firing.id,
+                    count: firing.count,
+                    detail: firing.detail,
+                });
+            }
+        }
+    }
+    fired
+}
+
+fn place_of(book: &RuleBook, source: PartOf) -> Option<usize> {
+    let rule = book.reported(source)?;
+    book.rules().iter().position(|other| std::ptr::eq(other, rule))
+}
+
+/// What stands before the event in a line about a match.
+fn opening(rule: &BookRule, dataset: Option<&str>) -> String {
+    let opening = json!({ "rule_id": rule.id, "rule": rule.name, "title": rule.title,
+        "level": level_word(rule.level), "dataset": dataset })
+    .to_string();
+    opening.trim_end_matches('}').to_owned() + ","
+}
+
+/// Reads the events again that made watches fire, and writes a line for each.
+fn write_firings(
+    book: &RuleBook,
+    files: &[PathBuf],
+    fired: &[(usize, Fired)],
+    out: &Mutex<Box<dyn Write + Send>>,
+) -> std::io::Result<()> {
+    let mut by_file: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
+    for (_, firing) in fired {
+        by_file
+            .entry((firing.id >> 64) as usize)
+            .or_default()
+            .insert(firing.id as u64);
+    }
+    let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (file, numbers) in by_file {
+        let mut events: HashMap<u64, Vec<u8>> = HashMap::new();
+        let mut lines = Lines::open(&files[file])?;
+        while let Ok(Some((number, line))) = lines.next() {
+            if let Some(line) = line.filter(|_| numbers.contains(&number)) {
+                events.insert(number, line.to_vec());
+            }
+            if events.len() == numbers.len() {
+                break;
+            }
+        }
+        for (rule, firing) in fired
+            .iter()
+            .filter(|(_, firing)| (firing.id >> 64) as usize == file)
+        {
+            let Some(event) = events.get(&(firing.id as u64)) else {
+                continue;
+            };
+            let dataset = dataset_of_line(event).map(|dataset| dataset.name);
+            let about = json!({ "group": firing.key, "count": firing.count, "detail": firing.detail });
+            write!(
+                out,
+                "{}\"correlation\":{about},\"event\":",
+                opening(&book.rules()[*rule], dataset)
+            )?;
+            out.write_all(event)?;
+            out.write_all(b"}\n")?;
+        }
+    }
+    out.flush()
+}
+
+/// One thread's work.
+struct Worker<'a> {
+    book: &'a RuleBook,
+    options: Options<'a>,
+    /// Place in the book of each rule of the collection that is reported for a single record.
+    reported: Vec<Option<usize>>,
+    scratches: HashMap<Option<&'static str>, DetectorScratch>,
+    /// Datasets by a record's first keys.
+    guesses: HashMap<u64, Option<&'static Dataset>>,
+    counts: Vec<u64>,
+    events: u64,
+    rejected: u64,
+    rejects: Vec<String>,
+    broken: Vec<String>,
+    untaken: u64,
+    groups: Groups,
+    kept: &'a AtomicU64,
+    output: Vec<u8>,
+    openings: HashMap<(usize, Option<&'static str>), String>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(book: &'a RuleBook, options: Options<'a>, kept: &'a AtomicU64) -> Self {
+        let reported = (0..book.collection.rules.len())
+            .map(|rule| {
+                let place = place_of(book, PartOf::Rule(rule))?;
+                let own = &book.rules()[place].own;
+                (own.travel.is_none() && own.first_seen.is_none()).then_some(place)
+            })
+            .collect();
+        Self {
+            book,
+            options,
+            reported,
+            scratches: HashMap::new(),
+            guesses: HashMap::new(),
+            counts: vec![0; book.rules().len()],
+            events: 0,
+            rejected: 0,
+            rejects: Vec::new(),
+            broken: Vec::new(),
+            untaken: 0,
+            groups: HashMap::new(),
+            kept,
+            output: Vec::new(),
+            openings: HashMap::new(),
+        }
+    }
+
+    fn file(&mut self, place: usize, path: &Path) -> std::io::Result<()> {
+        let mut lines = match Lines::open(path) {
+            Ok(lines) => lines,
+            Err(error) => {
+                self.broken.push(format!("{}: {error}", path.display()));
+                return Ok(());
+            }
+        };
+        let mut told = 0;
+        loop {
+            match lines.next() {
+                Ok(Some((number, Some(line)))) => self.line(place, path, number, line)?,
+                Ok(Some((number, None))) => {
+                    self.reject(path, number, &format!("longer than {LINE_LIMIT_BYTES} bytes"));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let what = if lines.is_gzip { "damaged gzip: " } else { "" };
+                    self.broken.push(format!(
+                        "{}: {what}{error}, after {} lines",
+                        path.display(),
+                        lines.number
+                    ));
+                    break;
+                }
+            }
+            if lines.number % 4096 == 0 {
+                let read = lines.read.load(Ordering::Relaxed);
+                (self.options.progress)(read - told);
+                told = read;
+            }
+        }
+        (self.options.progress)(lines.read.load(Ordering::Relaxed) - told);
+        Ok(())
+    }
+
+    fn reject(&mut self, path: &Path, number: u64, reason: &str) {
+        self.rejected += 1;
+        if self.rejects.len() < REJECTS_MAX {
+            self.rejects
+                .push(format!("{}:{number}: {reason}", path.display()));
+        }
+    }
+
+    fn line(&mut self, file: usize, path: &Path, number: u64, line: &[u8]) -> std::io::Result<()> {
+        let dataset = match self.look(line) {
+            Ok(dataset) => dataset,
+            Err(reason) => {
+                self.reject(path, number, &reason);
+                return Ok(());
+            }
+        };
+        self.events += 1;
+        let name = dataset.map(|dataset| dataset.name);
+        let Some(scratch) = self.scratches.get_mut(&name) else {
+            return Ok(());
+        };
+        let found = &mut scratch.found;
+        for rule in &found.rules {
+            let Some(place) = self.reported[*rule] else {
+                continue;
+            };
+            self.counts[place] += 1;
+            if self.options.matches.is_some() {
+                let opening = self
+                    .openings
+                    .entry((place, name))
+                    .or_insert_with(|| opening(&self.book.rules()[place], name));
+                self.output.extend_from_slice(opening.as_bytes());
+                self.output.extend_from_slice(b"\"event\":");
+                self.output.extend_from_slice(line);
+                self.output.extend_from_slice(b"}\n");
+            }
+        }
+        self.untaken += found.without_key as u64;
+        let Some(at_ns) = found.at_ns else {
+            self.untaken += found.traces.len() as u64;
+            return self.flush_if_full();
+        };
+        let id = ((file as u128) << 64) | u128::from(number);
+        let more = found.traces.len() as u64;
+        if more > 0 && self.kept.fetch_add(more, Ordering::Relaxed) + more > KEPT_MAX as u64 {
+            return Err(std::io::Error::other(format!(
+                "correlations would keep more than {KEPT_MAX} matches; make the rules that they refer to narrower"
+            )));
+        }
+        for trace in found.traces.drain(..) {
+            self.groups
+                .entry((trace.watch, trace.key))
+                .or_default()
+                .push(Kept {
+                    at_ns,
+                    part: trace.part,
+                    id,
+                    value: trace.value,
+                });
+        }
+        self.flush_if_full()
+    }
+
+    /// Shows the line to the rules of its dataset, and answers which that is.
+    fn look(&mut self, line: &[u8]) -> Result<Option<&'static Dataset>, String> {
+        if let Some(dataset) = self.options.dataset {
+            self.look_as(Some(dataset), line)?;
+            return Ok(Some(dataset));
+        }
+        let signature = signature(line);
+        let guess = match self.guesses.get(&signature) {
+            Some(guess) => *guess,
+            None => dataset_of_line(line),
+        };
+        let is_same_shape = self.look_as(guess, line)?;
+        if is_same_shape {
+            return Ok(guess);
+        }
+        // Other keys than the record before: its dataset is told by all of them.
+        let told = dataset_of_line(line);
+        self.guesses.insert(signature, told);
+        if told.map(|dataset| dataset.name) != guess.map(|dataset| dataset.name) {
+            self.look_as(told, line)?;
+        }
+        Ok(told)
+    }
+
+    fn look_as(&mut self, dataset: Option<&'static Dataset>, line: &[u8]) -> Result<bool, String> {
+        let name = dataset.map(|dataset| dataset.name);
+        let scratch = self.scratches.entry(name).or_default();
+        self.book
+            .detector
+            .look(name, line, None, scratch)
+            .map_err(|error| error.to_string())?;
+        Ok(scratch.is_same_shape())
+    }
+
+    fn flush_if_full(&mut self) -> std::io::Result<()> {
+        if self.output.len() >= OUTPUT_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if let (Some(out), false) = (self.options.matches, self.output.is_empty()) {
+            let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            out.write_all(&self.output)?;
+            self.output.clear();
+        }
+        Ok(())
+    }
+}
+
+/// A digest of a record's first keys, as far as they are found without reading lists and objects.
+fn signature(line: &[u8]) -> u64 {
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    for _ in 0..SIGNATURE_KEYS {
+        let Some(open) = memchr::memchr(b'"', &line[at..]).map(|found| at + found + 1) else {
+            break;
+        };
+        let Some(close) = memchr::memchr(b'"', &line[open..]).map(|found| open + found) else {
+            break;
+        };
+        for byte in &line[open..close] {
+            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let value = line[close + 1..].trim_ascii_start();
+        let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
+        let start = line.len() - value.len();
+        let end = match value.first() {
+            Some(b'"') => {
+                let mut end = start + 1;
+                loop {
+                    match memchr::memchr2(b'"', b'\\', &line[end..]) {
+                        Some(found) if line[end + found] == b'\\' => end = (end + found + 2).min(line.len()),
+                        Some(found) => break end + found + 1,
+                        None => return digest,
+                    }
+                }
+            }
+            Some(b'[' | b'{') | None => break,
+            Some(_) => match memchr::memchr(b',', &line[start..]) {
+                Some(found) => start + found,
+                None => break,
+            },
+        };
+        at = end;
+    }
+    digest
+}
+
+/// Counts what is read from a file.
+struct Counted {
+    file: File,
+    read: std::sync::Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// The lines of a file, plain or gzip, in bounded memory.
+pub(super) struct Lines {
+    from: Box<dyn Read + Send>,
+    is_gzip: bool,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    is_over: bool,
+    /// Passing over the rest of a line that is too long.
+    skipping: bool,
+    number: u64,
+    read: std::sync::Arc<AtomicU64>,
+}
+
+impl Lines {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let read = std::sync::Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            file: File::open(path)?,
+            read: std::sync::Arc::clone(&read),
+        };
+        Ok(Self {
+            read,
+            ..Self::new(Box::new(counted))?
+        })
+    }
+
+    /// The lines of what `from` gives.
+    pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
+        let mut reader = BufReader::with_capacity(READ_BYTES, from);
+        let is_gzip = reader.fill_buf()?.starts_with(&GZIP_MAGIC);
+        let from: Box<dyn Read + Send> = if is_gzip {
+            Box::new(MultiGzDecoder::new(reader))
+        } else {
+            Box::new(reader)
+        };
+        Ok(Self {
+            from,
+            is_gzip,
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+            is_over: false,
+            skipping: false,
+            number: 0,
+            read: std::sync::Arc::default(),
+        })
+    }
+
+    /// The next line that is not blank, with its number from 1; without it when it is too long.
+    pub(super) fn next(&mut self) -> std::io::Result<Option<(u64, Option<&[u8]>)>> {
+        let mut searched = self.start;
+        loop {
+            if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
+                let (from, to) = (self.start, searched + found);
+                self.start = to + 1;
+                searched = self.start;
+                self.number += 1;
+                if std::mem::take(&mut self.skipping) || to - from > LINE_LIMIT_BYTES {
+                    return Ok(Some((self.number, None)));
+                }
+                if !self.buffer[from..to].trim_ascii().is_empty() {
+                    return Ok(Some((self.number, Some(self.buffer[from..to].trim_ascii()))));
+                }
+                continue;
+            }
+            if self.is_over {
+                let (from, to) = (self.start, self.end);
+                self.start = self.end;
+                let was_skipping = std::mem::take(&mut self.skipping);
+                if was_skipping || !self.buffer[from..to].trim_ascii().is_empty() {
+                    self.number += 1;
+                    let line = (!was_skipping && to - from <= LINE_LIMIT_BYTES)
+                        .then(|| self.buffer[from..to].trim_ascii());
+                    return Ok(Some((self.number, line)));
+                }
+                return Ok(None);
+            }
+            if self.end - self.start > LINE_LIMIT_BYTES {
+                self.skipping = true;
+                self.start = self.end;
+            }
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.buffer.len() - self.end < READ_BYTES / 4 {
+                self.buffer.resize(self.buffer.len() + READ_BYTES, 0);
+            }
+            searched = self.end;
+            let read = self.from.read(&mut self.buffer[self.end..])?;
+            self.end += read;
+            self.is_over = read == 0;
+        }
+    }
+}
+
+/// The totals as `flareward rules run --output counts` prints them.
+pub fn counts(totals: &Totals) -> Value {
+    json!({ "events": totals.events, "matches": totals.matches, "rules": totals.rules })
+}

@@ -1,0 +1,400 @@
+//! Makes the stored detections of some groups what the matches kept of them say.
+//!
+//! Start reading at [`settle`].
+
+use super::detector::TraceValue;
+use super::watch::{Kept, Watch, WatchFiring};
+use crate::app::App;
+use crate::rule_book::{BookRule, RuleBook, RuleMode, level_word};
+use chrono::{DateTime, Utc};
+use model::{DetectionId, EventId};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use store::{DetectionChanges, DetectionRow, HitGroup, RuleHitRow, StoreError};
+
+/// Groups that are settled with one question and one transaction.
+const GROUPS: usize = 200;
+/// What the watch of a rule's repeats is called.
+const REPEATS: &str = "repeats:";
+/// Events that are named as proof.
+const EVIDENCE_MAX: usize = super::watch::EVIDENCE_MAX;
+
+/// Groups in which something changed, with the earliest time of a change in microseconds.
+#[derive(Debug, Default)]
+pub(super) struct Affected(BTreeMap<(String, String), i64>);
+
+impl Affected {
+    pub(super) fn add(&mut self, watch: String, group_key: String, at_us: i64) {
+        let from = self.0.entry((watch, group_key)).or_insert(at_us);
+        *from = at_us.min(*from);
+    }
+}
+
+/// The watch under which matches of a rule about single events are kept: repeats become one detection.
+pub(super) fn repeats_of(rule_id: &str) -> String {
+    format!("{REPEATS}{rule_id}")
+}
+
+pub(super) fn is_repeats(watch: &str) -> bool {
+    watch.starts_with(REPEATS)
+}
+
+/// Settles every affected group, and those of correlations that refer to theirs. Answers how many detections are new.
+pub(super) async fn settle(app: &App, book: &RuleBook, mut affected: Affected) -> Result<usize, StoreError> {
+    let mut new = 0;
+    // Rules about single events first, then watches, each after those that it refers to.
+    for rule in book.rules() {
+        new += settle_watch(app, book, &repeats_of(&rule.id), None, &mut affected).await?;
+    }
+    for watch in &book.detector.watches {
+        new += settle_watch(app, book, &watch.id, Some(watch), &mut affected).await?;
+    }
+    Ok(new)
+}
+
+async fn settle_watch(
+    app: &App,
+    book: &RuleBook,
+    id: &str,
+    watch: Option<&Watch>,
+    affected: &mut Affected,
+) -> Result<usize, StoreError> {
+    let range = (id.to_owned(), String::new())..=(id.to_owned(), "\u{10ffff}".to_owned());
+    let groups: Vec<(String, i64)> = affected
+        .0
+        .range(range)
+        .map(|((_, key), from)| (key.clone(), *from))
+        .collect();
+    let mut new = 0;
+    for part in groups.chunks(GROUPS) {
+        new += settle_groups(app, book, id, watch, part, affected).await?;
+    }
+    Ok(new)
+}
+
+async fn settle_groups(
+    app: &App,
+    book: &RuleBook,
+    id: &str,
+    watch: Option<&Watch>,
+    groups: &[(String, i64)],
+    affected: &mut Affected,
+) -> Result<usize, StoreError> {
+    let rule = match watch {
+        Some(watch) => book.reported(watch.reports),
+        None => id.strip_prefix(REPEATS).and_then(|rule| book.rule(rule)),
+    };
+    let first = groups.iter().map(|(_, from)| *from).min().unwrap_or_default();
+    let reach_us = watch.map_or(0, |watch| watch.reach_ns() / 1_000);
+    let from = match watch {
+        Some(watch) if !watch.is_unbounded() => first.saturating_sub(reach_us * 2),
+        _ => i64::MIN,
+    };
+    let names: Vec<(&str, &str)> = groups.iter().map(|(key, _)| (id, key.as_str())).collect();
+    let mut hits: HashMap<String, Vec<RuleHitRow>> = HashMap::new();
+    for hit in app.store.hit_groups(&names, from).await? {
+        hits.entry(hit.group_key.clone()).or_default().push(hit);
+    }
+    let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
+    let earliest = DateTime::from_timestamp_micros(first.saturating_sub(reach_us)).unwrap_or_default();
+    for row in app.store.detection_groups(&names, earliest).await? {
+        stored
+            .entry(row.group_key.clone().unwrap_or_default())
+            .or_default()
+            .push(row);
+    }
+    let mut changes = DetectionChanges::default();
+    for (key, from_us) in groups {
+        let hits = hits.remove(key).unwrap_or_default();
+        let fired = match watch {
+            Some(watch) => watched(watch, &hits),
+            None => repeated(&hits),
+        };
+        if let Some(watch) = watch {
+            derive(app, book, watch, key, *from_us, &fired, affected).await?;
+        }
+        let Some(rule) = rule else { continue };
+        if rule.mode == RuleMode::Test {
+            let matches: Vec<_> = fired
+                .iter()
+                .map(|fired| (rule.id.clone(), fired.event.clone(), key.clone(), fired.at))
+                .collect();
+            app.store.test_match_record(&matches).await?;
+            continue;
+        }
+        // What lies before the change stays as it is.
+        let is_open = |at: DateTime<Utc>| watch.is_none() || at.timestamp_micros() >= *from_us;
+        let fired = fired.into_iter().filter(|fired| is_open(fired.at)).collect();
+        let stored = stored.remove(key).unwrap_or_default();
+        reconcile(
+            app,
+            rule,
+            (id, key),
+            reach_us,
+            fired,
+            stored,
+            is_open,
+            &mut changes,
+        )
+        .await?;
+    }
+    app.store.detection_change(&changes, app.clock.now()).await
+}
+
+/// A detection that there should be.
+struct Fired {
+    at: DateTime<Utc>,
+    last_at: DateTime<Utc>,
+    event: String,
+    evidence: Vec<String>,
+    count: usize,
+    detail: Option<String>,
+}
+
+fn time(at_us: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(at_us).unwrap_or_default()
+}
+
+/// The matches of one rule, person and target within one stretch of time: the first, with a count.
+fn repeated(hits: &[RuleHitRow]) -> Vec<Fired> {
+    let mut ordered: Vec<&RuleHitRow> = hits.iter().collect();
+    ordered.sort_by(|left, right| (left.at_us, &left.event_id).cmp(&(right.at_us, &right.event_id)));
+    let (Some(first), Some(last)) = (ordered.first(), ordered.last()) else {
+        return Vec::new();
+    };
+    vec![Fired {
+        at: time(first.at_us),
+        last_at: time(last.at_us),
+        event: first.event_id.clone(),
+        evidence: ordered
+            .iter()
+            .take(EVIDENCE_MAX)
+            .map(|hit| hit.event_id.clone())
+            .collect(),
+        count: ordered.len(),
+        detail: (ordered.len() > 1).then(|| format!("{} times", ordered.len())),
+    }]
+}
+
+/// An event's id as a number, and back.
+fn number_of(event: &str) -> u128 {
+    u128::from_str_radix(event, 16).unwrap_or_else(|_| {
+        let digest = Sha256::digest(event.as_bytes());
+        digest[..16]
+            .iter()
+            .fold(0, |number, byte| number << 8 | u128::from(*byte))
+    })
+}
+
+fn watched(watch: &Watch, hits: &[RuleHitRow]) -> Vec<Fired> {
+    let mut names: HashMap<u128, &str> = HashMap::new();
+    let mut kept: Vec<Kept> = hits
+        .iter()
+        .map(|hit| {
+            let id = number_of(&hit.event_id);
+            names.insert(id, hit.event_id.as_str());
+            Kept {
+                at_ns: hit.at_us.saturating_mul(1_000),
+                part: usize::try_from(hit.part).unwrap_or_default(),
+                id,
+                value: if watch.is_number() {
+                    hit.value.parse().ok().map(TraceValue::Number)
+                } else {
+                    (!hit.value.is_empty()).then(|| TraceValue::Text(hit.value.clone()))
+                },
+            }
+        })
+        .collect();
+    let parts = watch.parts.len();
+    kept.retain(|one| one.part < parts);
+    let name = |id: &u128| (*names.get(id).unwrap_or(&"")).to_owned();
+    watch
+        .firings(&mut kept)
+        .into_iter()
+        .map(|firing: WatchFiring| Fired {
+            at: time(firing.at_ns / 1_000),
+            last_at: time(firing.at_ns / 1_000),
+            event: name(&firing.id),
+            evidence: firing.evidence.iter().map(name).collect(),
+            count: firing.count,
+            detail: Some(firing.detail),
+        })
+        .collect()
+}
+
+/// Gives the firings of a watch to the correlations that refer to it.
+async fn derive(
+    app: &App,
+    book: &RuleBook,
+    watch: &Watch,
+    key: &str,
+    from_us: i64,
+    fired: &[Fired],
+    affected: &mut Affected,
+) -> Result<(), StoreError> {
+    if watch.outers.is_empty() {
+        return Ok(());
+    }
+    let values: Vec<String> = serde_json::from_str(key).unwrap_or_default();
+    for (outer, part, places) in &watch.outers {
+        let outer = &book.detector.watches[*outer];
+        let outer_key: Vec<&String> = places.iter().filter_map(|place| values.get(*place)).collect();
+        let group = HitGroup {
+            watch: outer.id.clone(),
+            group_key: json!(outer_key).to_string(),
+            at_us: from_us,
+        };
+        // Known by the watch and group that they come from, as other matches are by their batch.
+        let source = format!("{} {key}", watch.id);
+        let hits: Vec<RuleHitRow> = fired
+            .iter()
+            .filter(|fired| fired.at.timestamp_micros() >= from_us)
+            .map(|fired| RuleHitRow {
+                watch: group.watch.clone(),
+                group_key: group.group_key.clone(),
+                slot: fired.event.clone(),
+                part: i64::try_from(*part).unwrap_or_default(),
+                value: String::new(),
+                at_us: fired.at.timestamp_micros(),
+                event_id: fired.event.clone(),
+                batch_id: source.clone(),
+            })
+            .collect();
+        app.store
+            .hit_replace_derived(&group, &source, &hits, app.clock.now())
+            .await?;
+        affected.add(group.watch, group.group_key, from_us);
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of settling a group, called once"
+)]
+async fn reconcile(
+    app: &App,
+    rule: &BookRule,
+    (watch, key): (&str, &str),
+    reach_us: i64,
+    fired: Vec<Fired>,
+    stored: Vec<DetectionRow>,
+    is_open: impl Fn(DateTime<Utc>) -> bool,
+    changes: &mut DetectionChanges,
+) -> Result<(), StoreError> {
+    let taken: Vec<String> = stored.iter().map(|row| row.id.0.clone()).collect();
+    let mut stored: Vec<DetectionRow> = stored.into_iter().filter(|row| is_open(row.at)).collect();
+    let mut unmet = Vec::new();
+    for fired in fired {
+        match stored.iter().position(|row| row.event_id.0 == fired.event) {
+            Some(place) => revise(app, stored.remove(place), &fired, changes).await?,
+            None => unmet.push(fired),
+        }
+    }
+    for fired in unmet {
+        // A late record may have moved the event that a detection begins with.
+        let moved = stored.iter().position(|row| {
+            (row.at - fired.at)
+                .num_microseconds()
+                .is_some_and(|apart| apart.abs() <= reach_us)
+                || reach_us == 0
+        });
+        match moved {
+            Some(place) => revise(app, stored.remove(place), &fired, changes).await?,
+            None => {
+                if let Some(row) = created(app, rule, watch, key, &fired, &taken).await? {
+                    changes.new.push(row);
+                }
+            }
+        }
+    }
+    changes.withdrawn.append(&mut stored);
+    Ok(())
+}
+
+fn evidence(fired: &Fired) -> String {
+    json!(fired.evidence).to_string()
+}
+
+async fn revise(
+    app: &App,
+    mut row: DetectionRow,
+    fired: &Fired,
+    changes: &mut DetectionChanges,
+) -> Result<(), StoreError> {
+    let matches = i64::try_from(fired.count).unwrap_or(i64::MAX);
+    let is_same = row.event_id.0 == fired.event
+        && row.at == fired.at
+        && row.last_at == fired.last_at
+        && row.matches == matches
+        && row.evidence == evidence(fired);
+    if is_same {
+        return Ok(());
+    }
+    if row.event_id.0 != fired.event
+        && let Some(event) = app.store.event_get(&EventId(fired.event.clone())).await?
+    {
+        row.event_id = event.id;
+        row.connection_id = event.connection_id;
+        row.dataset = event.dataset;
+        row.person_id = event.person_id;
+        row.identifier = event.identifier;
+    }
+    row.at = fired.at;
+    row.last_at = fired.last_at;
+    row.matches = matches;
+    row.evidence = evidence(fired);
+    row.detail.clone_from(&fired.detail);
+    changes.revised.push(row);
+    Ok(())
+}
+
+async fn created(
+    app: &App,
+    rule: &BookRule,
+    watch: &str,
+    key: &str,
+    fired: &Fired,
+    taken: &[String],
+) -> Result<Option<DetectionRow>, StoreError> {
+    let Some(event) = app.store.event_get(&EventId(fired.event.clone())).await? else {
+        tracing::warn!(rule = %rule.name, event = %fired.event, "a match whose event is gone makes no detection");
+        return Ok(None);
+    };
+    let mut id = identity(&[&rule.id, if is_repeats(watch) { "" } else { key }, &fired.event]);
+    while taken.contains(&id) {
+        id = identity(&[&id, "again"]);
+    }
+    Ok(Some(DetectionRow {
+        id: DetectionId(id),
+        rule_id: rule.id.clone(),
+        rule_name: rule.name.clone(),
+        title: rule.title.clone(),
+        level: level_word(rule.level).to_owned(),
+        behaviour: rule.own.behaviour.clone(),
+        topic: rule.own.topic.clone(),
+        event_id: event.id,
+        connection_id: event.connection_id,
+        dataset: event.dataset,
+        person_id: event.person_id,
+        identifier: event.identifier,
+        at: fired.at,
+        detected_at: app.clock.now(),
+        detail: fired.detail.clone(),
+        watch: Some(watch.to_owned()),
+        group_key: Some(key.to_owned()),
+        matches: i64::try_from(fired.count).unwrap_or(i64::MAX),
+        last_at: fired.last_at,
+        evidence: evidence(fired),
+    }))
+}
+
+fn identity(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    hex::encode(&digest.finalize()[..16])
+}

@@ -1,0 +1,320 @@
+//! What looks at several matches together: correlations, first sightings, journeys.
+//!
+//! When a watch fires is a pure function of all traces of one group ([`Watch::firings`]), so that neither their
+//! order nor their batches make a difference. `docs/correlations.md` says it in words.
+
+use super::countries;
+use super::detector::TraceValue;
+use crate::rule_book::{FirstSeen, Travel};
+use sigma::{
+    CollectedCorrelation, Correlation, CorrelationKind, Hit, HitValue, PERSON, Part, PartOf, Sighting,
+};
+
+/// How far back an earlier sign-in counts for a journey. A day: no two places are farther apart by air.
+const JOURNEY_NS: i64 = DAY_NS;
+const DAY_NS: i64 = 86_400_000_000_000;
+/// Matches that are named as the proof of a firing.
+pub const EVIDENCE_MAX: usize = 100;
+
+/// One watch.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Its name with a digest of what it means: what was kept for another meaning is not looked at.
+    pub id: String,
+    /// What it looks at.
+    pub kind: WatchKind,
+    /// Which rule is reported when it fires.
+    pub reports: PartOf,
+    /// The rules whose matches it looks at.
+    pub parts: Vec<Part>,
+    /// Names of the values that keep groups apart.
+    pub group_by: Vec<String>,
+    /// Correlations that refer to this one: which, as which part, and which values of our key are theirs.
+    pub outers: Vec<(usize, usize, Vec<usize>)>,
+}
+
+/// What a watch looks at.
+#[derive(Debug, Clone)]
+pub enum WatchKind {
+    /// A correlation rule.
+    Correlation(Box<Correlation>),
+    /// A value that was not there before.
+    FirstSeen(FirstSeen),
+    /// A journey that nobody could make.
+    Travel(Travel),
+}
+
+/// A match as a watch keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// When, in nanoseconds since 1970.
+    pub at_ns: i64,
+    /// Which of the watch's rules matched.
+    pub part: usize,
+    /// What tells the event from others.
+    pub id: u128,
+    /// The value that is looked at.
+    pub value: Option<TraceValue>,
+}
+
+/// A watch fired.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatchFiring {
+    /// When, in nanoseconds since 1970: the time of the event that made it fire.
+    pub at_ns: i64,
+    /// That event.
+    pub id: u128,
+    /// The events that prove it, oldest first, at most [`EVIDENCE_MAX`], the last ones where there are more.
+    pub evidence: Vec<u128>,
+    /// How many matches stand behind it.
+    pub count: usize,
+    /// What was found, in words.
+    pub detail: String,
+}
+
+impl Watch {
+    pub(super) fn correlation(place: usize, collected: &CollectedCorrelation) -> Self {
+        Self {
+            id: String::new(),
+            group_by: collected.correlation.group_by.clone(),
+            kind: WatchKind::Correlation(Box::new(collected.correlation.clone())),
+            reports: PartOf::Correlation(place),
+            parts: collected.parts.clone(),
+            outers: Vec::new(),
+        }
+    }
+
+    pub(super) fn first_seen(rule: usize, first_seen: FirstSeen) -> Self {
+        let value = first_seen.fields.clone();
+        Self::of_rule(rule, WatchKind::FirstSeen(first_seen), value)
+    }
+
+    pub(super) fn travel(rule: usize, travel: Travel) -> Self {
+        Self::of_rule(rule, WatchKind::Travel(travel), vec!["Country".to_owned()])
+    }
+
+    fn of_rule(rule: usize, kind: WatchKind, value: Vec<String>) -> Self {
+        let key = vec![PERSON.to_owned()];
+        Self {
+            id: String::new(),
+            kind,
+            reports: PartOf::Rule(rule),
+            group_by: key.clone(),
+            parts: vec![Part {
+                of: PartOf::Rule(rule),
+                key,
+                value,
+            }],
+            outers: Vec::new(),
+        }
+    }
+
+    pub(super) fn rules(&self) -> impl Iterator<Item = usize> + '_ {
+        self.parts.iter().filter_map(|part| match part.of {
+            PartOf::Rule(rule) => Some(rule),
+            PartOf::Correlation(_) => None,
+        })
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        match &self.kind {
+            WatchKind::Correlation(correlation) => matches!(
+                correlation.kind,
+                CorrelationKind::ValueSum | CorrelationKind::ValueAvg | CorrelationKind::ValuePercentile
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether matches of any age may bear on the next firing.
+    pub fn is_unbounded(&self) -> bool {
+        match &self.kind {
+            WatchKind::Correlation(correlation) => correlation.suppress_ns.is_some(),
+            WatchKind::FirstSeen(_) => true,
+            WatchKind::Travel(_) => false,
+        }
+    }
+
+    /// How far apart matches may lie that bear on each other, in nanoseconds.
+    pub fn reach_ns(&self) -> i64 {
+        match &self.kind {
+            WatchKind::Correlation(correlation) => {
+                correlation.timespan_ns.max(correlation.suppress_ns.unwrap_or(0))
+            }
+            WatchKind::FirstSeen(first_seen) => {
+                (first_seen.days + first_seen.learning_days + 1).saturating_mul(DAY_NS)
+            }
+            WatchKind::Travel(_) => JOURNEY_NS,
+        }
+    }
+
+    /// Whether one match of a day and value stands for all of them.
+    pub fn is_daily(&self) -> bool {
+        matches!(self.kind, WatchKind::FirstSeen(_))
+    }
+
+    /// When it fires, given every match of one group. They are put in order of time first.
+    pub fn firings(&self, kept: &mut [Kept]) -> Vec<WatchFiring> {
+        kept.sort_by(|left, right| {
+            (left.at_ns, left.part, left.id)
+                .cmp(&(right.at_ns, right.part, right.id))
+                .then_with(|| text(left).cmp(text(right)))
+        });
+        match &self.kind {
+            WatchKind::Correlation(correlation) => correlated(correlation, kept),
+            WatchKind::FirstSeen(first_seen) => sighted(first_seen, kept),
+            WatchKind::Travel(travel) => travelled(travel, kept),
+        }
+    }
+}
+
+fn text(kept: &Kept) -> &str {
+    match &kept.value {
+        Some(TraceValue::Text(text)) => text,
+        _ => "",
+    }
+}
+
+fn digest(kept: &Kept) -> u64 {
+    match HitValue::digest_of(text(kept)) {
+        HitValue::Digest(digest) => digest,
+        HitValue::Number(_) => 0,
+    }
+}
+
+fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
+    let mut hits: Vec<Hit> = kept
+        .iter()
+        .map(|one| Hit {
+            at_ns: one.at_ns,
+            part: one.part,
+            id: one.id,
+            value: one.value.as_ref().map(|value| match value {
+                TraceValue::Text(text) => HitValue::digest_of(text),
+                TraceValue::Number(number) => HitValue::Number(*number),
+            }),
+        })
+        .collect();
+    let firings = correlation.firings(&mut hits);
+    firings
+        .into_iter()
+        .map(|firing| {
+            let window = &hits[firing.first..=firing.last];
+            let mut evidence: Vec<u128> = Vec::new();
+            for hit in window.iter().rev() {
+                if !evidence.contains(&hit.id) && evidence.len() < EVIDENCE_MAX {
+                    evidence.push(hit.id);
+                }
+            }
+            evidence.reverse();
+            WatchFiring {
+                at_ns: firing.at_ns,
+                id: firing.id,
+                evidence,
+                count: window.len(),
+                detail: words(correlation, firing.value, firing.is_estimate),
+            }
+        })
+        .collect()
+}
+
+fn words(correlation: &Correlation, value: f64, is_estimate: bool) -> String {
+    let span = span_words(correlation.timespan_ns);
+    let field = correlation.fields.join(" and ");
+    let about = if is_estimate { "about " } else { "" };
+    match correlation.kind {
+        CorrelationKind::EventCount => format!("{value} matches within {span}"),
+        CorrelationKind::ValueCount => format!("{about}{value} different values of {field} within {span}"),
+        CorrelationKind::Temporal => format!("{value} of {} rules within {span}", correlation.rules.len()),
+        CorrelationKind::TemporalOrdered => format!("{value} rules one after the other within {span}"),
+        CorrelationKind::ValueSum => format!("{field} adds up to {value} within {span}"),
+        CorrelationKind::ValueAvg => format!("{field} is {value} on average within {span}"),
+        CorrelationKind::ValuePercentile => format!(
+            "percentile {} of {field} is {value} within {span}",
+            correlation.percentile.unwrap_or_default()
+        ),
+    }
+}
+
+/// A span in the largest unit that it is a whole number of.
+fn span_words(ns: i64) -> String {
+    let seconds = ns / 1_000_000_000;
+    for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
+        if seconds % unit == 0 {
+            return format!("{} {name}", seconds / unit);
+        }
+    }
+    format!("{seconds} seconds")
+}
+
+fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
+    let mut sightings: Vec<Sighting> = Vec::new();
+    for one in kept {
+        let (value, today) = (digest(one), sigma::day(one.at_ns));
+        // Only the first of a day counts: kept is in order of time.
+        let is_there = sightings
+            .iter()
+            .rev()
+            .take_while(|other| sigma::day(other.at_ns) == today)
+            .any(|other| other.value == value);
+        if !is_there {
+            sightings.push(Sighting {
+                at_ns: one.at_ns,
+                value,
+                id: one.id,
+            });
+        }
+    }
+    let new = sigma::first_seen(&mut sightings, first_seen.days, first_seen.learning_days);
+    new.into_iter()
+        .map(|place| {
+            let sighting = sightings[place];
+            let value = kept
+                .iter()
+                .find(|one| one.id == sighting.id && digest(one) == sighting.value)
+                .map(|one| text(one).replace('\u{1f}', ", "))
+                .unwrap_or_default();
+            WatchFiring {
+                at_ns: sighting.at_ns,
+                id: sighting.id,
+                evidence: vec![sighting.id],
+                count: 1,
+                detail: format!(
+                    "{} {value} was not seen for {} days",
+                    first_seen.fields.join(", "),
+                    first_seen.days
+                ),
+            }
+        })
+        .collect()
+}
+
+fn travelled(travel: &Travel, kept: &[Kept]) -> Vec<WatchFiring> {
+    kept.windows(2)
+        .filter_map(|pair| {
+            let (earlier, later) = (&pair[0], &pair[1]);
+            let detail = journey(travel, earlier, later)?;
+            Some(WatchFiring {
+                at_ns: later.at_ns,
+                id: later.id,
+                evidence: vec![earlier.id, later.id],
+                count: 2,
+                detail,
+            })
+        })
+        .collect()
+}
+
+/// The journey in words, if nobody could have made it. Distances are between the middles of countries, all that
+/// the record tells.
+fn journey(travel: &Travel, earlier: &Kept, later: &Kept) -> Option<String> {
+    let (from, to) = (text(earlier).to_uppercase(), text(later).to_uppercase());
+    let apart_ns = later.at_ns - earlier.at_ns;
+    if apart_ns > JOURNEY_NS {
+        return None;
+    }
+    let distance_km = countries::distance_km(&from, &to)?;
+    let minutes = apart_ns as f64 / 60e9;
+    let is_possible = distance_km < travel.distance_km || distance_km <= travel.speed_kmh * (minutes / 60.0);
+    (!is_possible).then(|| format!("{from} to {to}, about {distance_km:.0} km in {minutes:.0} minutes"))
+}

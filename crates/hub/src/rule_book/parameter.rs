@@ -1,0 +1,72 @@
+//! Lists that a company fills in: what a rule means by `%approved_domains%`.
+
+use serde::{Deserialize, Serialize};
+use sigma::Placeholders;
+use std::collections::BTreeMap;
+
+/// Values that one list may have. Chosen.
+const VALUES_MAX: usize = 10_000;
+
+/// One list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameter {
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Its values; they may have wildcards. None match nothing.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// Lists by name.
+pub type Parameters = BTreeMap<String, Parameter>;
+
+/// Reads a file of lists.
+///
+/// # Errors
+///
+/// What is wrong with it, for a person.
+pub fn read(text: &str) -> Result<Parameters, String> {
+    let parameters: Parameters = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    for (name, parameter) in &parameters {
+        let is_plain = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        if !is_plain || name.is_empty() {
+            return Err(format!(
+                "the name \"{name}\" has other characters than letters, digits, _, - and ."
+            ));
+        }
+        if parameter.values.len() > VALUES_MAX {
+            return Err(format!("{name} has more than {VALUES_MAX} values"));
+        }
+    }
+    Ok(parameters)
+}
+
+/// Lets the later lists replace the values of those of the same name.
+pub fn overlay(base: &mut Parameters, over: Parameters) {
+    for (name, parameter) in over {
+        match base.get_mut(&name) {
+            Some(known) => {
+                known.values = parameter.values;
+                if !parameter.description.is_empty() {
+                    known.description = parameter.description;
+                }
+            }
+            None => {
+                base.insert(name, parameter);
+            }
+        }
+    }
+}
+
+/// The lists as rules look them up.
+pub fn placeholders(parameters: &Parameters) -> Placeholders {
+    let mut placeholders = Placeholders::none();
+    for (name, parameter) in parameters {
+        placeholders.set(name.as_str(), parameter.values.iter().cloned());
+    }
+    placeholders
+}

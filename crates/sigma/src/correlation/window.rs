@@ -1,0 +1,308 @@
+//! When a correlation fires: a pure function of the matches of one group.
+//!
+//! Matches are looked at in order of time, each with the matches up to one timespan before it (both ends
+//! included). The correlation fires where its condition begins to hold. Start reading at
+//! [`Correlation::firings`].
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{Bound, Correlation, CorrelationCondition, CorrelationKind};
+use crate::condition::Condition;
+
+/// Up to this many different values in one window are counted one by one; beyond, the count is estimated
+/// from a sample of at least half as many (error about 1.5 %).
+pub const EXACT_DISTINCT_MAX: usize = 10_000;
+
+/// A match of one of a correlation's rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// When, in nanoseconds since 1970.
+    pub at_ns: i64,
+    /// Which of the correlation's rules, by place.
+    pub part: usize,
+    /// What tells it from others; it settles the order of matches at the same time.
+    pub id: u128,
+    /// The value that counts, for those kinds that look at one.
+    pub value: Option<HitValue>,
+}
+
+/// The value of a match that a correlation looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum HitValue {
+    /// To be summed, averaged, or ranked.
+    Number(f64),
+    /// To be counted: equal values have equal digests.
+    Digest(u64),
+}
+
+impl HitValue {
+    /// The digest of a text, the same in every process of one build.
+    pub fn digest_of(text: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Self::Digest(hasher.finish())
+    }
+}
+
+/// A correlation's condition began to hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// When, in nanoseconds since 1970: the time of the match that made it hold.
+    pub at_ns: i64,
+    /// The id of that match.
+    pub id: u128,
+    /// Where in the matches the window begins that made it hold.
+    pub first: usize,
+    /// Where that match stands.
+    pub last: usize,
+    /// What was compared: a count, a sum, an average, a percentile.
+    pub value: f64,
+    /// Whether the value is an estimate.
+    pub is_estimate: bool,
+}
+
+impl Correlation {
+    /// The firings that `hits`, all of one group, give. They are put in order of time first.
+    pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
+        hits.sort_unstable_by_key(|hit| (hit.at_ns, hit.part, hit.id));
+        let mut firings = Vec::new();
+        let mut window = Window::new(self);
+        let mut first = 0;
+        let mut held = false;
+        let mut last_fired: Option<i64> = None;
+        for (place, hit) in hits.iter().enumerate() {
+            let opens = hit.at_ns.saturating_sub(self.timespan_ns);
+            while hits[first].at_ns < opens {
+                window.leave(&hits[first]);
+                first += 1;
+            }
+            // A window that ran empty ends what held before.
+            held &= first < place;
+            window.enter(hit);
+            let (value, holds, is_estimate) = window.verdict(&hits[first..=place], opens);
+            let again = held
+                && self.suppress_ns.is_some_and(|pause| {
+                    last_fired.is_none_or(|fired| hit.at_ns.saturating_sub(fired) >= pause)
+                });
+            if holds && (!held || again) {
+                last_fired = Some(hit.at_ns);
+                firings.push(Firing {
+                    at_ns: hit.at_ns,
+                    id: hit.id,
+                    first,
+                    last: place,
+                    value,
+                    is_estimate,
+                });
+            }
+            held = holds;
+        }
+        firings
+    }
+}
+
+/// What is kept of the matches inside the window.
+struct Window<'a> {
+    correlation: &'a Correlation,
+    /// Matches per rule.
+    parts: Vec<u64>,
+    events: u64,
+    distinct: Distinct,
+    /// Sum of the whole numbers, exact.
+    whole: i128,
+    /// Values that are not whole numbers.
+    fractions: usize,
+    numbers: u64,
+    sorted: Vec<f64>,
+    /// `chains[rule][length - 1]`: the latest beginning of a chain of so many rules that ends with this one.
+    chains: Vec<Vec<i64>>,
+}
+
+const NEVER: i64 = i64::MIN;
+
+impl<'a> Window<'a> {
+    fn new(correlation: &'a Correlation) -> Self {
+        let rules = correlation.rules.len();
+        let chains = if correlation.kind == CorrelationKind::TemporalOrdered {
+            vec![vec![NEVER; rules]; rules]
+        } else {
+            Vec::new()
+        };
+        Self {
+            correlation,
+            parts: vec![0; rules],
+            events: 0,
+            distinct: Distinct::default(),
+            whole: 0,
+            fractions: 0,
+            numbers: 0,
+            sorted: Vec::new(),
+            chains,
+        }
+    }
+
+    fn enter(&mut self, hit: &Hit) {
+        self.events += 1;
+        self.parts[hit.part] += 1;
+        match hit.value {
+            Some(HitValue::Digest(digest)) => self.distinct.enter(digest),
+            Some(HitValue::Number(number)) => {
+                self.numbers += 1;
+                match whole(number) {
+                    Some(number) => self.whole += number,
+                    None => self.fractions += 1,
+                }
+                if self.correlation.kind == CorrelationKind::ValuePercentile {
+                    let place = self.sorted.partition_point(|other| *other < number);
+                    self.sorted.insert(place, number);
+                }
+            }
+            None => {}
+        }
+        if !self.chains.is_empty() {
+            for length in (0..=hit.part).rev() {
+                let begins = if length == 0 {
+                    hit.at_ns
+                } else {
+                    (0..hit.part)
+                        .map(|before| self.chains[before][length - 1])
+                        .max()
+                        .unwrap_or(NEVER)
+                };
+                let chain = &mut self.chains[hit.part][length];
+                *chain = begins.max(*chain);
+            }
+        }
+    }
+
+    fn leave(&mut self, hit: &Hit) {
+        self.events -= 1;
+        self.parts[hit.part] -= 1;
+        match hit.value {
+            Some(HitValue::Digest(digest)) => self.distinct.leave(digest),
+            Some(HitValue::Number(number)) => {
+                self.numbers -= 1;
+                match whole(number) {
+                    Some(number) => self.whole -= number,
+                    None => self.fractions -= 1,
+                }
+                if self.correlation.kind == CorrelationKind::ValuePercentile {
+                    let place = self.sorted.partition_point(|other| *other < number);
+                    self.sorted.remove(place);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The value, whether the condition holds, and whether the value is an estimate.
+    fn verdict(&self, hits: &[Hit], opens: i64) -> (f64, bool, bool) {
+        let mut is_estimate = false;
+        let value = match self.correlation.kind {
+            CorrelationKind::EventCount => Some(self.events as f64),
+            CorrelationKind::ValueCount => {
+                is_estimate = self.distinct.level > 0;
+                Some(self.distinct.count())
+            }
+            CorrelationKind::Temporal => Some(self.parts.iter().filter(|count| **count > 0).count() as f64),
+            CorrelationKind::TemporalOrdered => Some(
+                (1..=self.chains.len())
+                    .rev()
+                    .find(|length| {
+                        self.chains
+                            .iter()
+                            .any(|rule| rule[length - 1] >= opens && rule[length - 1] != NEVER)
+                    })
+                    .unwrap_or(0) as f64,
+            ),
+            CorrelationKind::ValueSum => (self.numbers > 0).then(|| self.sum(hits)),
+            CorrelationKind::ValueAvg => (self.numbers > 0).then(|| self.sum(hits) / self.numbers as f64),
+            CorrelationKind::ValuePercentile => {
+                percentile(&self.sorted, self.correlation.percentile.unwrap_or(50.0))
+            }
+        };
+        let Some(value) = value else {
+            return (0.0, false, false);
+        };
+        let holds = match &self.correlation.condition {
+            CorrelationCondition::Bounds(bounds) => bounds
+                .iter()
+                .all(|(bound, number)| Bound::holds(*bound, value, *number)),
+            CorrelationCondition::Expression(condition) => self.expression(condition),
+        };
+        (value, holds, is_estimate)
+    }
+
+    /// Exact while all values are whole numbers, whatever entered and left before; else added up anew.
+    fn sum(&self, hits: &[Hit]) -> f64 {
+        if self.fractions == 0 {
+            return self.whole as f64;
+        }
+        hits.iter()
+            .filter_map(|hit| match hit.value {
+                Some(HitValue::Number(number)) => Some(number),
+                _ => None,
+            })
+            .sum()
+    }
+
+    fn expression(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::Selection(place) => self.parts[*place] > 0,
+            Condition::And(inner) => inner.iter().all(|one| self.expression(one)),
+            Condition::Or(inner) => inner.iter().any(|one| self.expression(one)),
+            Condition::Not(inner) => !self.expression(inner),
+            Condition::AtLeast(needed, places) => {
+                places.iter().filter(|place| self.parts[**place] > 0).count() >= *needed
+            }
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i128)
+}
+
+/// Between the two nearest values, in proportion.
+fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let rank = percent / 100.0 * last as f64;
+    let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
+    Some(below + (above - below) * rank.fract())
+}
+
+/// Counts different values. When they are too many, only values whose digest ends in `level` zero bits are
+/// kept, and each stands for 2^level. The level only grows, so which values are kept follows from them alone.
+#[derive(Default)]
+struct Distinct {
+    level: u32,
+    counts: HashMap<u64, u32>,
+}
+
+impl Distinct {
+    fn enter(&mut self, digest: u64) {
+        if digest.trailing_zeros() < self.level {
+            return;
+        }
+        *self.counts.entry(digest).or_insert(0) += 1;
+        while self.counts.len() > EXACT_DISTINCT_MAX {
+            self.level += 1;
+            let level = self.level;
+            self.counts.retain(|digest, _| digest.trailing_zeros() >= level);
+        }
+    }
+
+    fn leave(&mut self, digest: u64) {
+        if let Some(count) = self.counts.get_mut(&digest) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&digest);
+            }
+        }
+    }
+
+    fn count(&self) -> f64 {
+        self.counts.len() as f64 * f64::from(self.level).exp2()
+    }
+}

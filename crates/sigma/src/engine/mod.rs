@@ -1,0 +1,551 @@
+//! Many rules against many records: the evaluator that runs in production.
+//!
+//! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names
+//! ([`record`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
+//! rules of which a *witness* was set: a mark without which they cannot match ([`program`]). Tests that cannot be
+//! answered together, as regular expressions, are made on demand, once per record.
+//!
+//! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] says the same of each rule and record.
+
+mod fields;
+mod literal;
+mod program;
+mod record;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use self::fields::{Cost, Field, FieldQuestions, Marks};
+use self::program::{Costs, Node};
+pub use self::record::NotARecord;
+use self::record::{Found, Roots, Shape, Slot};
+use crate::compile::{CompiledRule, ResolvedSelection};
+use crate::condition::Condition;
+use crate::criterion::{Resolved, Test};
+use crate::derived::{Derivation, PERSON};
+use crate::event::{Event, Scalar};
+use crate::matching::Matcher as SingleTest;
+
+/// Tells matchers apart, so that one never works with what another remembered.
+static MATCHERS: AtomicU64 = AtomicU64::new(1);
+
+/// The rules of one source, ready to be shown its records.
+#[derive(Debug)]
+pub struct Matcher {
+    id: u64,
+    roots: Roots,
+    fields: Vec<FieldPlan>,
+    by_name: HashMap<String, usize>,
+    /// Where the record's identity may stand, as places in `fields`.
+    identity: Vec<usize>,
+    wanted: Vec<usize>,
+    tests: Vec<LazyTest>,
+    marks: usize,
+    /// Per mark, the rules that it is a witness of, by place.
+    witnessed: Vec<Vec<u32>>,
+    /// Rules without a witness.
+    always: Vec<u32>,
+    rules: Vec<(usize, Node)>,
+}
+
+#[derive(Debug)]
+struct FieldPlan {
+    source: FieldSource,
+    questions: Field,
+}
+
+#[derive(Debug)]
+enum FieldSource {
+    Key(u32),
+    /// A key with dots, else a path under its first part, else what is worked out of another field.
+    Dotted {
+        key: u32,
+        first: u32,
+        rest: String,
+        derived: Option<(usize, Derivation)>,
+    },
+    /// The record's own `person`, else its identity.
+    Person(u32),
+}
+
+#[derive(Debug)]
+struct LazyTest {
+    /// Nothing means that the whole record is searched.
+    field: Option<usize>,
+    test: SingleTest,
+    hint: Option<u32>,
+}
+
+/// What [`Matcher::scan`] works with. Scanning is fast where one is used for many records of one matcher.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    matcher: u64,
+    shape: Shape,
+    slots: Vec<Slot<'static>>,
+    members: Vec<Found<'static>>,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    marks: Marks,
+    folding: String,
+    seen_rules: Vec<u64>,
+    tests: Vec<(u64, bool)>,
+    record: u64,
+    matched: Vec<usize>,
+}
+
+impl Scratch {
+    /// Whether the last record had the same keys in the same order as the one scanned before it.
+    pub fn is_same_shape(&self) -> bool {
+        self.shape.is_repeated
+    }
+}
+
+/// A record that was scanned.
+#[derive(Debug)]
+pub struct Scanned<'a> {
+    matcher: &'a Matcher,
+    line: &'a [u8],
+    slots: Vec<Slot<'a>>,
+    members: Vec<Found<'a>>,
+    whole: OnceCell<Value>,
+}
+
+impl Matcher {
+    /// A matcher of `rules`, each with a number by which the caller knows it. `identity` names the fields that may
+    /// hold a record's identity, best first; `wanted` are fields that the caller will ask for.
+    pub fn new<'r>(
+        rules: impl IntoIterator<Item = (usize, &'r CompiledRule)>,
+        identity: &[&str],
+        wanted: &[&str],
+    ) -> Self {
+        let mut builder = Builder::default();
+        let identity_fields: Vec<usize> = identity.iter().map(|name| builder.field(name)).collect();
+        let wanted = wanted.iter().map(|name| builder.field(name)).collect();
+        let rules: Vec<(usize, Node)> = rules
+            .into_iter()
+            .map(|(number, rule)| (number, builder.rule(rule)))
+            .collect();
+        let mut witnessed = vec![Vec::new(); builder.costs.len()];
+        let mut always = Vec::new();
+        for (place, (_, node)) in rules.iter().enumerate() {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            match node.witness(&builder) {
+                Some(witness) => witness
+                    .marks
+                    .into_iter()
+                    .for_each(|mark| witnessed[mark as usize].push(place)),
+                None => always.push(place),
+            }
+        }
+        let marks = builder.costs.len();
+        Self {
+            id: MATCHERS.fetch_add(1, Ordering::Relaxed),
+            roots: builder.roots,
+            fields: builder
+                .sources
+                .into_iter()
+                .zip(builder.questions)
+                .map(|(source, questions)| FieldPlan {
+                    source,
+                    questions: questions.build(),
+                })
+                .collect(),
+            by_name: builder.by_name,
+            identity: identity_fields,
+            wanted,
+            tests: builder.tests,
+            marks,
+            witnessed,
+            always,
+            rules,
+        }
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Shows one line to every rule. `seen` is given the record and the numbers of the rules that match, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`NotARecord`], when the line is not a JSON object or is nested too deep.
+    pub fn scan<'a, T>(
+        &'a self,
+        line: &'a [u8],
+        scratch: &mut Scratch,
+        seen: impl FnOnce(&Scanned<'a>, &[usize]) -> T,
+    ) -> Result<T, NotARecord> {
+        if scratch.matcher != self.id {
+            *scratch = Scratch {
+                matcher: self.id,
+                ..Scratch::default()
+            };
+        }
+        let mut slots = recycled(std::mem::take(&mut scratch.slots));
+        let mut members = recycled(std::mem::take(&mut scratch.members));
+        record::read(line, &self.roots, &mut scratch.shape, &mut slots, &mut members)?;
+        let scanned = Scanned {
+            matcher: self,
+            line,
+            slots,
+            members,
+            whole: OnceCell::new(),
+        };
+        self.evaluate(&scanned, &mut scratch.state);
+        let answer = seen(&scanned, &scratch.state.matched);
+        scratch.slots = recycled(scanned.slots);
+        scratch.members = recycled(scanned.members);
+        Ok(answer)
+    }
+
+    fn evaluate(&self, scanned: &Scanned<'_>, state: &mut State) {
+        let State {
+            marks,
+            folding,
+            seen_rules,
+            tests,
+            record,
+            matched,
+        } = state;
+        *record += 1;
+        matched.clear();
+        marks.reset(self.marks);
+        if seen_rules.len() != self.rules.len() || tests.len() != self.tests.len() {
+            *seen_rules = vec![0; self.rules.len()];
+            *tests = vec![(0, false); self.tests.len()];
+        }
+        for plan in self.fields.iter().filter(|plan| !plan.questions.is_idle()) {
+            let is_present = scanned.each_of(&plan.source, &mut |scalar| {
+                plan.questions.scalar(scalar, folding, marks);
+                false
+            });
+            plan.questions.presence(is_present, marks);
+        }
+        let has = |mark| marks.has(mark);
+        let tests = RefCell::new(tests);
+        let epoch = *record;
+        let mut test = |place: u32| {
+            let lazy = &self.tests[place as usize];
+            if lazy.hint.is_some_and(|hint| !has(hint)) {
+                return false;
+            }
+            let (known, outcome) = tests.borrow()[place as usize];
+            if known == epoch {
+                return outcome;
+            }
+            let outcome = scanned.test(lazy);
+            tests.borrow_mut()[place as usize] = (epoch, outcome);
+            outcome
+        };
+        let mut consider = |rule: u32| {
+            let (number, node) = &self.rules[rule as usize];
+            if node.holds(&has, &mut test) {
+                matched.push(*number);
+            }
+        };
+        for mark in &marks.set {
+            for rule in &self.witnessed[*mark as usize] {
+                if seen_rules[*rule as usize] != epoch {
+                    seen_rules[*rule as usize] = epoch;
+                    consider(*rule);
+                }
+            }
+        }
+        self.always.iter().for_each(|rule| consider(*rule));
+        matched.sort_unstable();
+    }
+}
+
+/// An empty vector with the room of another, whose contents may have borrowed from elsewhere.
+fn recycled<A, B>(mut used: Vec<A>) -> Vec<B> {
+    used.clear();
+    // Collected in place by the standard library, as both have one size.
+    used.into_iter().map_while(|_| None).collect()
+}
+
+impl Scanned<'_> {
+    /// Shows `visit` the scalars of the wanted field at this place until it says `true`.
+    pub fn wanted(&self, place: usize, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        let plan = &self.matcher.fields[self.matcher.wanted[place]];
+        self.each_of(&plan.source, visit)
+    }
+
+    /// The line that was scanned.
+    pub fn line(&self) -> &[u8] {
+        self.line
+    }
+
+    fn each_of(&self, source: &FieldSource, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        let slot = |place: u32| &self.slots[place as usize];
+        match source {
+            FieldSource::Key(key) => slot(*key).each(&self.members, visit),
+            FieldSource::Dotted {
+                key,
+                first,
+                rest,
+                derived,
+            } => {
+                if slot(*key).each(&self.members, visit) || slot(*first).each_inside(rest, visit) {
+                    return true;
+                }
+                let Some((base, derivation)) = derived else {
+                    return false;
+                };
+                let mut is_present = false;
+                self.each_of(&self.matcher.fields[*base].source, &mut |scalar| match scalar {
+                    Scalar::Text(text) => derivation.apply(text).is_some_and(|derived| {
+                        is_present = true;
+                        visit(derived.scalar())
+                    }),
+                    _ => false,
+                });
+                is_present
+            }
+            FieldSource::Person(key) => {
+                if slot(*key).each(&self.members, visit) {
+                    return true;
+                }
+                let person = self.matcher.identity.iter().find_map(|field| {
+                    let mut found = None;
+                    self.each_of(&self.matcher.fields[*field].source, &mut |scalar| {
+                        if let Scalar::Text(text) = scalar
+                            && !text.trim().is_empty()
+                        {
+                            found = Some(text.trim().to_lowercase());
+                        }
+                        found.is_some()
+                    });
+                    found
+                });
+                match person {
+                    Some(person) => {
+                        visit(Scalar::Text(&person));
+                        true
+                    }
+                    None => false,
+                }
+            }
+        }
+    }
+
+    fn test(&self, lazy: &LazyTest) -> bool {
+        let held = Cell::new(false);
+        let mut visit = |scalar: Scalar<'_>| {
+            held.set(lazy.test.fits(scalar, self));
+            held.get()
+        };
+        match lazy.field {
+            Some(field) => {
+                self.each_of(&self.matcher.fields[field].source, &mut visit);
+            }
+            None => self.each(&mut visit),
+        }
+        held.get()
+    }
+}
+
+impl Event for Scanned<'_> {
+    fn field(&self, name: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        match self.matcher.by_name.get(name) {
+            Some(field) => self.each_of(&self.matcher.fields[*field].source, visit),
+            None => false,
+        }
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(Scalar<'_>) -> bool) {
+        self.whole
+            .get_or_init(|| serde_json::from_slice(self.line).unwrap_or_default())
+            .each(visit);
+    }
+}
+
+/// Collects what rules ask.
+#[derive(Default)]
+struct Builder {
+    roots: Roots,
+    sources: Vec<FieldSource>,
+    questions: Vec<FieldQuestions>,
+    by_name: HashMap<String, usize>,
+    tests: Vec<LazyTest>,
+    costs: Vec<Cost>,
+    /// Groups of tests by their text, so that rules share marks.
+    known: HashMap<String, Node>,
+}
+
+impl Builder {
+    fn field(&mut self, name: &str) -> usize {
+        if let Some(place) = self.by_name.get(name) {
+            return *place;
+        }
+        let source = if name == PERSON {
+            FieldSource::Person(self.roots.add(name, false))
+        } else if let Some((first, rest)) = name.split_once('.') {
+            let derived = Derivation::of_name(name).map(|(base, derivation)| (self.field(base), derivation));
+            FieldSource::Dotted {
+                key: self.roots.add(name, false),
+                first: self.roots.add(first, true),
+                rest: rest.to_owned(),
+                derived,
+            }
+        } else {
+            FieldSource::Key(self.roots.add(name, false))
+        };
+        self.sources.push(source);
+        self.questions.push(FieldQuestions::default());
+        self.by_name.insert(name.to_owned(), self.sources.len() - 1);
+        self.sources.len() - 1
+    }
+
+    fn mark(&mut self) -> u32 {
+        self.costs.push(0);
+        u32::try_from(self.costs.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn rule(&mut self, rule: &CompiledRule) -> Node {
+        let selections: Vec<Node> = rule
+            .resolved()
+            .iter()
+            .map(|selection| self.selection(selection))
+            .collect();
+        node(&rule.rule().detection.condition, &selections)
+    }
+
+    fn selection(&mut self, selection: &ResolvedSelection) -> Node {
+        match selection {
+            ResolvedSelection::AllOf(items) => {
+                Node::every(items.iter().map(|item| self.item(item)).collect())
+            }
+            ResolvedSelection::AnyOf(inner) => {
+                Node::any(inner.iter().map(|one| self.selection(one)).collect())
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Resolved) -> Node {
+        let node = if item.all {
+            let groups = item
+                .groups
+                .iter()
+                .map(|group| self.group(item.field.as_deref(), group.iter()))
+                .collect();
+            Node::every(groups)
+        } else {
+            self.group(item.field.as_deref(), item.groups.iter().flatten())
+        };
+        if item.negated {
+            Node::Not(Box::new(node))
+        } else {
+            node
+        }
+    }
+
+    /// One test of the group holds.
+    fn group<'t>(&mut self, field: Option<&str>, tests: impl Iterator<Item = &'t Test>) -> Node {
+        let tests: Vec<&Test> = tests.collect();
+        let known = format!("{field:?} {tests:?}");
+        if let Some(node) = self.known.get(&known) {
+            return node.clone();
+        }
+        let mut nodes = Vec::new();
+        match field.map(|name| self.field(name)) {
+            None => {
+                for test in tests {
+                    nodes.push(self.lazy(None, test, None));
+                }
+            }
+            Some(field) => {
+                let mark = self.mark();
+                let mut cost: Cost = 0;
+                let mut is_marked = false;
+                for test in tests {
+                    if let Some(more) = self.questions[field].ask(test, mark) {
+                        cost = cost.saturating_add(more);
+                        is_marked = true;
+                    } else {
+                        if let Test::Field { name, .. } = test {
+                            self.field(name);
+                        }
+                        let hint = self.hint(field, test);
+                        nodes.push(self.lazy(Some(field), test, Some(hint)));
+                    }
+                }
+                self.costs[mark as usize] = cost;
+                if is_marked {
+                    nodes.insert(0, Node::Mark(mark));
+                }
+            }
+        }
+        let node = if nodes.is_empty() {
+            Node::never()
+        } else {
+            Node::any(nodes)
+        };
+        self.known.insert(known, node.clone());
+        node
+    }
+
+    fn lazy(&mut self, field: Option<usize>, test: &Test, hint: Option<u32>) -> Node {
+        self.tests.push(LazyTest {
+            field,
+            test: SingleTest::new(test),
+            hint,
+        });
+        Node::Test(u32::try_from(self.tests.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// A mark without which the test fails.
+    fn hint(&mut self, field: usize, test: &Test) -> u32 {
+        let mark = self.mark();
+        let texts = match test {
+            Test::Regex(regex) => literal::of_regex(regex.as_str()),
+            Test::Text { pattern, .. } => literal::of_pattern(pattern).map(|text| vec![text]),
+            _ => None,
+        };
+        let questions = &mut self.questions[field];
+        let cost = match texts {
+            Some(texts) => texts.iter().fold(0, |sum: Cost, text| {
+                sum.saturating_add(questions.hint_text(text, mark))
+            }),
+            None => questions.hint_scalar(mark),
+        };
+        self.costs[mark as usize] = cost;
+        mark
+    }
+}
+
+impl Costs for Builder {
+    fn mark(&self, mark: u32) -> Cost {
+        self.costs[mark as usize]
+    }
+
+    fn hint(&self, test: u32) -> Option<u32> {
+        self.tests[test as usize].hint
+    }
+}
+
+fn node(condition: &Condition, selections: &[Node]) -> Node {
+    let all = |inner: &[Condition]| inner.iter().map(|one| node(one, selections)).collect();
+    match condition {
+        Condition::Selection(place) => selections[*place].clone(),
+        Condition::And(inner) => Node::And(all(inner)),
+        Condition::Or(inner) => Node::Or(all(inner)),
+        Condition::Not(inner) => Node::Not(Box::new(node(inner, selections))),
+        Condition::AtLeast(needed, places) => Node::AtLeast(
+            *needed,
+            places.iter().map(|place| selections[*place].clone()).collect(),
+        ),
+    }
+}

@@ -1,0 +1,95 @@
+//! Filters: a further condition on other rules, kept apart from them.
+//!
+//! A filtered rule matches where its own condition and the filter's hold, so a filter that excludes says
+//! `condition: not selection` (Sigma filters specification 2.1.0).
+
+use serde_json::{Map, Value};
+
+use crate::detection::{Detection, Refusal};
+use crate::rule::{Header, LogSource, Rule};
+
+/// One filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// Title, id, name and the rest of what describes it.
+    pub header: Header,
+    /// The log source that a rule must have; what is left open here is open there.
+    pub logsource: Option<LogSource>,
+    /// Which rules it is for.
+    pub target: FilterTarget,
+    /// Selections and the condition over them.
+    pub detection: Detection,
+}
+
+/// Which rules a filter is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterTarget {
+    /// Every rule of its log source.
+    Any,
+    /// Those with one of these ids or names.
+    Named(Vec<String>),
+}
+
+impl Filter {
+    /// Whether the filter's log source allows the rule.
+    pub fn fits(&self, rule: &Rule) -> bool {
+        let same = |wanted: &Option<String>, has: &Option<String>| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| has.as_ref().is_some_and(|has| has.eq_ignore_ascii_case(wanted)))
+        };
+        self.logsource.as_ref().is_none_or(|source| {
+            same(&source.category, &rule.logsource.category)
+                && same(&source.product, &rule.logsource.product)
+                && same(&source.service, &rule.logsource.service)
+        })
+    }
+
+    /// The rule where this filter's condition holds as well.
+    #[must_use]
+    pub fn apply(&self, rule: &Rule) -> Rule {
+        let mut filtered = rule.clone();
+        filtered.detection = rule.detection.and(&self.detection, &self.header.title);
+        filtered
+    }
+}
+
+/// Reads the `filter` section.
+pub(crate) fn parse(
+    header: Header,
+    logsource: Option<LogSource>,
+    section: &Map<String, Value>,
+) -> Result<Filter, Refusal> {
+    let mut section = section.clone();
+    let target = match section.shift_remove("rules") {
+        None | Some(Value::Null) => FilterTarget::Any,
+        Some(Value::String(word)) if word.eq_ignore_ascii_case("any") => FilterTarget::Any,
+        Some(Value::String(one)) => FilterTarget::Named(vec![one]),
+        Some(Value::Array(list)) if list.is_empty() => FilterTarget::Any,
+        Some(Value::Array(list)) => FilterTarget::Named(
+            list.iter()
+                .map(|name| name.as_str().map(ToOwned::to_owned))
+                .collect::<Option<_>>()
+                .ok_or_else(|| {
+                    Refusal::new(
+                        "`filter.rules` has a member that is not a text",
+                        "name rules by id or name",
+                    )
+                    .near("rules:")
+                })?,
+        ),
+        Some(_) => {
+            return Err(Refusal::new(
+                "`filter.rules` is not a list",
+                "name rules by id or name, or write `any`",
+            )
+            .near("rules:"));
+        }
+    };
+    Ok(Filter {
+        header,
+        logsource,
+        target,
+        detection: Detection::parse(&section)?,
+    })
+}

@@ -1,0 +1,222 @@
+//! Matches as long as they may bear on others, and how far the time of each source has come.
+
+use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
+use sqlx::QueryBuilder;
+
+/// Matches of one group that are looked at together, at most. Chosen: more is a rule that is far too wide.
+pub const HITS_MAX: i64 = 100_000;
+/// Rows of one statement.
+const ROWS: usize = 500;
+
+/// A match that a watch keeps.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct RuleHitRow {
+    /// Which watch, with a digest of what it means.
+    pub watch: String,
+    /// The values that keep groups apart, as JSON.
+    pub group_key: String,
+    /// What makes a match one of its own inside the group: the event, or the day where one a day counts.
+    pub slot: String,
+    /// Which of the watch's rules matched.
+    pub part: i64,
+    /// The value that is looked at; empty where none is.
+    pub value: String,
+    /// When, in microseconds since 1970.
+    pub at_us: i64,
+    /// The event.
+    pub event_id: String,
+    /// The batch that brought it.
+    pub batch_id: String,
+}
+
+/// A group that something changed in, and from when on.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[expect(
+    missing_docs,
+    reason = "columns of the same names in RuleHitRow; the earliest time"
+)]
+pub struct HitGroup {
+    pub watch: String,
+    pub group_key: String,
+    pub at_us: i64,
+}
+
+/// How far a source has come.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct WatermarkRow {
+    /// From which account.
+    #[sqlx(try_from = "String")]
+    pub connection_id: ConnectionId,
+    /// Of which dataset.
+    pub dataset: String,
+    /// The latest time of its records, never ahead of the clock.
+    pub at: DateTime<Utc>,
+    /// Records that were too late for correlations.
+    pub late: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    OF_BATCH,
+    FORGET_BATCH,
+    FORGET_DERIVED,
+    PRUNE,
+    PRUNE_UNKNOWN,
+    WATCHES,
+    WATERMARKS,
+    WATERMARK,
+    WATERMARK_SET,
+];
+
+pub(crate) const HIT_HEAD: &str =
+    "INSERT INTO rule_hit (watch, group_key, slot, part, value, at_us, event_id, batch_id, kept_at)";
+pub(crate) const HIT_TAIL: &str = "
+    ON CONFLICT (watch, group_key, slot, part, value) DO UPDATE SET at_us = excluded.at_us,
+        event_id = excluded.event_id, batch_id = excluded.batch_id
+    WHERE excluded.at_us < rule_hit.at_us
+        OR (excluded.at_us = rule_hit.at_us AND excluded.event_id < rule_hit.event_id)";
+pub(crate) const GROUPS_HEAD: &str = "
+    SELECT watch, group_key, slot, part, value, at_us, event_id, batch_id FROM rule_hit
+    WHERE (watch, group_key) IN (VALUES";
+const OF_BATCH: &str = "
+    SELECT watch, group_key, MIN(at_us) AS at_us FROM rule_hit WHERE batch_id = $1 GROUP BY watch, group_key";
+const FORGET_BATCH: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
+const FORGET_DERIVED: &str =
+    "DELETE FROM rule_hit WHERE watch = $1 AND group_key = $2 AND batch_id = $3 AND at_us >= $4";
+const PRUNE: &str = "DELETE FROM rule_hit WHERE watch = $1 AND at_us < $2 AND kept_at < $3";
+const PRUNE_UNKNOWN: &str = "DELETE FROM rule_hit WHERE watch = $1 AND kept_at < $2";
+const WATCHES: &str = "SELECT DISTINCT watch FROM rule_hit";
+const WATERMARKS: &str = "SELECT * FROM watermark ORDER BY connection_id, dataset LIMIT 10000";
+const WATERMARK: &str = "SELECT at FROM watermark WHERE connection_id = $1 AND dataset = $2";
+const WATERMARK_SET: &str = "
+    INSERT INTO watermark (connection_id, dataset, at, late) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (connection_id, dataset) DO UPDATE SET late = watermark.late + excluded.late,
+        at = CASE WHEN excluded.at > watermark.at THEN excluded.at ELSE watermark.at END";
+
+impl Store {
+    /// Keeps matches. One that is kept already stays, with the earlier time of the two.
+    pub async fn hit_keep(&self, hits: &[RuleHitRow], now: DateTime<Utc>) -> Result<(), StoreError> {
+        if hits.is_empty() {
+            return Ok(());
+        }
+        in_transaction!(self, tx => {
+            for part in hits.chunks(ROWS) {
+                let mut query = QueryBuilder::new(HIT_HEAD);
+                query.push_values(part, |mut row, hit| {
+                    row.push_bind(&hit.watch).push_bind(storable(&hit.group_key).into_owned())
+                        .push_bind(&hit.slot).push_bind(hit.part).push_bind(storable(&hit.value).into_owned())
+                        .push_bind(hit.at_us).push_bind(&hit.event_id).push_bind(&hit.batch_id).push_bind(now);
+                });
+                query.push(HIT_TAIL);
+                query.build().execute(&mut *tx).await?;
+            }
+        });
+        Ok(())
+    }
+
+    /// The matches of these groups from `from_us` on, at most [`HITS_MAX`] in all: group by group, oldest first.
+    pub async fn hit_groups(
+        &self,
+        groups: &[(&str, &str)],
+        from_us: i64,
+    ) -> Result<Vec<RuleHitRow>, StoreError> {
+        if groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(on_engine!(self, pool => {
+            let mut query = QueryBuilder::new(GROUPS_HEAD);
+            for (place, (watch, key)) in groups.iter().enumerate() {
+                query.push(if place == 0 { " (" } else { ", (" });
+                query.push_bind((*watch).to_owned()).push(", ");
+                query.push_bind(storable(key).into_owned()).push(")");
+            }
+            query.push(") AND at_us >= ").push_bind(from_us);
+            query.push(" ORDER BY watch, group_key, at_us LIMIT ").push_bind(HITS_MAX);
+            query.build_query_as().fetch_all(pool).await?
+        }))
+    }
+
+    /// Forgets the matches of a batch, and answers the groups that they were in.
+    pub async fn hit_forget_batch(&self, batch: &str) -> Result<Vec<HitGroup>, StoreError> {
+        Ok(in_transaction!(self, tx => {
+            let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH).bind(batch).fetch_all(&mut *tx).await?;
+            if !groups.is_empty() {
+                sqlx::query(FORGET_BATCH).bind(batch).execute(&mut *tx).await?;
+            }
+            groups
+        }))
+    }
+
+    /// Replaces what one watch's firings from `from_us` on left in another's group: `source` says whose they are.
+    pub async fn hit_replace_derived(
+        &self,
+        group: &HitGroup,
+        source: &str,
+        hits: &[RuleHitRow],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(FORGET_DERIVED)
+                .bind(&group.watch).bind(storable(&group.group_key).into_owned()).bind(source).bind(group.at_us)
+                .execute(&mut *tx).await?;
+        });
+        self.hit_keep(hits, now).await
+    }
+
+    /// Forgets matches of a watch that can bear on nothing any more: older than `before_us`, and kept before
+    /// `kept_before`. Without `before_us`, all of them.
+    pub async fn hit_prune(
+        &self,
+        watch: &str,
+        before_us: Option<i64>,
+        kept_before: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            match before_us {
+                Some(before_us) => sqlx::query(PRUNE)
+                    .bind(watch).bind(before_us).bind(kept_before).execute(pool).await?.rows_affected(),
+                None => sqlx::query(PRUNE_UNKNOWN)
+                    .bind(watch).bind(kept_before).execute(pool).await?.rows_affected(),
+            }
+        }))
+    }
+
+    /// The watches that keep matches.
+    pub async fn hit_watches(&self) -> Result<Vec<String>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
+    }
+
+    /// How far each source has come.
+    pub async fn watermark_list(&self) -> Result<Vec<WatermarkRow>, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_as(WATERMARKS).fetch_all(pool).await?))
+    }
+
+    /// How far a source has come.
+    pub async fn watermark_get(
+        &self,
+        connection: &ConnectionId,
+        dataset: &str,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_scalar(WATERMARK).bind(&connection.0).bind(dataset).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Moves a source's watermark forward, never back, and adds to its late records.
+    pub async fn watermark_move(
+        &self,
+        connection: &ConnectionId,
+        dataset: &str,
+        at: DateTime<Utc>,
+        late: i64,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(WATERMARK_SET).bind(&connection.0).bind(dataset).bind(at).bind(late)
+                .execute(pool).await?;
+        });
+        Ok(())
+    }
+}
