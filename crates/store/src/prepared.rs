@@ -136,10 +136,6 @@ fn both_engines_have_the_same_tables_and_columns() {
             include_str!("../migrations/sqlite/0003_log_source.sql"),
             include_str!("../migrations/postgres/0003_log_source.sql"),
         ),
-        (
-            include_str!("../migrations/sqlite/0004_detection.sql"),
-            include_str!("../migrations/postgres/0004_detection.sql"),
-        ),
     ] {
         let (sqlite, postgres) = (names(sqlite), names(postgres));
         let differ: Vec<_> = sqlite
