@@ -2,6 +2,7 @@
 
 mod agreement;
 mod conformance;
+mod correlations;
 mod refusals;
 mod semantics;
 mod system_rules;

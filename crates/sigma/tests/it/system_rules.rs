@@ -1,16 +1,20 @@
-//! The rules that come with the product: each fires and stays silent as its cases say.
+//! The rules that come with the product: each is complete, and fires and stays silent as its cases say.
 //!
-//! Reads `rules/` and `tips/` at the root of the repository.
+//! Reads `rules/` and `tips/` at the root of the repository. Cases about several events are only read here; when
+//! they fire is judged by the same code as in production, with `flareward rules test`.
 
 #![expect(clippy::unwrap_used, reason = "files of the repository are read as they are")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use sigma::{CompiledRule, Placeholders, Rule, RuleSet, parse_rules};
+use sigma::{
+    Collection, CompiledRule, Document, Matcher, PartOf, Placeholders, Rule, RuleSet, Scratch, add_derived,
+    parse_documents,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +59,7 @@ struct Own {
     behaviour: String,
     topic: String,
     travel: Option<Travel>,
+    first_seen: Option<FirstSeen>,
 }
 
 #[derive(Deserialize)]
@@ -64,12 +69,50 @@ struct Travel {
     distance_km: u32,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirstSeen {
+    fields: Vec<String>,
+    days: u32,
+    learning_days: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameter {
+    description: String,
+    values: Vec<String>,
+}
+
+/// A file of rules: the document that is reported, those that it looks at, and its cases.
+struct File {
+    dataset: String,
+    stem: String,
+    reported: Document,
+    bases: Vec<Document>,
+    cases: Cases,
+}
+
+/// Where a record may have its identity.
+const IDENTITY: &[&str] = &["Email", "UserEmail", "ActorEmail", "To", "Recipient"];
+/// Where a record may have its time.
+const TIMES: &[&str] = &[
+    "Datetime",
+    "CreatedAt",
+    "Timestamp",
+    "SessionStartTime",
+    "ActionTimestamp",
+    "When",
+    "CompletedAt",
+    "DetectedTimestamp",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Every rule with the folder and stem of its file and its cases.
-fn rules() -> Vec<(String, String, Rule, Cases)> {
+/// Every file of rules with its cases.
+fn files() -> Vec<File> {
     let mut found = Vec::new();
     for folder in fs::read_dir(root().join("rules"))
         .unwrap()
@@ -86,62 +129,127 @@ fn rules() -> Vec<(String, String, Rule, Cases)> {
                 );
                 continue;
             }
-            let mut parsed = parse_rules(&fs::read_to_string(&file).unwrap())
+            let parsed = parse_documents(&fs::read_to_string(&file).unwrap())
                 .unwrap_or_else(|error| panic!("{stem}: {error}"));
-            assert_eq!(parsed.len(), 1, "{stem} is one document");
+            let (mut own, bases): (Vec<Document>, Vec<Document>) = parsed
+                .into_iter()
+                .partition(|document| described(document).name.as_deref() == Some(stem.as_str()));
+            assert_eq!(own.len(), 1, "{stem} has one document of that name");
             let cases = fs::read_to_string(folder.join(format!("{stem}.cases.yml")))
                 .unwrap_or_else(|error| panic!("{stem} has no cases: {error}"));
             let cases =
                 serde_saphyr::from_str(&cases).unwrap_or_else(|error| panic!("cases of {stem}: {error}"));
-            found.push((dataset, stem, parsed.remove(0), cases));
+            found.push(File {
+                dataset,
+                stem,
+                reported: own.remove(0),
+                bases,
+                cases,
+            });
         }
     }
-    found.sort_by(|left, right| left.1.cmp(&right.1));
-    assert!(found.len() >= 22, "{} rules", found.len());
+    found.sort_by(|left, right| left.stem.cmp(&right.stem));
+    assert!(found.len() >= 120, "{} rules", found.len());
     found
 }
 
+/// What a document says about itself.
+struct Described<'a> {
+    id: Option<&'a str>,
+    name: Option<String>,
+    text: &'a str,
+    tags: &'a [String],
+    is_graded: bool,
+    custom: &'a serde_json::Map<String, Value>,
+}
+
+fn described(document: &Document) -> Described<'_> {
+    macro_rules! of {
+        ($header:expr) => {
+            Described {
+                id: $header.id.as_deref(),
+                name: $header.name.clone(),
+                text: $header.description.as_deref().unwrap_or_default(),
+                tags: &$header.tags,
+                is_graded: $header.level.is_some()
+                    && $header.status.is_some()
+                    && !$header.falsepositives.is_empty(),
+                custom: &$header.custom,
+            }
+        };
+    }
+    match document {
+        Document::Rule(rule) => of!(rule),
+        Document::Correlation(correlation) => of!(correlation.header),
+        Document::Filter(filter) => of!(filter.header),
+    }
+}
+
+/// The lists that rules refer to, as the product comes with them.
+fn parameters() -> BTreeMap<String, Parameter> {
+    serde_saphyr::from_str(&fs::read_to_string(root().join("rules/parameters.yml")).unwrap()).unwrap()
+}
+
+fn placeholders() -> Placeholders {
+    let mut placeholders = Placeholders::none();
+    for (name, parameter) in parameters() {
+        placeholders.set(name, parameter.values);
+    }
+    placeholders
+}
+
 fn compiled(rule: &Rule) -> CompiledRule {
-    CompiledRule::compile(rule, &Placeholders::none()).unwrap_or_else(|error| panic!("{error}"))
+    CompiledRule::compile(rule, &placeholders()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A record with what is worked out of it, for those who read only what is there.
+fn full(rule: &Rule, event: &Value) -> Value {
+    let identity: Vec<String> = IDENTITY.iter().map(|field| (*field).to_owned()).collect();
+    let mut event = event.clone();
+    for field in rule.field_names() {
+        add_derived(&mut event, &field, &identity);
+    }
+    event
+}
+
+/// The files about single events.
+fn single(files: &[File]) -> impl Iterator<Item = (&File, &Rule, &[Case], &[Case])> {
+    files.iter().filter_map(
+        |file| match (&file.reported, &file.cases.fires, &file.cases.silent) {
+            (Document::Rule(rule), Expectations::Events(fires), Expectations::Events(silent)) => {
+                Some((file, rule.as_ref(), fires.as_slice(), silent.as_slice()))
+            }
+            _ => None,
+        },
+    )
 }
 
 #[test]
 fn each_rule_fires_and_stays_silent_as_its_cases_say() {
-    for (_, stem, rule, cases) in rules() {
-        let rule = compiled(&rule);
-        let check = |name: &str, event: &Value, expected: bool| {
-            let explanation = rule.explain(event);
-            assert_eq!(rule.matches(event), expected, "{stem}, {name}: {explanation:#?}");
-            assert_eq!(
-                explanation.matched, expected,
-                "{stem}, {name}: the explanation differs"
-            );
-        };
-        for (expectations, expected) in [(&cases.fires, true), (&cases.silent, false)] {
-            match expectations {
-                Expectations::Events(events) => {
-                    assert!(!events.is_empty(), "{stem} lacks a case");
-                    events
-                        .iter()
-                        .for_each(|case| check(&case.name, &case.event, expected));
-                }
-                Expectations::Sequences { sequences } => {
-                    // The hub looks at the whole sequence; here each event of one that fires must be selected.
-                    assert!(!sequences.is_empty(), "{stem} lacks a sequence");
-                    for sequence in sequences {
-                        assert!(
-                            sequence.events.len() > 1,
-                            "{stem}, {}: one event is no sequence",
-                            sequence.name
-                        );
-                        if expected {
-                            sequence
-                                .events
-                                .iter()
-                                .for_each(|event| check(&sequence.name, event, true));
-                        }
-                    }
-                }
+    let files = files();
+    for (file, rule, fires, silent) in single(&files) {
+        let stem = &file.stem;
+        let compiled = compiled(rule);
+        let matcher = Matcher::new([(0, &compiled)], IDENTITY, &[]);
+        assert!(!fires.is_empty() && !silent.is_empty(), "{stem} lacks a case");
+        for (cases, expected) in [(fires, true), (silent, false)] {
+            for Case { name, event } in cases {
+                let full = full(rule, event);
+                let explanation = compiled.explain(&full);
+                assert_eq!(
+                    compiled.matches(&full),
+                    expected,
+                    "{stem}, {name}: {explanation:#?}"
+                );
+                assert_eq!(
+                    explanation.matched, expected,
+                    "{stem}, {name}: the explanation differs"
+                );
+                let line = event.to_string();
+                let scanned = matcher.scan(line.as_bytes(), &mut Scratch::default(), |_, matched| {
+                    !matched.is_empty()
+                });
+                assert_eq!(scanned, Ok(expected), "{stem}, {name}: the engine differs");
             }
         }
     }
@@ -149,9 +257,10 @@ fn each_rule_fires_and_stays_silent_as_its_cases_say() {
 
 #[test]
 fn cases_are_named_once_and_sequences_run_in_order_of_time() {
-    for (dataset, stem, rule, cases) in rules() {
+    for file in files() {
+        let stem = &file.stem;
         let mut names = BTreeSet::new();
-        for expectations in [&cases.fires, &cases.silent] {
+        for expectations in [&file.cases.fires, &file.cases.silent] {
             match expectations {
                 Expectations::Events(events) => {
                     for case in events {
@@ -164,50 +273,66 @@ fn cases_are_named_once_and_sequences_run_in_order_of_time() {
                     }
                 }
                 Expectations::Sequences { sequences } => {
-                    let travel = own(&rule)
-                        .travel
-                        .unwrap_or_else(|| panic!("{stem} has sequences of what?"));
-                    assert!(travel.speed_kmh > 0 && travel.distance_km > 0, "{stem}");
-                    for sequence in sequences {
-                        assert!(
-                            names.insert(sequence.name.clone()),
-                            "{stem}: {} comes twice",
-                            sequence.name
-                        );
-                        let text =
-                            |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
-                        let times: Vec<String> = sequence
-                            .events
-                            .iter()
-                            .map(|event| text(event, "CreatedAt"))
-                            .collect();
-                        assert!(
-                            times.is_sorted() && !times[0].is_empty(),
-                            "{stem}: {}",
-                            sequence.name
-                        );
-                        assert!(
-                            sequence
-                                .events
+                    assert!(!sequences.is_empty(), "{stem} lacks a sequence");
+                    for Sequence { name, events } in sequences {
+                        assert!(names.insert(name.clone()), "{stem}: {name} comes twice");
+                        assert!(events.len() > 1, "{stem}, {name}: one event is no sequence");
+                        let time = |event: &Value| {
+                            TIMES
                                 .iter()
-                                .all(|event| !text(event, "Country").is_empty()),
-                            "{stem}: {}",
-                            sequence.name
+                                .find_map(|field| event[field].as_str().map(str::to_owned))
+                        };
+                        let times: Vec<Option<String>> = events.iter().map(time).collect();
+                        assert!(
+                            times.is_sorted() && times.iter().all(Option::is_some),
+                            "{stem}: {name}"
                         );
                     }
                 }
             }
         }
-        assert!(!names.is_empty(), "{dataset}/{stem}");
+        assert!(!names.is_empty(), "{}/{stem}", file.dataset);
     }
 }
 
-fn own(rule: &Rule) -> Own {
-    let section = rule
+#[test]
+fn the_last_event_of_a_sequence_that_fires_is_one_that_the_rule_looks_at() {
+    for file in files() {
+        let Expectations::Sequences { sequences } = &file.cases.fires else {
+            continue;
+        };
+        let rules: Vec<&Rule> = file
+            .bases
+            .iter()
+            .chain([&file.reported])
+            .filter_map(|document| match document {
+                Document::Rule(rule) => Some(rule.as_ref()),
+                _ => None,
+            })
+            .collect();
+        for Sequence { name, events } in sequences {
+            let is_looked_at = |event: &Value| {
+                rules
+                    .iter()
+                    .any(|rule| compiled(rule).matches(&full(rule, event)))
+            };
+            // Of a sum, one large part may be followed by small ones that do not count.
+            assert!(
+                events.iter().rev().take(2).any(is_looked_at),
+                "{}: {name}",
+                file.stem
+            );
+        }
+    }
+}
+
+fn own(document: &Document) -> Own {
+    let described = described(document);
+    let section = described
         .custom
         .get("flareward")
-        .unwrap_or_else(|| panic!("{} has no `flareward:`", rule.label()));
-    serde_json::from_value(section.clone()).unwrap_or_else(|error| panic!("{}: {error}", rule.label()))
+        .unwrap_or_else(|| panic!("{:?} has no `flareward:`", described.name));
+    serde_json::from_value(section.clone()).unwrap_or_else(|error| panic!("{:?}: {error}", described.name))
 }
 
 #[test]
@@ -225,35 +350,49 @@ fn each_rule_is_complete_and_named_once() {
         );
     }
     let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
-    for (dataset, stem, rule, _) in rules() {
-        assert_eq!(rule.name.as_deref(), Some(stem.as_str()));
-        assert_eq!(
-            rule.logsource.service.as_deref(),
-            Some(dataset.as_str()),
-            "{stem}"
-        );
-        assert_eq!(rule.logsource.product.as_deref(), Some("cloudflare"), "{stem}");
-        let id = rule.id.clone().unwrap_or_default();
+    let mut triggered = BTreeSet::new();
+    for file in files() {
+        let stem = &file.stem;
+        let mut services = BTreeSet::new();
+        for document in file.bases.iter().chain([&file.reported]) {
+            let described = described(document);
+            let id = described.id.unwrap_or_default().to_owned();
+            assert!(
+                id.len() == 36 && id.split('-').map(str::len).eq([8, 4, 4, 4, 12]),
+                "{stem}: {id}"
+            );
+            let name = described.name.unwrap_or_default();
+            assert!(name.starts_with(stem.as_str()), "{stem}: {name}");
+            assert!(ids.insert(id) && names.insert(name), "{stem} comes twice");
+            let other: Vec<&String> = described
+                .custom
+                .keys()
+                .filter(|key| *key != "flareward")
+                .collect();
+            assert!(other.is_empty(), "{stem} has unknown keys {other:?}");
+            if let Document::Rule(rule) = document {
+                assert_eq!(rule.logsource.product.as_deref(), Some("cloudflare"), "{stem}");
+                services.extend(rule.logsource.service.clone());
+            }
+        }
+        assert!(services.contains(&file.dataset), "{stem}: {services:?}");
+        for base in &file.bases {
+            assert!(
+                described(base).custom.is_empty(),
+                "{stem}: what a correlation looks at is not reported"
+            );
+        }
+        let described = described(&file.reported);
+        assert!(described.text.len() > 60, "{stem} is not described");
+        assert!(described.is_graded, "{stem}");
         assert!(
-            id.len() == 36 && id.split('-').map(str::len).eq([8, 4, 4, 4, 12]),
-            "{stem}: {id}"
-        );
-        assert!(ids.insert(id) && names.insert(stem.clone()), "{stem} comes twice");
-        assert!(
-            rule.description.as_ref().is_some_and(|text| text.len() > 60),
-            "{stem} is not described"
-        );
-        assert!(
-            rule.level.is_some() && rule.status.is_some() && !rule.falsepositives.is_empty(),
-            "{stem}"
-        );
-        assert!(
-            rule.tags
+            described
+                .tags
                 .iter()
                 .all(|tag| tag.starts_with("attack.t") && *tag == tag.to_lowercase()),
             "{stem}"
         );
-        let own = own(&rule);
+        let own = own(&file.reported);
         assert!(
             behaviours.contains_key(&own.behaviour),
             "{stem}: no behaviour {}",
@@ -264,8 +403,68 @@ fn each_rule_is_complete_and_named_once() {
             "{stem}: no tip {}",
             own.topic
         );
-        let other: Vec<&String> = rule.custom.keys().filter(|key| *key != "flareward").collect();
-        assert!(other.is_empty(), "{stem} has unknown keys {other:?}");
+        if let Some(travel) = &own.travel {
+            assert!(travel.speed_kmh > 0 && travel.distance_km > 0, "{stem}");
+        }
+        if let Some(first_seen) = &own.first_seen {
+            assert!(
+                !first_seen.fields.is_empty() && first_seen.days > first_seen.learning_days,
+                "{stem}"
+            );
+        }
+        triggered.insert(own.behaviour);
+    }
+    let unused: Vec<&String> = behaviours
+        .keys()
+        .filter(|key| !triggered.contains(*key))
+        .collect();
+    assert!(unused.is_empty(), "no rule triggers {unused:?}");
+}
+
+#[test]
+fn each_list_is_described_and_used() {
+    let mut texts = String::new();
+    for file in files() {
+        texts +=
+            &fs::read_to_string(root().join(format!("rules/{}/{}.yml", file.dataset, file.stem))).unwrap();
+    }
+    for (name, parameter) in parameters() {
+        assert!(parameter.description.len() > 20, "{name} is not described");
+        assert!(texts.contains(&format!("%{name}%")), "no rule uses {name}");
+    }
+}
+
+#[test]
+fn all_documents_go_together_and_only_those_with_a_behaviour_are_reported() {
+    let documents = files()
+        .into_iter()
+        .flat_map(|file| {
+            let stem = file.stem;
+            file.bases
+                .into_iter()
+                .chain([file.reported])
+                .map(move |document| (stem.clone(), document))
+        })
+        .collect();
+    let collection = Collection::build(documents, &placeholders());
+    assert_eq!(collection.problems, []);
+    for rule in &collection.rules {
+        let has_own = rule.compiled.rule().custom.contains_key("flareward");
+        assert_eq!(rule.is_reported, has_own, "{}", rule.compiled.rule().label());
+    }
+    for correlation in &collection.correlations {
+        let has_own = correlation.correlation.header.custom.contains_key("flareward");
+        assert_eq!(
+            correlation.is_reported,
+            has_own,
+            "{}",
+            correlation.correlation.header.label()
+        );
+        for part in &correlation.parts {
+            let PartOf::Rule(place) = part.of else { continue };
+            let rule = collection.rules[place].compiled.rule().name.clone().unwrap();
+            assert!(rule.starts_with(&correlation.origin), "{rule}");
+        }
     }
 }
 
@@ -289,22 +488,36 @@ fn each_tip_has_a_title_a_placeholder_and_a_readable_length() {
 
 #[test]
 fn a_set_of_all_rules_answers_by_dataset() {
+    let files = files();
     let mut set = RuleSet::new();
-    let rules = rules();
-    for (_, _, rule, _) in &rules {
+    let mut fields: HashMap<&str, BTreeSet<String>> = HashMap::new();
+    let mut count = 0;
+    for (file, rule, _, _) in single(&files) {
         set.add(compiled(rule)).unwrap();
+        fields
+            .entry(&file.dataset)
+            .or_default()
+            .extend(rule.field_names());
+        count += 1;
     }
-    assert_eq!(set.len(), rules.len());
-    for (dataset, stem, _, cases) in &rules {
-        if let Expectations::Events(events) = &cases.fires {
-            for case in events {
-                let names: Vec<_> = set
-                    .matches(dataset, &case.event)
-                    .iter()
-                    .filter_map(|rule| rule.rule().name.clone())
-                    .collect();
-                assert!(names.contains(stem), "{stem}, {}: {names:?}", case.name);
+    assert_eq!(set.len(), count);
+    for (file, _, fires, _) in single(&files) {
+        for case in fires {
+            let mut event = case.event.clone();
+            for field in &fields[file.dataset.as_str()] {
+                add_derived(&mut event, field, &[]);
             }
+            let names: Vec<_> = set
+                .matches(&file.dataset, &event)
+                .iter()
+                .filter_map(|rule| rule.rule().name.clone())
+                .collect();
+            assert!(
+                names.contains(&file.stem),
+                "{}, {}: {names:?}",
+                file.stem,
+                case.name
+            );
         }
     }
 }
