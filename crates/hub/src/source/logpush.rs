@@ -691,7 +691,7 @@ fn plan(job: Option<&LogpushJob>, wanted: &Wanted) -> Plan {
     let mut changed = job.clone();
     let mut changes = Vec::new();
     let destination = job.destination();
-    let current = destination.as_ref().map(|text| text.expose_secret());
+    let current = destination.as_ref().map(ExposeSecret::expose_secret);
     if !current.is_some_and(|current| is_same(current, wanted.destination.expose_secret())) {
         let text = wanted.destination.expose_secret();
         changed.other.insert("destination_conf".to_owned(), json!(text));
