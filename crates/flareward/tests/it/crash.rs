@@ -1,12 +1,10 @@
 //! The server is killed twenty times while batches come in. Every batch that was answered 2xx is processed
 //! exactly once.
 
-use crate::program::{connect, flareward, sandbox};
+use crate::program::{Server, connect, sandbox};
 use flate2::{Compression, write::GzEncoder};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use store::{EventFilter, LIST_LIMIT_MAX, Store, TimeCursor, scratch};
 
@@ -15,46 +13,6 @@ const RECORDS_PER_BATCH: usize = 300;
 /// Batches answered between two kills: the server is in the middle of others when it dies.
 const BATCHES_PER_LIFE: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A server that is killed when it goes out of scope.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(folder: &Path, store_url: &str) -> Self {
-        let mut child = flareward(folder, store_url)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("the server ends before it serves").unwrap();
-            if let Some(rest) = line.strip_prefix("Flareward serves ") {
-                break rest.split(' ').next().unwrap().to_owned();
-            }
-        };
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    /// SIGKILL: no handler runs.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be dead already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn batch(number: usize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

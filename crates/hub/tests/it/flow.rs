@@ -1,14 +1,14 @@
 //! The whole way: logs in; people at risk, signals and messages out, each exactly once.
 
-use crate::kit::{self, Hub, each, stand_in, story};
+use crate::kit::{Hub, each, stand_in, story};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing::post};
 use base64::Engine;
 use chrono::TimeDelta;
-use cloudflare::{AccountId, NewLogpushJob};
 use hub::coaching::campaign::{self, CampaignRequest};
 use hub::integration::{self, NewIntegration};
+use hub::source::logpush::{Outcome, enable};
 use hub::{Actor, risk};
 use model::{BatchState, MessageState, RiskLevel, SignalState};
 use sandbox::{Faults, ReceivedSignal, Sandbox, Sink, SinkFault, SinkFaults};
@@ -55,18 +55,18 @@ async fn ready(scratch: Scratch, sandbox: &Sandbox) -> (Hub, IntegrationRow) {
     assert_eq!(hub.sync().await.outcome, "complete");
     let row = integrate(&hub, &connected.connection.account_id, &info.okta_url).await;
     register(&hub, sandbox, &row).await;
-    let client = hub.app.client(&connected.connection).unwrap();
-    let account = AccountId::parse(&connected.connection.account_id).unwrap();
-    for dataset in DATASETS {
-        let fields = client.logpush_fields(&account, dataset).await.unwrap();
-        let job = NewLogpushJob {
-            dataset: dataset.to_owned(),
-            name: format!("flareward-{dataset}"),
-            destination: kit::destination(&hub, &connected, dataset),
-            fields: fields.into_keys().collect(),
-        };
-        assert!(client.logpush_job_create(&account, &job).await.unwrap().enabled);
-    }
+    let names = DATASETS.map(str::to_owned);
+    let made = enable(
+        &hub.app,
+        &connected.connection,
+        &names,
+        None,
+        &Actor::CommandLine,
+        &|_| {},
+    )
+    .await;
+    let made = made.unwrap();
+    assert!(made.iter().all(|one| one.outcome == Outcome::Created), "{made:?}");
     (hub, row)
 }
 
