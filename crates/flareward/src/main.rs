@@ -101,6 +101,8 @@ enum Command {
     Changes(commands::changes::ChangesArgs),
     /// Whether one person has one thing, and why
     Access(commands::access::AccessArgs),
+    /// Where log records come from, and how each source fares
+    Logs(commands::logs::LogsArgs),
     /// Take in log files
     Ingest(commands::ingest::IngestArgs),
     /// Detection rules
@@ -111,8 +113,8 @@ enum Command {
     Risk(commands::risk::RiskArgs),
     /// What is not set up the way it should be, checked over what the last sync read
     Posture(commands::posture::PostureArgs),
-    /// Log records
-    Events(commands::lists::ListArgs<commands::lists::EventArgs>),
+    /// Log records, and removing those of one person
+    Events(commands::events::EventsArgs),
     /// Lines that could not become an event, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
     /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet; or a connection's state as .c1z
@@ -195,12 +197,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::UserGroups(args) => commands::lists::objects("user_groups", args, global).await?,
         Command::Objects(args) => commands::lists::all_objects(args, global).await?,
         Command::Access(args) => commands::access::run(args, global).await?,
+        Command::Logs(args) => return commands::logs::run(args, global).await,
         Command::Ingest(args) => commands::ingest::run(args, global).await?,
         Command::Rules(args) => return commands::rules::run(args, global).await,
         Command::Detections(args) => commands::lists::detections(args, global).await?,
         Command::Risk(args) => commands::risk::run(args, global).await?,
         Command::Posture(args) => return commands::posture::run(args, global).await,
-        Command::Events(args) => commands::lists::events(args, global).await?,
+        Command::Events(args) => commands::events::run(args, global).await?,
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
         Command::Export(args) => commands::export::run(args, global).await?,
         Command::Capability(args) => return commands::capability::run(args, global).await,

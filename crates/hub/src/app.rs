@@ -126,7 +126,7 @@ impl App {
         let key = std::env::var("FLAREWARD_SECRET_KEY").ok();
         let sealer = Sealer::open(key.as_deref(), &folder.join("secret.key"))?;
         let store = Store::connect(&settings.store_url()).await?;
-        let archive = Archive::local(&folder.join("archive"))?;
+        let archive = Archive::open(&settings.archive, folder, settings.egress.allow_http)?;
         let rules = RuleBook::load(None);
         let egress = EgressGuard::new(settings.egress.clone())?;
         let holder = ids.new_id(clock.now()).into();

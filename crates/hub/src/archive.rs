@@ -3,12 +3,14 @@
 //! Objects are gzip NDJSON under `dataset=…/date=…/hour=…/`, so that other tools can query them as they lie.
 //! An object appears under its name only when it is whole and durable.
 
+use crate::bucket::{self, BucketError, Caller};
+use crate::settings;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use object_store::{
     MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
-    path::Path as ObjectPath,
+    path::Path as ObjectPath, prefix::PrefixStore,
 };
 use std::{path::Path, sync::Arc};
 
@@ -27,6 +29,9 @@ pub enum ArchiveError {
     /// The folder cannot be used.
     #[error("the archive folder cannot be used")]
     Folder(#[source] std::io::Error),
+    /// The bucket cannot be used.
+    #[error("the archive's place cannot be used (archive.url)")]
+    Place(#[from] BucketError),
     /// An object cannot be written or read.
     #[error("the archive could not be written or read")]
     Object(#[from] object_store::Error),
@@ -53,6 +58,49 @@ impl Archive {
         Ok(Self {
             objects: Arc::new(objects),
         })
+    }
+
+    /// The archive that the settings name: a bucket, or a folder, by default one in the data folder.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be used. A bucket is not called yet.
+    pub fn open(settings: &settings::Archive, data: &Path, allow_http: bool) -> Result<Self, ArchiveError> {
+        if settings.url.is_empty() {
+            return Self::local(&data.join("archive"));
+        }
+        if let Some(folder) = settings.url.strip_prefix("file://") {
+            return Self::local(Path::new(folder));
+        }
+        let endpoint = Some(settings.endpoint.as_str()).filter(|endpoint| !endpoint.is_empty());
+        // The operator chose it: it may be inside, and the keys may come from the machine's own role.
+        let caller = Caller {
+            guard: None,
+            allow_http,
+            account_id: None,
+        };
+        let bucket = bucket::open(&settings.url, endpoint, None, caller)?;
+        Ok(Self::over(Arc::new(PrefixStore::new(
+            bucket.objects,
+            bucket.prefix,
+        ))))
+    }
+
+    /// An archive over any store of objects.
+    pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
+        Self { objects }
+    }
+
+    /// Removes an object; that it is gone already is no problem.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be written.
+    pub async fn remove(&self, path: &str) -> Result<(), ArchiveError> {
+        match self.objects.delete(&ObjectPath::from(path)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Begins an object whose name is not known yet. `name` must be unique.
@@ -139,6 +187,76 @@ impl ArchiveWriter {
     pub async fn abort(mut self) {
         if let Err(error) = self.upload.abort().await {
             tracing::warn!(%error, "an unfinished object could not be removed from the archive");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::TryStreamExt;
+    use object_store::memory::InMemory;
+
+    fn settings(url: &str, endpoint: &str) -> settings::Archive {
+        settings::Archive {
+            url: url.to_owned(),
+            endpoint: endpoint.to_owned(),
+            ..settings::Archive::default()
+        }
+    }
+
+    async fn check(archive: &Archive) {
+        let mut writer = archive.begin("one").await.unwrap();
+        writer.write(&vec![1; PART_BYTES + 1]).await.unwrap();
+        writer.write(b"end").await.unwrap();
+        assert!(
+            archive.read("dataset=x/one").await.is_err(),
+            "it appears when it is whole"
+        );
+        writer.finish("dataset=x/one").await.unwrap();
+        let read = archive.read("dataset=x/one").await.unwrap();
+        let parts: Vec<Bytes> = read.try_collect().await.unwrap();
+        assert_eq!(parts.iter().map(Bytes::len).sum::<usize>(), PART_BYTES + 4);
+        let mut writer = archive.begin("two").await.unwrap();
+        writer.write(b"nothing").await.unwrap();
+        writer.abort().await;
+        let left: Vec<_> = archive.objects.list(None).try_collect().await.unwrap();
+        assert_eq!(left.len(), 1, "{left:?}");
+        for _ in 0..2 {
+            archive.remove("dataset=x/one").await.unwrap();
+        }
+        assert!(archive.read("dataset=x/one").await.err().unwrap().is_missing());
+    }
+
+    #[tokio::test]
+    async fn every_place_keeps_whole_objects_alone() {
+        let data = tempfile::tempdir().unwrap();
+        check(&Archive::open(&settings("", ""), data.path(), false).unwrap()).await;
+        assert!(data.path().join("archive").is_dir());
+        let place = format!("file://{}", data.path().join("elsewhere").display());
+        check(&Archive::open(&settings(&place, ""), data.path(), false).unwrap()).await;
+        let memory = Arc::new(InMemory::new());
+        check(&Archive::over(Arc::new(PrefixStore::new(memory, "logs/zt")))).await;
+    }
+
+    #[test]
+    fn a_bucket_is_opened_by_its_address_and_never_with_keys_in_it() {
+        let data = Path::new("/nonexistent");
+        Archive::open(&settings("s3://logs/zt", "https://storage.example"), data, false).unwrap();
+        Archive::open(
+            &settings("r2://logs", "https://x.r2.cloudflarestorage.com"),
+            data,
+            false,
+        )
+        .unwrap();
+        for wrong in [
+            "logs",
+            "r2://logs",
+            "s3://key:hidden@logs",
+            "s3://logs?secret-access-key=hidden",
+        ] {
+            let error = Archive::open(&settings(wrong, ""), data, false).unwrap_err();
+            assert!(!crate::causes(&error).contains("hidden"), "{error:?}");
         }
     }
 }

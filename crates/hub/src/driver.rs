@@ -5,7 +5,9 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, posture, provisioning, risk, sync, transmit};
+use crate::{
+    coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sync, transmit,
+};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -21,7 +23,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const EXPIRY: Duration = Duration::from_secs(5);
 /// How often the schedule of syncs is looked at.
 const SCHEDULE: Duration = Duration::from_secs(20);
-
+/// How often it is looked whether a source of logs is due.
+const SOURCES: Duration = Duration::from_secs(20);
+/// How often it is looked whether something is older than it may be.
+const RETENTION: Duration = Duration::from_secs(3_600);
 /// How often more is read about a few Access users.
 const DETAILS: Duration = Duration::from_secs(60);
 
@@ -37,6 +42,9 @@ pub enum StageError {
     /// Syncs.
     #[error(transparent)]
     Sync(#[from] sync::SyncError),
+    /// Retention.
+    #[error(transparent)]
+    Retention(#[from] retention::RetentionError),
     /// Changes of access.
     #[error(transparent)]
     Provision(#[from] provisioning::ProvisionError),
@@ -52,10 +60,12 @@ enum Loop {
     Details,
     Schedule,
     Posture,
+    Sources,
+    Retention,
 }
 
 impl Loop {
-    const ALL: [Loop; 7] = [
+    const ALL: [Loop; 9] = [
         Loop::Pipeline,
         Loop::Transmit,
         Loop::Messages,
@@ -63,6 +73,8 @@ impl Loop {
         Loop::Details,
         Loop::Schedule,
         Loop::Posture,
+        Loop::Sources,
+        Loop::Retention,
     ];
 
     fn name(self) -> &'static str {
@@ -74,6 +86,8 @@ impl Loop {
             Loop::Details => "details",
             Loop::Schedule => "schedule",
             Loop::Posture => "posture",
+            Loop::Sources => "sources",
+            Loop::Retention => "retention",
         }
     }
 
@@ -82,6 +96,8 @@ impl Loop {
             Loop::Schedule | Loop::Posture => SCHEDULE,
             Loop::Expiry => EXPIRY,
             Loop::Details => DETAILS,
+            Loop::Sources => SOURCES,
+            Loop::Retention => RETENTION,
             _ => LOOK_AGAIN,
         }
     }
@@ -104,6 +120,15 @@ impl Loop {
             }
             Loop::Schedule => scheduled_syncs(app).await,
             Loop::Posture => Ok(posture::run_due(app).await?),
+            Loop::Retention => {
+                retention::run(app).await?;
+                detection::prune(app).await?;
+                Ok(false)
+            }
+            Loop::Sources => {
+                source::run(app).await?;
+                Ok(false)
+            }
         }
     }
 }
@@ -126,6 +151,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 pub async fn pipeline(app: &App) -> Result<bool, StageError> {
     let stored = ingest::process::run(app).await?;
     let adopted = ingest::adopt::run(app).await?;
+    rule_admin::reload(app).await?;
     let detected = detection::run(app).await?;
     let changed = risk::run(app).await?;
     let to_send = coaching::decide::run(app).await?;
@@ -245,8 +271,8 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                 );
             }
         }
-        // What others do gives nothing more to read about people.
-        let is_woken = !matches!(stage, Loop::Details);
+        // What others do gives nothing more to read about people, or from elsewhere.
+        let is_woken = !matches!(stage, Loop::Details | Loop::Sources | Loop::Retention);
         tokio::select! {
             () = woken, if is_woken => {}
             () = tokio::time::sleep(stage.look_again()) => {}

@@ -6,6 +6,7 @@
 //! - [`connect`] checks a credential and keeps it; [`sync`] reads every list of an account; [`access`] works out
 //!   who has what, and why;
 //! - [`provisioning`] changes access: plan, guards, write, verify;
+//! - [`source`] sees to it that logs come: by jobs that push, by pull, from buckets;
 //! - [`ingest`] takes log batches into the [`archive`] and then into events;
 //! - [`detection`] runs the rules of the [`rule_book`]; [`risk`] turns detections into levels;
 //! - [`posture`] checks how each account is set up;
@@ -19,6 +20,7 @@ pub mod app;
 pub mod archive;
 pub mod audit;
 pub mod baton;
+pub mod bucket;
 pub mod capability;
 pub mod coaching;
 pub mod connect;
@@ -33,11 +35,15 @@ pub mod permission;
 pub mod person_detail;
 pub mod posture;
 pub mod provisioning;
+pub mod purge;
+pub mod retention;
 pub mod risk;
 pub mod rule_admin;
 pub mod rule_book;
+pub mod search;
 pub mod secret;
 pub mod settings;
+pub mod source;
 pub mod sync;
 pub mod transmit;
 

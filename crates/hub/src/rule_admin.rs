@@ -62,14 +62,30 @@ pub enum RuleAdminError {
 ///
 /// When the store refuses.
 pub async fn reload(app: &App) -> Result<bool, StoreError> {
-    let folder = app.settings.data.dir.join("rules");
-    let from = format!("{} {}", app.store.rule_revision().await?, fingerprint(&folder));
+    let from = revision(app).await?;
     {
         let known = app.rules_from.lock().expect("no holder of this lock panics");
         if *known == from {
             return Ok(false);
         }
     }
+    rebuild(app).await?;
+    Ok(true)
+}
+
+async fn revision(app: &App) -> Result<String, StoreError> {
+    let folder = app.settings.data.dir.join("rules");
+    Ok(format!(
+        "{} {}",
+        app.store.rule_revision().await?,
+        fingerprint(&folder)
+    ))
+}
+
+async fn rebuild(app: &App) -> Result<(), StoreError> {
+    let folder = app.settings.data.dir.join("rules");
+    // Asked before the rules are read: what changes in between is noticed by the next look.
+    let from = revision(app).await?;
     let stored = stored(app).await?;
     let book = tokio::task::spawn_blocking(move || RuleBook::build(true, Some(&folder), &stored))
         .await
@@ -79,7 +95,7 @@ pub async fn reload(app: &App) -> Result<bool, StoreError> {
     }
     app.set_rules(book);
     *app.rules_from.lock().expect("no holder of this lock panics") = from;
-    Ok(true)
+    Ok(())
 }
 
 async fn stored(app: &App) -> Result<Stored, StoreError> {
@@ -150,7 +166,7 @@ pub async fn set_mode(app: &App, rule: &str, mode: RuleMode, by: &Actor) -> Resu
     app.store
         .rule_mode_set(&found.id, mode.as_str(), &by.to_string(), app.clock.now())
         .await?;
-    reload(app).await?;
+    rebuild(app).await?;
     Ok(())
 }
 
@@ -185,7 +201,7 @@ pub async fn set_parameter(
     app.store
         .rule_parameter_set(name, list.as_deref(), &by.to_string(), app.clock.now())
         .await?;
-    reload(app).await?;
+    rebuild(app).await?;
     Ok(())
 }
 
@@ -217,7 +233,7 @@ pub async fn write_document(app: &App, name: &str, text: &str, by: &Actor) -> Re
         .store
         .rule_document_write(name, Some(text), &by.to_string(), app.clock.now())
         .await?;
-    reload(app).await?;
+    rebuild(app).await?;
     Ok(version)
 }
 
@@ -268,6 +284,6 @@ pub async fn remove_document(app: &App, name: &str, by: &Actor) -> Result<(), Ru
     app.store
         .rule_document_write(name, None, &by.to_string(), app.clock.now())
         .await?;
-    reload(app).await?;
+    rebuild(app).await?;
     Ok(())
 }

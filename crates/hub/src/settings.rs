@@ -19,6 +19,10 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How log batches are taken in.
     pub ingest: Ingest,
+    /// Where log records come from.
+    pub logs: Logs,
+    /// Where log batches are kept, and for how long.
+    pub archive: Archive,
     /// How rules are run.
     pub detection: DetectionSettings,
     /// How Cloudflare is read.
@@ -79,11 +83,60 @@ pub struct Ingest {
     pub concurrent_batches: usize,
 }
 
+/// Where log records come from.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Minutes between two looks at the Logpush jobs that were enabled here; 0 looks only when asked.
+    pub check_interval_minutes: u64,
+    /// Read the Access authentication log and the audit log from the API where no Logpush job delivers them.
+    pub pull: bool,
+    /// Minutes between two such readings of a connection.
+    pub pull_interval_minutes: u64,
+    /// Minutes before the newest record that are read again, for records that Cloudflare wrote late.
+    pub pull_overlap_minutes: u64,
+    /// Hours that the first reading goes back.
+    pub pull_first_hours: u64,
+    /// Pages of a thousand records that one reading of a dataset may take; the next goes on where it stopped.
+    pub pull_pages: usize,
+    /// Minutes between two looks into a bucket that Logpush writes to; 0 looks only when asked.
+    pub objects_interval_minutes: u64,
+}
+
+/// Where log batches are kept, and for how long.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Archive {
+    /// `s3://bucket/path`, `r2://bucket/path` with an endpoint, or `file:///folder`. Empty: a folder in the data folder.
+    /// The keys of a bucket come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from the machine's role.
+    pub url: String,
+    /// Where the bucket's service is, when it is not Amazon's.
+    pub endpoint: String,
+    /// Days after which a batch and its events are removed; 0 keeps them.
+    pub retention_days: u64,
+    /// Other numbers of days for single datasets, as `gateway_dns=30`; 0 keeps what the dataset has.
+    pub retention_days_by_dataset: Vec<String>,
+}
+
+impl Archive {
+    /// The days that batches of a dataset are kept; 0: for ever.
+    pub fn days_of(&self, dataset: &str) -> u64 {
+        let own = self.retention_days_by_dataset.iter().find_map(|rule| {
+            let (name, days) = rule.split_once('=')?;
+            (name.trim() == dataset)
+                .then(|| days.trim().parse().ok())
+                .flatten()
+        });
+        own.unwrap_or(self.retention_days)
+    }
+}
+
 /// How rules are run.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectionSettings {
-    /// Minutes by which a record may come later than others of its source and still count in correlations.
+    /// Minutes by which a record may come later than others of its source before it counts as late. Matches are kept
+    /// so much longer than rules look back; a late record is correlated with those that are still kept.
     pub lateness_minutes: i64,
     /// Matches of one rule by one person on one target become one detection within stretches of so many minutes.
     pub collapse_minutes: u32,
@@ -211,6 +264,20 @@ impl Default for Ingest {
             line_limit_bytes: 1 << 20,
             expansion_limit: 200,
             concurrent_batches: 16,
+        }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            check_interval_minutes: 5,
+            pull: true,
+            pull_interval_minutes: 5,
+            pull_overlap_minutes: 5,
+            pull_first_hours: 24,
+            pull_pages: 200,
+            objects_interval_minutes: 5,
         }
     }
 }
@@ -357,6 +424,16 @@ impl Settings {
                 )));
             }
         }
+        for rule in &settings.archive.retention_days_by_dataset {
+            let is_rule = rule.split_once('=').is_some_and(|(dataset, days)| {
+                crate::ingest::Dataset::named(dataset.trim()).is_some() && days.trim().parse::<u64>().is_ok()
+            });
+            if !is_rule {
+                return Err(SettingsError::Understand(format!(
+                    "archive.retention_days_by_dataset must be like gateway_dns=30, not \"{rule}\""
+                )));
+            }
+        }
         Ok(settings)
     }
 
@@ -483,6 +560,27 @@ mod tests {
             problem.contains("FLAREWARD_SYNC_INTERVAL_MINUTES must be a whole number"),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn a_dataset_has_its_own_days_and_a_rule_that_is_none_is_refused() {
+        let settings = from(&[
+            ("FLAREWARD_ARCHIVE_RETENTION_DAYS", "90"),
+            (
+                "FLAREWARD_ARCHIVE_RETENTION_DAYS_BY_DATASET",
+                "gateway_dns=30, ssh_logs = 0",
+            ),
+        ])
+        .unwrap();
+        let days = |dataset| settings.archive.days_of(dataset);
+        assert_eq!(
+            (days("gateway_dns"), days("ssh_logs"), days("gateway_http")),
+            (30, 0, 90)
+        );
+        for rule in ["gateway_dns", "gateway_smoke=3", "gateway_dns=soon"] {
+            let problem = from(&[("FLAREWARD_ARCHIVE_RETENTION_DAYS_BY_DATASET", rule)]).unwrap_err();
+            assert!(problem.to_string().contains(rule), "{problem}");
+        }
     }
 
     #[test]

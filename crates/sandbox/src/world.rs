@@ -49,6 +49,10 @@ pub(crate) struct World {
     pub(crate) gateway_logging: Value,
     pub(crate) metadata_boundary: Option<Value>,
     pub(crate) logpush_jobs: Vec<Job>,
+    /// Dataset and name of the fields that came after the rest.
+    pub(crate) logpush_added_fields: Vec<(String, String)>,
+    /// The datasets that the plan leaves out.
+    pub(crate) logpush_withheld: Vec<String>,
     /// The id of a removed job is not given out again.
     pub(crate) last_job_id: u64,
     pub(crate) audit: Vec<AuditEntry>,
@@ -186,6 +190,8 @@ impl World {
             }),
             metadata_boundary: None,
             logpush_jobs: Vec::new(),
+            logpush_added_fields: Vec::new(),
+            logpush_withheld: Vec::new(),
             last_job_id: 410_000,
             audit: Vec::new(),
             access_logins: Vec::new(),

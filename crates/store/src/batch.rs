@@ -27,7 +27,7 @@ pub struct BatchRow {
     pub connection_id: ConnectionId,
     /// Of which dataset.
     pub dataset: String,
-    /// `logpush` or `file`.
+    /// `logpush`, `pull`, `object` or `file`.
     pub source: String,
     /// Where it lies in the archive.
     pub path: String,
@@ -42,7 +42,7 @@ pub struct BatchRow {
     pub state: BatchState,
     /// Why it cannot be processed.
     pub problem: Option<String>,
-    /// Lines that are not blank.
+    /// Lines that are not blank; a mail counts once for each of its recipients.
     pub records: i64,
     /// Records that became events of this batch.
     pub accepted: i64,
@@ -101,9 +101,9 @@ const LIST: &str = "
     SELECT * FROM batch
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
     ORDER BY received_at DESC, id DESC LIMIT $3";
-// A batch may hold records up to a day older than its arrival, and of any age when it was brought in as a file.
+// A batch that was pushed may hold records up to a day older than its arrival, any other records of any age.
 const BETWEEN: &str = "
-    SELECT * FROM batch WHERE (received_at >= $1 OR source = 'file') AND state <> 'failed' AND id > $2
+    SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
     ORDER BY id LIMIT 1000";
 const REPLAY: &str = "
     UPDATE batch SET state = 'stored'
@@ -177,7 +177,7 @@ impl Store {
         }))
     }
 
-    /// Batches that came since a time, and all that were brought in as files, of these datasets (none: of any), in
+    /// Batches that came since a time, and all that were not pushed, of these datasets (none: of any), in
     /// the order of their arrival.
     pub async fn batch_between(
         &self,

@@ -79,7 +79,7 @@ pub(crate) const ALIAS_HEAD: &str = "SELECT address, person_id FROM person_alias
 pub(crate) const FIND_HEAD: &str = "SELECT email, id FROM person WHERE email IN ";
 
 /// The pattern that finds `text` anywhere, with LIKE's own characters taken literally.
-fn like_anywhere(text: &str) -> String {
+pub(crate) fn like_anywhere(text: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text.to_lowercase().chars() {
         if matches!(letter, '%' | '_' | '!') {

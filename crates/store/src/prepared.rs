@@ -11,11 +11,16 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 }
 
 fn built() -> Vec<String> {
-    use crate::{access, account_object, detection, event, person, rule_hit, sync_change};
+    use crate::{access, account_object, detection, event, log_source, person, rule_hit, sync_change};
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
         format!("{} ($1, $2)", person::FIND_HEAD),
         format!("{} ($1, $2)", person::ALIAS_HEAD),
+        format!("{} ($1, $2)", log_source::KNOWN_HEAD),
+        format!(
+            "{} $1 AND dataset = $2 AND location IN ($3, $4)",
+            log_source::OBJECTS_HEAD
+        ),
         with_rows(access::MEMBER_HEAD, 12, access::MEMBER_TAIL),
         with_rows(access::ROLE_HEAD, 7, access::ROLE_TAIL),
         with_rows(access::ACCESS_USER_HEAD, 12, access::ACCESS_USER_TAIL),
@@ -50,10 +55,12 @@ fn statements() -> Vec<String> {
         crate::detection::STATEMENTS,
         crate::event::STATEMENTS,
         crate::finding::STATEMENTS,
+        crate::forget::STATEMENTS,
         crate::integration::STATEMENTS,
         crate::journal::STATEMENTS,
         crate::lease::STATEMENTS,
         crate::listing::STATEMENTS,
+        crate::log_source::STATEMENTS,
         crate::person::STATEMENTS,
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
@@ -124,6 +131,10 @@ fn both_engines_have_the_same_tables_and_columns() {
         (
             include_str!("../migrations/sqlite/0002_access.sql"),
             include_str!("../migrations/postgres/0002_access.sql"),
+        ),
+        (
+            include_str!("../migrations/sqlite/0003_log_source.sql"),
+            include_str!("../migrations/postgres/0003_log_source.sql"),
         ),
     ] {
         let (sqlite, postgres) = (names(sqlite), names(postgres));

@@ -102,6 +102,15 @@ impl Store {
         if hits.is_empty() {
             return Ok(());
         }
+        let mut first = std::collections::BTreeMap::new();
+        for hit in hits {
+            let key = (&hit.watch, &hit.group_key, &hit.slot, hit.part, &hit.value);
+            let kept = first.entry(key).or_insert(hit);
+            if (hit.at_us, &hit.event_id) < (kept.at_us, &kept.event_id) {
+                *kept = hit;
+            }
+        }
+        let hits: Vec<&RuleHitRow> = first.into_values().collect();
         in_transaction!(self, tx => {
             for part in hits.chunks(ROWS) {
                 let mut query = QueryBuilder::new(HIT_HEAD);

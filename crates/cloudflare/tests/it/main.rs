@@ -141,6 +141,7 @@ async fn a_list_without_a_count_ends_at_its_first_short_page() {
         ("since".to_owned(), "2026-10-21T12:00:00Z".to_owned()),
         ("until".to_owned(), "2026-11-21T12:00:00Z".to_owned()),
         ("direction".to_owned(), "asc".to_owned()),
+        ("fields".to_owned(), "country,user_id".to_owned()),
     ];
     let path = format!("/accounts/{account}/access/logs/access_requests");
     let paged: Vec<Value> = client.list(path, query, small).try_collect().await.unwrap();

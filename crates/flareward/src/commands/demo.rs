@@ -6,11 +6,12 @@
 use super::{asked_to_end, serve};
 use crate::output::{Format, object};
 use anyhow::{Context, bail, ensure};
-use cloudflare::{AccountId, Credential, NewLogpushJob};
+use cloudflare::Credential;
 use hub::coaching::campaign::{self, CampaignRequest};
 use hub::connect::{ConnectRequest, connect};
 use hub::integration::NewIntegration;
 use hub::settings::Settings;
+use hub::source::logpush::{self, Outcome};
 use hub::{Actor, App, transmit};
 use model::{MessageState, RiskLevel, SignalState};
 use sandbox::{Sandbox, SandboxConfig, Sink};
@@ -128,6 +129,8 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     settings.server.listen = listener.local_addr()?.to_string();
     // The demo syncs once itself, before anything else happens.
     settings.sync.interval_minutes = 0;
+    // All of its logs are pushed.
+    settings.logs.pull = false;
     // The simulated world is on this machine.
     settings.egress.allow_http = true;
     settings.egress.allow_loopback = true;
@@ -165,7 +168,7 @@ async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
         enabled: true,
     };
     campaign::put(app, None, &campaign, &actor).await?;
-    push_logs_here(app, &connected.connection, &connected.ingest_secret).await?;
+    push_logs_here(app, &connected.connection).await?;
     Ok(connected.connection)
 }
 
@@ -188,28 +191,17 @@ async fn register_at_okta(app: &App, okta_url: &str, integration: &str) -> anyho
     Ok(())
 }
 
-/// What Cloudflare's administrator does for each dataset.
-async fn push_logs_here(app: &App, connection: &ConnectionRow, secret: &SecretString) -> anyhow::Result<()> {
-    let client = app.client(connection)?;
-    let account = AccountId::parse(&connection.account_id).context("the account id is not one")?;
-    for dataset in DATASETS {
-        let fields = client.logpush_fields(&account, dataset).await?;
-        let destination = format!(
-            "{}/ingest/{}/{dataset}?header_X-Flareward-Secret={}",
-            app.public_url(),
-            connection.label,
-            secret.expose_secret()
+/// What `flareward logs enable` does.
+async fn push_logs_here(app: &App, connection: &ConnectionRow) -> anyhow::Result<()> {
+    let names: Vec<String> = DATASETS.iter().map(|name| (*name).to_owned()).collect();
+    let actor = Actor::CommandLine;
+    for one in logpush::enable(app, connection, &names, None, &actor, &|_| {}).await? {
+        let problem = one.problem.unwrap_or_default();
+        ensure!(
+            one.outcome == Outcome::Created,
+            "no Logpush job for {}: {problem}",
+            one.dataset
         );
-        let job = NewLogpushJob {
-            dataset: (*dataset).to_owned(),
-            name: format!("flareward-{dataset}"),
-            destination: SecretString::from(destination),
-            fields: fields.into_keys().collect(),
-        };
-        client
-            .logpush_job_create(&account, &job)
-            .await
-            .with_context(|| format!("no Logpush job for {dataset}"))?;
     }
     Ok(())
 }

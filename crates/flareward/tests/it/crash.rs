@@ -1,12 +1,10 @@
 //! The server is killed twenty times while batches come in. Every batch that was answered 2xx is processed
 //! exactly once.
 
-use crate::program::{connect, flareward, sandbox};
+use crate::program::{Server, connect, sandbox};
 use flate2::{Compression, write::GzEncoder};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::io::Write;
 use std::time::{Duration, Instant};
 use store::{EventFilter, LIST_LIMIT_MAX, Store, TimeCursor, scratch};
 
@@ -16,46 +14,6 @@ const RECORDS_PER_BATCH: usize = 300;
 const BATCHES_PER_LIFE: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A server that is killed when it goes out of scope.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(folder: &Path, store_url: &str) -> Self {
-        let mut child = flareward(folder, store_url)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("the server ends before it serves").unwrap();
-            if let Some(rest) = line.strip_prefix("Flareward serves ") {
-                break rest.split(' ').next().unwrap().to_owned();
-            }
-        };
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address }
-    }
-
-    /// SIGKILL: no handler runs.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be dead already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn batch(number: usize) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     for record in 0..RECORDS_PER_BATCH {
@@ -63,18 +21,26 @@ fn batch(number: usize) -> Vec<u8> {
         let category = if record % 100 == 0 { 131 } else { 26 };
         writeln!(
             encoder,
-            r#"{{"Datetime":"2026-01-05T10:00:00Z","QueryID":"q-{number}-{record}","QueryName":"n{record}.example","Email":"tom.okafor@tidewater.example","QueryCategoryIDs":[{category}]}}"#
+            r#"{{"Datetime":"2026-01-05T10:00:00Z","QueryID":"q-{number}-{record}","QueryName":"n{record}.b{number}.example","Location":"{number}","Email":"tom.okafor@tidewater.example","QueryCategoryIDs":[{category}]}}"#
         )
         .unwrap();
     }
     encoder.finish().unwrap()
 }
 
+/// Three matches of one batch make one detection of this.
+const TOGETHER: &str = "title: Named\nname: named\nlogsource: {service: gateway_dns}\n\
+    detection: {a: {QueryCategoryIDs: 131}, condition: a}\n---\ntitle: Together\nname: together\n\
+    correlation: {type: value_count, rules: [named], group-by: [person, Location], timespan: 1h, \
+    condition: {field: QueryName, gte: 3}}\n";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
     let sandbox = sandbox().await;
     for scratch in scratch::stores().await.unwrap() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("rules")).unwrap();
+        std::fs::write(folder.path().join("rules/together.yml"), TOGETHER).unwrap();
         let connected = connect(folder.path(), &scratch.address, &sandbox);
         let secret = connected["ingest_secret"].as_str().unwrap();
         let http = reqwest::Client::builder()
@@ -140,13 +106,20 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
             .collect::<BTreeSet<_>>()
             .len();
         let counts = scratch.store.detection_counts().await.unwrap();
-        assert_eq!(counts.len(), 1);
-        assert_eq!(counts[0].detections as usize, batches * RECORDS_PER_BATCH / 100);
+        let found = |rule: &str| {
+            let count = counts.iter().find(|count| count.rule_name == rule);
+            count.map_or(0, |count| count.detections as usize)
+        };
+        assert_eq!(found("dns-phishing"), batches * RECORDS_PER_BATCH / 100);
+        assert_eq!(found("together"), batches);
         println!(
-            "{}: {KILLS} kills, {} batches answered, {} events, each once",
+            "{}: {KILLS} kills, {} batches answered, {} events, {} detections of single events and {} of several, \
+             each once",
             scratch.store.engine_name(),
             answered.len(),
-            ids.len()
+            ids.len(),
+            found("dns-phishing"),
+            found("together")
         );
     }
     sandbox.stop().await;

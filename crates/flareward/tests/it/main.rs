@@ -6,6 +6,7 @@ mod baton;
 mod changing;
 mod commands;
 mod crash;
+mod logs;
 mod posture;
 mod program;
 mod tidy;

@@ -2,8 +2,9 @@
 
 use sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The program with the settings that a simulated world on this machine needs.
 pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
@@ -16,6 +17,7 @@ pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
         .env("FLAREWARD_EGRESS_ALLOW_HTTP", "true")
         .env("FLAREWARD_EGRESS_ALLOW_LOOPBACK", "true")
         .env("FLAREWARD_SYNC_INTERVAL_MINUTES", "0")
+        .env("FLAREWARD_LOGS_PULL", "false")
         .env("FLAREWARD_LOG", "warn");
     command
 }
@@ -56,4 +58,44 @@ pub(crate) fn connect(folder: &Path, store_url: &str, sandbox: &Sandbox) -> Valu
 /// A sandbox with a story and a clock that stands still.
 pub(crate) async fn sandbox() -> Sandbox {
     Sandbox::start(SandboxConfig::default()).await.unwrap()
+}
+
+/// A server that is killed when it goes out of scope.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Server {
+    pub(crate) fn start(folder: &Path, store_url: &str) -> Self {
+        let mut child = flareward(folder, store_url)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the server ends before it serves").unwrap();
+            if let Some(rest) = line.strip_prefix("Flareward serves ") {
+                break rest.split(' ').next().unwrap().to_owned();
+            }
+        };
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// SIGKILL: no handler runs.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

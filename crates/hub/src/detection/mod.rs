@@ -174,7 +174,6 @@ fn look(
         }
         if late_before.is_some_and(|before| event.at < before) {
             looked.late += i64::from(!scratch.found.traces.is_empty());
-            continue;
         }
         for trace in scratch.found.traces.drain(..) {
             let watch = &book.detector.watches[trace.watch];

@@ -11,7 +11,7 @@ use model::{DetectionId, EventId};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use store::{DetectionChanges, DetectionRow, HitGroup, RuleHitRow, StoreError};
+use store::{DetectionChanges, DetectionRow, HITS_MAX, HitGroup, RuleHitRow, StoreError};
 
 /// Groups that are settled with one question and one transaction.
 const GROUPS: usize = 200;
@@ -92,12 +92,13 @@ async fn settle_groups(
         _ => i64::MIN,
     };
     let names: Vec<(&str, &str)> = groups.iter().map(|(key, _)| (id, key.as_str())).collect();
-    let mut hits: HashMap<String, Vec<RuleHitRow>> = HashMap::new();
-    for hit in app.store.hit_groups(&names, from).await? {
-        hits.entry(hit.group_key.clone()).or_default().push(hit);
-    }
+    let mut hits = kept(app, &names, from).await?;
     let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
-    let earliest = DateTime::from_timestamp_micros(first.saturating_sub(reach_us)).unwrap_or_default();
+    // All repeats of one stretch of time are one detection, also those from before the change.
+    let earliest = match watch {
+        Some(_) => time(first.saturating_sub(reach_us)),
+        None => DateTime::UNIX_EPOCH,
+    };
     for row in app.store.detection_groups(&names, earliest).await? {
         stored
             .entry(row.group_key.clone().unwrap_or_default())
@@ -140,6 +141,37 @@ async fn settle_groups(
         .await?;
     }
     app.store.detection_change(&changes, app.clock.now()).await
+}
+
+/// The matches of groups, by group.
+async fn kept(
+    app: &App,
+    groups: &[(&str, &str)],
+    from: i64,
+) -> Result<HashMap<String, Vec<RuleHitRow>>, StoreError> {
+    let is_all = |rows: &[RuleHitRow]| i64::try_from(rows.len()).unwrap_or(i64::MAX) < HITS_MAX;
+    let mut rows = app.store.hit_groups(groups, from).await?;
+    if !is_all(&rows) {
+        // Too many at once: one group after the other.
+        rows.clear();
+        for group in groups {
+            let own = app.store.hit_groups(&[*group], from).await?;
+            if !is_all(&own) {
+                tracing::warn!(
+                    watch = group.0,
+                    group = group.1,
+                    "more than {HITS_MAX} matches in one group; only the oldest of them count: narrow the rule"
+                );
+                metrics::counter!("flareward_hits_left_out_total").increment(1);
+            }
+            rows.extend(own);
+        }
+    }
+    let mut by_group: HashMap<String, Vec<RuleHitRow>> = HashMap::new();
+    for row in rows {
+        by_group.entry(row.group_key.clone()).or_default().push(row);
+    }
+    Ok(by_group)
 }
 
 /// A detection that there should be.

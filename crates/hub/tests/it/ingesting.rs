@@ -366,7 +366,8 @@ async fn two_processes_on_one_store_make_everything_once() {
             let lines: String = (0..40)
                 .map(|n| {
                     let risky = json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "omar.said@tidewater.example",
-                        "QueryID": format!("{batch}-{n}"), "QueryName": "x.test", "QueryCategoryIDs": [80],
+                        "QueryID": format!("{batch}-{n}"), "QueryName": format!("x{batch}-{n}.test"),
+                        "QueryCategoryIDs": [80],
                         "QueryCategoryNames": ["Command and Control & Botnet"] });
                     format!("{risky}\n{{broken {n}\n")
                 })

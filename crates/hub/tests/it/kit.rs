@@ -16,7 +16,6 @@ use hub::settings::Settings;
 use hub::{Actor, App};
 use model::{SeededIds, StoppedClock};
 use sandbox::{Sandbox, SandboxConfig};
-use secrecy::{ExposeSecret, SecretString};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use store::ConnectionRow;
@@ -225,7 +224,7 @@ pub(crate) async fn receive(
         app,
         connection,
         dataset,
-        "file",
+        "logpush",
         futures::stream::iter(pieces).boxed(),
     )
     .await
@@ -283,15 +282,6 @@ async fn well_known(State(app): State<App>, Path(id): Path<String>) -> Json<sign
 
 async fn jwks(State(app): State<App>) -> Json<signals::Jwks> {
     Json(hub::transmit::keys::jwks(&app).await.unwrap())
-}
-
-/// Where a Logpush job of the sandbox has to send, with the secret that it has to carry.
-pub(crate) fn destination(hub: &Hub, connected: &Connected, dataset: &str) -> SecretString {
-    SecretString::from(format!(
-        "{}/ingest/tidewater/{dataset}?header_x-flareward-secret={}",
-        hub.app.public_url(),
-        connected.ingest_secret.expose_secret()
-    ))
 }
 
 /// Everything that is stored, as far as it can be listed, and on SQLite every byte of the file: for looking

@@ -5,11 +5,16 @@ mod addresses;
 mod adopting;
 mod capabilities;
 mod connecting;
+mod detecting;
 mod flow;
+mod forgetting;
 mod ingesting;
 mod kit;
+mod log_objects;
+mod log_sources;
 mod posture;
 mod provisioning;
+mod pulled_logs;
 mod rules;
 mod syncing;
 
@@ -25,6 +30,7 @@ async fn the_stages_may_be_spawned() {
         spawnable(hub::sync::all(&hub.app));
         spawnable(hub::risk::run(&hub.app));
         spawnable(hub::posture::run_due(&hub.app));
+        spawnable(hub::source::run(&hub.app));
     })
     .await;
 }

@@ -29,7 +29,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut job = json!({
             "id": self.id, "dataset": self.dataset, "enabled": self.enabled,
             "destination_conf": self.destination_conf, "output_options": self.output_options,
@@ -43,7 +43,7 @@ impl Job {
     }
 
     /// Takes over what a body brings, checked; everything else stays.
-    fn change(&mut self, body: &Value) -> Result<(), Refusal> {
+    fn change(&mut self, body: &Value, added: &[String]) -> Result<(), Refusal> {
         if let Some(destination_conf) = body.get("destination_conf") {
             let text = destination_conf
                 .as_str()
@@ -56,7 +56,7 @@ impl Job {
                 .ok_or_else(|| invalid("enabled must be true or false"))?;
         }
         if let Some(options) = body.get("output_options") {
-            check_output_options(options, &self.dataset)?;
+            check_output_options(options, &self.dataset, added)?;
             self.output_options = options.clone();
         }
         // A job that asked for less than everything would be told everything here, so it is refused.
@@ -91,7 +91,8 @@ impl Job {
     }
 }
 
-fn check_output_options(options: &Value, dataset: &str) -> Result<(), Refusal> {
+/// `added` are fields that the dataset has beside those of a record.
+fn check_output_options(options: &Value, dataset: &str, added: &[String]) -> Result<(), Refusal> {
     if options.is_null() {
         return Ok(());
     }
@@ -116,7 +117,8 @@ fn check_output_options(options: &Value, dataset: &str) -> Result<(), Refusal> {
         let name = name
             .as_str()
             .ok_or_else(|| invalid("field_names must be strings"))?;
-        if known.as_ref().is_some_and(|record| record.get(name).is_none()) {
+        let is_added = added.iter().any(|field| field == name);
+        if !is_added && known.as_ref().is_some_and(|record| record.get(name).is_none()) {
             return Err(invalid(&format!("field {name} is not a field of {dataset}")));
         }
     }
@@ -175,7 +177,7 @@ fn shown(call: &Call, wanted: impl Fn(&Job) -> bool) -> Answer {
 async fn create(call: Call, Body(body): Body) -> Answer {
     call.needs(LOGS_WRITE)?;
     let dataset = body["dataset"].as_str().unwrap_or("http_requests");
-    dataset_known(dataset)?;
+    offered(&call, dataset)?;
     allowed(&call, "creating", dataset)?;
     if !body["destination_conf"].is_string() {
         return Err(invalid("destination_conf is required"));
@@ -191,7 +193,8 @@ async fn create(call: Call, Body(body): Body) -> Answer {
         last_error: None,
         error_message: None,
     };
-    job.change(&body)?;
+    let added = added_fields(&call.world(), dataset);
+    job.change(&body, &added)?;
     check_destination(&call, &job).await?;
     let mut world = call.world();
     world.last_job_id += 1;
@@ -234,7 +237,8 @@ async fn change(call: Call, Body(body): Body) -> Answer {
         return Err(invalid("the dataset of a job cannot be changed"));
     }
     let before = (changed.enabled, changed.destination_conf.clone());
-    changed.change(&body)?;
+    let added = added_fields(&call.world(), &changed.dataset);
+    changed.change(&body, &added)?;
     if before != (changed.enabled, changed.destination_conf.clone()) {
         check_destination(&call, &changed).await?;
     }
@@ -262,8 +266,36 @@ async fn remove(call: Call) -> Answer {
 async fn fields(call: Call) -> Answer {
     call.needs(LOGS_READ)?;
     let dataset = call.path("dataset_id");
+    offered(&call, dataset)?;
+    let mut fields = datasets::fields(dataset, crate::story::sample(dataset).as_ref());
+    for field in added_fields(&call.world(), dataset) {
+        fields[&field] = json!(format!("{field} of a record of {dataset}"));
+    }
+    found(fields)
+}
+
+fn added_fields(world: &World, dataset: &str) -> Vec<String> {
+    let added = world.logpush_added_fields.iter();
+    added
+        .filter(|(of, _)| of == dataset)
+        .map(|(_, field)| field.clone())
+        .collect()
+}
+
+/// A dataset that the service knows may still not be on the account's plan.
+fn offered(call: &Call, dataset: &str) -> Result<(), Refusal> {
     dataset_known(dataset)?;
-    found(datasets::fields(dataset, crate::story::sample(dataset).as_ref()))
+    if call
+        .world()
+        .logpush_withheld
+        .iter()
+        .any(|withheld| withheld == dataset)
+    {
+        return Err(invalid(&format!(
+            "dataset {dataset} is not available to this account"
+        )));
+    }
+    Ok(())
 }
 
 fn position(call: &Call, world: &World) -> Result<usize, Refusal> {

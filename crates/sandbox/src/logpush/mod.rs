@@ -7,5 +7,6 @@ pub(crate) mod checks;
 pub(crate) mod datasets;
 pub(crate) mod delivery;
 pub(crate) mod destination;
+pub(crate) mod hands;
 pub(crate) mod jobs;
 pub(crate) mod record;

@@ -25,7 +25,7 @@ use self::record::{Found, Roots, Shape, Slot};
 use crate::compile::{CompiledRule, ResolvedSelection};
 use crate::condition::Condition;
 use crate::criterion::{Resolved, Test};
-use crate::derived::{Derivation, PERSON};
+use crate::derived::{Derivation, PERSON, add_person};
 use crate::event::{Event, Scalar};
 use crate::matching::Matcher as SingleTest;
 
@@ -318,25 +318,18 @@ impl Scanned<'_> {
                 if slot(*key).each(&self.members, visit) {
                     return true;
                 }
-                let person = self.matcher.identity.iter().find_map(|field| {
-                    let mut found = None;
+                let mut people = Vec::new();
+                for field in &self.matcher.identity {
                     self.each_of(&self.matcher.fields[*field].source, &mut |scalar| {
-                        if let Scalar::Text(text) = scalar
-                            && !text.trim().is_empty()
-                        {
-                            found = Some(text.trim().to_lowercase());
-                        }
-                        found.is_some()
+                        add_person(scalar, &mut people);
+                        false
                     });
-                    found
-                });
-                match person {
-                    Some(person) => {
-                        visit(Scalar::Text(&person));
-                        true
+                    if !people.is_empty() {
+                        break;
                     }
-                    None => false,
                 }
+                let _ = people.iter().any(|person| visit(Scalar::Text(person)));
+                !people.is_empty()
             }
         }
     }

@@ -5,8 +5,8 @@ use crate::journal::entries;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{BatchState, ConnectionId, DetectionId, EventId, IntegrationId, PersonId, RiskLevel, SignalId};
 use store::{
-    DetectionRow, EventFilter, EventRow, IntegrationRow, NewBatch, NewRiskChange, NewSignal, RejectRow,
-    Store, TimeCursor, scratch,
+    DetectionChanges, DetectionRow, EventFilter, EventRow, IntegrationRow, NewBatch, NewRiskChange,
+    NewSignal, RejectRow, Store, TimeCursor, scratch,
 };
 
 fn event(connection: &ConnectionId, id: &str, person: Option<&PersonId>, at: DateTime<Utc>) -> EventRow {
@@ -141,17 +141,44 @@ async fn a_rule_and_an_event_make_one_detection() {
             at: noon(),
             detected_at: noon(),
             detail: None,
+            watch: Some("w".to_owned()),
+            group_key: Some("[\"ana\"]".to_owned()),
+            matches: 1,
+            last_at: noon(),
+            evidence: "[\"e1\"]".to_owned(),
         };
-        assert_eq!(
-            store
-                .detection_record(&[found.clone(), found.clone()])
-                .await
-                .unwrap(),
-            1
-        );
-        assert_eq!(store.detection_record(&[found]).await.unwrap(), 0);
+        let changed =
+            async |changes: DetectionChanges| store.detection_change(&changes, noon()).await.unwrap();
+        let new = |new: &[&DetectionRow]| DetectionChanges {
+            new: new.iter().copied().cloned().collect(),
+            ..DetectionChanges::default()
+        };
+        assert_eq!(changed(new(&[&found, &found])).await, 1);
+        assert_eq!(changed(new(&[&found])).await, 0);
         assert_eq!(entries(store, 0, "detection.created", 1).await.len(), 1);
         assert_eq!(store.detection_counts().await.unwrap()[0].detections, 1);
+        let later = DetectionRow {
+            matches: 3,
+            event_id: EventId("e0".to_owned()),
+            ..found.clone()
+        };
+        changed(DetectionChanges {
+            revised: vec![later],
+            ..DetectionChanges::default()
+        })
+        .await;
+        let group = [("w", "[\"ana\"]")];
+        let rows = store.detection_groups(&group, noon()).await.unwrap();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].matches, rows[0].event_id.0.as_str()), (3, "e0"));
+        assert_eq!(entries(store, 0, "detection.created", 1).await.len(), 1);
+        changed(DetectionChanges {
+            withdrawn: rows,
+            ..DetectionChanges::default()
+        })
+        .await;
+        assert!(store.detection_groups(&group, noon()).await.unwrap().is_empty());
+        assert_eq!(entries(store, 0, "detection.withdrawn", 1).await.len(), 1);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct BatchBody {
     pub connection_id: String,
     /// Of which dataset.
     pub dataset: String,
-    /// `logpush` or `file`.
+    /// `logpush`, `pull`, `object` or `file`.
     pub source: String,
     /// Where it lies in the archive.
     pub path: String,

@@ -15,6 +15,7 @@ pub mod events;
 pub mod explain;
 pub mod integrations;
 pub mod journal;
+pub mod log_sources;
 pub mod overview;
 pub mod people;
 pub mod posture;
@@ -79,6 +80,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(connections::listings))
         .routes(routes!(connections::sync))
         .routes(routes!(connections::sync_runs))
+        .routes(routes!(log_sources::list, log_sources::enable))
+        .routes(routes!(log_sources::check))
+        .routes(routes!(log_sources::pull_now))
+        .routes(routes!(log_sources::disable))
         .routes(routes!(syncs::list))
         .routes(routes!(syncs::get_one))
         .routes(routes!(syncs::changes))

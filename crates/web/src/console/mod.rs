@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod explained;
 mod groups;
+mod log_sources;
 mod login;
 mod overview;
 mod page;
@@ -64,6 +65,7 @@ pub fn router() -> Router<App> {
         .route("/changes/{id}/undo", post(changes::undo))
         .route("/change-access", get(changes::ask).post(changes::make))
         .route("/deliveries", get(deliveries::list))
+        .route("/logs", get(log_sources::list))
         .route("/rejects", get(events::rejects))
         .route("/unmapped", get(events::unmapped))
         .route("/login", get(login::form).post(login::open))

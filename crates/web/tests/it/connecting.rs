@@ -69,3 +69,69 @@ async fn an_account_is_connected_looked_at_and_sends_logs() {
     );
     sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn sources_of_logs_are_enabled_pulled_and_shown() {
+    let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
+    let world = World::with(|settings| {
+        settings.egress.allow_http = true;
+        settings.egress.allow_loopback = true;
+        settings.logs.pull_first_hours = 24 * 3_650;
+    })
+    .await;
+    let info = sandbox.info();
+    let body = json!({ "label": "simulated", "account": info.account_id, "token": info.token,
+        "base_url": info.base_url });
+    let made = world.call(Method::POST, "/api/v1/connections", Some(body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let secret = made.json()["ingest_secret"].as_str().unwrap().to_owned();
+    // Nothing listens there.
+    let body =
+        json!({ "connection": "simulated", "datasets": ["gateway_dns"], "public_url": "http://127.0.0.1:9" });
+    let answer = world.call(Method::POST, "/api/v1/log-sources", Some(body)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let refused = &answer.json()["items"][0];
+    assert_eq!(refused["outcome"], "refused");
+    assert!(
+        refused["problem"].as_str().unwrap().contains("test upload"),
+        "{refused}"
+    );
+    assert!(!answer.text.contains(&secret));
+    for (body, pointer) in [
+        (json!({ "connection": "nobody" }), "/connection"),
+        (
+            json!({ "connection": "simulated", "datasets": ["gateway_smoke"] }),
+            "/datasets",
+        ),
+        (
+            json!({ "connection": "simulated", "public_url": "https://10.0.0.1" }),
+            "/public_url",
+        ),
+    ] {
+        let answer = world.call(Method::POST, "/api/v1/log-sources", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+    }
+    let pulled = world
+        .call(Method::POST, "/api/v1/log-sources/simulated/pull", None)
+        .await;
+    assert_eq!(pulled.status, StatusCode::OK, "{}", pulled.text);
+    assert_eq!(pulled.json()["items"][0]["dataset"], "access_requests");
+    let shown = world.get("/api/v1/log-sources?connection=simulated").await.json();
+    let sources: Vec<&str> = shown["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(sources, ["pull", "pull"]);
+    let checked = world
+        .call(Method::POST, "/api/v1/log-sources/simulated/check", None)
+        .await;
+    assert_eq!(checked.json()["items"], shown["items"]);
+    let off = world
+        .call(Method::DELETE, "/api/v1/log-sources/simulated/gateway_dns", None)
+        .await;
+    assert_eq!(off.status, StatusCode::NOT_FOUND, "{}", off.text);
+    sandbox.stop().await;
+}

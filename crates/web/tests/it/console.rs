@@ -122,6 +122,7 @@ async fn pages(world: &World) -> Vec<String> {
         "/posture?state=muted",
         "/posture?state=resolved&severity=high",
         "/posture?check=member_2fa_off&connection=production",
+        "/logs",
         "/rejects",
         "/unmapped",
     ];
@@ -236,6 +237,7 @@ async fn an_empty_hub_says_what_to_do_next() {
         "/events",
         "/deliveries",
         "/changes",
+        "/logs",
         "/rejects",
         "/unmapped",
     ] {
@@ -421,6 +423,7 @@ async fn a_hostile_name_stays_text() {
         "/people",
         "/people/p3",
         "/events",
+        "/logs",
         "/rejects",
         &format!("/events/{}", event.id),
     ] {

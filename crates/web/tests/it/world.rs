@@ -220,6 +220,20 @@ impl World {
             checked_at: noon(),
         };
         store.probe_set(&probe).await.unwrap();
+        let source = store::LogSourceRow {
+            state: "failing".to_owned(),
+            problem: Some("the last push failed: error 503".to_owned()),
+            place: Some("https://hub.corp.example/ingest/production/gateway_http".to_owned()),
+            job_id: Some(7),
+            last_complete_at: Some(noon()),
+            last_error_at: Some(noon()),
+            error_message: Some("error 503".to_owned()),
+            missing_fields: json!(["NewestField"]).to_string(),
+            warnings: json!(["the job samples: not everything is pushed"]).to_string(),
+            checked_at: Some(noon()),
+            ..store::LogSourceRow::new(connection.clone(), "gateway_http", "logpush")
+        };
+        store.log_source_put(&source, None).await.unwrap();
         store.sync_run_start("s1", &connection, noon()).await.unwrap();
         let newcomer = store::AccountObjectSeen {
             id: "a1".to_owned(),

@@ -1,0 +1,368 @@
+//! `flareward logs`: where log records come from, and how each source fares.
+
+use super::connection;
+use crate::Global;
+use crate::output::{Format, Printer};
+use anyhow::{Context, bail};
+use chrono::NaiveDate;
+use hub::bucket::BucketKeys;
+use hub::source::objects::{self, BucketRequest};
+use hub::source::{Progress, SourceStatus, logpush, pull, status};
+use hub::{Actor, App};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use store::ConnectionRow;
+
+/// What to do with the sources of logs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make Logpush jobs that push to this server, repair those that are not right, and switch them on
+    Enable {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Only this dataset; may be repeated
+        #[arg(long, value_name = "DATASET", conflicts_with = "all")]
+        dataset: Vec<String>,
+        /// Every dataset that the account offers, which is also what is done when none is named
+        #[arg(long)]
+        all: bool,
+        /// This server as Cloudflare reaches it; by default the setting server.public_url
+        #[arg(long, value_name = "PUBLIC_URL")]
+        url: Option<String>,
+    },
+    /// Switch the job of a dataset off
+    Disable {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Which dataset; may be repeated
+        #[arg(long, value_name = "DATASET", required = true)]
+        dataset: Vec<String>,
+        /// Remove the job at Cloudflare too
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Show how each source fares; asks Cloudflare about the jobs first
+    Status {
+        /// Only of this connection
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Show what was found at the last look, without asking Cloudflare
+        #[arg(long)]
+        stored: bool,
+        /// The same as -o json
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the Access authentication log and the audit log from the API now, for accounts without Logpush
+    Pull {
+        /// Whose logs; not needed when one account is connected
+        #[arg(long, value_name = "LABEL")]
+        connection: Option<String>,
+        /// Only access_requests, audit_logs_v2 or audit_logs, also when Logpush delivers it; may be repeated
+        #[arg(long, value_name = "DATASET")]
+        dataset: Vec<String>,
+    },
+    /// Read a bucket that Logpush writes to, now and from now on
+    Objects(ObjectsArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ObjectsArgs {
+    /// Whose logs; not needed when one account is connected
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Which dataset lies in the bucket
+    #[arg(long, value_name = "DATASET")]
+    dataset: String,
+    /// s3://bucket/path/{DATE}, r2://bucket/path/{DATE} or file:///folder/{DATE}; not needed once it is known
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
+    /// Where the bucket's service is, when it is neither Amazon nor the account's own R2
+    #[arg(long, value_name = "URL", requires = "from")]
+    endpoint: Option<String>,
+    /// Also the folders of older days, from this one on
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    since: Option<NaiveDate>,
+    /// The id of the bucket's key; by default keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "ID", requires = "secret_key_file", requires = "from")]
+    access_key_id: Option<String>,
+    /// The file that holds the secret of the key, kept sealed; - reads standard input
+    #[arg(long, value_name = "FILE", requires = "access_key_id")]
+    secret_key_file: Option<PathBuf>,
+    /// Forget the bucket, and which of its objects were read
+    #[arg(long, conflicts_with_all = ["from", "since"])]
+    forget: bool,
+}
+
+const ENABLED: &[&str] = &[
+    "connection",
+    "dataset",
+    "outcome",
+    "job_id",
+    "changes",
+    "problem",
+    "warnings",
+];
+const STATUS: &[&str] = &[
+    "connection",
+    "dataset",
+    "source",
+    "state",
+    "job_id",
+    "enabled",
+    "last_complete_at",
+    "last_error_at",
+    "last_batch_at",
+    "lag",
+    "missing_fields",
+    "problem",
+    "warnings",
+];
+const PULLED: &[&str] = &[
+    "connection",
+    "dataset",
+    "records",
+    "new_records",
+    "cursor_at",
+    "has_more",
+    "problem",
+];
+const READ: &[&str] = &["connection", "dataset", "listed", "read", "set_aside"];
+const NOTHING: &str = "No logs come yet: use `flareward logs enable`";
+
+pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = crate::open(global).await?;
+    match args.action {
+        Action::Enable {
+            connection: label,
+            dataset,
+            all: _,
+            url,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            let bar = bar(global.output);
+            let show = |progress: Progress| draw(&bar, &progress);
+            let actor = Actor::CommandLine;
+            let enabled = logpush::enable(&app, &row, &dataset, url.as_deref(), &actor, &show).await;
+            bar.finish_and_clear();
+            print_enabled(&row, &enabled?, global.output)
+        }
+        Action::Disable {
+            connection: label,
+            dataset,
+            remove,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            let mut done = Vec::with_capacity(dataset.len());
+            for name in &dataset {
+                done.push(logpush::disable(&app, &row, name, remove, &Actor::CommandLine).await?);
+            }
+            print_enabled(&row, &done, global.output)
+        }
+        Action::Status {
+            connection: label,
+            stored,
+            json,
+        } => {
+            let rows = match &label {
+                Some(label) => vec![connection(&app, Some(label)).await?],
+                None => app.store.connection_list().await?,
+            };
+            if rows.is_empty() {
+                bail!("no account is connected: use `flareward connect`");
+            }
+            let format = if json { Format::Json } else { global.output };
+            if !stored {
+                look(&app, &rows, format).await?;
+            }
+            let only = label.as_ref().map(|_| &rows[0].id);
+            let mut printer = Printer::new(format, STATUS);
+            for one in status(&app, only).await? {
+                printer.row(&status_json(&one))?;
+            }
+            printer.finish(NOTHING)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Pull {
+            connection: label,
+            dataset,
+        } => {
+            let row = connection(&app, label.as_deref()).await?;
+            run_pull(&app, &row, &dataset, global.output).await
+        }
+        Action::Objects(args) => run_objects(&app, args, global.output).await,
+    }
+}
+
+async fn run_pull(
+    app: &App,
+    row: &ConnectionRow,
+    names: &[String],
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let bar = bar(format);
+    let pulled = pull::pull(app, row, names, &|progress| draw(&bar, &progress)).await;
+    bar.finish_and_clear();
+    let pulled = pulled?;
+    let mut printer = Printer::new(format, PULLED);
+    for one in &pulled {
+        printer.row(&json!({
+            "connection": row.label, "dataset": one.dataset, "records": one.records,
+            "new_records": one.new_records, "cursor_at": one.cursor_at, "has_more": one.has_more,
+            "problem": one.problem,
+        }))?;
+    }
+    printer.finish("nothing to pull")?;
+    hub::driver::pipeline(app).await?;
+    let failed = pulled.iter().any(|one| one.has_failed);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Result<ExitCode> {
+    let row = connection(app, args.connection.as_deref()).await?;
+    let actor = Actor::CommandLine;
+    if args.forget {
+        if !objects::forget(app, &row, &args.dataset, &actor).await? {
+            bail!("no bucket of {} is known for {}", args.dataset, row.label);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(place) = args.from {
+        let keys = match (args.access_key_id, &args.secret_key_file) {
+            (Some(id), Some(file)) => Some(BucketKeys {
+                id,
+                secret: read_secret(file)?.into(),
+            }),
+            _ => None,
+        };
+        let request = BucketRequest {
+            place,
+            endpoint: args.endpoint,
+            keys,
+        };
+        objects::configure(app, &row, &args.dataset, &request, &actor).await?;
+    }
+    let bar = bar(format);
+    let report = objects::read(app, &row, &args.dataset, args.since, &|progress| {
+        draw(&bar, &progress);
+    })
+    .await;
+    bar.finish_and_clear();
+    let report = report?;
+    let set_aside: Vec<String> = report
+        .set_aside
+        .iter()
+        .map(|(location, problem)| format!("{location}: {problem}"))
+        .collect();
+    let mut printer = Printer::new(format, READ);
+    printer.row(&json!({
+        "connection": row.label, "dataset": args.dataset, "listed": report.listed, "read": report.read,
+        "set_aside": set_aside,
+    }))?;
+    printer.finish("no objects")?;
+    hub::driver::pipeline(app).await?;
+    Ok(if set_aside.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read_secret(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the secret from standard input")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    Ok(text.trim().to_owned())
+}
+
+async fn look(app: &App, rows: &[ConnectionRow], format: Format) -> anyhow::Result<()> {
+    let bar = bar(format);
+    for (done, row) in (0_u64..).zip(rows) {
+        let progress = Progress {
+            what: row.label.clone(),
+            done,
+            total: Some(rows.len() as u64),
+        };
+        draw(&bar, &progress);
+        logpush::watch(app, row).await?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn print_enabled(row: &ConnectionRow, all: &[logpush::Enabled], format: Format) -> anyhow::Result<ExitCode> {
+    let mut printer = Printer::new(format, ENABLED);
+    for one in all {
+        printer.row(&json!({
+            "connection": row.label, "dataset": one.dataset, "outcome": one.outcome.as_str(), "job_id": one.job_id,
+            "changes": one.changes, "problem": one.problem, "warnings": one.warnings,
+        }))?;
+    }
+    printer.finish("no dataset")?;
+    let refused = all.iter().any(|one| one.outcome == logpush::Outcome::Refused);
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn status_json(one: &SourceStatus) -> Value {
+    json!({
+        "connection": one.label, "dataset": one.dataset, "source": one.source, "state": one.state,
+        "problem": one.problem, "place": one.place, "job_id": one.job_id, "enabled": one.is_enabled,
+        "last_complete_at": one.last_complete_at, "last_error_at": one.last_error_at,
+        "error_message": one.error_message, "last_batch_at": one.last_batch_at, "cursor_at": one.cursor_at,
+        "lag": one.lag.map(|lag| words(lag.num_seconds())), "lag_seconds": one.lag.map(|lag| lag.num_seconds()),
+        "missing_fields": one.missing_fields, "warnings": one.warnings, "checked_at": one.checked_at,
+    })
+}
+
+/// A duration for people, cut to its largest unit.
+fn words(seconds: i64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn draw(bar: &ProgressBar, progress: &Progress) {
+    bar.set_message(progress.what.clone());
+    if let Some(total) = progress.total {
+        bar.set_length(total);
+    }
+    bar.set_position(progress.done);
+}
+
+fn bar(format: Format) -> ProgressBar {
+    if format != Format::Table {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg:40} {bar:30} {pos}/{len} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}

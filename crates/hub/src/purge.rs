@@ -1,0 +1,274 @@
+//! Removes what the logs hold of one person, when someone asks for it.
+//!
+//! Looks through every archived object, writes those anew that hold records of the person, and then removes the
+//! events. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
+//! is removed when it names one. What other people's records say about the person stays, and so do detections.
+//!
+//! Killed half-way, it goes on with the next batch when it is asked for again. Start reading at [`person`].
+
+use crate::app::App;
+use crate::archive::ArchiveError;
+use crate::audit;
+use crate::driver::{self, StageError};
+use crate::ingest::Dataset;
+use crate::ingest::normalise::normalise;
+use crate::permission::Actor;
+use crate::source::Progress;
+use async_compression::tokio::bufread::GzipDecoder;
+use flate2::{Compression, write::GzEncoder};
+use futures::TryStreamExt;
+use model::BatchState;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::Write;
+use store::{BatchRow, PersonRow, PurgeRow, StoreError};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio_util::io::StreamReader;
+
+/// Batches that are looked through before the place is kept, when none of them holds anything.
+const PART: i64 = 100;
+/// Written to the archive at once, in bytes.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Why a purge could not end.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgeError {
+    /// A purge must be explained.
+    #[error("give a reason (--reason)")]
+    Reason,
+    /// What was received is not processed yet.
+    #[error(
+        "there are batches that are not processed yet: ask again when `flareward serve` has processed them"
+    )]
+    Pending,
+    /// The archive.
+    #[error(
+        "the archived object {path} could not be written anew; what was done until then is kept, ask again"
+    )]
+    Archive {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// An object is damaged.
+    #[error("the archived object {path} cannot be unpacked; what was done until then is kept")]
+    Unpack {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A stage.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Removes the records of a person, or goes on doing so where it was cut off.
+///
+/// # Errors
+///
+/// See [`PurgeError`]; asking again goes on.
+pub async fn person(
+    app: &App,
+    person: &PersonRow,
+    reason: &str,
+    actor: &Actor,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgeRow, PurgeError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(PurgeError::Reason);
+    }
+    // Whose a record is, is known once it has been processed.
+    driver::pipeline(app).await?;
+    if app.store.batch_next(BatchState::Archived).await?.is_some() {
+        return Err(PurgeError::Pending);
+    }
+    let identifiers = identifiers(app, person).await?;
+    let detail = json!({ "reason": reason });
+    audit::record(app, actor, "events.purge", person.id.as_str(), "asked", detail).await?;
+    let now = app.clock.now();
+    if app.store.purge_open(&person.id).await?.is_none() {
+        let id = app.ids.new_id(now);
+        app.store
+            .purge_start(&id, &person.id, reason, &actor.to_string(), now)
+            .await?;
+    }
+    let mut row = app
+        .store
+        .purge_open(&person.id)
+        .await?
+        .ok_or(StoreError::Gone("the purge"))?;
+    let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
+    loop {
+        let part = app.store.batch_after(&row.position, PART).await?;
+        if part.is_empty() {
+            break;
+        }
+        for batch in &part {
+            let removed = look_through(app, batch, &identifiers).await?;
+            row.batches += 1;
+            row.objects += i64::from(removed > 0);
+            row.records += removed;
+            row.position.clone_from(&batch.id);
+            if removed > 0 {
+                app.store.purge_progress(&row).await?;
+            }
+            show(Progress {
+                what: "looking through the archive".to_owned(),
+                done: u64::try_from(row.batches).unwrap_or(0),
+                total,
+            });
+        }
+        app.store.purge_progress(&row).await?;
+    }
+    // The events last: they tell which identifiers are the person's.
+    app.store.event_memory_purge(&person.id).await?;
+    loop {
+        let removed = app.store.event_purge(&person.id).await?;
+        if removed == 0 {
+            break;
+        }
+        row.events += i64::try_from(removed).unwrap_or(0);
+        app.store.purge_progress(&row).await?;
+    }
+    for identifier in &identifiers {
+        loop {
+            let removed = app.store.event_purge_unmapped(identifier).await?;
+            if removed == 0 {
+                break;
+            }
+            row.events += i64::try_from(removed).unwrap_or(0);
+        }
+        app.store.identifier_purge(identifier).await?;
+    }
+    let now = app.clock.now();
+    app.store.purge_finish(&row, now).await?;
+    row.finished_at = Some(now);
+    let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
+    audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
+    Ok(row)
+}
+
+/// Every address and name that records of this person carry, in lower case.
+async fn identifiers(app: &App, person: &PersonRow) -> Result<BTreeSet<String>, StoreError> {
+    let mut all = BTreeSet::from([person.email.to_lowercase()]);
+    all.extend(app.store.person_alias_by_person(&person.id).await?);
+    all.extend(app.store.event_identifiers(&person.id).await?);
+    Ok(all.into_iter().map(|one| one.to_lowercase()).collect())
+}
+
+/// Writes a batch's object anew without the lines of the person, if it has any. Answers how many.
+async fn look_through(
+    app: &App,
+    batch: &BatchRow,
+    identifiers: &BTreeSet<String>,
+) -> Result<i64, PurgeError> {
+    let Some(dataset) = Dataset::named(&batch.dataset) else {
+        return Ok(0);
+    };
+    // Once to see whether there is anything, which is seldom, and once more to write.
+    let Some(count) = copy(app, batch, dataset, identifiers, false).await? else {
+        return Ok(0);
+    };
+    if count > 0 {
+        copy(app, batch, dataset, identifiers, true).await?;
+    }
+    Ok(count)
+}
+
+/// `None` when the object is not there, or could never be read.
+async fn copy(
+    app: &App,
+    batch: &BatchRow,
+    dataset: &Dataset,
+    identifiers: &BTreeSet<String>,
+    write: bool,
+) -> Result<Option<i64>, PurgeError> {
+    let archive = |source| PurgeError::Archive {
+        path: batch.path.clone(),
+        source,
+    };
+    let object = match app.archive.read(&batch.path).await {
+        Ok(object) => object,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(archive(error)),
+    };
+    let mut decoder = GzipDecoder::new(StreamReader::new(object.map_err(std::io::Error::other)));
+    decoder.multiple_members(true);
+    let mut lines = BufReader::with_capacity(64 << 10, decoder).split(b'\n');
+    let now = app.clock.now();
+    let mut writer = match write {
+        true => Some(app.archive.begin(&app.ids.new_id(now)).await.map_err(archive)?),
+        false => None,
+    };
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    let mut removed = 0;
+    let result = loop {
+        let line = match lines.next_segment().await {
+            Ok(Some(line)) => line,
+            Ok(None) => break Ok(()),
+            // A batch that could not be processed either.
+            Err(_) if batch.state == BatchState::Failed && !write => return Ok(None),
+            Err(source) => {
+                break Err(PurgeError::Unpack {
+                    path: batch.path.clone(),
+                    source,
+                });
+            }
+        };
+        if is_theirs(&line, dataset, batch, identifiers, now) {
+            removed += 1;
+            continue;
+        }
+        let Some(writer) = &mut writer else { continue };
+        let taken = packed.write_all(&line).and_then(|()| packed.write_all(b"\n"));
+        taken.map_err(|source| PurgeError::Unpack {
+            path: batch.path.clone(),
+            source,
+        })?;
+        if packed.get_ref().len() >= PIECE_BYTES {
+            let piece = std::mem::take(packed.get_mut());
+            if let Err(error) = writer.write(&piece).await {
+                break Err(archive(error));
+            }
+        }
+    };
+    let Some(mut writer) = writer else {
+        return result.map(|()| Some(removed));
+    };
+    if let Err(error) = result {
+        writer.abort().await;
+        return Err(error);
+    }
+    let rest = packed.finish().map_err(|source| PurgeError::Unpack {
+        path: batch.path.clone(),
+        source,
+    })?;
+    writer.write(&rest).await.map_err(archive)?;
+    writer.finish(&batch.path).await.map_err(archive)?;
+    Ok(Some(removed))
+}
+
+fn is_theirs(
+    line: &[u8],
+    dataset: &Dataset,
+    batch: &BatchRow,
+    identifiers: &BTreeSet<String>,
+    now: chrono::DateTime<chrono::Utc>,
+) -> bool {
+    let text = String::from_utf8_lossy(line);
+    match normalise(text.trim(), dataset, &batch.connection_id, now) {
+        Ok(record) => record.identifier.is_some_and(|own| identifiers.contains(&own)),
+        Err(_) => {
+            let text = text.to_lowercase();
+            identifiers.iter().any(|one| text.contains(one.as_str()))
+        }
+    }
+}

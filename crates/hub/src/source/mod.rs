@@ -1,0 +1,316 @@
+//! Where log records come from: jobs that push to us, logs that are pulled, buckets that are read.
+//!
+//! Reads Cloudflare and buckets; writes `log_source`, `object_read` and the journal, and hands records to
+//! [`crate::ingest::receive()`]. Changes something at Cloudflare only in [`logpush::enable`] and
+//! [`logpush::disable`], which someone asks for.
+//!
+//! The driver calls [`run`]; [`status`] tells how each source fares.
+
+pub mod logpush;
+pub mod objects;
+pub mod pull;
+
+use crate::app::{App, ClientError};
+use crate::egress::EgressError;
+use crate::ingest::Dataset;
+use crate::secret::SecretError;
+use chrono::{DateTime, TimeDelta, Utc};
+use cloudflare::{AccountId, Client, CloudflareError};
+use model::ConnectionId;
+use std::collections::{BTreeMap, HashMap};
+use store::{ConnectionRow, JournalEntry, LogSourceRow, StoreError};
+
+/// Why a source cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Nobody knows the dataset.
+    #[error("the dataset \"{0}\" is not known; known are {names}", names = Dataset::names())]
+    Dataset(String),
+    /// The API does not give this log.
+    #[error("the dataset \"{0}\" cannot be pulled; access_requests, audit_logs_v2 and audit_logs can")]
+    NotPulled(String),
+    /// Cloudflare cannot push there.
+    #[error("Cloudflare cannot push to {url} (--url, or server.public_url)")]
+    PublicUrl {
+        /// The address.
+        url: String,
+        /// Why.
+        #[source]
+        source: EgressError,
+    },
+    /// The address is too long for a job.
+    #[error("the address that Cloudflare is to push to is longer than {limit} characters")]
+    PublicUrlLong {
+        /// The limit.
+        limit: usize,
+    },
+    /// The stored account id is none.
+    #[error("the account id of {0} is not one")]
+    Account(String),
+    /// There is nothing to switch off.
+    #[error("no source of {dataset} is known for {label}: see `flareward logs status`")]
+    Unknown {
+        /// The connection.
+        label: String,
+        /// The dataset.
+        dataset: String,
+    },
+    /// No client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Cloudflare refused, in words that name a missing permission.
+    #[error("{words}")]
+    Refused {
+        /// What is missing.
+        words: String,
+        /// What Cloudflare said.
+        #[source]
+        source: CloudflareError,
+    },
+    /// A sealed secret cannot be opened.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How a source fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceState {
+    /// Records come.
+    Working,
+    /// Nothing has come yet, and nothing went wrong.
+    Waiting,
+    /// The last attempt failed.
+    Failing,
+    /// Switched off at Cloudflare, though someone wants it here.
+    Disabled,
+    /// Removed at Cloudflare.
+    Missing,
+    /// Cloudflare does not let us look.
+    Unreadable,
+    /// Switched off here.
+    Off,
+}
+
+impl SourceState {
+    /// The spelling in the database and for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Waiting => "waiting",
+            Self::Failing => "failing",
+            Self::Disabled => "disabled",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+            Self::Off => "off",
+        }
+    }
+
+    /// Whether someone should look.
+    fn is_bad(text: &str) -> bool {
+        ["failing", "disabled", "missing", "unreadable"].contains(&text)
+    }
+}
+
+/// How far a long operation has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub what: String,
+    /// Steps that are done.
+    pub done: u64,
+    /// All steps, where that is known.
+    pub total: Option<u64>,
+}
+
+/// Everything known about one source.
+#[derive(Debug, Clone)]
+pub struct SourceStatus {
+    /// Which connection.
+    pub connection_id: ConnectionId,
+    /// Its label.
+    pub label: String,
+    /// Which dataset.
+    pub dataset: String,
+    /// `logpush`, `pull` or `object`.
+    pub source: String,
+    /// `new`, a [`SourceState`], or `unmanaged` for records that come without our doing.
+    pub state: String,
+    /// Why.
+    pub problem: Option<String>,
+    /// The address pushed to, or the bucket.
+    pub place: Option<String>,
+    /// The job at Cloudflare.
+    pub job_id: Option<i64>,
+    /// Whether it runs.
+    pub is_enabled: bool,
+    /// When the source last gave records.
+    pub last_complete_at: Option<DateTime<Utc>>,
+    /// When it last failed.
+    pub last_error_at: Option<DateTime<Utc>>,
+    /// With which words.
+    pub error_message: Option<String>,
+    /// When the newest batch came.
+    pub last_batch_at: Option<DateTime<Utc>>,
+    /// Up to which time a pulled log has been read to its end.
+    pub cursor_at: Option<DateTime<Utc>>,
+    /// How old what we have is: since the newest batch, or since the time that was pulled up to.
+    pub lag: Option<TimeDelta>,
+    /// Fields that the dataset has and the job does not ask for.
+    pub missing_fields: Vec<String>,
+    /// What else someone should know.
+    pub warnings: Vec<String>,
+    /// When it was last looked at.
+    pub checked_at: Option<DateTime<Utc>>,
+}
+
+/// Looks at every source whose time has come. Safe to repeat.
+///
+/// # Errors
+///
+/// When the store refuses. A source that does not work keeps the reason in its row.
+pub async fn run(app: &App) -> Result<(), StoreError> {
+    logpush::watch_due(app).await?;
+    pull::run_due(app).await?;
+    objects::run_due(app).await?;
+    Ok(())
+}
+
+/// How the sources of a connection, or of all, fare, as last looked at; by connection, dataset and source.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<SourceStatus>, StoreError> {
+    let labels: HashMap<ConnectionId, String> = app
+        .store
+        .connection_list()
+        .await?
+        .into_iter()
+        .map(|row| (row.id, row.label))
+        .collect();
+    let now = app.clock.now();
+    let mut last: BTreeMap<(String, String, String), DateTime<Utc>> = app
+        .store
+        .batch_last(only)
+        .await?
+        .into_iter()
+        .map(|row| ((row.connection_id.0, row.dataset, row.source), row.received_at))
+        .collect();
+    let mut all = Vec::new();
+    for row in app.store.log_source_list(only, None).await? {
+        let key = (
+            row.connection_id.0.clone(),
+            row.dataset.clone(),
+            row.source.clone(),
+        );
+        let last_batch_at = last.remove(&key);
+        let label = labels.get(&row.connection_id).cloned().unwrap_or_default();
+        all.push(read_status(row, label, last_batch_at, now));
+    }
+    for ((connection, dataset, source), received_at) in last {
+        // Files are taken in once; what is pushed without our doing goes on.
+        if source == "file" {
+            continue;
+        }
+        let connection = ConnectionId(connection);
+        let label = labels.get(&connection).cloned().unwrap_or_default();
+        let row = LogSourceRow {
+            state: "unmanaged".to_owned(),
+            ..LogSourceRow::new(connection, &dataset, &source)
+        };
+        all.push(read_status(row, label, Some(received_at), now));
+    }
+    all.sort_by(|a, b| (&a.label, &a.dataset, &a.source).cmp(&(&b.label, &b.dataset, &b.source)));
+    Ok(all)
+}
+
+fn read_status(
+    row: LogSourceRow,
+    label: String,
+    last_batch_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> SourceStatus {
+    let stopped = ["off", "disabled", "missing"].contains(&row.state.as_str());
+    let has_until = row.cursor_at.or(last_batch_at);
+    SourceStatus {
+        connection_id: row.connection_id,
+        label,
+        dataset: row.dataset,
+        source: row.source,
+        is_enabled: row.wanted && !stopped,
+        state: row.state,
+        problem: row.problem,
+        place: row.place,
+        job_id: row.job_id,
+        last_complete_at: row.last_complete_at,
+        last_error_at: row.last_error_at,
+        error_message: row.error_message,
+        last_batch_at,
+        cursor_at: row.cursor_at,
+        lag: has_until.map(|at| (now - at).max(TimeDelta::zero())),
+        missing_fields: serde_json::from_str(&row.missing_fields).unwrap_or_default(),
+        warnings: serde_json::from_str(&row.warnings).unwrap_or_default(),
+        checked_at: row.checked_at,
+    }
+}
+
+/// Keeps a source as it was found, and tells the journal when it went bad or recovered since `before`.
+async fn keep(
+    app: &App,
+    connection: &ConnectionRow,
+    before: &str,
+    row: &LogSourceRow,
+) -> Result<(), StoreError> {
+    let (was_bad, is_bad) = (SourceState::is_bad(before), SourceState::is_bad(&row.state));
+    let what = format!("{} of {} by {}", row.dataset, connection.label, row.source);
+    let told = match (was_bad, is_bad) {
+        (_, true) if before != row.state => {
+            let problem = row.problem.as_deref().unwrap_or("no reason is known");
+            Some((
+                "log_source.failing",
+                format!("{what} is {}: {problem}", row.state),
+            ))
+        }
+        (true, false) => Some(("log_source.recovered", format!("{what} is {} again", row.state))),
+        _ => None,
+    };
+    let entry = told.map(|(kind, summary)| JournalEntry {
+        at: app.clock.now(),
+        kind,
+        person_id: None,
+        connection_id: Some(connection.id.clone()),
+        subject_id: Some(format!("{}/{}/{}", connection.id, row.dataset, row.source)),
+        summary,
+        data: serde_json::json!({
+            "dataset": row.dataset, "source": row.source, "state": row.state, "before": before,
+            "problem": row.problem, "job_id": row.job_id,
+        }),
+    });
+    app.store.log_source_put(row, entry.as_ref()).await
+}
+
+/// Whether a source that was looked at then is due now; 0 minutes: never.
+fn is_due(checked_at: Option<DateTime<Utc>>, minutes: u64, now: DateTime<Utc>) -> bool {
+    let minutes = i64::try_from(minutes).unwrap_or(i64::MAX / 100_000);
+    minutes > 0 && checked_at.is_none_or(|at| now - at >= TimeDelta::minutes(minutes))
+}
+
+fn client_of(app: &App, connection: &ConnectionRow) -> Result<(Client, AccountId), SourceError> {
+    let account = AccountId::parse(&connection.account_id)
+        .ok_or_else(|| SourceError::Account(connection.label.clone()))?;
+    Ok((app.client(connection)?, account))
+}
+
+/// The datasets with these names; all when none is named.
+fn datasets_named(names: &[String]) -> Result<Vec<&'static Dataset>, SourceError> {
+    if names.is_empty() {
+        return Ok(crate::ingest::dataset::DATASETS.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| Dataset::named(name).ok_or_else(|| SourceError::Dataset(name.clone())))
+        .collect()
+}

@@ -1,0 +1,646 @@
+//! Logs that are read from the API, for accounts without Logpush: Access authentications and the audit log.
+//!
+//! A round reads from a few minutes before the place that was reached last time, since records may be written late,
+//! up to now. What is stored already is left out; the rest goes to [`crate::ingest::receive()`] as a batch, in the
+//! words of the dataset that Logpush would have pushed, so that both are the same events. The place is kept after
+//! the batch is durable: a round that was killed is repeated, and nothing is lost.
+//!
+//! Never changes anything at Cloudflare. Start reading at [`pull`]; the driver calls [`run_due`].
+//!
+//! Cloudflare's own risk events are not among these logs: they are told for one user at a time, as the events that
+//! stand behind a score, and are asked for with the score.
+
+use super::logpush::{is_delivering, pushed_lately};
+use super::{Progress, SourceError, SourceState, client_of, is_due, keep, logpush, objects};
+use crate::app::App;
+use crate::ingest::normalise::{normalise, read_time};
+use crate::ingest::{Dataset, Received, receive};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use cloudflare::paging::Pages;
+use cloudflare::{AccountId, AuditWindow, Client, CloudflareError};
+use flate2::{Compression, write::GzEncoder};
+use futures::TryStreamExt;
+use model::ConnectionState;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use store::{ConnectionRow, LogSourceRow, StoreError};
+
+/// What batches of this source are marked with.
+pub(crate) const SOURCE: &str = "pull";
+/// Pushed batches are younger than their records: this much before the newest is read when pulling takes over.
+const BEFORE_PUSHED: TimeDelta = TimeDelta::hours(1);
+
+/// A log that the API gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Access,
+    AuditV2,
+    AuditV1,
+}
+
+impl Log {
+    const ALL: [Log; 3] = [Log::Access, Log::AuditV2, Log::AuditV1];
+
+    /// The dataset that Logpush has for it.
+    fn dataset(self) -> &'static str {
+        match self {
+            Log::Access => "access_requests",
+            Log::AuditV2 => "audit_logs_v2",
+            Log::AuditV1 => "audit_logs",
+        }
+    }
+
+    /// The permission group that reads it.
+    fn permission(self) -> &'static str {
+        match self {
+            Log::Access => "Access: Audit Logs Read",
+            Log::AuditV2 | Log::AuditV1 => "Account Settings Read",
+        }
+    }
+
+    fn pages(self, client: &Client, account: &AccountId, window: AuditWindow) -> Pages<Value> {
+        match self {
+            Log::Access => client.access_requests(account, window),
+            Log::AuditV2 => client.audit_logs(account, window),
+            Log::AuditV1 => client.audit_logs_v1(account, window),
+        }
+    }
+
+    fn record(self, pulled: &Value) -> Value {
+        match self {
+            Log::Access => access_record(pulled),
+            Log::AuditV2 => audit_record(pulled),
+            Log::AuditV1 => audit_v1_record(pulled),
+        }
+    }
+}
+
+/// What a round of one dataset did.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// Which dataset.
+    pub dataset: String,
+    /// Records that were read.
+    pub records: usize,
+    /// Those that were not stored yet.
+    pub new_records: usize,
+    /// Up to which time the log has been read to its end.
+    pub cursor_at: Option<DateTime<Utc>>,
+    /// Whether there may be more than a round takes.
+    pub has_more: bool,
+    /// Why it was not read, or what stands in for it.
+    pub problem: Option<String>,
+    /// Whether that is a failure.
+    pub has_failed: bool,
+}
+
+impl Pulled {
+    fn new(log: Log) -> Self {
+        Self {
+            dataset: log.dataset().to_owned(),
+            records: 0,
+            new_records: 0,
+            cursor_at: None,
+            has_more: false,
+            problem: None,
+            has_failed: false,
+        }
+    }
+}
+
+/// Pulls for every connection whose time has come, where no other source delivers.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub(super) async fn run_due(app: &App) -> Result<(), StoreError> {
+    if !app.settings.logs.pull {
+        return Ok(());
+    }
+    let minutes = app.settings.logs.pull_interval_minutes;
+    for connection in app.store.connection_list().await? {
+        if matches!(connection.state, ConnectionState::New | ConnectionState::Failed) {
+            continue;
+        }
+        let rows = app
+            .store
+            .log_source_list(Some(&connection.id), Some(SOURCE))
+            .await?;
+        let checked = rows.iter().filter_map(|row| row.checked_at).max();
+        if !is_due(checked, minutes, app.clock.now()) {
+            continue;
+        }
+        match pull(app, &connection, &[], &|_| {}).await {
+            Ok(_) => {}
+            Err(SourceError::Store(error)) => return Err(error),
+            Err(error) => tracing::warn!(connection = %connection.label, "logs cannot be pulled: {}",
+                crate::causes(&error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the logs of a connection up to now. No names: those that no other source delivers; a log that is named is
+/// read in any case.
+///
+/// # Errors
+///
+/// When a name is none of a log that the API gives, or the connection has no client. What fails for one log is in
+/// its [`Pulled`].
+pub async fn pull(
+    app: &App,
+    connection: &ConnectionRow,
+    names: &[String],
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Vec<Pulled>, SourceError> {
+    let mut named = Vec::with_capacity(names.len());
+    for name in names {
+        let log = Log::ALL.into_iter().find(|log| log.dataset() == name);
+        named.push(log.ok_or_else(|| SourceError::NotPulled(name.clone()))?);
+    }
+    let (client, account) = client_of(app, connection)?;
+    let round = Round {
+        app,
+        connection,
+        client: client.in_background(),
+        account,
+        show,
+    };
+    let mut all = Vec::new();
+    if !named.is_empty() {
+        for log in named {
+            all.push(round.read_and_keep(log).await?);
+        }
+        return Ok(all);
+    }
+    let others = others(app, connection).await?;
+    for log in [Log::Access, Log::AuditV2] {
+        let is_delivered = others.contains_key(log.dataset())
+            || (log == Log::AuditV2 && others.contains_key(Log::AuditV1.dataset()));
+        if is_delivered {
+            all.push(round.stand_back(log).await?);
+        } else if log == Log::AuditV2 {
+            all.extend(round.read_audit_log().await?);
+        } else {
+            all.push(round.read_and_keep(log).await?);
+        }
+    }
+    Ok(all)
+}
+
+/// The datasets that another source delivers, by its name.
+async fn others(app: &App, connection: &ConnectionRow) -> Result<BTreeMap<String, String>, StoreError> {
+    let rows = app.store.log_source_list(Some(&connection.id), None).await?;
+    let by_row = rows
+        .into_iter()
+        .filter(|row| is_delivering(row) || (row.source == objects::SOURCE && row.wanted))
+        .map(|row| (row.dataset, row.source));
+    let mut others: BTreeMap<String, String> = by_row.collect();
+    // Jobs that were made by hand have no row.
+    let now = app.clock.now();
+    let rows = app
+        .store
+        .log_source_list(Some(&connection.id), Some(logpush::SOURCE))
+        .await?;
+    for last in app.store.batch_last(Some(&connection.id)).await? {
+        let is_ours = rows.iter().any(|row| row.dataset == last.dataset);
+        if last.source == logpush::SOURCE && !is_ours && pushed_lately(last.received_at, now) {
+            others.entry(last.dataset).or_insert(last.source);
+        }
+    }
+    Ok(others)
+}
+
+struct Round<'a> {
+    app: &'a App,
+    connection: &'a ConnectionRow,
+    client: Client,
+    account: AccountId,
+    show: &'a (dyn Fn(Progress) + Send + Sync),
+}
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Cloudflare(#[from] CloudflareError),
+    #[error(transparent)]
+    Ingest(#[from] crate::ingest::IngestError),
+    #[error("a batch could not be packed")]
+    Pack(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RoundError {
+    /// Whether Cloudflare does not want to give this log, whenever it is asked.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Cloudflare(error) => error.refusal().is_some_and(|refusal| refusal.status < 500),
+            _ => false,
+        }
+    }
+}
+
+impl Round<'_> {
+    async fn row(&self, log: Log) -> Result<Option<LogSourceRow>, StoreError> {
+        self.app
+            .store
+            .log_source_get(&self.connection.id, log.dataset(), SOURCE)
+            .await
+    }
+
+    async fn read_and_keep(&self, log: Log) -> Result<Pulled, StoreError> {
+        let mut pulled = Pulled::new(log);
+        let result = self.read(log, None, &mut pulled).await;
+        self.keep(log, result, &mut pulled).await?;
+        Ok(pulled)
+    }
+
+    /// Version 2, or version 1 where the account's Cloudflare refuses it.
+    async fn read_audit_log(&self) -> Result<Vec<Pulled>, StoreError> {
+        let mut second = Pulled::new(Log::AuditV2);
+        let result = self.read(Log::AuditV2, None, &mut second).await;
+        let refusal = match result {
+            Err(error) if error.is_refusal() => error,
+            result => {
+                self.keep(Log::AuditV2, result, &mut second).await?;
+                if !second.has_failed && self.row(Log::AuditV1).await?.is_some_and(|row| row.wanted) {
+                    let words = "version 2 is read again".to_owned();
+                    self.switch_off(Log::AuditV1, words).await?;
+                }
+                return Ok(vec![second]);
+            }
+        };
+        let since = self.row(Log::AuditV2).await?.and_then(|row| row.cursor_at);
+        let mut first = Pulled::new(Log::AuditV1);
+        let result = self.read(Log::AuditV1, since, &mut first).await;
+        if result.is_err() {
+            // Neither is given: what is said about the newer one is told.
+            self.keep(Log::AuditV2, Err(refusal), &mut second).await?;
+            return Ok(vec![second]);
+        }
+        let words = format!(
+            "version 1 is read instead, since this one is refused: {}",
+            crate::causes(&refusal)
+        );
+        second.problem = Some(words.clone());
+        self.switch_off(Log::AuditV2, words).await?;
+        self.keep(Log::AuditV1, result, &mut first).await?;
+        Ok(vec![second, first])
+    }
+
+    /// Leaves a log to the source that delivers it.
+    async fn stand_back(&self, log: Log) -> Result<Pulled, StoreError> {
+        let words = "another source delivers it".to_owned();
+        let mut pulled = Pulled::new(log);
+        pulled.problem = Some(words.clone());
+        for log in Log::ALL
+            .into_iter()
+            .filter(|other| *other == log || (log == Log::AuditV2 && *other == Log::AuditV1))
+        {
+            if self.row(log).await?.is_some() {
+                self.switch_off(log, words.clone()).await?;
+            }
+        }
+        Ok(pulled)
+    }
+
+    async fn switch_off(&self, log: Log, problem: String) -> Result<(), StoreError> {
+        let known = self.row(log).await?;
+        let row = LogSourceRow {
+            wanted: false,
+            state: SourceState::Off.as_str().to_owned(),
+            problem: Some(problem),
+            checked_at: Some(self.app.clock.now()),
+            ..known.unwrap_or_else(|| LogSourceRow::new(self.connection.id.clone(), log.dataset(), SOURCE))
+        };
+        self.app.store.log_source_put(&row, None).await
+    }
+
+    /// Keeps how a round ended.
+    async fn keep(
+        &self,
+        log: Log,
+        result: Result<(), RoundError>,
+        pulled: &mut Pulled,
+    ) -> Result<(), StoreError> {
+        let now = self.app.clock.now();
+        let known = self.row(log).await?;
+        let known =
+            known.unwrap_or_else(|| LogSourceRow::new(self.connection.id.clone(), log.dataset(), SOURCE));
+        let before = known.state.clone();
+        let mut row = LogSourceRow {
+            wanted: true,
+            checked_at: Some(now),
+            ..known
+        };
+        match result {
+            Ok(()) => {
+                row.state = SourceState::Working.as_str().to_owned();
+                row.problem = None;
+                row.last_complete_at = Some(now);
+            }
+            Err(RoundError::Store(error)) => return Err(error),
+            Err(error) => {
+                let lacks = match &error {
+                    RoundError::Cloudflare(error) => {
+                        error.refusal().is_some_and(cloudflare::Refusal::is_not_allowed)
+                    }
+                    _ => false,
+                };
+                let mut words = crate::causes(&error);
+                if lacks {
+                    let permission = log.permission();
+                    words = format!("the credential lacks the permission \"{permission}\": {words}");
+                }
+                row.state = SourceState::Failing.as_str().to_owned();
+                row.problem = Some(words.clone());
+                row.last_error_at = Some(now);
+                row.error_message = Some(words.clone());
+                pulled.problem = Some(words);
+                pulled.has_failed = true;
+            }
+        }
+        pulled.cursor_at = row.cursor_at;
+        keep(self.app, self.connection, &before, &row).await
+    }
+
+    /// From where a round reads: a little before the place that was reached, or where pushed batches ended.
+    async fn since(
+        &self,
+        log: Log,
+        known: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        let logs = &self.app.settings.logs;
+        let overlap = minutes(logs.pull_overlap_minutes);
+        let hours = i64::try_from(logs.pull_first_hours.min(24 * 365)).unwrap_or(24);
+        let lasts = self.app.store.batch_last(Some(&self.connection.id)).await?;
+        let pushed = lasts
+            .into_iter()
+            .filter(|last| last.dataset == log.dataset() && last.source == logpush::SOURCE)
+            .map(|last| last.received_at - BEFORE_PUSHED)
+            .max();
+        let first = now - TimeDelta::hours(hours);
+        Ok(match known {
+            Some(cursor) => (cursor - overlap).max(pushed.unwrap_or(cursor - overlap)),
+            None => first.min(pushed.unwrap_or(first)),
+        })
+    }
+
+    async fn read(
+        &self,
+        log: Log,
+        reached: Option<DateTime<Utc>>,
+        pulled: &mut Pulled,
+    ) -> Result<(), RoundError> {
+        let now = self.app.clock.now();
+        let row = self.row(log).await?;
+        let known = row.as_ref().and_then(|row| row.cursor_at).max(reached);
+        if row.is_none() {
+            // The place is written while the round goes on.
+            let row = LogSourceRow::new(self.connection.id.clone(), log.dataset(), SOURCE);
+            self.app.store.log_source_put(&row, None).await?;
+        }
+        let since = self.since(log, known, now).await?;
+        let window = AuditWindow { since, before: now };
+        let mut pages = log.pages(&self.client, &self.account, window);
+        let overlap = minutes(self.app.settings.logs.pull_overlap_minutes);
+        let (mut newest, mut is_ordered, mut count) = (since, true, 0);
+        while let Some(page) = pages.try_next().await? {
+            if is_ordered && count >= self.app.settings.logs.pull_pages.max(1) {
+                pulled.has_more = true;
+                // What is older than the overlap is settled: the next round need not go back behind it.
+                if newest + overlap <= now {
+                    self.reached(log, newest + overlap).await?;
+                }
+                return Ok(());
+            }
+            count += 1;
+            let mut records = Vec::with_capacity(page.items.len());
+            for item in &page.items {
+                let record = log.record(item);
+                let dataset = Dataset::named(log.dataset());
+                let at = dataset.and_then(|dataset| read_time(record.get(dataset.time)?));
+                // Whole days may begin before what was asked for.
+                if at.is_some_and(|at| at < since) {
+                    continue;
+                }
+                if let Some(at) = at {
+                    is_ordered &= at >= newest;
+                    newest = newest.max(at);
+                }
+                records.push(record);
+            }
+            pulled.records += records.len();
+            pulled.new_records += self.take_in(log, &records, now).await?;
+            (self.show)(Progress {
+                what: format!("{} {}", self.connection.label, log.dataset()),
+                done: pulled.records as u64,
+                total: None,
+            });
+            if is_ordered {
+                self.reached(log, newest).await?;
+            }
+        }
+        self.reached(log, now).await?;
+        Ok(())
+    }
+
+    async fn reached(&self, log: Log, at: DateTime<Utc>) -> Result<(), StoreError> {
+        self.app
+            .store
+            .log_source_cursor_set(&self.connection.id, log.dataset(), SOURCE, at)
+            .await
+    }
+
+    /// Hands over the records that are not stored yet; answers how many.
+    async fn take_in(&self, log: Log, records: &[Value], now: DateTime<Utc>) -> Result<usize, RoundError> {
+        let Some(dataset) = Dataset::named(log.dataset()) else {
+            return Ok(0);
+        };
+        let lines: Vec<(String, Option<String>)> = records
+            .iter()
+            .map(|record| {
+                let line = record.to_string();
+                let id = normalise(&line, dataset, &self.connection.id, now).ok();
+                (line, id.map(|read| read.id.0))
+            })
+            .collect();
+        let ids: Vec<String> = lines.iter().filter_map(|(_, id)| id.clone()).collect();
+        let known = self.app.store.event_known(&ids).await?;
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        let mut count = 0;
+        for (line, id) in &lines {
+            if id.as_ref().is_some_and(|id| known.contains(id)) {
+                continue;
+            }
+            packed.write_all(line.as_bytes())?;
+            packed.write_all(b"\n")?;
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        let body = futures::stream::iter([Ok(packed.finish()?.into())]);
+        match receive(self.app, self.connection, dataset.name, SOURCE, body).await? {
+            Received::Stored(_) => Ok(count),
+            Received::Duplicate(_) | Received::Test | Received::Empty => Ok(0),
+        }
+    }
+}
+
+fn minutes(count: u64) -> TimeDelta {
+    TimeDelta::minutes(i64::try_from(count.min(60 * 24 * 365)).unwrap_or(0))
+}
+
+/// A time as our jobs have it pushed, so that a record has one key whichever way it comes.
+fn time(value: &Value) -> Value {
+    let read = value
+        .as_str()
+        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    read.map_or_else(
+        || value.clone(),
+        |at| json!(at.to_utc().to_rfc3339_opts(SecondsFormat::Nanos, true)),
+    )
+}
+
+/// `app_domain` becomes `AppDomain`.
+fn pascal(name: &str) -> String {
+    let words = name.split('_').map(|word| {
+        let mut letters = word.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
+    });
+    words.collect()
+}
+
+/// An Access authentication in the fields of the dataset `access_requests`.
+fn access_record(pulled: &Value) -> Value {
+    let mut record = Map::new();
+    for (name, value) in pulled.as_object().into_iter().flatten() {
+        let field = match name.as_str() {
+            "app_uid" => "AppUUID".to_owned(),
+            "ip_address" => "IPAddress".to_owned(),
+            "ray_id" => "RayID".to_owned(),
+            "user_email" => "Email".to_owned(),
+            "user_id" => "UserUID".to_owned(),
+            other => pascal(other),
+        };
+        let value = if name == "created_at" {
+            time(value)
+        } else {
+            value.clone()
+        };
+        record.insert(field, value);
+    }
+    Value::Object(record)
+}
+
+/// An entry of the audit log in the fields of the dataset `audit_logs_v2`.
+fn audit_record(pulled: &Value) -> Value {
+    let part = |path: &str| pulled.pointer(path).cloned().unwrap_or_default();
+    let text = |path: &str| match part(path) {
+        Value::Null => json!(""),
+        value => value,
+    };
+    let object = |path: &str| match part(path) {
+        Value::Null => json!({}),
+        value => value,
+    };
+    let mut token = Map::new();
+    for (member, path) in [("id", "/actor/token_id"), ("name", "/actor/token_name")] {
+        if let Some(value) = pulled.pointer(path).filter(|value| !value.is_null()) {
+            token.insert(member.to_owned(), value.clone());
+        }
+    }
+    json!({
+        "AccountID": text("/account/id"), "AccountName": text("/account/name"),
+        "ActionDescription": text("/action/description"), "ActionResult": text("/action/result"),
+        "ActionTimestamp": time(&part("/action/time")), "ActionType": text("/action/type"),
+        "ActorContext": text("/actor/context"), "ActorEmail": text("/actor/email"), "ActorID": text("/actor/id"),
+        "ActorIPAddress": text("/actor/ip_address"), "ActorTokenDetails": token, "ActorType": text("/actor/type"),
+        "AuditLogID": part("/id"), "Raw": object("/raw"), "ResourceID": text("/resource/id"),
+        "ResourceProduct": text("/resource/product"), "ResourceRequest": object("/resource/request"),
+        "ResourceResponse": object("/resource/response"), "ResourceScope": object("/resource/scope"),
+        "ResourceType": text("/resource/type"), "ResourceValue": object("/resource/value"),
+        "ZoneID": text("/zone/id"), "ZoneName": text("/zone/name"),
+    })
+}
+
+/// An entry of the audit log, version 1, in the fields of the dataset `audit_logs`.
+fn audit_v1_record(pulled: &Value) -> Value {
+    let part = |path: &str| pulled.pointer(path).cloned().unwrap_or_default();
+    // The whole value where it is given as JSON, else the text.
+    let either = |json: &str, text: &str| match part(json) {
+        Value::Null => part(text),
+        value => value,
+    };
+    json!({
+        "ActionResult": part("/action/result"), "ActionType": part("/action/type"),
+        "ActorEmail": part("/actor/email"), "ActorID": part("/actor/id"), "ActorIP": part("/actor/ip"),
+        "ActorType": part("/actor/type"), "ID": part("/id"), "Interface": part("/interface"),
+        "Metadata": part("/metadata"), "NewValue": either("/newValueJson", "/newValue"),
+        "OldValue": either("/oldValueJson", "/oldValue"), "OwnerID": part("/owner/id"),
+        "ResourceID": part("/resource/id"), "ResourceType": part("/resource/type"), "When": time(&part("/when")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every field that the dataset has is there, and none that it does not have.
+    fn check(log: Log, pulled: &Value, left_out: &[&str]) -> Value {
+        let record = log.record(pulled);
+        let given: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
+        let table = include_str!("../ingest/dataset_fields.tsv");
+        let known = table.lines().filter_map(|line| {
+            let mut columns = line.split('\t');
+            (columns.next() == Some(log.dataset())).then(|| columns.next().unwrap())
+        });
+        let known: BTreeSet<&str> = known.filter(|field| !left_out.contains(field)).collect();
+        assert_eq!(given, known);
+        record
+    }
+
+    #[test]
+    fn pulled_records_have_the_fields_of_their_dataset() {
+        let login = json!({
+            "action": "login", "allowed": true, "app_domain": "wiki.x.example", "app_uid": "a", "connection": "okta",
+            "country": "de", "created_at": "2026-11-20T10:00:00.12Z", "ip_address": "192.0.2.1", "ray_id": "r",
+            "user_email": "Ana@x.example", "user_id": "u",
+        });
+        // Only the log that is pushed has these.
+        let approvals = [
+            "PurposeJustificationPrompt",
+            "PurposeJustificationResponse",
+            "TemporaryAccessApprovers",
+            "TemporaryAccessDuration",
+        ];
+        let record = check(Log::Access, &login, &approvals);
+        assert_eq!(record["CreatedAt"], "2026-11-20T10:00:00.120000000Z");
+        assert_eq!(record["Email"], "Ana@x.example");
+        let entry = json!({ "id": "1", "action": { "time": "2026-11-20T10:00:00+01:00", "type": "view" },
+            "actor": { "email": "ana@x.example", "token_id": "t" } });
+        let record = check(Log::AuditV2, &entry, &[]);
+        assert_eq!(record["ActionTimestamp"], "2026-11-20T09:00:00.000000000Z");
+        assert_eq!(record["ActorTokenDetails"], json!({ "id": "t" }));
+        let entry = json!({ "id": "1", "action": { "result": true }, "when": "2026-11-20T10:00:00Z",
+            "newValue": "text", "newValueJson": { "a": 1 } });
+        let record = check(Log::AuditV1, &entry, &[]);
+        assert_eq!(record["NewValue"], json!({ "a": 1 }));
+        assert_eq!(record["ActionResult"], true);
+    }
+
+    #[test]
+    fn a_member_that_is_new_at_cloudflare_is_kept() {
+        let record = access_record(&json!({ "identity_provider_kind": "saml" }));
+        assert_eq!(record["IdentityProviderKind"], "saml");
+    }
+}

@@ -1,0 +1,237 @@
+//! What is removed on purpose: batches that are older than they may be, and what is held of one person.
+
+use crate::batch::BatchRow;
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
+use crate::journal::{JournalEntry, journal_write};
+use crate::person::like_anywhere;
+use chrono::{DateTime, Utc};
+use model::PersonId;
+
+/// A request to remove what the logs hold of one person.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct PurgeRow {
+    /// Our id.
+    pub id: String,
+    /// Whose records.
+    pub person_id: String,
+    /// Why, in the words of who asked.
+    pub reason: String,
+    /// Who asked.
+    pub actor: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; `None` while it runs or when it was killed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The last batch whose object was looked through.
+    pub position: String,
+    /// Batches that were looked through.
+    pub batches: i64,
+    /// Objects that were written anew.
+    pub objects: i64,
+    /// Records that were left out of them.
+    pub records: i64,
+    /// Events that were removed.
+    pub events: i64,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[
+    OLD,
+    FORGET_EVENTS,
+    FORGET_REJECTS,
+    FORGET_HITS,
+    FORGET,
+    PURGE_START,
+    PURGE_OPEN,
+    PURGE_PROGRESS,
+    PURGE_FINISH,
+    BATCHES_AFTER,
+    IDENTIFIERS,
+    HITS_OF_PERSON,
+    TEST_MATCHES_OF_PERSON,
+    EVENTS_OF_PERSON,
+    EVENTS_OF_IDENTIFIER,
+    UNMAPPED,
+    REJECTS,
+];
+
+const OLD: &str = "
+    SELECT * FROM batch WHERE dataset = $1 AND received_at < $2 AND state IN ('detected', 'failed')
+    ORDER BY received_at, id LIMIT $3";
+const FORGET_EVENTS: &str = "DELETE FROM event WHERE batch_id = $1";
+const FORGET_REJECTS: &str = "DELETE FROM reject WHERE batch_id = $1";
+const FORGET_HITS: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
+const FORGET: &str = "DELETE FROM batch WHERE id = $1";
+const PURGE_START: &str = "
+    INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
+    VALUES ($1, $2, $3, $4, $5, '', 0, 0, 0, 0)";
+const PURGE_OPEN: &str = "
+    SELECT * FROM purge WHERE person_id = $1 AND finished_at IS NULL ORDER BY started_at DESC LIMIT 1";
+const PURGE_PROGRESS: &str = "
+    UPDATE purge SET position = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
+const PURGE_FINISH: &str = "
+    UPDATE purge SET finished_at = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
+const BATCHES_AFTER: &str = "SELECT * FROM batch WHERE id > $1 ORDER BY id LIMIT $2";
+const IDENTIFIERS: &str = "
+    SELECT DISTINCT identifier FROM event WHERE person_id = $1 AND identifier IS NOT NULL ORDER BY identifier
+    LIMIT 10000";
+const EVENTS_OF_PERSON: &str = "
+    DELETE FROM event WHERE id IN (SELECT id FROM event WHERE person_id = $1 ORDER BY at, id LIMIT 1000)";
+// What rules remember of events, for correlations and for rules in test mode.
+const HITS_OF_PERSON: &str = "
+    DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
+const TEST_MATCHES_OF_PERSON: &str = "
+    DELETE FROM test_match WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
+const EVENTS_OF_IDENTIFIER: &str = "
+    DELETE FROM event
+    WHERE id IN (SELECT id FROM event WHERE person_id IS NULL AND identifier = $1 ORDER BY id LIMIT 1000)";
+const UNMAPPED: &str = "DELETE FROM unmapped_identifier WHERE identifier = $1";
+const REJECTS: &str = "DELETE FROM reject WHERE LOWER(excerpt) LIKE $1 ESCAPE '!'";
+
+impl Store {
+    /// Batches of a dataset that were received before `before` and are processed, oldest first.
+    pub async fn batch_old(
+        &self,
+        dataset: &str,
+        before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<BatchRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(OLD).bind(dataset).bind(before).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Forgets batches with their events and rejects, and tells the journal how many. Answers the number of events.
+    pub async fn batch_forget(
+        &self,
+        ids: &[String],
+        dataset: &str,
+        days: i64,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Ok(in_transaction!(self, tx => {
+            let mut events = 0;
+            for id in ids {
+                events += sqlx::query(FORGET_EVENTS).bind(id).execute(&mut *tx).await?.rows_affected();
+                sqlx::query(FORGET_REJECTS).bind(id).execute(&mut *tx).await?;
+                sqlx::query(FORGET_HITS).bind(id).execute(&mut *tx).await?;
+                sqlx::query(FORGET).bind(id).execute(&mut *tx).await?;
+            }
+            let batches = ids.len();
+            let entry = JournalEntry {
+                at: now,
+                kind: "archive.retention",
+                person_id: None,
+                connection_id: None,
+                subject_id: Some(dataset.to_owned()),
+                summary: format!("{batches} batches of {dataset} with {events} events were older than {days} days and \
+                    were removed"),
+                data: serde_json::json!({ "dataset": dataset, "batches": batches, "events": events, "days": days }),
+            };
+            journal_write!(tx, &entry);
+            events
+        }))
+    }
+
+    /// Begins a purge.
+    pub async fn purge_start(
+        &self,
+        id: &str,
+        person: &PersonId,
+        reason: &str,
+        actor: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PURGE_START).bind(id).bind(&person.0).bind(reason).bind(actor).bind(now)
+                .execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// The purge of a person that has not ended.
+    pub async fn purge_open(&self, person: &PersonId) -> Result<Option<PurgeRow>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(PURGE_OPEN).bind(&person.0).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Keeps how far a purge has come.
+    pub async fn purge_progress(&self, row: &PurgeRow) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PURGE_PROGRESS).bind(&row.id).bind(&row.position).bind(row.batches).bind(row.objects)
+                .bind(row.records).bind(row.events).execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Ends a purge and tells the journal.
+    pub async fn purge_finish(&self, row: &PurgeRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let entry = JournalEntry {
+            at: now,
+            kind: "events.purged",
+            person_id: Some(PersonId(row.person_id.clone())),
+            connection_id: None,
+            subject_id: Some(row.id.clone()),
+            summary: format!(
+                "{} events and {} archived records of one person were removed",
+                row.events, row.records
+            ),
+            data: serde_json::json!({ "events": row.events, "records": row.records, "objects": row.objects,
+                "reason": row.reason, "actor": row.actor }),
+        };
+        in_transaction!(self, tx => {
+            sqlx::query(PURGE_FINISH).bind(&row.id).bind(now).bind(row.batches).bind(row.objects)
+                .bind(row.records).bind(row.events).execute(&mut *tx).await?;
+            journal_write!(tx, &entry);
+        });
+        Ok(())
+    }
+
+    /// Batches by id, after `after`.
+    pub async fn batch_after(&self, after: &str, limit: i64) -> Result<Vec<BatchRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(BATCHES_AFTER).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// The identifiers that a person's events carry.
+    pub async fn event_identifiers(&self, person: &PersonId) -> Result<Vec<String>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_scalar(IDENTIFIERS).bind(&person.0).fetch_all(pool).await?
+        }))
+    }
+
+    /// Removes what rules remember of a person's events.
+    pub async fn event_memory_purge(&self, person: &PersonId) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(HITS_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+            sqlx::query(TEST_MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Removes up to 1,000 events of a person. Answers how many; 0 when none is left.
+    pub async fn event_purge(&self, person: &PersonId) -> Result<u64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query(EVENTS_OF_PERSON).bind(&person.0).execute(pool).await?.rows_affected()
+        }))
+    }
+
+    /// Removes up to 1,000 events that carry an identifier and belong to nobody. Answers how many.
+    pub async fn event_purge_unmapped(&self, identifier: &str) -> Result<u64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query(EVENTS_OF_IDENTIFIER).bind(identifier).execute(pool).await?.rows_affected()
+        }))
+    }
+
+    /// Removes an identifier from those that belong to nobody, and the rejects whose excerpt names it.
+    pub async fn identifier_purge(&self, identifier: &str) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            sqlx::query(UNMAPPED).bind(identifier).execute(&mut *tx).await?;
+            sqlx::query(REJECTS).bind(like_anywhere(identifier)).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+}
