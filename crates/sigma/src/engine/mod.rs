@@ -1,7 +1,7 @@
 //! Many rules against many records: the evaluator that runs in production.
 //!
 //! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names
-//! ([`record`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
+//! ([`record`], [`quick`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
 //! rules of which a *witness* was set: a mark without which they cannot match ([`program`]). Tests that cannot be
 //! answered together, as regular expressions, are made on demand, once per record.
 //!
@@ -10,6 +10,7 @@
 mod fields;
 mod literal;
 mod program;
+mod quick;
 mod record;
 
 use std::cell::{Cell, OnceCell, RefCell};
