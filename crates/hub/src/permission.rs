@@ -29,6 +29,9 @@ pub enum Permission {
     /// Mute findings of posture checks and open them again.
     #[serde(rename = "posture:write")]
     PostureWrite,
+    /// Switch, add and remove rules, and set the lists that they refer to.
+    #[serde(rename = "rules:write")]
+    RulesWrite,
     /// Change risk score integrations.
     #[serde(rename = "integrations:write")]
     IntegrationsWrite,
@@ -45,13 +48,14 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission: what the administrator's token holds.
-    pub const ALL: [Permission; 10] = [
+    pub const ALL: [Permission; 11] = [
         Permission::Read,
         Permission::ConnectionsWrite,
         Permission::AccessWrite,
         Permission::CoachingWrite,
         Permission::RiskWrite,
         Permission::PostureWrite,
+        Permission::RulesWrite,
         Permission::IntegrationsWrite,
         Permission::CapabilitiesCall,
         Permission::ApiCallRead,
@@ -67,6 +71,7 @@ impl Permission {
             Permission::CoachingWrite => "coaching:write",
             Permission::RiskWrite => "risk:write",
             Permission::PostureWrite => "posture:write",
+            Permission::RulesWrite => "rules:write",
             Permission::IntegrationsWrite => "integrations:write",
             Permission::CapabilitiesCall => "capabilities:call",
             Permission::ApiCallRead => "api:call:read",

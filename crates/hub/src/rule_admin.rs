@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
 use crate::rule_book::parameter::Parameter;
-use crate::rule_book::{RuleBook, RuleMode, Stored};
+use crate::rule_book::{Origin, RuleBook, RuleMode, Stored};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use store::StoreError;
@@ -217,7 +217,7 @@ pub async fn write_document(app: &App, name: &str, text: &str, by: &Actor) -> Re
             name: name.to_owned(),
         });
     }
-    if let Some(problem) = problem_of(app, name, text).await? {
+    if let Some(problem) = look(app, name, text).await?.problem {
         return Err(RuleAdminError::Refused { problem });
     }
     audit::record(
@@ -237,22 +237,55 @@ pub async fn write_document(app: &App, name: &str, text: &str, by: &Actor) -> Re
     Ok(version)
 }
 
-/// What is wrong with a document, were it added to the rules that there are.
+/// What would come of a document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// What is wrong with it, with line and reason.
+    pub problem: Option<String>,
+    /// The names of the rules in it that would be reported.
+    pub rules: Vec<String>,
+    /// The datasets that they run on, in order of the alphabet; `any` is every record.
+    pub datasets: Vec<String>,
+}
+
+/// Looks what would come of a document, were it added to the rules that there are. Keeps nothing.
 ///
 /// # Errors
 ///
 /// When the store refuses.
-pub async fn problem_of(app: &App, name: &str, text: &str) -> Result<Option<String>, StoreError> {
+pub async fn look(app: &App, name: &str, text: &str) -> Result<Looked, StoreError> {
     let mut stored = stored(app).await?;
     stored.documents.retain(|(other, _)| other != name);
     stored.documents.push((name.to_owned(), text.to_owned()));
     let folder = app.settings.data.dir.join("rules");
-    let book = RuleBook::build(true, Some(&folder), &stored);
-    let ours = format!("{name}: ");
-    Ok(book
-        .problems
-        .iter()
-        .find_map(|problem| problem.strip_prefix(&ours).map(str::to_owned)))
+    let name = name.to_owned();
+    let looked = tokio::task::spawn_blocking(move || {
+        let book = RuleBook::build(true, Some(&folder), &stored);
+        let ours = format!("{name}: ");
+        let mut looked = Looked {
+            problem: book
+                .problems
+                .iter()
+                .find_map(|problem| problem.strip_prefix(&ours).map(str::to_owned)),
+            ..Looked::default()
+        };
+        let of_it = book
+            .rules()
+            .iter()
+            .filter(|rule| rule.origin == Origin::Custom && rule.file == name);
+        for rule in of_it {
+            looked.rules.push(rule.name.clone());
+            looked.datasets.extend(rule.dataset.split(',').map(str::to_owned));
+        }
+        looked.datasets.sort_unstable();
+        looked.datasets.dedup();
+        looked
+    })
+    .await;
+    Ok(looked.unwrap_or_else(|_| Looked {
+        problem: Some("it could not be read to its end: this is a mistake of Flareward".to_owned()),
+        ..Looked::default()
+    }))
 }
 
 /// Removes a document. Its versions stay.

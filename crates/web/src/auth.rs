@@ -72,6 +72,8 @@ permission_extractors! {
     CanResetRisk => RiskWrite;
     /// May mute findings of posture checks.
     CanWritePosture => PostureWrite;
+    /// May switch, add and remove rules, and set the lists that they refer to.
+    CanWriteRules => RulesWrite;
     /// May change risk score integrations.
     CanWriteIntegrations => IntegrationsWrite;
     /// May call the typed capabilities.

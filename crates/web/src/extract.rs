@@ -13,6 +13,15 @@ use serde::de::DeserializeOwned;
 #[derive(Debug, Clone)]
 pub struct Json<T>(pub T);
 
+/// A document in YAML, as it is or within JSON.
+#[derive(Debug, Clone)]
+pub enum YamlOrJson<T> {
+    /// The document itself.
+    Yaml(String),
+    /// JSON that has the document in it.
+    Json(T),
+}
+
 /// The query, in which only known names may be.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
@@ -36,6 +45,39 @@ where
         }
         let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
         read_json(&body).map(Self)
+    }
+}
+
+impl<S, T> FromRequest<S> for YamlOrJson<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let is_json = says_json(request.headers());
+        let is_yaml = [
+            "text/yaml",
+            "application/yaml",
+            "text/x-yaml",
+            "application/x-yaml",
+        ]
+        .contains(&media_type(request.headers()).as_str());
+        if !is_json && !is_yaml {
+            return Err(ApiError::MediaType(
+                "send the document with \"Content-Type: text/yaml\", or JSON with \"Content-Type: \
+                 application/json\""
+                    .to_owned(),
+            ));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        if is_json {
+            return read_json(&body).map(Self::Json);
+        }
+        String::from_utf8(body.into())
+            .map(Self::Yaml)
+            .map_err(|_| ApiError::bad("", "the document is not UTF-8"))
     }
 }
 
@@ -124,17 +166,19 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 }
 
 fn says_json(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers
+    let kind = media_type(headers);
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// The media type of a body, in lower case and without its parameters; empty when it says none.
+fn media_type(headers: &HeaderMap) -> String {
+    let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
-    else {
-        return false;
-    };
-    let kind = kind
-        .split(';')
+        .unwrap_or_default();
+    kind.split(';')
         .next()
         .unwrap_or_default()
         .trim()
-        .to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+        .to_ascii_lowercase()
 }

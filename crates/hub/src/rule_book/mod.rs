@@ -4,6 +4,7 @@
 //! What cannot be honoured is left out and named in [`RuleBook::problems`]; the rest works. Start reading at
 //! [`RuleBook::build`].
 
+mod lists;
 mod own;
 pub mod parameter;
 
@@ -16,7 +17,8 @@ use rust_embed::RustEmbed;
 use serde::Deserialize;
 use serde_json::Value;
 use sigma::{
-    Collection, CompiledRule, Document, Explanation, Level, MAX_DOCUMENT_BYTES, PartOf, Rule, parse_documents,
+    Collection, CompiledRule, Correlation, Document, Explanation, Level, MAX_DOCUMENT_BYTES, PartOf, Rule,
+    parse_documents,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -425,6 +427,14 @@ impl RuleBook {
         self.rules
             .iter()
             .find(|rule| rule.name == name || rule.id == name)
+    }
+
+    /// What a rule says that counts the matches of others; nothing of one about single events.
+    pub fn correlation(&self, rule: &BookRule) -> Option<&Correlation> {
+        match rule.source {
+            PartOf::Rule(_) => None,
+            PartOf::Correlation(place) => Some(&self.collection.correlations[place].correlation),
+        }
     }
 
     /// The rule that is reported for a rule or correlation of the collection; nothing for one that others look at.

@@ -48,6 +48,12 @@ pub struct DetectionBody {
     pub detected_at: DateTime<Utc>,
     /// What the rule found beyond its selections.
     pub detail: Option<Value>,
+    /// How many matches stand behind it.
+    pub matches: i64,
+    /// When the last of them happened.
+    pub last_at: DateTime<Utc>,
+    /// The ids of the events that prove it, oldest first, at most 100.
+    pub evidence: Vec<String>,
 }
 
 impl DetectionBody {
@@ -68,6 +74,9 @@ impl DetectionBody {
             at: row.at,
             detected_at: row.detected_at,
             detail: row.detail.as_deref().map(document),
+            matches: row.matches,
+            last_at: row.last_at,
+            evidence: serde_json::from_str(&row.evidence).unwrap_or_default(),
         }
     }
 }

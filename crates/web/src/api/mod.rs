@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backtest;
 pub mod batches;
 pub mod capabilities;
 pub mod changes;
@@ -20,6 +21,8 @@ pub mod overview;
 pub mod people;
 pub mod posture;
 pub mod risk;
+pub mod rule_documents;
+pub mod rule_parameters;
 pub mod rules;
 pub mod syncs;
 pub mod tokens;
@@ -113,6 +116,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(batches::unmapped))
         .routes(routes!(rules::list))
         .routes(routes!(rules::get_one))
+        .routes(routes!(rules::set_mode))
+        .routes(routes!(backtest::run))
+        .routes(routes!(rule_documents::list))
+        .routes(routes!(rule_documents::put, rule_documents::remove))
+        .routes(routes!(rule_documents::versions))
+        .routes(routes!(rule_documents::check))
+        .routes(routes!(rule_parameters::list))
+        .routes(routes!(rule_parameters::put, rule_parameters::reset))
         .routes(routes!(rules::problems))
         .routes(routes!(rules::behaviours))
         .routes(routes!(detections::list))
@@ -155,6 +166,7 @@ pub(crate) fn router() -> Router<App> {
             get(move || std::future::ready(Json(description.clone()))),
         )
         .layer(axum::Extension(journal::Streams::default()))
+        .layer(axum::Extension(backtest::Trials::default()))
 }
 
 /// A JSON column as JSON; text that is none stays text.

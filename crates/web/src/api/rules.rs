@@ -1,16 +1,17 @@
-//! The rules that run, the behaviours that they trigger, and the rule files that cannot be honoured.
+//! The rules, which of them run, the behaviours that they trigger, and the rule files that cannot be honoured.
 
-use crate::auth::CanRead;
+use crate::auth::{CanRead, CanWriteRules};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path};
 use crate::paging::Page;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use hub::rule_book::{Behaviour, BookRule, Origin, level_word};
-use serde::Serialize;
+use hub::rule_admin::{self, RuleAdminError};
+use hub::rule_book::{Behaviour, BookRule, Origin, RuleBook, RuleMode, level_word};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use store::RuleCount;
+use store::{RuleCount, TestCount};
 use utoipa::ToSchema;
 
 /// A detection rule.
@@ -26,7 +27,7 @@ pub struct RuleBody {
     pub description: String,
     /// `informational`, `low`, `medium`, `high` or `critical`.
     pub level: &'static str,
-    /// The dataset that it runs on.
+    /// The dataset that it runs on; several are joined with commas, and `any` is every record.
     pub dataset: String,
     /// ATT&CK and other tags.
     pub tags: Vec<String>,
@@ -42,6 +43,10 @@ pub struct RuleBody {
     pub mode: &'static str,
     /// Whether it looks at several events together.
     pub stateful: bool,
+    /// The file or kept document that it stands in.
+    pub file: String,
+    /// The lists that it refers to.
+    pub lists: Vec<String>,
     /// Who wrote it.
     pub author: Option<String>,
     /// When it was written, in its author's spelling.
@@ -56,10 +61,17 @@ pub struct RuleBody {
     pub people: i64,
     /// When the last event that it matched happened.
     pub last_at: Option<DateTime<Utc>>,
+    /// How often it matched in test mode, in the last 90 days.
+    pub test_matches: i64,
+    /// For how many people or identifiers.
+    pub test_people: i64,
+    /// When the last event that it matched in test mode happened.
+    pub test_last_at: Option<DateTime<Utc>>,
 }
 
 impl RuleBody {
-    fn new(rule: &BookRule, count: Option<&RuleCount>) -> Self {
+    fn new(book: &RuleBook, rule: &BookRule, counts: &Counts) -> Self {
+        let (count, test) = (counts.found.get(&rule.name), counts.tested.get(&rule.id));
         Self {
             id: rule.id.clone(),
             name: rule.name.clone(),
@@ -77,6 +89,12 @@ impl RuleBody {
             },
             mode: rule.mode.as_str(),
             stateful: rule.is_stateful(),
+            file: rule.file.clone(),
+            lists: rule
+                .lists(&book.parameters)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             author: rule.author.clone(),
             date: rule.date.clone(),
             modified: rule.modified.clone(),
@@ -84,8 +102,20 @@ impl RuleBody {
             detections: count.map_or(0, |count| count.detections),
             people: count.map_or(0, |count| count.people),
             last_at: count.map(|count| count.last_at),
+            test_matches: test.map_or(0, |test| test.matches),
+            test_people: test.map_or(0, |test| test.people),
+            test_last_at: test.map(|test| test.last_at),
         }
     }
+}
+
+/// What becomes of a rule's matches.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleModeBody {
+    /// `on`, `test` (matches are counted and nothing else) or `off`.
+    #[schema(example = "test")]
+    mode: String,
 }
 
 /// A rule file that cannot be honoured.
@@ -122,16 +152,16 @@ impl BehaviourBody {
     }
 }
 
-/// All rules that run, with how often each matched.
+/// All rules, with what becomes of their matches and how often each matched.
 #[utoipa::path(get, path = "/rules", tag = "rules", operation_id = "rule_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The rules", body = Page<RuleBody>), Problems))]
 pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<RuleBody>>, ApiError> {
-    let counts = counts(&app).await?;
+    let counts = Counts::read(&app).await?;
     let book = app.rules();
     let rules = book.rules().iter().collect();
     Ok(Json(Page::whole(rules, |rule: &BookRule| {
-        RuleBody::new(rule, counts.get(&rule.name))
+        RuleBody::new(&book, rule, &counts)
     })))
 }
 
@@ -144,10 +174,26 @@ pub async fn get_one(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<RuleBody>, ApiError> {
-    let book = app.rules();
-    let rule = book.rule(&name).ok_or(ApiError::NotFound("rule"))?;
-    let counts = counts(&app).await?;
-    Ok(Json(RuleBody::new(rule, counts.get(&rule.name))))
+    body_of(&app, &name).await
+}
+
+/// Says what becomes of a rule's matches. It counts at once, and for every process within seconds.
+#[utoipa::path(put, path = "/rules/{rule}/mode", tag = "rules", operation_id = "rule_mode_set",
+    security(("token" = ["rules:write"])), params(("rule" = String, Path, description = "Its name or id")),
+    request_body = RuleModeBody,
+    responses((status = 200, description = "The rule", body = RuleBody), Problems))]
+pub async fn set_mode(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(body): Json<RuleModeBody>,
+) -> Result<Json<RuleBody>, ApiError> {
+    let mode = RuleMode::parse(&body.mode)
+        .ok_or_else(|| ApiError::invalid("/mode", "must be \"on\", \"test\" or \"off\""))?;
+    rule_admin::set_mode(&app, &name, mode, &caller.actor)
+        .await
+        .map_err(|error| refusal(error, ""))?;
+    body_of(&app, &name).await
 }
 
 /// Rule files that cannot be honoured, with the reason.
@@ -175,10 +221,46 @@ pub async fn behaviours(
     Ok(Json(Page::whole(behaviours, BehaviourBody::new)))
 }
 
-async fn counts(app: &App) -> Result<HashMap<String, RuleCount>, ApiError> {
-    let counts = app.store.detection_counts().await?;
-    Ok(counts
-        .into_iter()
-        .map(|count| (count.rule_name.clone(), count))
-        .collect())
+async fn body_of(app: &App, name: &str) -> Result<Json<RuleBody>, ApiError> {
+    let book = app.rules();
+    let rule = book.rule(name).ok_or(ApiError::NotFound("rule"))?;
+    let counts = Counts::read(app).await?;
+    Ok(Json(RuleBody::new(&book, rule, &counts)))
+}
+
+/// How often rules matched: by name, and in test mode by id.
+struct Counts {
+    found: HashMap<String, RuleCount>,
+    tested: HashMap<String, TestCount>,
+}
+
+impl Counts {
+    async fn read(app: &App) -> Result<Self, ApiError> {
+        let found = app.store.detection_counts().await?;
+        let tested = app.store.test_counts().await?;
+        Ok(Self {
+            found: found
+                .into_iter()
+                .map(|count| (count.rule_name.clone(), count))
+                .collect(),
+            tested: tested
+                .into_iter()
+                .map(|count| (count.rule_id.clone(), count))
+                .collect(),
+        })
+    }
+}
+
+/// The answer to what cannot be changed; `text` points at the document's text in the request.
+pub(super) fn refusal(error: RuleAdminError, text: &str) -> ApiError {
+    match error {
+        RuleAdminError::Rule { .. } => ApiError::NotFound("rule"),
+        RuleAdminError::Parameter { .. } => {
+            ApiError::NotFound("list; GET /api/v1/rule-parameters names them")
+        }
+        RuleAdminError::Document { .. } => ApiError::NotFound("rule document"),
+        RuleAdminError::Refused { problem } => ApiError::invalid(text, problem),
+        error @ RuleAdminError::Name { .. } => ApiError::bad("document", error.to_string()),
+        RuleAdminError::Store(error) => error.into(),
+    }
 }

@@ -132,7 +132,7 @@ async fn pages(world: &World) -> Vec<String> {
     pages.extend(
         world
             .app
-            .rules
+            .rules()
             .rules()
             .iter()
             .map(|rule| format!("/rules/{}", rule.name)),

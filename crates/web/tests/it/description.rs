@@ -82,6 +82,7 @@ async fn every_get_answers_what_the_description_says() {
         ("event", "events", "/items/0/id"),
         ("sync", "syncs", "/items/0/id"),
         ("rule", "rules", "/items/0/name"),
+        ("document", "rule-documents", "/items/0/name"),
         ("detection", "detections", "/items/0/id"),
         ("campaign", "campaigns", "/items/0/id"),
         ("capability", "capabilities", "/items/0/id"),

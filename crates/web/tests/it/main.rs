@@ -10,6 +10,7 @@ mod posture;
 mod problems;
 mod receiver;
 mod risk_integrations;
+mod rules;
 mod serving;
 mod shared_signals;
 mod streams;

@@ -3,8 +3,9 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
+use hub::rule_book::RuleMode;
 use hub::settings::Settings;
-use hub::{Actor, App, Permission, coaching::campaign, integration, permission, secret};
+use hub::{Actor, App, Permission, coaching::campaign, integration, permission, rule_admin, secret};
 use model::{ConnectionId, CredentialKind, GrantKind, PersonId, SeededIds, StoppedClock};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -16,6 +17,16 @@ use store::{
 use tower::ServiceExt;
 
 pub(crate) const ACCOUNT: &str = "023e105f4ecef8ad9ca31a8372d0c353";
+/// A rule of the organisation's own.
+pub(crate) const RULE: &str = "
+title: Lookups of our nodes
+name: our-nodes
+id: 9d1c2f0e-7a7b-4b55-9b5e-4f1f0a2f7c11
+logsource: {service: gateway_dns}
+detection:
+  node: {QueryName|endswith: .sync-node.test}
+  condition: node
+";
 pub(crate) const LOG_SECRET: &str = "fwlog_of-the-tests";
 
 /// The router and what is behind it.
@@ -284,6 +295,16 @@ impl World {
             enabled: true,
         };
         campaign::put(app, None, &request, &actor).await.unwrap();
+        rule_admin::write_document(app, "ours.yml", RULE, &actor)
+            .await
+            .unwrap();
+        rule_admin::set_mode(app, "our-nodes", RuleMode::Test, &actor)
+            .await
+            .unwrap();
+        let approved = ["*.corp.example".to_owned()];
+        rule_admin::set_parameter(app, "approved_domains", Some(&approved), &actor)
+            .await
+            .unwrap();
         let lines = [
             dns("ana@corp.example", "q1").to_string(),
             dns("stranger@else.example", "q2").to_string(),

@@ -1,0 +1,228 @@
+//! The organisation's own documents of rules, correlations and filters, with every version that there was.
+
+use super::rules::refusal;
+use crate::auth::{CanRead, CanWriteRules};
+use crate::error::{ApiError, Problems};
+use crate::extract::{Json, Path, YamlOrJson};
+use crate::paging::Page;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::rule_admin;
+use hub::rule_book::{Origin, RuleBook};
+use serde::{Deserialize, Serialize};
+use store::RuleDocumentRow;
+use utoipa::ToSchema;
+
+/// Versions of one document that are listed.
+const VERSIONS_MAX: i64 = 1_000;
+
+/// What a document is called while it is only looked at, where no name is given.
+const UNNAMED: &str = "document";
+
+/// A document that counts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleDocumentBody {
+    /// What it is called.
+    pub name: String,
+    /// From 1.
+    pub version: i64,
+    /// The names of the rules in it that are reported.
+    pub rules: Vec<String>,
+    /// Its size.
+    pub bytes: usize,
+    /// When this version was written.
+    pub written_at: DateTime<Utc>,
+    /// By whom.
+    pub written_by: String,
+}
+
+impl RuleDocumentBody {
+    fn new(row: RuleDocumentRow, book: &RuleBook) -> Self {
+        Self {
+            rules: book
+                .rules()
+                .iter()
+                .filter(|rule| rule.origin == Origin::Custom && rule.file == row.name)
+                .map(|rule| rule.name.clone())
+                .collect(),
+            bytes: row.text.as_deref().unwrap_or_default().len(),
+            name: row.name,
+            version: row.version,
+            written_at: row.written_at,
+            written_by: row.written_by,
+        }
+    }
+}
+
+/// One version of a document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleDocumentVersionBody {
+    /// What it is called.
+    pub name: String,
+    /// From 1.
+    pub version: i64,
+    /// Its text; null says that the document was removed.
+    pub text: Option<String>,
+    /// When.
+    pub written_at: DateTime<Utc>,
+    /// By whom.
+    pub written_by: String,
+}
+
+impl RuleDocumentVersionBody {
+    fn new(row: RuleDocumentRow) -> Self {
+        Self {
+            name: row.name,
+            version: row.version,
+            text: row.text,
+            written_at: row.written_at,
+            written_by: row.written_by,
+        }
+    }
+}
+
+/// A document to be kept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDocumentPutBody {
+    /// Sigma documents in YAML: rules, correlations, filters.
+    text: String,
+}
+
+/// A document to be looked at.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleDocumentCheckBody {
+    /// Sigma documents in YAML: rules, correlations, filters.
+    text: String,
+    /// The kept document that it would replace.
+    name: Option<String>,
+}
+
+/// What would come of a document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleDocumentCheckedBody {
+    /// Whether it can be honoured beside the rules that there are.
+    pub ok: bool,
+    /// What is wrong with it, with line and reason.
+    pub problem: Option<String>,
+    /// The names of the rules in it that would be reported; those that cannot be honoured are not among them.
+    pub rules: Vec<String>,
+    /// The datasets that they run on; `any` is every record.
+    pub datasets: Vec<String>,
+}
+
+/// The documents that are kept, by name.
+#[utoipa::path(get, path = "/rule-documents", tag = "rules", operation_id = "rule_document_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The documents", body = Page<RuleDocumentBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+) -> Result<Json<Page<RuleDocumentBody>>, ApiError> {
+    let rows = app.store.rule_documents().await?;
+    let book = app.rules();
+    Ok(Json(Page::whole(rows, |row| RuleDocumentBody::new(row, &book))))
+}
+
+/// Keeps a document as a new version. Its rules run at once, and in every process within seconds.
+///
+/// It is refused whole, with line and reason, when a part of it cannot be honoured.
+#[utoipa::path(put, path = "/rule-documents/{document}", tag = "rules", operation_id = "rule_document_put",
+    security(("token" = ["rules:write"])),
+    params(("document" = String, Path, description = "Letters, digits, dots, dashes and underscores")),
+    request_body(content((RuleDocumentPutBody = "application/json"), (String = "text/yaml"))),
+    responses((status = 200, description = "Kept", body = RuleDocumentBody), Problems))]
+pub async fn put(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    body: YamlOrJson<RuleDocumentPutBody>,
+) -> Result<Json<RuleDocumentBody>, ApiError> {
+    let (text, pointer) = match body {
+        YamlOrJson::Yaml(text) => (text, ""),
+        YamlOrJson::Json(body) => (body.text, "/text"),
+    };
+    must_say_something(&text, pointer)?;
+    let version = rule_admin::write_document(&app, &name, &text, &caller.actor)
+        .await
+        .map_err(|error| refusal(error, pointer))?;
+    let rows = app.store.rule_documents().await?;
+    let row = rows
+        .into_iter()
+        .find(|row| row.name == name && row.version >= version)
+        .ok_or_else(|| {
+            ApiError::Conflict("another change removed the document at the same time".to_owned())
+        })?;
+    Ok(Json(RuleDocumentBody::new(row, &app.rules())))
+}
+
+/// Removes a document; its rules no longer run. Its versions stay.
+#[utoipa::path(delete, path = "/rule-documents/{document}", tag = "rules", operation_id = "rule_document_remove",
+    security(("token" = ["rules:write"])), params(("document" = String, Path, description = "What it is called")),
+    responses((status = 204, description = "Removed"), Problems))]
+pub async fn remove(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    rule_admin::remove_document(&app, &name, &caller.actor)
+        .await
+        .map_err(|error| refusal(error, ""))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Every version of a document with its text, newest first; of one that was removed too.
+#[utoipa::path(get, path = "/rule-documents/{document}/versions", tag = "rules",
+    operation_id = "rule_document_version_list", security(("token" = ["read"])),
+    params(("document" = String, Path, description = "What it is called")),
+    responses((status = 200, description = "At most 1,000", body = Page<RuleDocumentVersionBody>), Problems))]
+pub async fn versions(
+    _caller: CanRead,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Page<RuleDocumentVersionBody>>, ApiError> {
+    let rows = app.store.rule_document_versions(&name, VERSIONS_MAX).await?;
+    if rows.is_empty() {
+        return Err(ApiError::NotFound("rule document"));
+    }
+    Ok(Json(Page::whole(rows, RuleDocumentVersionBody::new)))
+}
+
+/// Looks whether a document could be honoured beside the rules that there are, and keeps nothing.
+#[utoipa::path(post, path = "/rule-documents/check", tag = "rules", operation_id = "rule_document_check",
+    security(("token" = ["read"])),
+    request_body(content((RuleDocumentCheckBody = "application/json"), (String = "text/yaml"))),
+    responses((status = 200, description = "What would come of it", body = RuleDocumentCheckedBody), Problems))]
+pub async fn check(
+    _caller: CanRead,
+    State(app): State<App>,
+    body: YamlOrJson<RuleDocumentCheckBody>,
+) -> Result<Json<RuleDocumentCheckedBody>, ApiError> {
+    let (text, name, pointer) = match body {
+        YamlOrJson::Yaml(text) => (text, None, ""),
+        YamlOrJson::Json(body) => (body.text, body.name, "/text"),
+    };
+    must_say_something(&text, pointer)?;
+    let name = name.unwrap_or_else(|| UNNAMED.to_owned());
+    let looked = rule_admin::look(&app, &name, &text).await?;
+    Ok(Json(RuleDocumentCheckedBody {
+        ok: looked.problem.is_none(),
+        problem: looked.problem,
+        rules: looked.rules,
+        datasets: looked.datasets,
+    }))
+}
+
+/// A document without a rule would be kept and do nothing: surely a mistake.
+fn must_say_something(text: &str, pointer: &str) -> Result<(), ApiError> {
+    if text.trim().is_empty() {
+        return Err(ApiError::invalid(
+            pointer,
+            "is empty: send at least one Sigma document",
+        ));
+    }
+    Ok(())
+}

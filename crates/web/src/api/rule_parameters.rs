@@ -1,0 +1,137 @@
+//! The lists that rules refer to, such as approved domains.
+
+use super::rules::refusal;
+use crate::auth::{CanRead, CanWriteRules};
+use crate::error::{ApiError, FieldProblem, Problems};
+use crate::extract::{Json, Path};
+use crate::paging::Page;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::rule_admin;
+use serde::{Deserialize, Serialize};
+use store::RuleParameterRow;
+use utoipa::ToSchema;
+
+/// Values that one list may have: as many as a file of lists may give it.
+const VALUES_MAX: usize = 10_000;
+/// Characters of one value. Chosen: longer than any address that a log holds.
+const VALUE_CHARS_MAX: usize = 4_096;
+/// Mistakes that are named at once.
+const PROBLEMS_MAX: usize = 20;
+
+/// A list that rules refer to as `%name%`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RuleParameterBody {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its values; they may have the wildcards `*` and `?`. None match nothing.
+    pub values: Vec<String>,
+    /// When it was set; null where it is as it came with the rules.
+    pub set_at: Option<DateTime<Utc>>,
+    /// By whom.
+    pub set_by: Option<String>,
+}
+
+/// The values of a list.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleParameterPutBody {
+    /// All of them, at most 10,000; none empty the list, which then matches nothing.
+    #[schema(example = json!(["partner.example"]))]
+    values: Vec<String>,
+}
+
+/// All lists, by name.
+#[utoipa::path(get, path = "/rule-parameters", tag = "rules", operation_id = "rule_parameter_list",
+    security(("token" = ["read"])),
+    responses((status = 200, description = "The lists", body = Page<RuleParameterBody>), Problems))]
+pub async fn list(
+    _caller: CanRead,
+    State(app): State<App>,
+) -> Result<Json<Page<RuleParameterBody>>, ApiError> {
+    Ok(Json(Page::whole(lists(&app).await?, |list| list)))
+}
+
+/// Sets the values of a list. Rules go by them at once, and in every process within seconds.
+#[utoipa::path(put, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_set",
+    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Its name")),
+    request_body = RuleParameterPutBody,
+    responses((status = 200, description = "The list", body = RuleParameterBody), Problems))]
+pub async fn put(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(body): Json<RuleParameterPutBody>,
+) -> Result<Json<RuleParameterBody>, ApiError> {
+    let values = checked(&body.values)?;
+    rule_admin::set_parameter(&app, &name, Some(&values), &caller.actor)
+        .await
+        .map_err(|error| refusal(error, ""))?;
+    one(&app, &name).await
+}
+
+/// Gives a list back the values that came with the rules.
+#[utoipa::path(delete, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_reset",
+    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The list as it is now", body = RuleParameterBody), Problems))]
+pub async fn reset(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<RuleParameterBody>, ApiError> {
+    rule_admin::set_parameter(&app, &name, None, &caller.actor)
+        .await
+        .map_err(|error| refusal(error, ""))?;
+    one(&app, &name).await
+}
+
+async fn one(app: &App, name: &str) -> Result<Json<RuleParameterBody>, ApiError> {
+    let found = lists(app).await?.into_iter().find(|list| list.name == name);
+    found.map(Json).ok_or(ApiError::NotFound("list"))
+}
+
+async fn lists(app: &App) -> Result<Vec<RuleParameterBody>, ApiError> {
+    let set = app.store.rule_parameters().await?;
+    let row = |name: &str| -> Option<&RuleParameterRow> { set.iter().find(|row| row.name == name) };
+    let book = app.rules();
+    let lists = book.parameters.iter().map(|(name, list)| RuleParameterBody {
+        name: name.clone(),
+        description: list.description.clone(),
+        values: list.values.clone(),
+        set_at: row(name).map(|row| row.set_at),
+        set_by: row(name).map(|row| row.set_by.clone()),
+    });
+    Ok(lists.collect())
+}
+
+/// The values without blanks around them.
+fn checked(values: &[String]) -> Result<Vec<String>, ApiError> {
+    if values.len() > VALUES_MAX {
+        return Err(ApiError::invalid(
+            "/values",
+            format!("has {} values; send at most {VALUES_MAX}", values.len()),
+        ));
+    }
+    let mut problems = Vec::new();
+    let mut kept = Vec::with_capacity(values.len());
+    for (place, value) in values.iter().enumerate() {
+        let value = value.trim();
+        let problem = if value.is_empty() {
+            "is empty: leave it out".to_owned()
+        } else if value.chars().count() > VALUE_CHARS_MAX {
+            format!("is longer than {VALUE_CHARS_MAX} characters")
+        } else {
+            kept.push(value.to_owned());
+            continue;
+        };
+        problems.push(FieldProblem::new(&format!("/values/{place}"), problem));
+    }
+    if problems.is_empty() {
+        return Ok(kept);
+    }
+    problems.truncate(PROBLEMS_MAX);
+    Err(ApiError::Invalid(problems))
+}
