@@ -110,7 +110,7 @@ impl<'de> Reader<'de> {
         let rest = &self.line[self.at..];
         if let Some((known, root)) = shape.expected(place)
             && rest.get(known.len()) == Some(&b'"')
-            && rest.starts_with(known)
+            && is_same(known, &rest[..known.len()])
         {
             self.at += known.len() + 1;
             return Some(root);
@@ -125,7 +125,7 @@ impl<'de> Reader<'de> {
     fn string(&mut self) -> Option<bool> {
         let mut has_escape = false;
         loop {
-            let found = memchr::memchr2(b'"', b'\\', &self.line[self.at..])?;
+            let found = quote_or_escape(&self.line[self.at..])?;
             self.at += found + 1;
             if self.line[self.at - 1] == b'"' {
                 return Some(has_escape);
@@ -298,6 +298,37 @@ impl<'de> Reader<'de> {
             _ => self.number().map(drop),
         }
     }
+}
+
+/// Where the first quotation mark or backslash stands. Most texts are short: those are not worth a call.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest bit that is set belongs to the first byte that is zero; those above it may be wrong.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().take(3).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(place * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let passed = words.len().min(3) * 8;
+    Some(passed + memchr::memchr2(b'"', b'\\', &bytes[passed..])?)
+}
+
+/// Whether two of one length are equal, eight bytes at a time: names are short.
+#[inline]
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let (words, rest) = left.as_chunks::<8>();
+    let (others, other_rest) = right.as_chunks::<8>();
+    words
+        .iter()
+        .zip(others)
+        .all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
+        && rest.iter().zip(other_rest).all(|(byte, other)| byte == other)
 }
 
 /// What a backslash and this stand for; nothing for `\u`, which is unusual.
