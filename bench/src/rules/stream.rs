@@ -116,7 +116,19 @@ fn blank(dataset: &str, numbers: &mut Numbers) -> Map<String, Value> {
                 "bool" => json!(numbers.below(2) == 0),
                 "array[int]" => json!([numbers.below(190), 155]),
                 "array[string]" => json!([numbers.word()]),
-                "string" if name.ends_with("ID") => json!(numbers.uuid()),
+                "string"
+                    if [
+                        "DeviceID",
+                        "PolicyID",
+                        "QueryID",
+                        "RequestID",
+                        "SessionID",
+                        "UserID",
+                    ]
+                    .contains(&name) =>
+                {
+                    json!(numbers.uuid())
+                }
                 "string" => json!(""),
                 "object" => json!({}),
                 _ => json!([]),

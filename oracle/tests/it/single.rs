@@ -31,6 +31,7 @@ fn item() -> impl Strategy<Value = (String, Value)> {
     let several =
         |value: BoxedStrategy<Value>| prop::collection::vec(value, 2..4).prop_map(Value::from).boxed();
     let word = || texts(r"[abAB]{1,3}");
+    let plain = || texts(r"[abAä]{1,3}|a\\\*|\\\?b|a\\b");
     let wild = || texts(r"[abAä*?]{1,4}|a\\\*b?|a\\\?|a\\b|a\\\\\*");
     let number = || {
         prop_oneof![
@@ -41,7 +42,8 @@ fn item() -> impl Strategy<Value = (String, Value)> {
     };
     let network = || texts(r"10\.0\.[01]\.0/24|10\.0\.0\.0/(8|16|31)|2001:db8::/(64|127)");
     let kinds = prop_oneof![
-        4 => family(&["", "|contains", "|startswith", "|endswith", "|cased", "|contains|cased"], many(wild())),
+        4 => family(&["", "|contains", "|cased", "|contains|cased"], many(wild())),
+        2 => family(&["|startswith", "|endswith", "|startswith|cased"], many(plain())),
         2 => family(&["|contains|all", "|startswith|all", "|endswith|all", "|contains|cased|all"], several(word())),
         2 => family(&["|re", "|re|i"], many(texts(r"\^?[abA.]{1,3}[*+?$]?|a\[ab\]\+|\(a\|b\)\{2\}"))),
         3 => family(&["", "|gt", "|gte", "|lt", "|lte"], many(number())),
@@ -50,8 +52,8 @@ fn item() -> impl Strategy<Value = (String, Value)> {
         1 => family(&[""], Just(Value::Null).boxed()),
         1 => family(&[""], any::<bool>().prop_map(Value::from).boxed()),
         1 => family(&["|fieldref", "|fieldref|contains", "|fieldref|startswith", "|fieldref|endswith"], texts("A|B|C")),
-        1 => family(&["|windash", "|contains|windash"], texts(r"-[ab]|/[ab]| -a|a-b")),
-        1 => family(&["|base64", "|base64offset|contains", "|wide|base64offset|contains"], texts("[ab]{1,3}")),
+        1 => family(&["|windash", "|contains|windash"], texts(r"-[ab]| -a|a-b")),
+        1 => family(&["|base64", "|base64offset|contains", "|wide|base64offset|contains"], texts("[ab]{3,4}")),
     ];
     (name(), kinds).prop_map(|(name, (modifiers, value))| (format!("{name}{modifiers}"), value))
 }
@@ -65,7 +67,7 @@ fn selection() -> impl Strategy<Value = Value> {
     prop_oneof![
         4 => map(),
         1 => prop::collection::vec(map(), 1..3).prop_map(Value::from),
-        1 => prop::collection::vec(texts("[abAB]{1,3}"), 1..3).prop_map(Value::from),
+        1 => prop::collection::vec(texts("[abAB]{2,3}"), 1..3).prop_map(Value::from),
     ]
 }
 
@@ -184,6 +186,19 @@ fn compare(documents: &[Value], events: &[Value]) -> Result<usize, TestCaseError
     Ok(events.len())
 }
 
+fn has_modifier(documents: &Value, modifier: &str) -> bool {
+    documents.to_string().contains(&format!("|{modifier}"))
+}
+
+/// Whether a field that is null exists, and equals another that is, is one of the differences.
+fn without_null_where_asked(documents: &Value, events: &mut [Value]) {
+    if has_modifier(documents, "exists") || has_modifier(documents, "fieldref") {
+        for event in events.iter_mut().filter_map(Value::as_object_mut) {
+            event.retain(|_, value| !(value.is_null() || value.get("E").is_some_and(Value::is_null)));
+        }
+    }
+}
+
 /// Items with `all` and lists in events do not come together: see the table of differences.
 fn has_all(selections: &[Value; 3]) -> bool {
     selections
@@ -210,6 +225,10 @@ fn rules_about_single_events_match_the_same() {
             events.retain(without_lists);
         }
         let document = rule(&selections, &condition);
+        without_null_where_asked(&document, &mut events);
+        if has_modifier(&document, "fieldref") {
+            events.retain(without_lists);
+        }
         let count = compare(&[document], &events)?;
         if count == 0 {
             return Err(TestCaseError::reject("refused by one"));
@@ -236,15 +255,16 @@ fn filters_narrow_the_same() {
             "not f1",
             "f1 or f2",
             "f1 and not f2",
-            "1 of f*",
-            "all of them",
+            "not (f1 or f2)",
         ]),
         prop::collection::vec(event(false), EVENTS),
     );
-    let outcome = runner.run(&cases, |(selections, condition, [one, two], narrowing, events)| {
+    let outcome = runner.run(&cases, |(selections, condition, [one, two], narrowing, mut events)| {
         let filter = json!({"title": "f", "logsource": {"service": "s"},
             "filter": {"rules": ["11111111-1111-4111-8111-111111111111"], "f1": one, "f2": two, "condition": narrowing}});
-        let count = compare(&[rule(&selections, &condition), filter], &events)?;
+        let document = rule(&selections, &condition);
+        without_null_where_asked(&json!([document, filter]), &mut events);
+        let count = compare(&[document, filter], &events)?;
         if count == 0 {
             return Err(TestCaseError::reject("refused by one"));
         }

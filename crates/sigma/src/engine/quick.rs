@@ -2,19 +2,19 @@
 //!
 //! One pass, no parser underneath: keys are expected where they stood last time, values that nobody asks for are
 //! passed over. It takes only what is surely a record and answers nothing for whatever is unusual (control
-//! characters, `\u` escapes, very long numbers, deep nesting, any mistake); [`super::record`] then reads the line with
+//! characters, escaped pairs, powers of ten, very long numbers, deep nesting, any mistake); [`super::record`] then reads the line with
 //! care, and decides. Start reading at [`read`].
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::record::{Found, Roots, Shape, Slot, tree};
+use super::record::{Found, Roots, Shape, Slot, tree_slot};
 
 /// Deeper records are left to the careful reader.
 const MAX_DEPTH: usize = 32;
-/// Longer whole numbers are left to the careful reader; so many digits always fit.
-const MAX_DIGITS: usize = 18;
+/// Longer numbers are left to the careful reader. Nanoseconds since 1970 have so many digits.
+const MAX_DIGITS: usize = 19;
 
 /// Reads `line` into `slots` and `members`, which are empty. Nothing, when the line is unusual; what was written then
 /// means nothing.
@@ -110,28 +110,27 @@ impl<'de> Reader<'de> {
         let rest = &self.line[self.at..];
         if let Some((known, root)) = shape.expected(place)
             && rest.get(known.len()) == Some(&b'"')
-            && rest.starts_with(known)
+            && is_same(known, &rest[..known.len()])
         {
             self.at += known.len() + 1;
             return Some(root);
         }
         let start = self.at;
-        let escape = self.string()?;
+        let has_escape = self.string()?;
         let key = std::str::from_utf8(&self.line[start..self.at - 1]).ok()?;
-        (!escape).then(|| shape.root(roots, place, key))
+        (!has_escape).then(|| shape.root(roots, place, key))
     }
 
     /// Goes behind the end of the text whose quotation mark was taken. Whether it has escapes.
     fn string(&mut self) -> Option<bool> {
         let mut has_escape = false;
         loop {
-            let found = memchr::memchr2(b'"', b'\\', &self.line[self.at..])?;
+            let found = quote_or_escape(&self.line[self.at..])?;
             self.at += found + 1;
             if self.line[self.at - 1] == b'"' {
                 return Some(has_escape);
             }
-            unescaped(self.peek()?)?;
-            self.at += 1;
+            self.at += escape(&self.line[self.at..])?.1;
             has_escape = true;
         }
     }
@@ -147,8 +146,9 @@ impl<'de> Reader<'de> {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('\\') {
             whole.push_str(before);
-            whole.push(char::from(unescaped(*after.as_bytes().first()?)?));
-            rest = &after[1..];
+            let (stands_for, length) = escape(after.as_bytes())?;
+            whole.push(stands_for);
+            rest = &after[length..];
         }
         whole.push_str(rest);
         Some(whole.into())
@@ -206,9 +206,15 @@ impl<'de> Reader<'de> {
                 let (text, is_whole) = self.number()?;
                 let text = std::str::from_utf8(text).ok()?;
                 if is_whole {
-                    Found::Int(i128::from(text.parse::<i64>().ok()?))
+                    let number = text.parse().map(|number: i64| number.into());
+                    Found::Int(
+                        number
+                            .or_else(|_| text.parse().map(|number: u64| number.into()))
+                            .ok()?,
+                    )
                 } else {
-                    Found::Float(text.parse().ok()?)
+                    // By the same reading as everywhere else, to the last bit.
+                    Found::Float(serde_json::from_str(text).ok()?)
                 }
             }
         })
@@ -223,7 +229,7 @@ impl<'de> Reader<'de> {
             let start = self.at;
             self.skip(0)?;
             let value: Value = serde_json::from_slice(&self.line[start..self.at]).ok()?;
-            return Some(tree(value));
+            return Some(tree_slot(value));
         }
         if opens == b'{' {
             self.skip(0)?;
@@ -300,15 +306,54 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// What a backslash and this stand for; nothing for `\u`, which is unusual.
-fn unescaped(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'"' | b'\\' | b'/' => byte,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
+/// Where the first quotation mark or backslash stands. Most texts are short: those are not worth a call.
+#[inline]
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    // The lowest bit that is set belongs to the first byte that is zero; those above it may be wrong.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().take(3).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
+        if found != 0 {
+            return Some(place * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let passed = words.len().min(3) * 8;
+    Some(passed + memchr::memchr2(b'"', b'\\', &bytes[passed..])?)
+}
+
+/// Whether two of one length are equal, eight bytes at a time: names are short.
+#[inline]
+fn is_same(left: &[u8], right: &[u8]) -> bool {
+    let (words, rest) = left.as_chunks::<8>();
+    let (others, other_rest) = right.as_chunks::<8>();
+    words
+        .iter()
+        .zip(others)
+        .all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
+        && rest.iter().zip(other_rest).all(|(byte, other)| byte == other)
+}
+
+/// What a backslash and these stand for, and how many they are. Nothing for half of a pair (`\ud83d`) and mistakes.
+fn escape(after: &[u8]) -> Option<(char, usize)> {
+    let stands_for = match after.first()? {
+        byte @ (b'"' | b'\\' | b'/') => char::from(*byte),
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let digits = after.get(1..5)?;
+            let number = digits
+                .iter()
+                .try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?))?;
+            return char::from_u32(number).map(|one| (one, 5));
+        }
         _ => return None,
-    })
+    };
+    Some((stands_for, 1))
 }

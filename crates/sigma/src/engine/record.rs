@@ -5,9 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::event::{Event, Scalar};
@@ -200,93 +198,50 @@ fn read_with_care<'de>(
     slots: &mut [Slot<'de>],
     members: &mut Vec<Found<'de>>,
 ) -> Result<(), NotARecord> {
-    if may_be_deep(line) {
-        check_depth(line)?;
-    }
-    let mut json = sonic_rs::Deserializer::from_slice(line);
-    let seed = RecordSeed {
-        roots,
-        shape,
-        slots,
-        members,
-    };
-    let read = seed.deserialize(&mut json).and_then(|()| json.end());
-    read.map_err(|error| {
-        let first = line.trim_ascii_start().first();
-        if first.is_some_and(|first| *first != b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok() {
-            return NotARecord::Object;
-        }
-        // The parser's own message shows a piece of the line, which may be private, over several lines.
+    let value: Value = serde_json::from_slice(line).map_err(|error| {
         let message = error.to_string();
-        let message = message.lines().next().unwrap_or_default();
-        NotARecord::Json(message.trim().to_owned())
-    })
-}
-
-/// Only a line with many brackets can be deep; most have few.
-fn may_be_deep(line: &[u8]) -> bool {
-    memchr::memchr2_iter(b'[', b'{', line).nth(MAX_DEPTH).is_some()
-}
-
-fn check_depth(line: &[u8]) -> Result<(), NotARecord> {
-    match serde_json::from_slice::<IgnoredAny>(line) {
-        Err(error) if error.to_string().contains("recursion") => Err(NotARecord::Deep),
-        _ => Ok(()),
-    }
-}
-
-struct RecordSeed<'s, 'de> {
-    roots: &'s Roots,
-    shape: &'s mut Shape,
-    slots: &'s mut [Slot<'de>],
-    members: &'s mut Vec<Found<'de>>,
-}
-
-impl<'de> DeserializeSeed<'de> for RecordSeed<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut place = 0;
-        self.shape.begin();
-        while let Some(root) = map.next_key_seed(KeySeed {
-            roots: self.roots,
-            shape: self.shape,
-            place,
-        })? {
-            place += 1;
-            match root {
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Some(root) => {
-                    let deep = self.roots.is_deep(root);
-                    self.slots[root as usize] = if deep {
-                        tree(map.next_value::<Value>()?)
-                    } else {
-                        map.next_value_seed(SlotSeed(self.members))?
-                    };
-                }
-            }
+        if message.starts_with("recursion limit") {
+            return NotARecord::Deep;
         }
-        self.shape.end(place);
-        Ok(())
+        // The line is the caller's to name, and it is the only one here.
+        let place = format!(" at line {} column ", error.line());
+        NotARecord::Json(message.replace(&place, " at column "))
+    })?;
+    let Value::Object(record) = value else {
+        return Err(NotARecord::Object);
+    };
+    shape.begin();
+    let count = record.len();
+    for (place, (key, value)) in record.into_iter().enumerate() {
+        let Some(root) = shape.root(roots, place, &key) else {
+            continue;
+        };
+        slots[root as usize] = match value {
+            Value::Object(_) if !roots.is_deep(root) => Slot::Object,
+            Value::Array(list) if !roots.is_deep(root) => {
+                let start = members.len();
+                list.into_iter().for_each(|member| add_members(member, members));
+                let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+                Slot::List(place(start), place(members.len()))
+            }
+            value => tree_slot(value),
+        };
+    }
+    shape.end(count);
+    Ok(())
+}
+
+/// Adds the scalars of a list's member; a list inside a list has its members here too, an object none.
+fn add_members(member: Value, members: &mut Vec<Found<'_>>) {
+    match member {
+        Value::Object(_) => {}
+        Value::Array(list) => list.into_iter().for_each(|member| add_members(member, members)),
+        scalar => members.extend(found(scalar)),
     }
 }
 
-pub(super) fn tree<'a>(value: Value) -> Slot<'a> {
-    Slot::One(match value {
+fn found<'a>(scalar: Value) -> Option<Found<'a>> {
+    Some(match scalar {
         Value::Null => Found::Null,
         Value::Bool(truth) => Found::Bool(truth),
         Value::Number(number) => match number.as_i128() {
@@ -294,133 +249,16 @@ pub(super) fn tree<'a>(value: Value) -> Slot<'a> {
             None => Found::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Value::String(text) => Found::Text(text.into()),
-        tree => return Slot::Tree(Box::new(tree)),
+        Value::Array(_) | Value::Object(_) => return None,
     })
 }
 
-struct KeySeed<'s> {
-    roots: &'s Roots,
-    shape: &'s mut Shape,
-    place: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = Option<u32>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Option<u32>, D::Error> {
-        from.deserialize_str(self)
+/// A value of whose inside something is asked, or a scalar.
+pub(super) fn tree_slot<'a>(value: Value) -> Slot<'a> {
+    if matches!(value, Value::Array(_) | Value::Object(_)) {
+        return Slot::Tree(Box::new(value));
     }
-}
-
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = Option<u32>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Option<u32>, E> {
-        Ok(self.shape.root(self.roots, self.place, key))
-    }
-}
-
-macro_rules! scalars {
-    ($found:ident => $give:expr) => {
-        fn visit_bool<E>(self, truth: bool) -> Result<Self::Value, E> {
-            let $found = Found::Bool(truth);
-            $give(self)
-        }
-        fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-            let $found = Found::Int(number.into());
-            $give(self)
-        }
-        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-            let $found = Found::Int(number.into());
-            $give(self)
-        }
-        fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-            let $found = Found::Float(number);
-            $give(self)
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            let $found = Found::Null;
-            $give(self)
-        }
-        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-            let $found = Found::Text(text.into());
-            $give(self)
-        }
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            let $found = Found::Text(text.to_owned().into());
-            $give(self)
-        }
-    };
-}
-
-struct SlotSeed<'s, 'de>(&'s mut Vec<Found<'de>>);
-
-impl<'de> DeserializeSeed<'de> for SlotSeed<'_, 'de> {
-    type Value = Slot<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Slot<'de>, D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for SlotSeed<'_, 'de> {
-    type Value = Slot<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a value")
-    }
-
-    scalars!(found => |_: Self| Ok(Slot::One(found)));
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Slot<'de>, A::Error> {
-        let start = self.0.len();
-        while list.next_element_seed(MemberSeed(&mut *self.0))?.is_some() {}
-        let place = |number: usize| u32::try_from(number).map_err(|_| A::Error::custom("too many members"));
-        Ok(Slot::List(place(start)?, place(self.0.len())?))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Slot<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Slot::Object)
-    }
-}
-
-/// Adds the scalars of a list's member; a list inside a list has its members here too, an object none.
-struct MemberSeed<'s, 'de>(&'s mut Vec<Found<'de>>);
-
-impl<'de> DeserializeSeed<'de> for MemberSeed<'_, 'de> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for MemberSeed<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a value")
-    }
-
-    scalars!(found => |seed: Self| {
-        seed.0.push(found);
-        Ok(())
-    });
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(MemberSeed(&mut *self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(())
-    }
+    found(value).map_or(Slot::Absent, Slot::One)
 }
 
 impl Slot<'_> {
