@@ -15,9 +15,9 @@ check:  ## The fast loop: compile, lint, unit tests on SQLite
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --lib --bins
 
-bench:  ## Measure; prints figures and ratios, asserts nothing
+bench:  ## Measure; prints figures and ratios, asserts nothing (one part: make bench PART=rules)
 	@scripts/require rust node
-	@scripts/bench
+	@scripts/bench $(PART)
 
 build:  ## The release binary, target/release/flareward
 	@scripts/require rust node

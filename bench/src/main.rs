@@ -9,6 +9,7 @@
 
 mod access;
 mod ingest;
+mod rules;
 mod sync;
 
 use std::time::Instant;
@@ -49,24 +50,50 @@ fn print(title: &str, figures: &[Figure]) {
     }
 }
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What can be measured alone, by its name; all of it without one.
+const PARTS: [&str; 4] = ["ingest", "rules", "sync", "access"];
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, folder] = arguments.as_slice()
+        && word == rules::MEMORY
+    {
+        return rules::memory(folder.as_ref());
+    }
+    if let Some(other) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        anyhow::bail!("there is no part {other}; there are {}", PARTS.join(", "));
+    }
+    let is_wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|wanted| wanted == part);
     // A provider that is installed already is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    print(
-        "One core: a record from text to rules (baseline: serde_json alone)",
-        &ingest::one_core()?,
-    );
-    print(
-        "Batches from HTTP body to detections, SQLite, archive synced (baseline: gunzip alone)",
-        &ingest::whole().await?,
-    );
-    print(
-        "Sync of 2,000 members, 5,000 Access users, 200 groups (baseline: the same pages one by one)",
-        &sync::sync().await?,
-    );
-    for (title, latencies) in access::measure().await? {
-        access::print(&title, &latencies);
+    if is_wanted("ingest") {
+        print(
+            "One core: a record from text to rules (baseline: serde_json alone)",
+            &ingest::one_core()?,
+        );
+        print(
+            "Batches from HTTP body to detections, SQLite, archive synced (baseline: gunzip alone)",
+            &ingest::whole().await?,
+        );
+    }
+    if is_wanted("rules") {
+        rules::measure()?;
+    }
+    if is_wanted("sync") {
+        print(
+            "Sync of 2,000 members, 5,000 Access users, 200 groups (baseline: the same pages one by one)",
+            &sync::sync().await?,
+        );
+    }
+    if is_wanted("access") {
+        for (title, latencies) in access::measure().await? {
+            access::print(&title, &latencies);
+        }
     }
     if let Some(line) = std::fs::read_to_string("/proc/self/status")?
         .lines()

@@ -20,6 +20,7 @@ pub(crate) enum Format {
     /// Comma-separated values with a header line.
     Csv,
     /// What was counted, as one JSON document; of `rules run` alone.
+    #[value(hide = true)]
     Counts,
 }
 

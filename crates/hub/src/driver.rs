@@ -5,7 +5,9 @@
 
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
-use crate::{coaching, detection, ingest, posture, provisioning, retention, risk, source, sync, transmit};
+use crate::{
+    coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sync, transmit,
+};
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::StoreError;
@@ -120,6 +122,7 @@ impl Loop {
             Loop::Posture => Ok(posture::run_due(app).await?),
             Loop::Retention => {
                 retention::run(app).await?;
+                detection::prune(app).await?;
                 Ok(false)
             }
             Loop::Sources => {
@@ -148,6 +151,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 pub async fn pipeline(app: &App) -> Result<bool, StageError> {
     let stored = ingest::process::run(app).await?;
     let adopted = ingest::adopt::run(app).await?;
+    rule_admin::reload(app).await?;
     let detected = detection::run(app).await?;
     let changed = risk::run(app).await?;
     let to_send = coaching::decide::run(app).await?;

@@ -40,6 +40,7 @@ pub mod retention;
 pub mod risk;
 pub mod rule_admin;
 pub mod rule_book;
+pub mod search;
 pub mod secret;
 pub mod settings;
 pub mod source;

@@ -207,20 +207,31 @@ fn entropy(label: &str) -> f64 {
     (bits * 1000.0).round() / 1000.0
 }
 
-/// The identity of a record: the first of these fields that holds a text, in lower case.
-pub(crate) fn person(record: &Value, identity: &[String]) -> Option<String> {
-    identity.iter().find_map(|field| {
-        let mut found = None;
-        record.field(field, &mut |scalar| {
-            if let Scalar::Text(text) = scalar
-                && !text.trim().is_empty()
-            {
-                found = Some(text.trim().to_lowercase());
-            }
-            found.is_some()
-        });
-        found
-    })
+/// The identities of a record: the texts of the first of these fields that holds any, in lower case. More than one
+/// where the field is a list, as of a mail's recipients.
+pub(crate) fn people(record: &Value, identity: &[String]) -> Vec<String> {
+    identity
+        .iter()
+        .find_map(|field| {
+            let mut found: Vec<String> = Vec::new();
+            record.field(field, &mut |scalar| {
+                add_person(scalar, &mut found);
+                false
+            });
+            (!found.is_empty()).then_some(found)
+        })
+        .unwrap_or_default()
+}
+
+pub(crate) fn add_person(scalar: Scalar<'_>, found: &mut Vec<String>) {
+    if let Scalar::Text(text) = scalar
+        && !text.trim().is_empty()
+    {
+        let person = text.trim().to_lowercase();
+        if !found.contains(&person) {
+            found.push(person);
+        }
+    }
 }
 
 /// Puts the value of `name` into `record`, when the name asks for something that is worked out and the record has
@@ -229,24 +240,24 @@ pub fn add_to(record: &mut Value, name: &str, identity: &[String]) {
     if !record.is_object() || record.field(name, &mut |_| true) {
         return;
     }
-    let found = if name == PERSON {
-        person(record, identity).map(Value::from)
+    let mut found: Vec<Value> = Vec::new();
+    if name == PERSON {
+        found.extend(people(record, identity).into_iter().map(Value::from));
     } else {
         let Some((field, derivation)) = Derivation::of_name(name) else {
             return;
         };
-        let mut found = Vec::new();
         record.field(field, &mut |scalar| {
             if let Scalar::Text(text) = scalar {
                 found.extend(derivation.apply(text).map(|derived| derived.value()));
             }
             false
         });
-        match found.len() {
-            0 => None,
-            1 => found.pop(),
-            _ => Some(Value::Array(found)),
-        }
+    }
+    let found = match found.len() {
+        0 => None,
+        1 => found.pop(),
+        _ => Some(Value::Array(found)),
     };
     if let (Some(found), Some(map)) = (found, record.as_object_mut()) {
         map.insert(name.to_owned(), found);
@@ -298,16 +309,17 @@ mod tests {
 
     #[test]
     fn the_person_is_the_first_identity_there_is() {
-        let identity = ["Email".to_owned(), "Asset.owner".to_owned()];
+        let identity = ["Email".to_owned(), "Asset.owner".to_owned(), "To".to_owned()];
         for (record, expected) in [
             (
                 json!({"Email": " Ana@Corp.example ", "Asset": {"owner": "x"}}),
-                Some("ana@corp.example"),
+                vec!["ana@corp.example"],
             ),
-            (json!({"Email": "", "Asset": {"owner": "Bo"}}), Some("bo")),
-            (json!({"Email": null}), None),
+            (json!({"Email": "", "Asset": {"owner": "Bo"}}), vec!["bo"]),
+            (json!({"To": ["A@x", "b@x", "a@X"]}), vec!["a@x", "b@x"]),
+            (json!({"Email": null}), vec![]),
         ] {
-            assert_eq!(person(&record, &identity).as_deref(), expected);
+            assert_eq!(people(&record, &identity), expected);
         }
     }
 }

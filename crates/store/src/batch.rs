@@ -42,7 +42,7 @@ pub struct BatchRow {
     pub state: BatchState,
     /// Why it cannot be processed.
     pub problem: Option<String>,
-    /// Lines that are not blank.
+    /// Lines that are not blank; a mail counts once for each of its recipients.
     pub records: i64,
     /// Records that became events of this batch.
     pub accepted: i64,

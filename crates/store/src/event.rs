@@ -163,6 +163,7 @@ const ADOPT_DETECTIONS: &str = "
     UPDATE detection SET person_id = $3 WHERE connection_id = $1 AND identifier = $2 AND person_id IS NULL
     RETURNING id, title";
 const ADOPTED: &str = "DELETE FROM unmapped_identifier WHERE connection_id = $1 AND identifier = $2";
+pub(crate) const GET_MANY_HEAD: &str = "SELECT * FROM event WHERE id IN (";
 const REJECT_LIST: &str = "
     SELECT * FROM reject WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
     ORDER BY rejected_at DESC, batch_id, line LIMIT $2";
@@ -259,6 +260,24 @@ impl Store {
     /// One event.
     pub async fn event_get(&self, id: &EventId) -> Result<Option<EventRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// Those of these events that are there, in no order.
+    pub async fn event_get_many(&self, ids: &[String]) -> Result<Vec<EventRow>, StoreError> {
+        let mut all = Vec::new();
+        for part in ids.chunks(500) {
+            let rows: Vec<EventRow> = on_reader!(self, pool => {
+                let mut query = QueryBuilder::new(GET_MANY_HEAD);
+                let mut list = query.separated(", ");
+                for id in part {
+                    list.push_bind(id);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            all.extend(rows);
+        }
+        Ok(all)
     }
 
     /// A part of a batch's events, by id, after `after`.

@@ -1,10 +1,13 @@
-//! `flareward events`: log records, and removing those of one person.
+//! `flareward events`: log records: listed, searched, shown to the rules again, and those of one person removed.
 
 use super::lists::{self, EventArgs, ListAction, ListArgs};
-use super::person;
+use super::rules::moment;
+use super::{connection, person};
 use crate::Global;
-use crate::output::{Format, object};
+use crate::output::{Format, Printer, object};
 use hub::Actor;
+use hub::ingest::Dataset;
+use hub::search::{self, Search};
 use hub::source::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,6 +23,20 @@ pub(crate) struct EventsArgs {
 enum Action {
     /// List them
     List(EventArgs),
+    /// Look for records by person, dataset, time and fields
+    Search(SearchArgs),
+    /// Show the records that came in a stretch of time to the rules again, for instance after they were changed
+    Replay {
+        /// From when they came: a time (RFC 3339), or a span back such as 7d
+        #[arg(long)]
+        since: String,
+        /// Until when; now by default
+        #[arg(long)]
+        until: Option<String>,
+        /// Only of this dataset
+        #[arg(long)]
+        dataset: Option<String>,
+    },
     /// Remove all records of one person from the archive and the events; asked again, it goes on where it was cut off
     Purge {
         /// Whose: address or id
@@ -31,6 +48,44 @@ enum Action {
     },
 }
 
+/// What to look for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SearchArgs {
+    /// Only of this person: address or id
+    #[arg(long)]
+    person: Option<String>,
+    /// Only of this connection
+    #[arg(long, value_name = "LABEL")]
+    connection: Option<String>,
+    /// Only of this dataset, for example gateway_dns
+    #[arg(long)]
+    dataset: Option<String>,
+    /// From when: a time (RFC 3339), or a span back such as 7d, 12h or 45m
+    #[arg(long)]
+    since: Option<String>,
+    /// Until when
+    #[arg(long)]
+    until: Option<String>,
+    /// A field and its value, with a Sigma modifier where wanted: `QueryName|endswith=.example`, `HTTPStatusCode|gte=400`,
+    /// `Action=block,isolate`; all that are given must hold
+    #[arg(long = "where", value_name = "CONDITION")]
+    conditions: Vec<String>,
+    /// At most this many, newest first
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+const SEARCH_COLUMNS: &[&str] = &[
+    "at",
+    "dataset",
+    "identifier",
+    "action",
+    "target",
+    "source_ip",
+    "country",
+    "id",
+];
+
 pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<()> {
     match args.action {
         Action::List(filters) => {
@@ -39,6 +94,12 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<()>
             };
             lists::events(args, global).await
         }
+        Action::Search(args) => find(args, global).await,
+        Action::Replay {
+            since,
+            until,
+            dataset,
+        } => replay(&since, until.as_deref(), dataset.as_deref(), global).await,
         Action::Purge {
             person: wanted,
             reason,
@@ -65,6 +126,82 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<()>
             Ok(())
         }
     }
+}
+
+async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let now = app.clock.now();
+    let time = |text: Option<String>| text.map(|text| moment(&text, now)).transpose();
+    let search = Search {
+        person: match &args.person {
+            Some(wanted) => Some(person(&app, wanted).await?.id),
+            None => None,
+        },
+        connection: match &args.connection {
+            Some(label) => Some(connection(&app, Some(label)).await?.id),
+            None => None,
+        },
+        dataset: args.dataset,
+        since: time(args.since)?,
+        until: time(args.until)?,
+        conditions: args
+            .conditions
+            .iter()
+            .map(|text| search::condition(text))
+            .collect::<Result<_, _>>()?,
+        limit: args.limit,
+    };
+    let bar = bar(global.output);
+    let found = search::run(&app, &search, |looked_at, reached| {
+        bar.set_message(format!("back to {}", reached.format("%Y-%m-%d %H:%M")));
+        bar.set_position(looked_at);
+    })
+    .await;
+    bar.finish_and_clear();
+    let found = found?;
+    let mut printer = Printer::new(global.output, SEARCH_COLUMNS);
+    for event in &found.events {
+        let record: serde_json::Value = serde_json::from_str(&event.raw).unwrap_or_default();
+        printer.row(&json!({
+            "id": event.id, "at": event.at, "dataset": event.dataset, "connection_id": event.connection_id,
+            "person_id": event.person_id, "identifier": event.identifier, "action": event.action,
+            "target": event.target, "source_ip": event.source_ip, "country": event.country, "record": record,
+        }))?;
+    }
+    printer.finish("no event fits")?;
+    let more = if found.is_cut {
+        "; there may be more, see --limit"
+    } else {
+        ""
+    };
+    eprintln!("{} of {} events fit{more}", found.events.len(), found.looked_at);
+    Ok(())
+}
+
+async fn replay(
+    since: &str,
+    until: Option<&str>,
+    dataset: Option<&str>,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let app = crate::open(global).await?;
+    let now = app.clock.now();
+    if let Some(name) = dataset
+        && Dataset::named(name).is_none()
+    {
+        anyhow::bail!(
+            "the dataset \"{name}\" is not known; known are {}",
+            Dataset::names()
+        );
+    }
+    let since = moment(since, now)?;
+    let until = until.map_or(Ok(now), |until| moment(until, now))?;
+    let batches = app.store.batch_replay(since, until, dataset).await?;
+    let before = app.store.overview().await?.detections;
+    hub::driver::pipeline(&app).await?;
+    let after = app.store.overview().await?.detections;
+    eprintln!("{batches} batches were shown to the rules again: {before} detections before, {after} now");
+    Ok(())
 }
 
 fn bar(format: Format) -> ProgressBar {

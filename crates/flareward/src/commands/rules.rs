@@ -39,7 +39,8 @@ enum Action {
         /// Names or ids of rules, or folders; none are all built-in rules
         rules: Vec<String>,
     },
-    /// Run rules over files of log records, without a database
+    /// Run rules over files of log records, without a database; --output counts prints one JSON document of counts,
+    /// ndjson a line for each match
     Run(RunArgs),
     /// Show which part of a rule matched which value of an event
     Explain {

@@ -8,7 +8,7 @@ use hub::rule_book::RuleBook;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -48,6 +48,13 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
         Some(folder) => RuleBook::of_folder(folder),
         None => RuleBook::load(None),
     };
+    if book.rules().is_empty() && book.problems.is_empty() {
+        let folder = args.rules.as_deref().unwrap_or(Path::new("the program"));
+        bail!(
+            "{} holds no rules, that is, no .yml files with Sigma documents",
+            folder.display()
+        );
+    }
     if args.skip_invalid {
         for problem in &book.problems {
             eprintln!("left out: {problem}");

@@ -21,18 +21,26 @@ fn batch(number: usize) -> Vec<u8> {
         let category = if record % 100 == 0 { 131 } else { 26 };
         writeln!(
             encoder,
-            r#"{{"Datetime":"2026-01-05T10:00:00Z","QueryID":"q-{number}-{record}","QueryName":"n{record}.example","Email":"tom.okafor@tidewater.example","QueryCategoryIDs":[{category}]}}"#
+            r#"{{"Datetime":"2026-01-05T10:00:00Z","QueryID":"q-{number}-{record}","QueryName":"n{record}.b{number}.example","Location":"{number}","Email":"tom.okafor@tidewater.example","QueryCategoryIDs":[{category}]}}"#
         )
         .unwrap();
     }
     encoder.finish().unwrap()
 }
 
+/// Three matches of one batch make one detection of this.
+const TOGETHER: &str = "title: Named\nname: named\nlogsource: {service: gateway_dns}\n\
+    detection: {a: {QueryCategoryIDs: 131}, condition: a}\n---\ntitle: Together\nname: together\n\
+    correlation: {type: value_count, rules: [named], group-by: [person, Location], timespan: 1h, \
+    condition: {field: QueryName, gte: 3}}\n";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
     let sandbox = sandbox().await;
     for scratch in scratch::stores().await.unwrap() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("rules")).unwrap();
+        std::fs::write(folder.path().join("rules/together.yml"), TOGETHER).unwrap();
         let connected = connect(folder.path(), &scratch.address, &sandbox);
         let secret = connected["ingest_secret"].as_str().unwrap();
         let http = reqwest::Client::builder()
@@ -98,13 +106,20 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
             .collect::<BTreeSet<_>>()
             .len();
         let counts = scratch.store.detection_counts().await.unwrap();
-        assert_eq!(counts.len(), 1);
-        assert_eq!(counts[0].detections as usize, batches * RECORDS_PER_BATCH / 100);
+        let found = |rule: &str| {
+            let count = counts.iter().find(|count| count.rule_name == rule);
+            count.map_or(0, |count| count.detections as usize)
+        };
+        assert_eq!(found("dns-phishing"), batches * RECORDS_PER_BATCH / 100);
+        assert_eq!(found("together"), batches);
         println!(
-            "{}: {KILLS} kills, {} batches answered, {} events, each once",
+            "{}: {KILLS} kills, {} batches answered, {} events, {} detections of single events and {} of several, \
+             each once",
             scratch.store.engine_name(),
             answered.len(),
-            ids.len()
+            ids.len(),
+            found("dns-phishing"),
+            found("together")
         );
     }
     sandbox.stop().await;

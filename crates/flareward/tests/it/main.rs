@@ -9,4 +9,5 @@ mod crash;
 mod logs;
 mod posture;
 mod program;
+mod rules_run;
 mod tidy;

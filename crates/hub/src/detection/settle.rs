@@ -7,11 +7,11 @@ use super::watch::{Kept, Watch, WatchFiring};
 use crate::app::App;
 use crate::rule_book::{BookRule, RuleBook, RuleMode, level_word};
 use chrono::{DateTime, Utc};
-use model::{DetectionId, EventId};
+use model::DetectionId;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use store::{DetectionChanges, DetectionRow, HITS_MAX, HitGroup, RuleHitRow, StoreError};
+use store::{DetectionChanges, DetectionRow, EventRow, HITS_MAX, HitGroup, RuleHitRow, StoreError};
 
 /// Groups that are settled with one question and one transaction.
 const GROUPS: usize = 200;
@@ -105,7 +105,7 @@ async fn settle_groups(
             .or_default()
             .push(row);
     }
-    let mut changes = DetectionChanges::default();
+    let mut settled = Vec::new();
     for (key, from_us) in groups {
         let hits = hits.remove(key).unwrap_or_default();
         let fired = match watch {
@@ -126,21 +126,50 @@ async fn settle_groups(
         }
         // What lies before the change stays as it is.
         let is_open = |at: DateTime<Utc>| watch.is_none() || at.timestamp_micros() >= *from_us;
-        let fired = fired.into_iter().filter(|fired| is_open(fired.at)).collect();
-        let stored = stored.remove(key).unwrap_or_default();
-        reconcile(
-            app,
-            rule,
-            (id, key),
-            reach_us,
-            fired,
-            stored,
-            is_open,
-            &mut changes,
-        )
-        .await?;
+        let rows = stored.remove(key).unwrap_or_default();
+        settled.push(Settled {
+            key,
+            fired: fired.into_iter().filter(|fired| is_open(fired.at)).collect(),
+            taken: rows.iter().map(|row| row.id.0.clone()).collect(),
+            stored: rows.into_iter().filter(|row| is_open(row.at)).collect(),
+        });
     }
-    app.store.detection_change(&changes, app.clock.now()).await
+    let Some(rule) = rule else { return Ok(0) };
+    let events = events_of(app, &settled).await?;
+    let mut changes = DetectionChanges::default();
+    let now = app.clock.now();
+    for group in settled {
+        group.reconcile(rule, id, reach_us, &events, now, &mut changes);
+    }
+    app.store.detection_change(&changes, now).await
+}
+
+/// A group with the detections that there should be and those that there are.
+struct Settled<'g> {
+    key: &'g str,
+    fired: Vec<Fired>,
+    stored: Vec<DetectionRow>,
+    /// Ids that detections of the group have already.
+    taken: Vec<String>,
+}
+
+/// The events that detections begin with and that no stored one begins with.
+async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String, EventRow>, StoreError> {
+    let wanted: Vec<String> = settled
+        .iter()
+        .flat_map(|group| {
+            group
+                .fired
+                .iter()
+                .filter(|fired| !group.stored.iter().any(|row| row.event_id.0 == fired.event))
+        })
+        .map(|fired| fired.event.clone())
+        .collect();
+    let events = app.store.event_get_many(&wanted).await?;
+    Ok(events
+        .into_iter()
+        .map(|event| (event.id.0.clone(), event))
+        .collect())
 }
 
 /// The matches of groups, by group.
@@ -301,60 +330,89 @@ async fn derive(
     Ok(())
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of settling a group, called once"
-)]
-async fn reconcile(
-    app: &App,
-    rule: &BookRule,
-    (watch, key): (&str, &str),
-    reach_us: i64,
-    fired: Vec<Fired>,
-    stored: Vec<DetectionRow>,
-    is_open: impl Fn(DateTime<Utc>) -> bool,
-    changes: &mut DetectionChanges,
-) -> Result<(), StoreError> {
-    let taken: Vec<String> = stored.iter().map(|row| row.id.0.clone()).collect();
-    let mut stored: Vec<DetectionRow> = stored.into_iter().filter(|row| is_open(row.at)).collect();
-    let mut unmet = Vec::new();
-    for fired in fired {
-        match stored.iter().position(|row| row.event_id.0 == fired.event) {
-            Some(place) => revise(app, stored.remove(place), &fired, changes).await?,
-            None => unmet.push(fired),
-        }
-    }
-    for fired in unmet {
-        // A late record may have moved the event that a detection begins with.
-        let moved = stored.iter().position(|row| {
-            (row.at - fired.at)
-                .num_microseconds()
-                .is_some_and(|apart| apart.abs() <= reach_us)
-                || reach_us == 0
-        });
-        match moved {
-            Some(place) => revise(app, stored.remove(place), &fired, changes).await?,
-            None => {
-                if let Some(row) = created(app, rule, watch, key, &fired, &taken).await? {
-                    changes.new.push(row);
-                }
+impl Settled<'_> {
+    fn reconcile(
+        mut self,
+        rule: &BookRule,
+        watch: &str,
+        reach_us: i64,
+        events: &HashMap<String, EventRow>,
+        now: DateTime<Utc>,
+        changes: &mut DetectionChanges,
+    ) {
+        let mut unmet = Vec::new();
+        for fired in std::mem::take(&mut self.fired) {
+            match self.stored.iter().position(|row| row.event_id.0 == fired.event) {
+                Some(place) => changes
+                    .revised
+                    .extend(revised(self.stored.remove(place), &fired, events)),
+                None => unmet.push(fired),
             }
         }
+        for fired in unmet {
+            // A late record may have moved the event that a detection begins with.
+            let moved = self.stored.iter().position(|row| {
+                let apart = (row.at - fired.at).num_microseconds();
+                reach_us == 0 || apart.is_some_and(|apart| apart.abs() <= reach_us)
+            });
+            match moved {
+                Some(place) => changes
+                    .revised
+                    .extend(revised(self.stored.remove(place), &fired, events)),
+                None => changes.new.extend(self.created(rule, watch, &fired, events, now)),
+            }
+        }
+        changes.withdrawn.append(&mut self.stored);
     }
-    changes.withdrawn.append(&mut stored);
-    Ok(())
+
+    fn created(
+        &self,
+        rule: &BookRule,
+        watch: &str,
+        fired: &Fired,
+        events: &HashMap<String, EventRow>,
+        now: DateTime<Utc>,
+    ) -> Option<DetectionRow> {
+        let Some(event) = events.get(&fired.event) else {
+            tracing::warn!(rule = %rule.name, event = %fired.event, "a match whose event is gone makes no detection");
+            return None;
+        };
+        let key = if is_repeats(watch) { "" } else { self.key };
+        let mut id = identity(&[&rule.id, key, &fired.event]);
+        while self.taken.contains(&id) {
+            id = identity(&[&id, "again"]);
+        }
+        Some(DetectionRow {
+            id: DetectionId(id),
+            rule_id: rule.id.clone(),
+            rule_name: rule.name.clone(),
+            title: rule.title.clone(),
+            level: level_word(rule.level).to_owned(),
+            behaviour: rule.own.behaviour.clone(),
+            topic: rule.own.topic.clone(),
+            event_id: event.id.clone(),
+            connection_id: event.connection_id.clone(),
+            dataset: event.dataset.clone(),
+            person_id: event.person_id.clone(),
+            identifier: event.identifier.clone(),
+            at: fired.at,
+            detected_at: now,
+            detail: fired.detail.clone(),
+            watch: Some(watch.to_owned()),
+            group_key: Some(self.key.to_owned()),
+            matches: i64::try_from(fired.count).unwrap_or(i64::MAX),
+            last_at: fired.last_at,
+            evidence: evidence(fired),
+        })
+    }
 }
 
 fn evidence(fired: &Fired) -> String {
     json!(fired.evidence).to_string()
 }
 
-async fn revise(
-    app: &App,
-    mut row: DetectionRow,
-    fired: &Fired,
-    changes: &mut DetectionChanges,
-) -> Result<(), StoreError> {
+/// The row as it should be; nothing when it is so already.
+fn revised(mut row: DetectionRow, fired: &Fired, events: &HashMap<String, EventRow>) -> Option<DetectionRow> {
     let matches = i64::try_from(fired.count).unwrap_or(i64::MAX);
     let is_same = row.event_id.0 == fired.event
         && row.at == fired.at
@@ -362,64 +420,21 @@ async fn revise(
         && row.matches == matches
         && row.evidence == evidence(fired);
     if is_same {
-        return Ok(());
+        return None;
     }
-    if row.event_id.0 != fired.event
-        && let Some(event) = app.store.event_get(&EventId(fired.event.clone())).await?
-    {
-        row.event_id = event.id;
-        row.connection_id = event.connection_id;
-        row.dataset = event.dataset;
-        row.person_id = event.person_id;
-        row.identifier = event.identifier;
+    if let Some(event) = events.get(&fired.event) {
+        row.event_id = event.id.clone();
+        row.connection_id = event.connection_id.clone();
+        row.dataset.clone_from(&event.dataset);
+        row.person_id.clone_from(&event.person_id);
+        row.identifier.clone_from(&event.identifier);
     }
     row.at = fired.at;
     row.last_at = fired.last_at;
     row.matches = matches;
     row.evidence = evidence(fired);
     row.detail.clone_from(&fired.detail);
-    changes.revised.push(row);
-    Ok(())
-}
-
-async fn created(
-    app: &App,
-    rule: &BookRule,
-    watch: &str,
-    key: &str,
-    fired: &Fired,
-    taken: &[String],
-) -> Result<Option<DetectionRow>, StoreError> {
-    let Some(event) = app.store.event_get(&EventId(fired.event.clone())).await? else {
-        tracing::warn!(rule = %rule.name, event = %fired.event, "a match whose event is gone makes no detection");
-        return Ok(None);
-    };
-    let mut id = identity(&[&rule.id, if is_repeats(watch) { "" } else { key }, &fired.event]);
-    while taken.contains(&id) {
-        id = identity(&[&id, "again"]);
-    }
-    Ok(Some(DetectionRow {
-        id: DetectionId(id),
-        rule_id: rule.id.clone(),
-        rule_name: rule.name.clone(),
-        title: rule.title.clone(),
-        level: level_word(rule.level).to_owned(),
-        behaviour: rule.own.behaviour.clone(),
-        topic: rule.own.topic.clone(),
-        event_id: event.id,
-        connection_id: event.connection_id,
-        dataset: event.dataset,
-        person_id: event.person_id,
-        identifier: event.identifier,
-        at: fired.at,
-        detected_at: app.clock.now(),
-        detail: fired.detail.clone(),
-        watch: Some(watch.to_owned()),
-        group_key: Some(key.to_owned()),
-        matches: i64::try_from(fired.count).unwrap_or(i64::MAX),
-        last_at: fired.last_at,
-        evidence: evidence(fired),
-    }))
+    Some(row)
 }
 
 fn identity(parts: &[&str]) -> String {

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
 /// The longest value that is kept in a column, in characters; the whole record is kept beside it.
 const COLUMN_CHARS: usize = 512;
+/// Identities that one record may belong to. Chosen: mail to more goes through lists.
+const IDENTITIES_MAX: usize = 500;
 
 /// What a record says, in the columns that every dataset shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +78,40 @@ pub fn normalise(
         source_ip: first(&record, dataset.source_ip),
         country: first(&record, dataset.country).map(|code| code.to_uppercase()),
     })
+}
+
+/// The same record for each of its further identities: a mail belongs to all its recipients, and becomes an event
+/// of each. At most [`IDENTITIES_MAX`].
+pub fn others(record: &Normalised, line: &str, dataset: &Dataset) -> Vec<Normalised> {
+    let is_shared = dataset.name == "email_security_alerts";
+    let Some(first) = record.identifier.as_deref().filter(|_| is_shared) else {
+        return Vec::new();
+    };
+    let value: Value = serde_json::from_str(line).unwrap_or_default();
+    let list = dataset
+        .identifier
+        .iter()
+        .find_map(|path| field(&value, path)?.as_array());
+    let mut known = vec![first.to_owned()];
+    for member in list.into_iter().flatten().filter_map(Value::as_str) {
+        let identifier = shorten(member.trim()).to_lowercase();
+        if !identifier.is_empty() && !known.contains(&identifier) && known.len() < IDENTITIES_MAX {
+            known.push(identifier);
+        }
+    }
+    known
+        .into_iter()
+        .skip(1)
+        .map(|identifier| {
+            let digest = Sha256::digest(format!("{}\n{identifier}", record.id));
+            Normalised {
+                id: EventId(hex::encode(&digest[..16])),
+                is_non_identity: identifier.starts_with("non_identity@"),
+                identifier: Some(identifier),
+                ..record.clone()
+            }
+        })
+        .collect()
 }
 
 /// The same record has the same id, whichever batch brings it; records without a key of their own are known

@@ -5,7 +5,7 @@
 //! stored twice changes nothing. Start reading at [`run`].
 
 use super::dataset::Dataset;
-use super::normalise::normalise;
+use super::normalise::{Normalised, normalise, others};
 use crate::app::App;
 use crate::archive::ArchiveError;
 use async_compression::tokio::bufread::GzipDecoder;
@@ -88,7 +88,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     while let Some((number, line)) = lines.next().await? {
         records += 1;
         report.records += 1;
-        part.take(app, batch, dataset, number, line);
+        records += part.take(app, batch, dataset, number, line);
         if part.len() >= PART {
             part.store(app, report).await?;
         }
@@ -109,6 +109,7 @@ impl Part {
         self.events.len() + self.rejects.len()
     }
 
+    /// Takes one line. Answers how many events it makes beyond the first.
     fn take(
         &mut self,
         app: &App,
@@ -116,28 +117,19 @@ impl Part {
         dataset: &Dataset,
         number: i64,
         line: Result<String, Unreadable>,
-    ) {
+    ) -> i64 {
         let now = app.clock.now();
         let (reason, excerpt) = match line {
             Err(unreadable) => (unreadable.reason, unreadable.excerpt),
             Ok(line) => match normalise(&line, dataset, &batch.connection_id, now) {
                 Ok(record) => {
-                    let may_map = !record.is_non_identity;
-                    let event = EventRow {
-                        id: record.id,
-                        connection_id: batch.connection_id.clone(),
-                        dataset: batch.dataset.clone(),
-                        at: record.at,
-                        person_id: None,
-                        identifier: record.identifier,
-                        action: record.action,
-                        target: record.target,
-                        source_ip: record.source_ip,
-                        country: record.country,
-                        batch_id: batch.id.clone(),
-                        raw: line,
-                    };
-                    return self.events.push((event, may_map));
+                    let others = others(&record, &line, dataset);
+                    let more = i64::try_from(others.len()).unwrap_or(i64::MAX);
+                    for record in others {
+                        self.events.push(event(batch, record, line.clone()));
+                    }
+                    self.events.push(event(batch, record, line));
+                    return more;
                 }
                 Err(reason) => (reason, excerpt(&line)),
             },
@@ -151,6 +143,7 @@ impl Part {
             excerpt,
             rejected_at: now,
         });
+        0
     }
 
     /// Finds the people behind the events and stores the part.
@@ -185,6 +178,26 @@ impl Part {
         self.rejects.clear();
         Ok(())
     }
+}
+
+/// The event that a record becomes, and whether it may belong to a person.
+fn event(batch: &BatchRow, record: Normalised, raw: String) -> (EventRow, bool) {
+    let may_map = !record.is_non_identity;
+    let event = EventRow {
+        id: record.id,
+        connection_id: batch.connection_id.clone(),
+        dataset: batch.dataset.clone(),
+        at: record.at,
+        person_id: None,
+        identifier: record.identifier,
+        action: record.action,
+        target: record.target,
+        source_ip: record.source_ip,
+        country: record.country,
+        batch_id: batch.id.clone(),
+        raw,
+    };
+    (event, may_map)
 }
 
 fn excerpt(line: &str) -> String {

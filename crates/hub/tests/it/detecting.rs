@@ -407,3 +407,98 @@ async fn a_rule_is_tried_over_the_archive_and_finds_what_it_finds_when_it_runs()
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_mail_is_an_event_of_each_of_its_recipients() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let mail = json!({ "Timestamp": "2026-11-20T11:00:00Z", "AlertID": "m1", "FinalDisposition": "MALICIOUS",
+            "Subject": "Invoice", "To": ["Omar.Said@tidewater.example", "hana.kim@tidewater.example", "x@y.example"] });
+        hub.happen("email_security_alerts", &[mail.clone()]).await;
+        hub.happen("email_security_alerts", &[mail, json!({ "Timestamp": "2026-11-20T11:00:00Z", "AlertID": "m2" })])
+            .await;
+        let search = hub::search::Search {
+            dataset: Some("email_security_alerts".to_owned()),
+            conditions: vec![hub::search::condition("Subject|contains=voice").unwrap()],
+            limit: 100,
+            ..hub::search::Search::default()
+        };
+        let found = hub::search::run(&hub.app, &search, |_, _| {}).await.unwrap();
+        let who: BTreeSet<(String, bool)> = found
+            .events
+            .into_iter()
+            .map(|event| (event.identifier.unwrap(), event.person_id.is_some()))
+            .collect();
+        let expected = [
+            ("hana.kim@tidewater.example".to_owned(), true),
+            ("omar.said@tidewater.example".to_owned(), true),
+            ("x@y.example".to_owned(), false),
+        ];
+        assert_eq!(who, expected.into());
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.records, counts.accepted, counts.duplicates), (7, 4, 3));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_are_found_by_person_time_and_fields() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let people = ["omar.said@tidewater.example", "hana.kim@tidewater.example"];
+        let records: Vec<Value> = (0..60)
+            .map(|number| {
+                let at = noon() + TimeDelta::minutes(number as i64);
+                visit(number, people[number % 2], at, &format!("h{}", number % 5), "GET")
+            })
+            .collect();
+        hub.happen("gateway_http", &records).await;
+        let person = hub.app.store.person_by_email(people[0]).await.unwrap().unwrap();
+        let of = async |search: hub::search::Search| {
+            let found = hub::search::run(&hub.app, &search, |_, _| {}).await.unwrap();
+            (found.events.len(), found.is_cut)
+        };
+        let all = hub::search::Search {
+            limit: 100,
+            ..hub::search::Search::default()
+        };
+        assert_eq!(of(all.clone()).await, (60, false));
+        assert_eq!(
+            of(hub::search::Search {
+                limit: 10,
+                ..all.clone()
+            })
+            .await,
+            (10, true)
+        );
+        let condition = |text| vec![hub::search::condition(text).unwrap()];
+        for (text, expected) in [
+            ("HTTPHost=h1.shop.example", 12),
+            ("HTTPHost|startswith=h1,H2", 24),
+            ("UploadedBytes|gte=15", 6),
+            ("HTTPHost.etld1=shop.example", 60),
+            ("Nothing=1", 0),
+        ] {
+            let search = hub::search::Search {
+                conditions: condition(text),
+                ..all.clone()
+            };
+            assert_eq!(of(search).await.0, expected, "{text}");
+        }
+        let narrow = hub::search::Search {
+            person: Some(person.id),
+            since: Some(noon() + TimeDelta::minutes(10)),
+            until: Some(noon() + TimeDelta::minutes(20)),
+            dataset: Some("gateway_http".to_owned()),
+            ..all.clone()
+        };
+        assert_eq!(of(narrow).await, (5, false));
+        let wrong = hub::search::Search {
+            dataset: Some("gateway_smtp".to_owned()),
+            ..all
+        };
+        let error = hub::search::run(&hub.app, &wrong, |_, _| {}).await.unwrap_err();
+        assert!(error.to_string().contains("gateway_smtp"), "{error}");
+    })
+    .await;
+}

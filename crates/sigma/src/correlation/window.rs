@@ -4,6 +4,7 @@
 //! included). The correlation fires where its condition begins to hold. Start reading at
 //! [`Correlation::firings`].
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -65,7 +66,12 @@ pub struct Firing {
 impl Correlation {
     /// The firings that `hits`, all of one group, give. They are put in order of time first.
     pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
-        hits.sort_unstable_by_key(|hit| (hit.at_ns, hit.part, hit.id));
+        // One event may leave several values, so its id does not settle their order.
+        hits.sort_unstable_by(|left, right| {
+            (left.at_ns, left.part, left.id)
+                .cmp(&(right.at_ns, right.part, right.id))
+                .then_with(|| by_value(left.value, right.value))
+        });
         let mut firings = Vec::new();
         let mut window = Window::new(self);
         let mut first = 0;
@@ -100,6 +106,18 @@ impl Correlation {
         }
         firings
     }
+}
+
+fn by_value(left: Option<HitValue>, right: Option<HitValue>) -> Ordering {
+    let rank = |value: Option<HitValue>| match value {
+        None => (0, 0, 0.0),
+        Some(HitValue::Digest(digest)) => (1, digest, 0.0),
+        Some(HitValue::Number(number)) => (2, 0, number),
+    };
+    let (left, right) = (rank(left), rank(right));
+    (left.0, left.1)
+        .cmp(&(right.0, right.1))
+        .then_with(|| left.2.total_cmp(&right.2))
 }
 
 /// What is kept of the matches inside the window.
@@ -154,7 +172,9 @@ impl<'a> Window<'a> {
                     None => self.fractions += 1,
                 }
                 if self.correlation.kind == CorrelationKind::ValuePercentile {
-                    let place = self.sorted.partition_point(|other| *other < number);
+                    let place = self
+                        .sorted
+                        .partition_point(|other| other.total_cmp(&number).is_lt());
                     self.sorted.insert(place, number);
                 }
             }
@@ -188,7 +208,9 @@ impl<'a> Window<'a> {
                     None => self.fractions -= 1,
                 }
                 if self.correlation.kind == CorrelationKind::ValuePercentile {
-                    let place = self.sorted.partition_point(|other| *other < number);
+                    let place = self
+                        .sorted
+                        .partition_point(|other| other.total_cmp(&number).is_lt());
                     self.sorted.remove(place);
                 }
             }

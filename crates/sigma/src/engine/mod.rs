@@ -1,7 +1,7 @@
 //! Many rules against many records: the evaluator that runs in production.
 //!
 //! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names
-//! ([`record`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
+//! ([`record`], [`quick`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
 //! rules of which a *witness* was set: a mark without which they cannot match ([`program`]). Tests that cannot be
 //! answered together, as regular expressions, are made on demand, once per record.
 //!
@@ -10,6 +10,7 @@
 mod fields;
 mod literal;
 mod program;
+mod quick;
 mod record;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,7 +26,7 @@ use self::record::{Found, Roots, Shape, Slot};
 use crate::compile::{CompiledRule, ResolvedSelection};
 use crate::condition::Condition;
 use crate::criterion::{Resolved, Test};
-use crate::derived::{Derivation, PERSON};
+use crate::derived::{Derivation, PERSON, add_person};
 use crate::event::{Event, Scalar};
 use crate::matching::Matcher as SingleTest;
 
@@ -318,25 +319,18 @@ impl Scanned<'_> {
                 if slot(*key).each(&self.members, visit) {
                     return true;
                 }
-                let person = self.matcher.identity.iter().find_map(|field| {
-                    let mut found = None;
+                let mut people = Vec::new();
+                for field in &self.matcher.identity {
                     self.each_of(&self.matcher.fields[*field].source, &mut |scalar| {
-                        if let Scalar::Text(text) = scalar
-                            && !text.trim().is_empty()
-                        {
-                            found = Some(text.trim().to_lowercase());
-                        }
-                        found.is_some()
+                        add_person(scalar, &mut people);
+                        false
                     });
-                    found
-                });
-                match person {
-                    Some(person) => {
-                        visit(Scalar::Text(&person));
-                        true
+                    if !people.is_empty() {
+                        break;
                     }
-                    None => false,
                 }
+                let _ = people.iter().any(|person| visit(Scalar::Text(person)));
+                !people.is_empty()
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One line of NDJSON as the values of the fields that rules name; everything else is read past.
 //!
 //! Fields are found by their place first: the records of one source name their fields in one order, so the key
-//! that stood here last time is tried before a lookup.
+//! that stood here last time is tried before a lookup. Most lines are read by [`super::quick`], the others here.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -73,33 +73,72 @@ impl Roots {
     pub(super) fn len(&self) -> usize {
         self.deep.len()
     }
+
+    /// Whether the inside of what stands under the key is asked for.
+    pub(super) fn is_deep(&self, place: u32) -> bool {
+        self.deep[place as usize]
+    }
 }
 
 /// Which keys came at which place of earlier records, and their slots.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    keys: Vec<(Box<str>, Option<u32>)>,
+    keys: Vec<Key>,
     /// How many keys the last record had.
     count: usize,
     /// Whether the last record had the keys of the one before it, in the same order.
     pub(super) is_repeated: bool,
 }
 
+/// A key that was seen, and its slot.
+#[derive(Debug)]
+struct Key {
+    text: Box<str>,
+    root: Option<u32>,
+    /// Whether it is written in JSON as it is.
+    is_plain: bool,
+}
+
+impl Key {
+    fn new(text: &str, root: Option<u32>) -> Self {
+        Self {
+            is_plain: !text.contains(['"', '\\']),
+            text: text.into(),
+            root,
+        }
+    }
+}
+
 impl Shape {
-    fn root(&mut self, roots: &Roots, place: usize, key: &str) -> Option<u32> {
+    pub(super) fn begin(&mut self) {
+        self.is_repeated = true;
+    }
+
+    pub(super) fn end(&mut self, count: usize) {
+        self.is_repeated &= count == self.count;
+        self.count = count;
+    }
+
+    /// The key that stood at this place last time, as it is written, and its slot.
+    pub(super) fn expected(&self, place: usize) -> Option<(&[u8], Option<u32>)> {
+        let known = self.keys.get(place).filter(|known| known.is_plain)?;
+        Some((known.text.as_bytes(), known.root))
+    }
+
+    pub(super) fn root(&mut self, roots: &Roots, place: usize, key: &str) -> Option<u32> {
         match self.keys.get_mut(place) {
-            Some((known, root)) if **known == *key => *root,
-            Some(slot) => {
+            Some(known) if *known.text == *key => known.root,
+            Some(known) => {
                 self.is_repeated = false;
-                *slot = (key.into(), roots.by_key.get(key).copied());
-                slot.1
+                *known = Key::new(key, roots.by_key.get(key).copied());
+                known.root
             }
             None => {
                 self.is_repeated = false;
                 let root = roots.by_key.get(key).copied();
                 // A record of endless keys must not be remembered.
                 if place < 1_000 && place == self.keys.len() {
-                    self.keys.push((key.into(), root));
+                    self.keys.push(Key::new(key, root));
                 }
                 root
             }
@@ -129,9 +168,38 @@ pub(super) fn read<'de>(
     slots: &mut Vec<Slot<'de>>,
     members: &mut Vec<Found<'de>>,
 ) -> Result<(), NotARecord> {
-    slots.clear();
-    slots.resize(roots.len(), Slot::Absent);
+    let empty = |slots: &mut Vec<Slot<'de>>| {
+        slots.clear();
+        slots.resize(roots.len(), Slot::Absent);
+    };
+    empty(slots);
     members.clear();
+    let count = shape.count;
+    if super::quick::read(line, roots, shape, slots, members).is_some() {
+        return Ok(());
+    }
+    empty(slots);
+    members.clear();
+    // The quick way may have noted other keys already.
+    let was_repeated = shape.is_repeated;
+    shape.count = count;
+    let read = read_with_care(line, roots, shape, slots, members);
+    shape.is_repeated &= was_repeated;
+    if read.is_err() {
+        // No record has so many keys: the next one is like none before it.
+        shape.count = usize::MAX;
+    }
+    read
+}
+
+/// Reads any line, or says what is wrong with it.
+fn read_with_care<'de>(
+    line: &'de [u8],
+    roots: &Roots,
+    shape: &mut Shape,
+    slots: &mut [Slot<'de>],
+    members: &mut Vec<Found<'de>>,
+) -> Result<(), NotARecord> {
     if may_be_deep(line) {
         check_depth(line)?;
     }
@@ -170,7 +238,7 @@ fn check_depth(line: &[u8]) -> Result<(), NotARecord> {
 struct RecordSeed<'s, 'de> {
     roots: &'s Roots,
     shape: &'s mut Shape,
-    slots: &'s mut Vec<Slot<'de>>,
+    slots: &'s mut [Slot<'de>],
     members: &'s mut Vec<Found<'de>>,
 }
 
@@ -191,7 +259,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut place = 0;
-        self.shape.is_repeated = true;
+        self.shape.begin();
         while let Some(root) = map.next_key_seed(KeySeed {
             roots: self.roots,
             shape: self.shape,
@@ -203,7 +271,7 @@ impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
                     map.next_value::<IgnoredAny>()?;
                 }
                 Some(root) => {
-                    let deep = self.roots.deep[root as usize];
+                    let deep = self.roots.is_deep(root);
                     self.slots[root as usize] = if deep {
                         tree(map.next_value::<Value>()?)
                     } else {
@@ -212,13 +280,12 @@ impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
                 }
             }
         }
-        self.shape.is_repeated &= place == self.shape.count;
-        self.shape.count = place;
+        self.shape.end(place);
         Ok(())
     }
 }
 
-fn tree<'a>(value: Value) -> Slot<'a> {
+pub(super) fn tree<'a>(value: Value) -> Slot<'a> {
     Slot::One(match value {
         Value::Null => Found::Null,
         Value::Bool(truth) => Found::Bool(truth),

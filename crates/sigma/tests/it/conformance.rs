@@ -15,7 +15,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sigma::{CompiledRule, Placeholders, parse_rules};
+use sigma::{CompiledRule, Matcher, Placeholders, Scratch, parse_rules};
 
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("FLAREWARD_CONFORMANCE").map_or_else(
@@ -142,4 +142,51 @@ fn every_regression_event_is_matched_by_its_rule() {
     }
     println!("{} of {cases} regression events matched", cases - misses.len());
     assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
+#[test]
+fn all_public_rules_together_match_as_each_alone() {
+    let Some(folder) = folder() else { return };
+    let documents = corpus(&folder);
+    let placeholders = placeholders(&documents);
+    let rules: Vec<CompiledRule> = documents
+        .iter()
+        .filter_map(|(_, text)| parse_rules(text).ok())
+        .flatten()
+        .filter_map(|rule| CompiledRule::compile(&rule, &placeholders).ok())
+        .collect();
+    let matcher = Matcher::new(rules.iter().enumerate(), &[], &[]);
+    let mut scratch = Scratch::default();
+    let (mut events, mut matches) = (0, 0);
+    for line in fs::read_to_string(folder.join("sigma/regression.ndjson"))
+        .unwrap()
+        .lines()
+    {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let together = matcher
+            .scan(line.as_bytes(), &mut scratch, |_, matched| matched.to_vec())
+            .unwrap();
+        let alone: Vec<usize> = (0..rules.len())
+            .filter(|place| rules[*place].matches(&event))
+            .collect();
+        let titles = |places: &[usize]| -> Vec<String> {
+            places.iter().map(|place| rules[*place].rule().label()).collect()
+        };
+        assert_eq!(titles(&together), titles(&alone), "{line}");
+        let own = event["_case"].as_str();
+        assert!(
+            together
+                .iter()
+                .any(|place| rules[*place].rule().id.as_deref() == own),
+            "{own:?} is not among {:?}",
+            titles(&together)
+        );
+        events += 1;
+        matches += together.len();
+    }
+    println!(
+        "{} rules together: {events} events, {matches} matches, the same as each alone",
+        rules.len()
+    );
+    assert!(events > 0);
 }
