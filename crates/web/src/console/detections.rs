@@ -9,7 +9,7 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
 use hub::rule_book::{Behaviour, BookRule};
-use model::{DetectionId, PersonId};
+use model::{DetectionId, EventId, PersonId};
 use serde::Deserialize;
 use store::{DetectionFilter, DetectionRow, EventRow, PersonRow};
 
@@ -36,6 +36,20 @@ struct DetectionPage<'a> {
     rule: Option<&'a BookRule>,
     behaviour: Option<&'a Behaviour>,
     explanation: Option<Explained>,
+    evidence: Vec<Evidence>,
+}
+
+impl DetectionPage<'_> {
+    /// Whether there were more matches than events that are named.
+    fn has_more(&self) -> bool {
+        usize::try_from(self.detection.matches).is_ok_and(|matches| matches > self.evidence.len())
+    }
+}
+
+/// An event behind a detection; nothing when it is no longer kept.
+struct Evidence {
+    id: String,
+    event: Option<EventRow>,
 }
 
 /// What to list.
@@ -105,6 +119,12 @@ pub(super) async fn show_detection(
         .await?
         .ok_or(PageError::NotFound("detection"))?;
     let event = app.store.event_get(&detection.event_id).await?;
+    let ids: Vec<String> = serde_json::from_str(&detection.evidence).unwrap_or_default();
+    let mut evidence = Vec::with_capacity(ids.len());
+    for id in ids {
+        let event = app.store.event_get(&EventId(id.clone())).await?;
+        evidence.push(Evidence { id, event });
+    }
     let person = match detection.person_id.clone() {
         Some(id) => app.store.person_get(&PersonId(id)).await?,
         None => None,
@@ -128,6 +148,7 @@ pub(super) async fn show_detection(
             .and_then(|key| rules.behaviours.get(key)),
         rule,
         event,
+        evidence,
         detection,
     };
     page::rendered(&page)

@@ -55,6 +55,7 @@ pub fn router() -> Router<App> {
         .route("/events/{id}", get(events::show_event))
         .route("/rules", get(rules::list))
         .route("/rules/{name}", get(rules::show_rule))
+        .route("/rules/{name}/mode", post(rules::switch))
         .route("/connections", get(connections::list))
         .route("/connections/{label}", get(connection::show_connection))
         .route("/connections/{label}/progress", get(connection::progress))

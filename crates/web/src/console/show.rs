@@ -84,12 +84,10 @@ pub(super) fn level(level: &RiskLevel) -> Html {
 pub(super) fn state(word: &(impl fmt::Display + ?Sized)) -> Html {
     let word = word.to_string();
     let tone = match word.as_str() {
-        "connected" | "complete" | "delivered" | "yes" | "detected" | "accepted" | "matched" | "working" => {
-            "good"
-        }
-        "syncing" | "validating" | "running" | "pending" | "new" | "archived" | "stored" | "waiting" => {
-            "busy"
-        }
+        "connected" | "complete" | "delivered" | "yes" | "detected" | "accepted" | "matched" | "working"
+        | "on" => "good",
+        "syncing" | "validating" | "running" | "pending" | "new" | "archived" | "stored" | "waiting"
+        | "test" => "busy",
         "degraded" | "partial" | "paused" | "interrupted" | "conditional" | "medium" | "suspended"
         | "suppressed" => "warn",
         "failed" | "failing" | "disabled" | "missing" | "unreadable" | "dead" | "high" | "critical" => "bad",

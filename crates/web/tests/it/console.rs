@@ -109,6 +109,8 @@ async fn pages(world: &World) -> Vec<String> {
         "/events?dataset=gateway_dns&person=ana@corp.example",
         "/events?person=nobody@corp.example",
         "/rules",
+        "/rules?dataset=gateway_dns&mode=test",
+        "/rules?dataset=gateway_network&mode=off",
         "/connections",
         "/connections/production",
         "/deliveries",
@@ -212,6 +214,7 @@ async fn every_page_answers_a_session_keeps_the_policy_and_leads_others_to_the_l
         "/people?level=severe",
         "/events?before=yesterday",
         "/deliveries?signals=lost",
+        "/rules?mode=sometimes",
     ] {
         assert_eq!(visitor.get(path).await.status, StatusCode::BAD_REQUEST, "{path}");
     }
@@ -563,4 +566,64 @@ async fn a_finding_is_muted_by_a_form_that_belongs_to_the_session() {
         .post(&format!("/posture/findings/{id}/mute"), &fields)
         .await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_rule_is_switched_by_a_form_that_belongs_to_the_session() {
+    let world = World::lived_in().await;
+    let may = [Permission::Read, Permission::RulesWrite];
+    let browser = Browser::logged_in(&world, &may).await;
+    let page = browser.get("/rules/our-nodes").await.text;
+    assert!(
+        page.contains("In test mode") && page.contains("2 matches"),
+        "{page}"
+    );
+    assert!(page.contains("action=\"/rules/our-nodes/mode\""), "{page}");
+    let path = "/rules/our-nodes/mode";
+    let answer = browser.post(path, &[("csrf", "another"), ("mode", "off")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let csrf = browser.csrf().await;
+    let answer = browser.post(path, &[("csrf", &csrf), ("mode", "maybe")]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+    let answer = browser.post(path, &[("csrf", &csrf), ("mode", "off")]).await;
+    assert_eq!(answer.header("location"), "/rules/our-nodes");
+    assert!(world.app.rules().rule("our-nodes").unwrap().mode == hub::rule_book::RuleMode::Off);
+    let page = browser.get("/rules?mode=off").await.text;
+    assert!(
+        page.contains("/rules/our-nodes\"") && !page.contains("/rules/dns-phishing\""),
+        "{page}"
+    );
+    let answer = browser
+        .post("/rules/none/mode", &[("csrf", &csrf), ("mode", "off")])
+        .await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    // Who may only read sees the mode and no form.
+    let reader = Browser::logged_in(&world, &[Permission::Read]).await;
+    let page = reader.get("/rules/our-nodes").await.text;
+    assert!(
+        page.contains("It does not run") && !page.contains("/mode\""),
+        "{page}"
+    );
+    let csrf = reader.csrf().await;
+    let answer = reader.post(path, &[("csrf", &csrf), ("mode", "on")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_detection_shows_how_often_and_on_which_events() {
+    let world = World::lived_in().await;
+    let visitor = Browser::logged_in(&world, &[Permission::Read]).await;
+    let filter = store::DetectionFilter {
+        person_id: Some(PersonId("p1".to_owned())),
+        limit: 1,
+        ..Default::default()
+    };
+    let detection = world.app.store.detection_list(&filter).await.unwrap().remove(0);
+    let page = visitor.get(&format!("/detections/{}", detection.id)).await.text;
+    assert!(page.contains("Events behind it"), "{page}");
+    assert!(
+        page.contains(&format!("href=\"/events/{}\"", detection.event_id)),
+        "{page}"
+    );
+    assert!(page.contains("<dt>Matches</dt><dd>1</dd>"), "{page}");
 }
