@@ -19,7 +19,7 @@ const RECORDS: usize = 50_000;
 const BATCHES: usize = 20;
 
 /// A DNS record with the fields that a job asks for; one in fifty is a look-up of a phishing domain.
-fn record(number: usize) -> Value {
+pub(crate) fn record(number: usize) -> Value {
     let category = if number.is_multiple_of(50) { 131 } else { 26 };
     json!({
         "AccountID": "0123456789abcdef0123456789abcdef", "ApplicationID": 0, "ApplicationName": "",

@@ -9,6 +9,7 @@
 
 mod access;
 mod ingest;
+mod receiver;
 mod rules;
 mod sync;
 
@@ -80,6 +81,7 @@ async fn main() -> anyhow::Result<()> {
             "Batches from HTTP body to detections, SQLite, archive synced (baseline: gunzip alone)",
             &ingest::whole().await?,
         );
+        receiver::measure().await?;
     }
     if is_wanted("rules") {
         rules::measure()?;
