@@ -122,7 +122,7 @@ impl Text {
             }
             Format::Ndjson => writeln!(self.out, "{row}")?,
             Format::Json | Format::Counts => {
-                write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?
+                write!(self.out, "{}\n  {row}", if self.rows == 0 { "[" } else { "," })?;
             }
             Format::Csv => {
                 if self.rows == 0 {
@@ -145,7 +145,7 @@ impl Text {
             Format::Table if self.rows == 0 => writeln!(self.out, "{nothing}")?,
             Format::Table => writeln!(self.out, "{}", self.table)?,
             Format::Json | Format::Counts => {
-                writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?
+                writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?;
             }
             Format::Csv if self.rows == 0 => {
                 self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;

@@ -78,11 +78,11 @@ fn theirs(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     for (at, event) in events {
         let results = engine.process_event_at(&JsonEvent::borrow(event), *at);
         if event["A"] != "a" {
-            assert!(!results.iter().any(|result| result.is_correlation()));
+            assert!(!results.iter().any(rsigma_eval::EvaluationResult::is_correlation));
             continue;
         }
         let user = event["User"].as_str().unwrap().to_owned();
-        let holds = results.iter().any(|result| result.is_correlation());
+        let holds = results.iter().any(rsigma_eval::EvaluationResult::is_correlation);
         let held = before
             .insert(user.clone(), (*at, holds))
             .is_some_and(|(last, held)| held && at - last <= SPAN_S);

@@ -7,7 +7,6 @@
 //! |---|---|---|---|
 //! | lists | | | |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stdout, reason = "how much was compared is part of the result")]
 
 mod correlations;
 mod single;

@@ -45,6 +45,9 @@ struct Source {
     taps: HashMap<usize, Vec<Tap>>,
 }
 
+/// A rule's place in the collection, the rule with the source's names, and what it calls its fields otherwise.
+type SourceRule = (usize, CompiledRule, BTreeMap<String, String>);
+
 /// What is taken from a match of one rule for one watch.
 #[derive(Debug)]
 struct Tap {
@@ -120,8 +123,7 @@ impl Detector {
                         .any(|watch| watch.rules().any(|other| other == *rule))
             })
             .collect();
-        let mut by_dataset: BTreeMap<&'static str, Vec<(usize, CompiledRule, BTreeMap<String, String>)>> =
-            BTreeMap::new();
+        let mut by_dataset: BTreeMap<&'static str, Vec<SourceRule>> = BTreeMap::new();
         let mut all = Vec::new();
         for rule in wanted_rules {
             let compiled = &collection.rules[rule].compiled;
@@ -312,12 +314,7 @@ fn texts(record: &sigma::Scanned<'_>, place: usize) -> Vec<String> {
 }
 
 impl Source {
-    fn new(
-        rules: &[(usize, CompiledRule, BTreeMap<String, String>)],
-        identity: &[&str],
-        times: &[&str],
-        watches: &[Watch],
-    ) -> Self {
+    fn new(rules: &[SourceRule], identity: &[&str], times: &[&str], watches: &[Watch]) -> Self {
         let mut wanted: Vec<String> = times.iter().map(|name| (*name).to_owned()).collect();
         let times = (0..wanted.len()).collect();
         let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();

@@ -493,6 +493,9 @@ impl Read for Counted {
     }
 }
 
+/// A line with its number from 1; without it when it is too long.
+pub(super) type Numbered<'a> = (u64, Option<&'a [u8]>);
+
 /// The lines of a file, plain or gzip, in bounded memory.
 pub(super) struct Lines {
     from: Box<dyn Read + Send>,
@@ -543,7 +546,7 @@ impl Lines {
     }
 
     /// The next line that is not blank, with its number from 1; without it when it is too long.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<(u64, Option<&[u8]>)>> {
+    pub(super) fn next(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
         let mut searched = self.start;
         loop {
             if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {

@@ -1,5 +1,7 @@
 //! When correlations fire: each kind, at the edges, and whatever the order of the matches.
 
+#![expect(clippy::unwrap_used, reason = "a document that is not read is a failure")]
+
 use proptest::prelude::*;
 use sigma::{Collection, Correlation, Document, Hit, HitValue, PartOf, Placeholders, parse_documents};
 
