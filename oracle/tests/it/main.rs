@@ -5,7 +5,19 @@
 //!
 //! | what | Flareward | rsigma 0.23 | by the specification |
 //! |---|---|---|---|
-//! | lists | | | |
+//! | `exists` of a field that is null | it exists | it does not | presence only: Flareward |
+//! | two null fields under `fieldref` | not equal | equal | silent |
+//! | lists under `fieldref` | some members are equal | only whole lists, or none | silent |
+//! | `all` over a list in an event | each value in some member | for some values, all in one member | silent |
+//! | `startswith`, `endswith` with a wildcard in the value | as written | the wrong end is anchored | Flareward |
+//! | `base64offset` of one or two characters | what is certain of them | may be the empty text, found in all | Flareward |
+//! | `windash` of `/a` | `-a` and the other dashes too | only a dash is permuted | any of them: Flareward |
+//! | `1 of f*` and `all of them` in a filter | the filter's own selections | none, as it renames them | Flareward |
+//! | keywords in truth values and numbers | found in their text | only texts are searched | "all fields": Flareward |
+//! | the texts `1` and `yes` under `true` | not true | true | silent |
+//! | `nan` and `inf` as numbers; 2^53 and above | not numbers; exact | numbers; as fractions | silent |
+//! | letters whose small form is several (`İ`) | stay as they are | unfolded | silent |
+//! | firing | where a condition begins to hold | at every event where it holds | silent; turned into ours here |
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod correlations;

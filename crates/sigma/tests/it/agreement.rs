@@ -333,3 +333,113 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing: bytes that are no text were taken where no rule looked at them.
+#[test]
+fn a_line_is_a_record_for_the_engine_when_it_is_one_for_serde_json() {
+    let rule = |detection: Value| {
+        compiled(&json!({"title": "t", "logsource": {"service": "s"}, "detection": {"x": detection, "condition": "x"}}))
+            .unwrap()
+    };
+    let rules = [
+        rule(json!({"A|contains": "b"})),
+        rule(json!({"A|gte": 2})),
+        rule(json!({"A.B": "b"})),
+        rule(json!({"A": null})),
+        rule(json!({"A|exists": true})),
+        rule(json!(["ab"])),
+    ];
+    let matcher = Matcher::new(rules.iter().enumerate(), &[], &[]);
+    let mut scratch = Scratch::default();
+    let escape = "\\";
+    let values = [
+        r#""ab""#,
+        r#""a\u0062""#,
+        r#""a\n\"b""#,
+        r#""\ud83d\ude00 b""#,
+        r#""\ud83d b""#,
+        r#""\ude00""#,
+        r#""\x b""#,
+        r#""\u00g0""#,
+        "\"a\tb\"",
+        "\"ab",
+        "2",
+        "-2",
+        "-0",
+        "-0.0",
+        "02",
+        "2.",
+        ".5",
+        "2.5",
+        "2.5e0",
+        "1e400",
+        "-",
+        "+2",
+        "2.4999999999999999999",
+        "1767600000000000000",
+        "9223372036854775808",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "true",
+        "tru",
+        "null",
+        "nulll",
+        "[]",
+        "[1,2]",
+        "[1,]",
+        "[,1]",
+        r#"[["ab"],{"A":"b"}]"#,
+        r#"{"B":"b"}"#,
+        r#"{"B":["a","b"]}"#,
+        r#"{"B":"b",}"#,
+        "{}",
+        "{1:2}",
+        "[1}",
+        "",
+        "NaN",
+        "'b'",
+        "\u{2028}",
+        "\"\u{e4}b\"",
+    ];
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for value in values {
+        for name in ["A", "C"] {
+            lines.push(format!("{{\"{name}\":{value}}}").into_bytes());
+            lines.push(
+                format!(" {{ \"D\" : [ {{ \"e\" : {value} }} ] , \"{name}\" : {value} }} ").into_bytes(),
+            );
+            lines.push(format!("{{\"{name}\":{value},\"{name}\":\"b\"}}").into_bytes());
+        }
+        lines.push(value.as_bytes().to_vec());
+    }
+    lines.push(b"{\"C\":{\"d\xff\":1},\"A\":\"b\"}".to_vec());
+    lines.push(b"{\"C\xff\":1,\"A\":\"b\"}".to_vec());
+    lines.push(b"\xef\xbb\xbf{\"A\":\"b\"}".to_vec());
+    lines.push(b"{\"A\":\"b\"} x".to_vec());
+    lines.push(format!("{{\"A{escape}u0041\":\"b\",\"A\":\"b\"}}").into_bytes());
+    lines.push(format!("{{\"{escape}u0041\":\"b\"}}").into_bytes());
+    for depth in [30, 60, 125, 126, 127, 128, 1_000] {
+        lines.push(format!("{{\"A\":{}\"b\"{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes());
+        lines.push(format!("{{\"C\":{}\"b\"{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes());
+    }
+    let mut records = 0;
+    for line in &lines {
+        let found = matcher
+            .scan(line, &mut scratch, |_, matched| matched.to_vec())
+            .ok();
+        let expected = serde_json::from_slice::<Value>(line)
+            .ok()
+            .filter(Value::is_object)
+            .map(|event| {
+                let places = (0..rules.len()).filter(|place| rules[*place].matches(&event));
+                places.collect::<Vec<_>>()
+            });
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(line));
+        records += usize::from(found.is_some());
+    }
+    assert!(
+        records > 50 && lines.len() - records > 50,
+        "{records} of {}",
+        lines.len()
+    );
+}
