@@ -239,12 +239,12 @@ fn words(correlation: &Correlation, value: f64, is_estimate: bool) -> String {
 /// A span in the largest unit that it is a whole number of.
 fn span_words(ns: i64) -> String {
     let seconds = ns / 1_000_000_000;
-    for (unit, name) in [(86_400, "days"), (3_600, "hours"), (60, "minutes")] {
-        if seconds % unit == 0 {
-            return format!("{} {name}", seconds / unit);
-        }
-    }
-    format!("{seconds} seconds")
+    let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(unit, _)| seconds % unit == 0)
+        .map_or((seconds, "second"), |(unit, name)| (seconds / unit, name));
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
 }
 
 fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {

@@ -414,7 +414,7 @@ async fn a_mail_is_an_event_of_each_of_its_recipients() {
         let (_sandbox, hub) = ready(scratch).await;
         let mail = json!({ "Timestamp": "2026-11-20T11:00:00Z", "AlertID": "m1", "FinalDisposition": "MALICIOUS",
             "Subject": "Invoice", "To": ["Omar.Said@tidewater.example", "hana.kim@tidewater.example", "x@y.example"] });
-        hub.happen("email_security_alerts", &[mail.clone()]).await;
+        hub.happen("email_security_alerts", std::slice::from_ref(&mail)).await;
         hub.happen("email_security_alerts", &[mail, json!({ "Timestamp": "2026-11-20T11:00:00Z", "AlertID": "m2" })])
             .await;
         let search = hub::search::Search {
