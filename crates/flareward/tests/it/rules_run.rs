@@ -123,11 +123,14 @@ fn damaged_and_cut_gzip_is_named_and_the_other_files_are_read() {
         );
         let events = said.counts()["events"].as_u64().unwrap();
         assert!((7..3_007).contains(&events), "{events}");
-        assert_eq!(
-            said.counts()["matches"].as_u64(),
-            Some(events),
-            "all that was read counts"
-        );
+        // What is unpacked of damaged bytes may be other records than were packed: it is told, not guessed.
+        if name == "cut.gz" {
+            assert_eq!(
+                said.counts()["matches"].as_u64(),
+                Some(events),
+                "all that was read counts"
+            );
+        }
     }
 }
 

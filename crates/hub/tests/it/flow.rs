@@ -30,7 +30,7 @@ const DATASETS: [&str; 6] = [
 
 /// The cast of the story that does something, and where it leaves them.
 const AT_RISK: &[(&str, &str)] = &[
-    ("elena.rossi", "medium"),
+    ("elena.rossi", "high"),
     ("ines.moreau", "high"),
     ("jonas.weber", "high"),
     ("lucy.brandt", "high"),
@@ -634,8 +634,16 @@ async fn a_message_goes_out_once_though_two_processes_look() {
         assert_eq!(one.unwrap() + two.unwrap(), 21);
         let messages = sandbox.world().received_messages();
         assert_eq!(messages.len(), 21);
-        let text = messages[0].body["text"].as_str().unwrap();
-        assert!(text.contains("k3f9[.]sync-node[.]test"), "{text}");
+        let names = messages
+            .iter()
+            .filter(|message| {
+                message.body["text"]
+                    .as_str()
+                    .unwrap()
+                    .contains("k3f9[.]sync-node[.]test")
+            })
+            .count();
+        assert_eq!(names, 20);
     })
     .await;
 }
