@@ -1,6 +1,6 @@
 //! Rules and events at random, shown to Flareward and to rsigma, an engine that others wrote.
 //!
-//! 20,000 pairs of a rule and an event are compared, always the same ones; `FLAREWARD_PAIRS=1000000` compares so
+//! More than 20,000 pairs of a rule and an event are compared, always the same ones; `FLAREWARD_PAIRS=1000000` compares so
 //! many of each kind, others in every run. What is generated keeps to what both mean alike. The known differences:
 //!
 //! | what | Flareward | rsigma 0.23 | by the specification |
@@ -33,7 +33,7 @@ fn runner() -> (usize, TestRunner) {
     let wanted = std::env::var("FLAREWARD_PAIRS")
         .ok()
         .map(|pairs| pairs.parse().unwrap());
-    let pairs: usize = wanted.unwrap_or(20_000);
+    let pairs: usize = wanted.unwrap_or(30_000);
     let config = Config {
         cases: u32::try_from(pairs.div_ceil(EVENTS)).unwrap(),
         max_global_rejects: u32::MAX,

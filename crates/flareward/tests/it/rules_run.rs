@@ -123,14 +123,13 @@ fn damaged_and_cut_gzip_is_named_and_the_other_files_are_read() {
         );
         let events = said.counts()["events"].as_u64().unwrap();
         assert!((7..3_007).contains(&events), "{events}");
-        // What is unpacked of damaged bytes may be other records than were packed: it is told, not guessed.
-        if name == "cut.gz" {
-            assert_eq!(
-                said.counts()["matches"].as_u64(),
-                Some(events),
-                "all that was read counts"
-            );
-        }
+        // What damage made of names may be anything.
+        let matches = said.counts()["matches"].as_u64().unwrap();
+        assert!(matches >= 7 && matches <= events, "{said:?}");
+        assert!(
+            name == "damaged.gz" || matches == events,
+            "all that was read counts: {said:?}"
+        );
     }
 }
 
