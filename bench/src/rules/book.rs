@@ -1,7 +1,7 @@
 //! Rules of fifteen kinds about DNS and ten about HTTP, as many of each as are wanted, and what makes each match.
 //!
 //! Two of each kind are the 50 that are measured; their matches are planted in the stream. Start reading at
-//! [`write`].
+//! `write`.
 
 use serde_json::{Value, json};
 use std::fmt::Write;

@@ -2,7 +2,7 @@
 //!
 //! Reads `batch` in state `stored` and its events; writes `rule_hit`, `detection`, `watermark`, the journal, and the
 //! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
-//! should be is a pure function of the matches of one group, and [`settle`] makes the stored ones so. A batch may
+//! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
 //! be repeated at any point, and records may come in any order: what is there in the end is the same.
 //!
 //! Start reading at [`run`].

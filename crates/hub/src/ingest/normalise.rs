@@ -81,7 +81,7 @@ pub fn normalise(
 }
 
 /// The same record for each of its further identities: a mail belongs to all its recipients, and becomes an event
-/// of each. At most [`IDENTITIES_MAX`].
+/// of each. At most 500.
 pub fn others(record: &Normalised, line: &str, dataset: &Dataset) -> Vec<Normalised> {
     let is_shared = dataset.name == "email_security_alerts";
     let Some(first) = record.identifier.as_deref().filter(|_| is_shared) else {

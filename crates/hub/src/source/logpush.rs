@@ -1,7 +1,7 @@
 //! Jobs that push: one for each dataset, made, kept right and watched.
 //!
-//! [`enable`] compares each job with what it should be ([`plan`]) and closes the gap; a job that is right is left
-//! alone. [`watch_due`] looks at the jobs and keeps how they fare; it never changes one.
+//! [`enable`] compares each job with what it should be (`plan`) and closes the gap; a job that is right is left
+//! alone. `watch_due` looks at the jobs and keeps how they fare; it never changes one.
 //!
 //! A job's destination carries the connection's log secret: it goes to Cloudflare and nowhere else, and what
 //! Cloudflare says about a failed push is kept without it.

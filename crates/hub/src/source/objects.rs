@@ -4,7 +4,7 @@
 //! [`crate::ingest::receive()`]. That an object was read is kept after its batch is durable: a run that was killed
 //! reads it again, which gives the same batch. An object that is damaged is set aside and told of; the others go on.
 //!
-//! Never writes into a bucket. Start reading at [`read`]; the driver calls [`run_due`].
+//! Never writes into a bucket. Start reading at [`read`]; the driver calls `run_due`.
 
 use super::{Progress, SourceError, SourceState, is_due, keep};
 use crate::app::App;

@@ -5,7 +5,7 @@
 //! words of the dataset that Logpush would have pushed, so that both are the same events. The place is kept after
 //! the batch is durable: a round that was killed is repeated, and nothing is lost.
 //!
-//! Never changes anything at Cloudflare. Start reading at [`pull`]; the driver calls [`run_due`].
+//! Never changes anything at Cloudflare. Start reading at [`pull`]; the driver calls `run_due`.
 //!
 //! Cloudflare's own risk events are not among these logs: they are told for one user at a time, as the events that
 //! stand behind a score, and are asked for with the score.
