@@ -1,7 +1,7 @@
 //! What a run over files keeps in memory for rules that look back over a week.
 //!
 //! 2,000 people, 100 rules (50 about single events, 25 counts of events, 25 counts of values), two million matches
-//! that are all kept. It runs in a process of its own, so that the peak is its own: [`run`] there, [`print`] here.
+//! that are all kept. It runs in a process of its own, so that the peak is its own: [`run`] there, [`print()`] here.
 
 use super::stream::Numbers;
 use anyhow::Context;
