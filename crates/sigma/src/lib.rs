@@ -1,8 +1,8 @@
 //! Sigma detection rules: parse, compile, match. No I/O and no clock.
 //!
 //! [`parse_documents`] reads YAML into [`Document`]s, [`CompiledRule::compile`] makes a rule ready to be
-//! matched, and a [`RuleSet`] holds many by the log source they are for. [`CompiledRule::explain`]
-//! says which part of a rule matched which value; it is a second evaluator that shares no matching
+//! matched, [`Collection`] puts rules, filters and correlations together, and a [`Matcher`] shows a record to many
+//! rules at once; a [`RuleSet`] does so plainly, by service. [`CompiledRule::explain`] says which part of a rule matched which value; it is a second evaluator that shares no matching
 //! code with the first, so each can check the other. [`Correlation::firings`] says when a correlation fires.
 //!
 //! What cannot be honoured is refused with a reason, never ignored: unknown modifiers, look-around in regular

@@ -105,7 +105,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LIST_BY_DATASET,
     BY_BATCH,
     GET,
-    NEIGHBOURS,
     REJECT_LIST,
     UNMAPPED_LIST,
 ];
@@ -141,10 +140,6 @@ const LIST_BY_DATASET: &str = "
     ORDER BY at DESC, id DESC LIMIT $4";
 const BY_BATCH: &str = "SELECT * FROM event WHERE batch_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 const GET: &str = "SELECT * FROM event WHERE id = $1";
-const NEIGHBOURS: &str = "
-    SELECT * FROM event
-    WHERE dataset = $1 AND person_id = $2 AND at >= $3 AND at <= $4
-    ORDER BY at, id LIMIT 1000";
 const ADOPTABLE: &str = "
     SELECT u.connection_id, u.identifier, p.id
     FROM unmapped_identifier u JOIN person p ON p.email = u.identifier
@@ -289,19 +284,6 @@ impl Store {
     ) -> Result<Vec<EventRow>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(BY_BATCH).bind(batch).bind(after).bind(bounded(limit)).fetch_all(pool).await?
-        }))
-    }
-
-    /// One person's events of a dataset between two times, oldest first, at most 1,000.
-    pub async fn event_between(
-        &self,
-        dataset: &str,
-        person: &PersonId,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<EventRow>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_as(NEIGHBOURS).bind(dataset).bind(&person.0).bind(from).bind(to).fetch_all(pool).await?
         }))
     }
 

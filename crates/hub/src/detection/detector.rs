@@ -165,14 +165,6 @@ impl Detector {
         }
     }
 
-    /// How many rules look at records of this dataset; of none given, at records of no known one.
-    pub fn rules_of(&self, dataset: Option<&str>) -> usize {
-        match dataset {
-            Some(name) => self.sources.get(name).map_or(0, |source| source.matcher.len()),
-            None => self.other.matcher.len(),
-        }
-    }
-
     /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
     /// that is known better than the record says. What is found stands in `scratch` afterwards.
     ///

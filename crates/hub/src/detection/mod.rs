@@ -19,7 +19,7 @@ pub mod watch;
 use crate::app::App;
 use crate::rule_book::{RuleBook, RuleMode};
 use chrono::{DateTime, TimeDelta, Utc};
-use detector::{Detector, DetectorScratch, TraceValue};
+use detector::{DetectorScratch, TraceValue};
 use model::BatchState;
 use serde_json::json;
 use settle::Affected;
@@ -228,9 +228,4 @@ pub async fn prune(app: &App) -> Result<u64, StoreError> {
         forgotten += app.store.hit_prune(&watch, before, now - day).await?;
     }
     Ok(forgotten)
-}
-
-/// How many rules look at each dataset; for status pages.
-pub fn rules_of(detector: &Detector, dataset: &str) -> usize {
-    detector.rules_of(Some(dataset))
 }

@@ -284,11 +284,6 @@ impl Scanned<'_> {
         self.each_of(&plan.source, visit)
     }
 
-    /// The line that was scanned.
-    pub fn line(&self) -> &[u8] {
-        self.line
-    }
-
     fn each_of(&self, source: &FieldSource, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
         let slot = |place: u32| &self.slots[place as usize];
         match source {
