@@ -11,7 +11,9 @@ mod fields;
 mod literal;
 mod program;
 mod quick;
+mod quotes;
 mod record;
+mod shape;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ use serde_json::Value;
 use self::fields::{Cost, Field, FieldQuestions, Marks};
 use self::program::{Costs, Node};
 pub use self::record::NotARecord;
-use self::record::{Found, Roots, Shape, Slot};
+use self::record::{Readings, Roots, Values};
 use crate::compile::{CompiledRule, ResolvedSelection};
 use crate::condition::Condition;
 use crate::criterion::{Resolved, Test};
@@ -84,9 +86,7 @@ struct LazyTest {
 #[derive(Debug, Default)]
 pub struct Scratch {
     matcher: u64,
-    shape: Shape,
-    slots: Vec<Slot<'static>>,
-    members: Vec<Found<'static>>,
+    readings: Readings,
     state: State,
 }
 
@@ -103,7 +103,7 @@ struct State {
 impl Scratch {
     /// Whether the last record had the same keys in the same order as the one scanned before it.
     pub fn is_same_shape(&self) -> bool {
-        self.shape.is_repeated
+        self.readings.shape.is_repeated
     }
 }
 
@@ -112,8 +112,9 @@ impl Scratch {
 pub struct Scanned<'a> {
     matcher: &'a Matcher,
     line: &'a [u8],
-    slots: Vec<Slot<'a>>,
-    members: Vec<Found<'a>>,
+    /// The line, where it is UTF-8; every record is.
+    text: &'a str,
+    values: &'a Values,
     whole: OnceCell<Value>,
 }
 
@@ -183,11 +184,11 @@ impl Matcher {
     /// # Errors
     ///
     /// [`NotARecord`], when the line is not a JSON object or is nested too deep.
-    pub fn scan<'a, T>(
-        &'a self,
-        line: &'a [u8],
+    pub fn scan<T>(
+        &self,
+        line: &[u8],
         scratch: &mut Scratch,
-        seen: impl FnOnce(&Scanned<'a>, &[usize]) -> T,
+        seen: impl FnOnce(&Scanned<'_>, &[usize]) -> T,
     ) -> Result<T, NotARecord> {
         if scratch.matcher != self.id {
             *scratch = Scratch {
@@ -195,21 +196,17 @@ impl Matcher {
                 ..Scratch::default()
             };
         }
-        let mut slots = recycled(std::mem::take(&mut scratch.slots));
-        let mut members = recycled(std::mem::take(&mut scratch.members));
-        record::read(line, &self.roots, &mut scratch.shape, &mut slots, &mut members)?;
+        let text = simdutf8::basic::from_utf8(line).ok();
+        scratch.readings.read(line, text, &self.roots)?;
         let scanned = Scanned {
             matcher: self,
             line,
-            slots,
-            members,
+            text: text.unwrap_or_default(),
+            values: &scratch.readings.values,
             whole: OnceCell::new(),
         };
         self.evaluate(&scanned, &mut scratch.state);
-        let answer = seen(&scanned, &scratch.state.matched);
-        scratch.slots = recycled(scanned.slots);
-        scratch.members = recycled(scanned.members);
-        Ok(answer)
+        Ok(seen(&scanned, &scratch.state.matched))
     }
 
     fn evaluate(&self, scanned: &Scanned<'_>, state: &mut State) {
@@ -270,13 +267,6 @@ impl Matcher {
     }
 }
 
-/// An empty vector with the room of another, whose contents may have borrowed from elsewhere.
-fn recycled<A, B>(mut used: Vec<A>) -> Vec<B> {
-    used.clear();
-    // Collected in place by the standard library, as both have one size.
-    used.into_iter().map_while(|_| None).collect()
-}
-
 impl Scanned<'_> {
     /// Shows `visit` the scalars of the wanted field at this place until it says `true`.
     pub fn wanted(&self, place: usize, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
@@ -285,16 +275,16 @@ impl Scanned<'_> {
     }
 
     fn each_of(&self, source: &FieldSource, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        let slot = |place: u32| &self.slots[place as usize];
+        let values = self.values;
         match source {
-            FieldSource::Key(key) => slot(*key).each(&self.members, visit),
+            FieldSource::Key(key) => values.each(*key, self.text, visit),
             FieldSource::Dotted {
                 key,
                 first,
                 rest,
                 derived,
             } => {
-                if slot(*key).each(&self.members, visit) || slot(*first).each_inside(rest, visit) {
+                if values.each(*key, self.text, visit) || values.each_inside(*first, rest, visit) {
                     return true;
                 }
                 let Some((base, derivation)) = derived else {
@@ -311,7 +301,7 @@ impl Scanned<'_> {
                 is_present
             }
             FieldSource::Person(key) => {
-                if slot(*key).each(&self.members, visit) {
+                if values.each(*key, self.text, visit) {
                     return true;
                 }
                 let mut people = Vec::new();

@@ -1,71 +1,87 @@
 //! The quick way through a line, for what nearly every record looks like.
 //!
-//! One pass, no parser underneath: keys are expected where they stood last time, values that nobody asks for are
+//! One pass over what [`Quotes`] found: keys are expected where they stood last time, values that nobody asks for are
 //! passed over. It takes only what is surely a record and answers nothing for whatever is unusual (control
-//! characters, escaped pairs, powers of ten, very long numbers, deep nesting, any mistake); [`super::record`] then reads the line with
-//! care, and decides. Start reading at [`read`].
-
-use std::borrow::Cow;
+//! characters, escaped pairs, powers of ten, very long numbers, deep nesting, any mistake); [`super::record`] then
+//! reads the line with care, and decides. Start reading at [`read`].
 
 use serde_json::Value;
 
-use super::record::{Found, Roots, Shape, Slot, tree_slot};
+use super::quotes::Quotes;
+use super::record::{Found, Roots, Slot, Values};
+use super::shape::Shape;
 
 /// Deeper records are left to the careful reader.
 const MAX_DEPTH: usize = 32;
 /// Longer numbers are left to the careful reader. Nanoseconds since 1970 have so many digits.
 const MAX_DIGITS: usize = 19;
 
-/// Reads `line` into `slots` and `members`, which are empty. Nothing, when the line is unusual; what was written then
-/// means nothing.
-pub(super) fn read<'de>(
-    line: &'de [u8],
+/// Reads `line` into `values`, which are empty. Nothing, when the line is unusual; what was written then means nothing.
+pub(super) fn read(
+    line: &str,
     roots: &Roots,
     shape: &mut Shape,
-    slots: &mut [Slot<'de>],
-    members: &mut Vec<Found<'de>>,
+    quotes: &mut Quotes,
+    values: &mut Values,
 ) -> Option<()> {
     shape.begin();
-    let (least, any) = line.iter().fold((0xff_u8, 0_u8), |(least, any), byte| {
-        (least.min(*byte), any | *byte)
-    });
-    if least < b' ' || (any >= 0x80 && std::str::from_utf8(line).is_err()) {
-        return None;
-    }
-    let mut reader = Reader { line, at: 0 };
-    reader.space();
-    reader.take(b'{')?;
+    quotes.find(line.as_bytes())?;
+    let mut reader = Reader {
+        text: line,
+        line: line.as_bytes(),
+        at: 0,
+        quotes,
+    };
     reader.space();
     let mut place = 0;
-    if reader.peek()? == b'}' {
-        reader.at += 1;
-    } else {
-        loop {
-            reader.take(b'"')?;
-            let root = reader.key(place, roots, shape)?;
-            place += 1;
-            reader.colon()?;
-            match root {
-                None => reader.skip(0)?,
-                Some(root) => slots[root as usize] = reader.slot(roots.is_deep(root), members)?,
+    loop {
+        let known = shape.expected(place);
+        let root = match known.and_then(|key| Some((key.root, key.begins(reader.rest())?))) {
+            Some((root, length)) => {
+                reader.at += length;
+                root
             }
-            if !reader.goes_on(b'}')? {
-                break;
+            None => match reader.key(place, roots, shape)? {
+                Key::Of(root) => root,
+                Key::None => break,
+            },
+        };
+        match root {
+            None => reader.skip(0)?,
+            Some(root) => {
+                let slot = reader.slot(roots.is_deep(root), values)?;
+                values.slots[root as usize] = slot;
             }
-            reader.space();
         }
+        place += 1;
     }
     reader.space();
     shape.end(place);
     (reader.at == line.len()).then_some(())
 }
 
-struct Reader<'de> {
-    line: &'de [u8],
-    at: usize,
+/// What stands where a key may.
+enum Key {
+    /// A key with this slot.
+    Of(Option<u32>),
+    /// The record's end.
+    None,
 }
 
-impl<'de> Reader<'de> {
+struct Reader<'de> {
+    text: &'de str,
+    line: &'de [u8],
+    at: usize,
+    quotes: &'de Quotes,
+}
+
+impl Reader<'_> {
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        self.line.get(self.at..).unwrap_or_default()
+    }
+
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.line.get(self.at).copied()
     }
@@ -82,8 +98,7 @@ impl<'de> Reader<'de> {
     }
 
     fn word(&mut self, wanted: &[u8]) -> Option<()> {
-        let is_there = self.line[self.at..].starts_with(wanted);
-        is_there.then(|| self.at += wanted.len())
+        self.rest().starts_with(wanted).then(|| self.at += wanted.len())
     }
 
     fn colon(&mut self) -> Option<()> {
@@ -94,6 +109,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Whether a comma follows; else the given end.
+    #[inline]
     fn goes_on(&mut self, end: u8) -> Option<bool> {
         self.space();
         let next = self.peek()?;
@@ -105,69 +121,98 @@ impl<'de> Reader<'de> {
         }
     }
 
-    /// The slot of the key whose quotation mark was taken.
-    fn key(&mut self, place: usize, roots: &Roots, shape: &mut Shape) -> Option<Option<u32>> {
-        let rest = &self.line[self.at..];
-        if let Some((known, root)) = shape.expected(place)
-            && rest.get(known.len()) == Some(&b'"')
-            && is_same(known, &rest[..known.len()])
-        {
-            self.at += known.len() + 1;
-            return Some(root);
-        }
-        let start = self.at;
-        let has_escape = self.string()?;
-        let key = std::str::from_utf8(&self.line[start..self.at - 1]).ok()?;
-        (!has_escape).then(|| shape.root(roots, place, key))
-    }
-
-    /// Goes behind the end of the text whose quotation mark was taken. Whether it has escapes.
-    fn string(&mut self) -> Option<bool> {
-        let mut has_escape = false;
-        loop {
-            let found = quote_or_escape(&self.line[self.at..])?;
-            self.at += found + 1;
-            if self.line[self.at - 1] == b'"' {
-                return Some(has_escape);
+    /// What divides a key from what stands before it, the key and the colon; or the record's end.
+    #[cold]
+    fn key(&mut self, place: usize, roots: &Roots, shape: &mut Shape) -> Option<Key> {
+        let from = self.at;
+        if place == 0 {
+            self.take(b'{')?;
+            self.space();
+            if self.peek()? == b'}' {
+                self.at += 1;
+                return Some(Key::None);
             }
-            self.at += escape(&self.line[self.at..])?.1;
-            has_escape = true;
+        } else {
+            if !self.goes_on(b'}')? {
+                return Some(Key::None);
+            }
+            self.space();
         }
+        let (start, end) = self.string()?;
+        let key = self.text.get(start..end).filter(|key| !key.contains('\\'))?;
+        let root = shape.root(roots, place, key);
+        self.colon()?;
+        shape.note(place, &self.line[from..self.at]);
+        Some(Key::Of(root))
     }
 
-    fn text(&mut self) -> Option<Cow<'de, str>> {
-        let start = self.at;
-        let has_escape = self.string()?;
-        let text = std::str::from_utf8(&self.line[start..self.at - 1]).ok()?;
-        if !has_escape {
-            return Some(text.into());
+    /// Goes behind the text that begins here. Where its inside begins and ends.
+    #[inline]
+    fn string(&mut self) -> Option<(usize, usize)> {
+        self.take(b'"')?;
+        let (start, end) = (self.at, self.quotes.next(self.at)?);
+        self.at = end + 1;
+        if self.quotes.has_escapes {
+            self.check_escapes(start, end)?;
         }
-        let mut whole = String::with_capacity(text.len());
-        let mut rest = text;
+        Some((start, end))
+    }
+
+    #[cold]
+    fn check_escapes(&self, mut start: usize, end: usize) -> Option<()> {
+        while let Some(found) = memchr::memchr(b'\\', &self.line[start..end]) {
+            start += found + 1;
+            start += escape(&self.line[start..end])?.1;
+        }
+        Some(())
+    }
+
+    fn text(&mut self, values: &mut Values) -> Option<Found> {
+        let (start, end) = self.string()?;
+        if !self.quotes.has_escapes {
+            return Found::text(start, end);
+        }
+        let mut rest = self.text.get(start..end)?;
+        if !rest.contains('\\') {
+            return Found::text(start, end);
+        }
+        let from = values.unescaped.len();
         while let Some((before, after)) = rest.split_once('\\') {
-            whole.push_str(before);
+            values.unescaped.push_str(before);
             let (stands_for, length) = escape(after.as_bytes())?;
-            whole.push(stands_for);
+            values.unescaped.push(stands_for);
             rest = &after[length..];
         }
-        whole.push_str(rest);
-        Some(whole.into())
+        values.unescaped.push_str(rest);
+        values.own_text(from)
     }
 
-    /// A number's text, and whether it is whole.
-    fn number(&mut self) -> Option<(&'de [u8], bool)> {
+    /// Goes behind digits, of which there is at least one.
+    #[inline]
+    fn digits(&mut self) -> Option<usize> {
+        let from = self.at;
+        if let Some(eight) = self.rest().first_chunk::<8>() {
+            let word = u64::from_le_bytes(*eight);
+            const EACH: u64 = 0x0101_0101_0101_0101;
+            // A byte's high bit is set when it is no digit; a byte below may be the cause of those above it alone.
+            let others = (word.wrapping_add(EACH * (0x7f - 0x39)) | word.wrapping_sub(EACH * 0x30) | word)
+                & (EACH * 0x80);
+            self.at += others.trailing_zeros() as usize / 8;
+        }
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        (1..=MAX_DIGITS).contains(&(self.at - from)).then_some(from)
+    }
+
+    /// Where a number begins, and whether it is whole.
+    #[inline]
+    fn number(&mut self) -> Option<(usize, bool)> {
         let start = self.at;
-        let digits = |reader: &mut Self| {
-            let from = reader.at;
-            while reader.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-                reader.at += 1;
-            }
-            (1..=MAX_DIGITS).contains(&(reader.at - from)).then_some(from)
-        };
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
-        let first = digits(self)?;
+        let first = self.digits()?;
         if self.line[first] == b'0' && (self.at - first > 1 || first > start) {
             // A leading zero is a mistake; minus zero is not whole for everyone.
             return None;
@@ -175,21 +220,18 @@ impl<'de> Reader<'de> {
         match self.peek() {
             Some(b'.') => {
                 self.at += 1;
-                digits(self)?;
+                self.digits()?;
                 // Powers of ten are left to the careful reader.
-                (!matches!(self.peek(), Some(b'e' | b'E'))).then_some((&self.line[start..self.at], false))
+                (!matches!(self.peek(), Some(b'e' | b'E'))).then_some((start, false))
             }
             Some(b'e' | b'E') => None,
-            _ => Some((&self.line[start..self.at], true)),
+            _ => Some((start, true)),
         }
     }
 
-    fn scalar(&mut self) -> Option<Found<'de>> {
+    fn scalar(&mut self, values: &mut Values) -> Option<Found> {
         Some(match self.peek()? {
-            b'"' => {
-                self.at += 1;
-                Found::Text(self.text()?)
-            }
+            b'"' => self.text(values)?,
             b't' => {
                 self.word(b"true")?;
                 Found::Bool(true)
@@ -203,15 +245,13 @@ impl<'de> Reader<'de> {
                 Found::Null
             }
             _ => {
-                let (text, is_whole) = self.number()?;
-                let text = std::str::from_utf8(text).ok()?;
+                let (start, is_whole) = self.number()?;
+                let text = self.text.get(start..self.at)?;
                 if is_whole {
-                    let number = text.parse().map(|number: i64| number.into());
-                    Found::Int(
-                        number
-                            .or_else(|_| text.parse().map(|number: u64| number.into()))
-                            .ok()?,
-                    )
+                    match text.parse() {
+                        Ok(number) => Found::Int(number),
+                        Err(_) => Found::Natural(text.parse().ok()?),
+                    }
                 } else {
                     // By the same reading as everywhere else, to the last bit.
                     Found::Float(serde_json::from_str(text).ok()?)
@@ -220,31 +260,28 @@ impl<'de> Reader<'de> {
         })
     }
 
-    fn slot(&mut self, is_deep: bool, members: &mut Vec<Found<'de>>) -> Option<Slot<'de>> {
+    fn slot(&mut self, is_deep: bool, values: &mut Values) -> Option<Slot> {
         let opens = self.peek()?;
         if !matches!(opens, b'[' | b'{') {
-            return self.scalar().map(Slot::One);
+            return self.scalar(values).map(Slot::One);
         }
         if is_deep {
             let start = self.at;
             self.skip(0)?;
-            let value: Value = serde_json::from_slice(&self.line[start..self.at]).ok()?;
-            return Some(tree_slot(value));
+            let value: Value = serde_json::from_str(self.text.get(start..self.at)?).ok()?;
+            return values.tree(value);
         }
         if opens == b'{' {
             self.skip(0)?;
             return Some(Slot::Object);
         }
-        let start = members.len();
-        self.members(members, 0)?;
-        Some(Slot::List(
-            u32::try_from(start).ok()?,
-            u32::try_from(members.len()).ok()?,
-        ))
+        let start = values.members.len();
+        self.members(values, 0)?;
+        values.list(start)
     }
 
     /// Adds the scalars of a list, those of lists inside it too.
-    fn members(&mut self, members: &mut Vec<Found<'de>>, depth: usize) -> Option<()> {
+    fn members(&mut self, values: &mut Values, depth: usize) -> Option<()> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -256,9 +293,12 @@ impl<'de> Reader<'de> {
         }
         loop {
             match self.peek()? {
-                b'[' => self.members(members, depth + 1)?,
+                b'[' => self.members(values, depth + 1)?,
                 b'{' => self.skip(depth + 1)?,
-                _ => members.push(self.scalar()?),
+                _ => {
+                    let found = self.scalar(values)?;
+                    values.members.push(found);
+                }
             }
             if !self.goes_on(b']')? {
                 return Some(());
@@ -268,73 +308,42 @@ impl<'de> Reader<'de> {
     }
 
     /// Passes over a value.
+    #[inline]
     fn skip(&mut self, depth: usize) -> Option<()> {
         match self.peek()? {
-            b'"' => {
-                self.at += 1;
-                self.string().map(drop)
-            }
+            b'"' => self.string().map(drop),
+            b'[' | b'{' => self.skip_inside(depth),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'n' => self.word(b"null"),
-            opens @ (b'[' | b'{') => {
-                if depth > MAX_DEPTH {
-                    return None;
-                }
-                let end = opens + 2;
-                self.at += 1;
-                self.space();
-                if self.peek()? == end {
-                    self.at += 1;
-                    return Some(());
-                }
-                loop {
-                    if opens == b'{' {
-                        self.take(b'"')?;
-                        self.string()?;
-                        self.colon()?;
-                    }
-                    self.skip(depth + 1)?;
-                    if !self.goes_on(end)? {
-                        return Some(());
-                    }
-                    self.space();
-                }
-            }
             _ => self.number().map(drop),
         }
     }
-}
 
-/// Where the first quotation mark or backslash stands. Most texts are short: those are not worth a call.
-#[inline]
-fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    // The lowest bit that is set belongs to the first byte that is zero; those above it may be wrong.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, _) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().take(3).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return Some(place * 8 + found.trailing_zeros() as usize / 8);
+    fn skip_inside(&mut self, depth: usize) -> Option<()> {
+        let opens = self.peek()?;
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        let end = opens + 2;
+        self.at += 1;
+        self.space();
+        if self.peek()? == end {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            if opens == b'{' {
+                self.string()?;
+                self.colon()?;
+            }
+            self.skip(depth + 1)?;
+            if !self.goes_on(end)? {
+                return Some(());
+            }
+            self.space();
         }
     }
-    let passed = words.len().min(3) * 8;
-    Some(passed + memchr::memchr2(b'"', b'\\', &bytes[passed..])?)
-}
-
-/// Whether two of one length are equal, eight bytes at a time: names are short.
-#[inline]
-fn is_same(left: &[u8], right: &[u8]) -> bool {
-    let (words, rest) = left.as_chunks::<8>();
-    let (others, other_rest) = right.as_chunks::<8>();
-    words
-        .iter()
-        .zip(others)
-        .all(|(word, other)| u64::from_le_bytes(*word) == u64::from_le_bytes(*other))
-        && rest.iter().zip(other_rest).all(|(byte, other)| byte == other)
 }
 
 /// What a backslash and these stand for, and how many they are. Nothing for half of a pair (`\ud83d`) and mistakes.

@@ -1,51 +1,171 @@
 //! One line of NDJSON as the values of the fields that rules name; everything else is read past.
 //!
-//! Fields are found by their place first: the records of one source name their fields in one order, so the key
-//! that stood here last time is tried before a lookup. Most lines are read by [`super::quick`], the others here.
+//! Most lines are read by [`super::quick`], the others here.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
+
+use super::quotes::Quotes;
+use super::shape::Shape;
 
 use crate::event::{Event, Scalar};
 
 /// How deep a record may be nested; the same as `serde_json` allows.
 const MAX_DEPTH: usize = 127;
 
-/// A scalar of a record; texts are borrowed from the line unless they have escapes.
-#[derive(Debug, Clone)]
-pub(super) enum Found<'a> {
+/// A scalar of a record. Texts are stretches of the line, or of [`Values::unescaped`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found {
     Null,
     Bool(bool),
-    Int(i128),
+    Int(i64),
+    /// A whole number above all that `Int` holds.
+    Natural(u64),
     Float(f64),
-    Text(Cow<'a, str>),
+    Text(u32, u32),
+    OwnText(u32, u32),
 }
 
-impl Found<'_> {
-    pub(super) fn scalar(&self) -> Scalar<'_> {
-        match self {
-            Self::Null => Scalar::Null,
-            Self::Bool(truth) => Scalar::Bool(*truth),
-            Self::Int(number) => Scalar::Int(*number),
-            Self::Float(number) => Scalar::Float(*number),
-            Self::Text(text) => Scalar::Text(text),
-        }
+impl Found {
+    /// The text between two places of the line.
+    pub(super) fn text(start: usize, end: usize) -> Option<Self> {
+        Some(Self::Text(u32::try_from(start).ok()?, u32::try_from(end).ok()?))
     }
 }
 
 /// What a record has under one key.
-#[derive(Debug, Clone)]
-pub(super) enum Slot<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Slot {
     Absent,
-    One(Found<'a>),
+    One(Found),
     /// A stretch of the record's members.
     List(u32, u32),
     /// An object, of whose inside nothing is asked.
     Object,
-    /// An object or list, of whose inside something is asked.
-    Tree(Box<Value>),
+    /// An object or list, of whose inside something is asked, by its place.
+    Tree(u32),
+}
+
+/// What was read of one line. It borrows nothing, so that its room serves for the next line.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    pub(super) slots: Vec<Slot>,
+    pub(super) members: Vec<Found>,
+    /// Texts that stand otherwise in the line.
+    pub(super) unescaped: String,
+    trees: Vec<Value>,
+}
+
+impl Values {
+    fn clear(&mut self, count: usize) {
+        self.slots.clear();
+        self.slots.resize(count, Slot::Absent);
+        self.members.clear();
+        self.unescaped.clear();
+        self.trees.clear();
+    }
+
+    /// The text that was added to the unescaped ones from there.
+    pub(super) fn own_text(&self, start: usize) -> Option<Found> {
+        let end = u32::try_from(self.unescaped.len()).ok()?;
+        Some(Found::OwnText(u32::try_from(start).ok()?, end))
+    }
+
+    /// The members that were added from there.
+    pub(super) fn list(&self, start: usize) -> Option<Slot> {
+        let end = u32::try_from(self.members.len()).ok()?;
+        Some(Slot::List(u32::try_from(start).ok()?, end))
+    }
+
+    /// A value of whose inside something is asked, or a scalar.
+    pub(super) fn tree(&mut self, value: Value) -> Option<Slot> {
+        if !matches!(value, Value::Array(_) | Value::Object(_)) {
+            return self.found(value).map(Slot::One);
+        }
+        self.trees.push(value);
+        u32::try_from(self.trees.len() - 1).ok().map(Slot::Tree)
+    }
+
+    fn found(&mut self, scalar: Value) -> Option<Found> {
+        Some(match scalar {
+            Value::Null => Found::Null,
+            Value::Bool(truth) => Found::Bool(truth),
+            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => Found::Int(number),
+                (None, Some(number)) => Found::Natural(number),
+                (None, None) => Found::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => {
+                let start = self.unescaped.len();
+                self.unescaped.push_str(&text);
+                self.own_text(start)?
+            }
+            Value::Array(_) | Value::Object(_) => return None,
+        })
+    }
+
+    /// Adds the scalars of a list's member; a list inside a list has its members here too, an object none.
+    fn add_members(&mut self, member: Value) {
+        match member {
+            Value::Object(_) => {}
+            Value::Array(list) => list.into_iter().for_each(|member| self.add_members(member)),
+            scalar => {
+                let found = self.found(scalar);
+                self.members.extend(found);
+            }
+        }
+    }
+
+    #[inline]
+    fn scalar<'v>(&'v self, found: Found, line: &'v str) -> Scalar<'v> {
+        let part = |text: &'v str, start: u32, end: u32| {
+            Scalar::Text(text.get(start as usize..end as usize).unwrap_or_default())
+        };
+        match found {
+            Found::Null => Scalar::Null,
+            Found::Bool(truth) => Scalar::Bool(truth),
+            Found::Int(number) => Scalar::Int(number.into()),
+            Found::Natural(number) => Scalar::Int(number.into()),
+            Found::Float(number) => Scalar::Float(number),
+            Found::Text(start, end) => part(line, start, end),
+            Found::OwnText(start, end) => part(&self.unescaped, start, end),
+        }
+    }
+
+    /// Shows `visit` the scalars in a slot until it says `true`. Answers whether the key is there at all.
+    #[inline]
+    pub(super) fn each(&self, slot: u32, line: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+        match self.slots[slot as usize] {
+            Slot::Absent => return false,
+            Slot::One(found) => {
+                visit(self.scalar(found, line));
+            }
+            Slot::List(start, end) => {
+                let _ = self.members[start as usize..end as usize]
+                    .iter()
+                    .any(|found| visit(self.scalar(*found, line)));
+            }
+            Slot::Object => {}
+            Slot::Tree(tree) => {
+                crate::event::members(&self.trees[tree as usize], visit);
+            }
+        }
+        true
+    }
+
+    /// The same for a path inside.
+    pub(super) fn each_inside(
+        &self,
+        slot: u32,
+        path: &str,
+        visit: &mut dyn FnMut(Scalar<'_>) -> bool,
+    ) -> bool {
+        match self.slots[slot as usize] {
+            Slot::Tree(tree) => self.trees[tree as usize].field(path, visit),
+            _ => false,
+        }
+    }
 }
 
 /// The keys of records that are kept.
@@ -68,79 +188,14 @@ impl Roots {
         place
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.deep.len()
+    /// The place of a key's slot, if it is kept.
+    pub(super) fn place(&self, key: &str) -> Option<u32> {
+        self.by_key.get(key).copied()
     }
 
     /// Whether the inside of what stands under the key is asked for.
     pub(super) fn is_deep(&self, place: u32) -> bool {
         self.deep[place as usize]
-    }
-}
-
-/// Which keys came at which place of earlier records, and their slots.
-#[derive(Debug, Default)]
-pub(super) struct Shape {
-    keys: Vec<Key>,
-    /// How many keys the last record had.
-    count: usize,
-    /// Whether the last record had the keys of the one before it, in the same order.
-    pub(super) is_repeated: bool,
-}
-
-/// A key that was seen, and its slot.
-#[derive(Debug)]
-struct Key {
-    text: Box<str>,
-    root: Option<u32>,
-    /// Whether it is written in JSON as it is.
-    is_plain: bool,
-}
-
-impl Key {
-    fn new(text: &str, root: Option<u32>) -> Self {
-        Self {
-            is_plain: !text.contains(['"', '\\']),
-            text: text.into(),
-            root,
-        }
-    }
-}
-
-impl Shape {
-    pub(super) fn begin(&mut self) {
-        self.is_repeated = true;
-    }
-
-    pub(super) fn end(&mut self, count: usize) {
-        self.is_repeated &= count == self.count;
-        self.count = count;
-    }
-
-    /// The key that stood at this place last time, as it is written, and its slot.
-    pub(super) fn expected(&self, place: usize) -> Option<(&[u8], Option<u32>)> {
-        let known = self.keys.get(place).filter(|known| known.is_plain)?;
-        Some((known.text.as_bytes(), known.root))
-    }
-
-    pub(super) fn root(&mut self, roots: &Roots, place: usize, key: &str) -> Option<u32> {
-        match self.keys.get_mut(place) {
-            Some(known) if *known.text == *key => known.root,
-            Some(known) => {
-                self.is_repeated = false;
-                *known = Key::new(key, roots.by_key.get(key).copied());
-                known.root
-            }
-            None => {
-                self.is_repeated = false;
-                let root = roots.by_key.get(key).copied();
-                // A record of endless keys must not be remembered.
-                if place < 1_000 && place == self.keys.len() {
-                    self.keys.push(Key::new(key, root));
-                }
-                root
-            }
-        }
     }
 }
 
@@ -156,47 +211,54 @@ pub enum NotARecord {
     /// Lists and objects lie too deep inside each other.
     #[error("nested more than {MAX_DEPTH} deep")]
     Deep,
+    /// It has more than 4 GB.
+    #[error("longer than can be read")]
+    Long,
 }
 
-/// Reads `line` into `slots` and `members`, which are emptied first.
-pub(super) fn read<'de>(
-    line: &'de [u8],
-    roots: &Roots,
-    shape: &mut Shape,
-    slots: &mut Vec<Slot<'de>>,
-    members: &mut Vec<Found<'de>>,
-) -> Result<(), NotARecord> {
-    let empty = |slots: &mut Vec<Slot<'de>>| {
-        slots.clear();
-        slots.resize(roots.len(), Slot::Absent);
-    };
-    empty(slots);
-    members.clear();
-    let count = shape.count;
-    if super::quick::read(line, roots, shape, slots, members).is_some() {
-        return Ok(());
+/// What is read with, from line to line of one matcher.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    pub(super) shape: Shape,
+    quotes: Quotes,
+    pub(super) values: Values,
+}
+
+impl Readings {
+    /// Reads `line`, which is `text` where it is UTF-8.
+    pub(super) fn read(&mut self, line: &[u8], text: Option<&str>, roots: &Roots) -> Result<(), NotARecord> {
+        let Self {
+            shape,
+            quotes,
+            values,
+        } = self;
+        values.clear(roots.deep.len());
+        let count = shape.count;
+        if let Some(text) = text
+            && super::quick::read(text, roots, shape, quotes, values).is_some()
+        {
+            return Ok(());
+        }
+        values.clear(roots.deep.len());
+        // The quick way may have noted other keys already.
+        let was_repeated = shape.is_repeated;
+        shape.count = count;
+        let read = read_with_care(line, roots, shape, values);
+        shape.is_repeated &= was_repeated;
+        if read.is_err() {
+            // No record has so many keys: the next one is like none before it.
+            shape.count = usize::MAX;
+        }
+        read
     }
-    empty(slots);
-    members.clear();
-    // The quick way may have noted other keys already.
-    let was_repeated = shape.is_repeated;
-    shape.count = count;
-    let read = read_with_care(line, roots, shape, slots, members);
-    shape.is_repeated &= was_repeated;
-    if read.is_err() {
-        // No record has so many keys: the next one is like none before it.
-        shape.count = usize::MAX;
-    }
-    read
 }
 
 /// Reads any line, or says what is wrong with it.
-fn read_with_care<'de>(
-    line: &'de [u8],
+fn read_with_care(
+    line: &[u8],
     roots: &Roots,
     shape: &mut Shape,
-    slots: &mut [Slot<'de>],
-    members: &mut Vec<Found<'de>>,
+    values: &mut Values,
 ) -> Result<(), NotARecord> {
     let value: Value = serde_json::from_slice(line).map_err(|error| {
         let message = error.to_string();
@@ -216,77 +278,17 @@ fn read_with_care<'de>(
         let Some(root) = shape.root(roots, place, &key) else {
             continue;
         };
-        slots[root as usize] = match value {
-            Value::Object(_) if !roots.is_deep(root) => Slot::Object,
+        let slot = match value {
+            Value::Object(_) if !roots.is_deep(root) => Some(Slot::Object),
             Value::Array(list) if !roots.is_deep(root) => {
-                let start = members.len();
-                list.into_iter().for_each(|member| add_members(member, members));
-                let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-                Slot::List(place(start), place(members.len()))
+                let start = values.members.len();
+                list.into_iter().for_each(|member| values.add_members(member));
+                values.list(start)
             }
-            value => tree_slot(value),
+            value => values.tree(value),
         };
+        values.slots[root as usize] = slot.ok_or(NotARecord::Long)?;
     }
     shape.end(count);
     Ok(())
-}
-
-/// Adds the scalars of a list's member; a list inside a list has its members here too, an object none.
-fn add_members(member: Value, members: &mut Vec<Found<'_>>) {
-    match member {
-        Value::Object(_) => {}
-        Value::Array(list) => list.into_iter().for_each(|member| add_members(member, members)),
-        scalar => members.extend(found(scalar)),
-    }
-}
-
-fn found<'a>(scalar: Value) -> Option<Found<'a>> {
-    Some(match scalar {
-        Value::Null => Found::Null,
-        Value::Bool(truth) => Found::Bool(truth),
-        Value::Number(number) => match number.as_i128() {
-            Some(number) => Found::Int(number),
-            None => Found::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => Found::Text(text.into()),
-        Value::Array(_) | Value::Object(_) => return None,
-    })
-}
-
-/// A value of whose inside something is asked, or a scalar.
-pub(super) fn tree_slot<'a>(value: Value) -> Slot<'a> {
-    if matches!(value, Value::Array(_) | Value::Object(_)) {
-        return Slot::Tree(Box::new(value));
-    }
-    found(value).map_or(Slot::Absent, Slot::One)
-}
-
-impl Slot<'_> {
-    /// Shows `visit` the scalars until it says `true`. Answers whether the key is there at all.
-    pub(super) fn each(&self, members: &[Found<'_>], visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        match self {
-            Self::Absent => return false,
-            Self::One(found) => {
-                visit(found.scalar());
-            }
-            Self::List(start, end) => {
-                let _ = members[*start as usize..*end as usize]
-                    .iter()
-                    .any(|found| visit(found.scalar()));
-            }
-            Self::Object => {}
-            Self::Tree(tree) => {
-                crate::event::members(tree, visit);
-            }
-        }
-        true
-    }
-
-    /// The same for a path inside.
-    pub(super) fn each_inside(&self, path: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
-        match self {
-            Self::Tree(tree) => tree.field(path, visit),
-            _ => false,
-        }
-    }
 }

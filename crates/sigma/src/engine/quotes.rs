@@ -1,0 +1,144 @@
+//! Where the quotation marks of a line stand, found sixty-four bytes at a time.
+//!
+//! With these places a reader steps from text to text without looking at what is inside.
+
+use wide::u8x16;
+
+const BLOCK: usize = 64;
+/// What was found in one line.
+#[derive(Debug, Default)]
+pub(super) struct Quotes {
+    /// A bit for each byte of the line; one block more than the line has.
+    marks: Vec<u64>,
+    /// Whether there is a backslash anywhere.
+    pub(super) has_escapes: bool,
+}
+
+impl Quotes {
+    /// Looks through `line`. Nothing, when it has control characters.
+    pub(super) fn find(&mut self, line: &[u8]) -> Option<()> {
+        self.marks.clear();
+        self.marks.reserve(line.len() / BLOCK + 2);
+        let mut least = u8x16::splat(u8::MAX);
+        let mut backslashes = u8x16::splat(0);
+        let mut take = |block: &[u8; BLOCK]| {
+            let parts = parts(block);
+            for part in parts {
+                least = least.min(part);
+                backslashes |= part.simd_eq(u8x16::splat(b'\\'));
+            }
+            where_is(b'"', parts)
+        };
+        let (blocks, rest) = line.as_chunks::<BLOCK>();
+        let mut last = [b' '; BLOCK];
+        last[..rest.len()].copy_from_slice(rest);
+        self.marks.extend(blocks.iter().map(&mut take));
+        self.marks.extend([take(&last), 0]);
+        self.has_escapes = backslashes.to_bitmask() != 0;
+        if self.has_escapes {
+            let mut is_escaped = false;
+            for (marks, block) in self.marks.iter_mut().zip(blocks.iter().chain([&last])) {
+                *marks &= !escaped(where_is(b'\\', parts(block)), &mut is_escaped);
+            }
+        }
+        least.to_array().iter().all(|byte| *byte >= b' ').then_some(())
+    }
+
+    /// The place of the first mark from `at` on.
+    #[inline]
+    pub(super) fn next(&self, at: usize) -> Option<usize> {
+        let (block, bit) = (at / BLOCK, at % BLOCK);
+        let [this, next] = self.marks.get(block..block + 2)?.try_into().ok()?;
+        // The sixty-four bytes from `at` on, wherever a block ends.
+        let near = (this >> bit) | (next << 1 << (BLOCK - 1 - bit));
+        if near != 0 {
+            return Some(at + near.trailing_zeros() as usize);
+        }
+        self.next_far(block + 1)
+    }
+
+    #[cold]
+    fn next_far(&self, block: usize) -> Option<usize> {
+        let (number, marks) = self
+            .marks
+            .iter()
+            .enumerate()
+            .skip(block)
+            .find(|(_, marks)| **marks != 0)?;
+        Some(number * BLOCK + marks.trailing_zeros() as usize)
+    }
+}
+
+#[inline]
+fn parts(block: &[u8; BLOCK]) -> [u8x16; 4] {
+    let (parts, _) = block.as_chunks::<16>();
+    std::array::from_fn(|place| u8x16::new(parts[place]))
+}
+
+#[inline]
+fn where_is(byte: u8, parts: [u8x16; 4]) -> u64 {
+    let [a, b, c, d] = parts.map(|part| u64::from(part.simd_eq(u8x16::splat(byte)).to_bitmask()));
+    a | (b << 16) | (c << 32) | (d << 48)
+}
+
+/// Which bytes of a block stand behind a backslash that is none itself; `carry` goes from block to block.
+fn escaped(mut backslashes: u64, carry: &mut bool) -> u64 {
+    let mut escaped = u64::from(*carry);
+    backslashes &= !escaped;
+    *carry = false;
+    while backslashes != 0 {
+        let place = backslashes.trailing_zeros();
+        backslashes &= backslashes - 1;
+        if place == 63 {
+            *carry = true;
+        } else {
+            let next = 1 << (place + 1);
+            escaped |= next;
+            backslashes &= !next;
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One byte after the other.
+    fn plainly(line: &[u8]) -> Vec<usize> {
+        let mut is_escaped = false;
+        let mut places = Vec::new();
+        for (place, byte) in line.iter().enumerate() {
+            if *byte == b'"' && !is_escaped {
+                places.push(place);
+            }
+            is_escaped = *byte == b'\\' && !is_escaped;
+        }
+        places
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn marks_are_found_as_by_one_byte_after_the_other(text in r#"[a"\\ ]{0,300}"#) {
+            let mut quotes = Quotes::default();
+            proptest::prop_assert!(quotes.find(text.as_bytes()).is_some());
+            let mut from = 0;
+            let found: Vec<usize> = std::iter::from_fn(|| {
+                let place = quotes.next(from)?;
+                from = place + 1;
+                Some(place)
+            })
+            .collect();
+            proptest::prop_assert_eq!(found, plainly(text.as_bytes()));
+            proptest::prop_assert_eq!(quotes.has_escapes, text.contains('\\'));
+        }
+
+        #[test]
+        fn a_control_character_is_noticed_anywhere(before in 0_usize..200, after in 0_usize..200, byte in 0_u8..32) {
+            let mut line = vec![b'a'; before];
+            line.push(byte);
+            line.extend(vec![b'a'; after]);
+            proptest::prop_assert!(Quotes::default().find(&line).is_none());
+        }
+    }
+}
