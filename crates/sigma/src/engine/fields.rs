@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use aho_corasick::automaton::OverlappingState;
+use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use ipnet::IpNet;
 
+use super::affix::Affixes;
 use crate::criterion::{Number, Order, Test};
 use crate::event::Scalar;
 use crate::matching::{compare, fold_char, number};
@@ -18,6 +20,11 @@ use crate::pattern::{Part, Pattern};
 
 /// Above this many patterns a full automaton takes too much memory.
 const DFA_PATTERNS: usize = 4_000;
+
+/// So many patterns are searched at once by vectors.
+const LOOK_PATTERNS: usize = 64;
+/// More looks than this take as long as the automaton.
+const LOOKS: usize = 4;
 
 /// Marks that are set, and in which order they were.
 #[derive(Debug, Default)]
@@ -177,22 +184,28 @@ impl FieldQuestions {
     }
 
     pub(super) fn build(self) -> Field {
-        let mut patterns: Vec<((String, Stand), Vec<u32>)> = self.placed.into_iter().collect();
+        let (mut starts, mut ends) = (Affixes::default(), Affixes::default());
+        let mut patterns: Vec<(String, Vec<u32>)> = Vec::new();
+        for ((text, stand), marks) in self.placed {
+            match stand {
+                Stand::Start => starts.add(text.bytes(), &marks),
+                Stand::End => ends.add(text.bytes().rev(), &marks),
+                Stand::Anywhere => patterns.push((text, marks)),
+            }
+        }
         patterns.sort_unstable_by(|left, right| left.1.cmp(&right.1));
         let automaton = (!patterns.is_empty()).then(|| {
             let kind = (patterns.len() <= DFA_PATTERNS).then_some(AhoCorasickKind::DFA);
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)
                 .kind(kind)
-                .build(patterns.iter().map(|((text, _), _)| text.as_bytes()))
+                .build(patterns.iter().map(|(text, _)| text.as_bytes()))
         });
-        let stands = patterns
-            .into_iter()
-            .map(|((_, stand), marks)| (stand, marks))
-            .collect();
+        let first_looks = first_looks(&patterns);
+        let contained = patterns.into_iter().map(|(_, marks)| marks).collect();
         // An automaton is refused only beyond 2^31 patterns or states, which the bounds on rules exclude.
         let automaton = automaton.and_then(Result::ok);
-        let mut whole: HashMap<i128, Vec<u32>> = HashMap::new();
+        let mut whole: hashbrown::HashMap<i128, Vec<u32>> = hashbrown::HashMap::new();
         let mut others = Vec::new();
         for (number, mark) in self.numbers {
             match number {
@@ -201,15 +214,23 @@ impl FieldQuestions {
             }
         }
         others.extend(self.orders);
-        let has_texts = !self.exact.is_empty() || automaton.is_some() || !self.any_text.is_empty();
+        let has_texts = !(self.exact.is_empty()
+            && automaton.is_none()
+            && starts.is_empty()
+            && ends.is_empty()
+            && self.any_text.is_empty());
         Field {
+            exact_lengths: self.exact.keys().fold(0, |lengths, text| lengths | length_bit(text)),
             exact: self
                 .exact
                 .into_iter()
                 .map(|(text, marks)| (text.into(), marks))
                 .collect(),
+            starts,
+            ends,
+            first_looks,
             automaton,
-            stands,
+            contained,
             any_text: self.any_text,
             any_scalar: self.any_scalar,
             has_numbers: !whole.is_empty() || !others.is_empty(),
@@ -229,11 +250,18 @@ impl FieldQuestions {
 #[derive(Debug)]
 pub(super) struct Field {
     exact: hashbrown::HashMap<Box<str>, Vec<u32>>,
+    /// How long those are, each as [`length_bit`].
+    exact_lengths: u64,
+    starts: Affixes,
+    ends: Affixes,
+    /// Where none of these finds anything, the automaton does not either; it is much slower.
+    first_looks: Vec<Searcher>,
     automaton: Option<AhoCorasick>,
-    stands: Vec<(Stand, Vec<u32>)>,
+    /// By the automaton's patterns.
+    contained: Vec<Vec<u32>>,
     any_text: Vec<u32>,
     any_scalar: Vec<u32>,
-    whole: HashMap<i128, Vec<u32>>,
+    whole: hashbrown::HashMap<i128, Vec<u32>>,
     orders: Vec<(Order, Number, u32)>,
     bools: [Vec<u32>; 2],
     null: Vec<u32>,
@@ -274,11 +302,12 @@ impl Field {
             return put(&self.null, marks);
         }
         put(&self.any_scalar, marks);
-        if self.has_texts
-            && let Some(text) = scalar.text()
-        {
+        if self.has_texts {
             put(&self.any_text, marks);
-            self.text(&text, folding, marks);
+            match scalar {
+                Scalar::Text(text) => self.text(text, folding, marks),
+                other => self.text(&other.text().unwrap_or_default(), folding, marks),
+            }
         }
         match scalar {
             Scalar::Bool(truth) => put(&self.bools[usize::from(truth)], marks),
@@ -330,39 +359,57 @@ impl Field {
 
     fn text(&self, text: &str, folding: &mut String, marks: &mut Marks) {
         let folded = fold_into(text, folding);
-        if !self.exact.is_empty()
+        if self.exact_lengths & length_bit(folded) != 0
             && let Some(list) = self.exact.get(folded)
         {
             list.iter().for_each(|mark| marks.put(*mark));
         }
+        self.starts.walk(folded.bytes(), |mark| marks.put(mark));
+        self.ends.walk(folded.bytes().rev(), |mark| marks.put(mark));
         let Some(automaton) = &self.automaton else { return };
+        let is_hopeless = |look: &Searcher| look.find(folded).is_none();
+        if !self.first_looks.is_empty() && self.first_looks.iter().all(is_hopeless) {
+            return;
+        }
         let mut state = OverlappingState::start();
         loop {
             automaton.find_overlapping(folded, &mut state);
             let Some(found) = state.get_match() else { return };
-            let (stand, list) = &self.stands[found.pattern().as_usize()];
-            let stands = match stand {
-                Stand::Anywhere => true,
-                Stand::Start => found.start() == 0,
-                Stand::End => found.end() == folded.len(),
-            };
-            if stands {
-                list.iter().for_each(|mark| marks.put(*mark));
-            }
+            self.contained[found.pattern().as_usize()]
+                .iter()
+                .for_each(|mark| marks.put(*mark));
         }
     }
 }
 
+/// Vectorised searchers of all patterns together; none when there are too many, or they cannot be had here.
+fn first_looks(patterns: &[(String, Vec<u32>)]) -> Vec<Searcher> {
+    if patterns.len() > LOOK_PATTERNS * LOOKS || patterns.iter().any(|(text, _)| text.is_empty()) {
+        return Vec::new();
+    }
+    let searchers: Option<Vec<Searcher>> = patterns
+        .chunks(LOOK_PATTERNS)
+        .map(|patterns| Searcher::new(patterns.iter().map(|(text, _)| text.as_bytes())))
+        .collect();
+    searchers.unwrap_or_default()
+}
+
+/// A bit that stands for the text's length; long ones share one.
+fn length_bit(text: &str) -> u64 {
+    1 << text.len().min(63)
+}
+
 /// The text in lower case; most are already.
 fn fold_into<'t>(text: &'t str, folding: &'t mut String) -> &'t str {
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
+    // Looking at every byte, whatever comes, is faster than stopping at the first that matters.
+    let (is_upper, is_beyond) = text.bytes().fold((false, false), |(upper, beyond), byte| {
+        (upper | byte.is_ascii_uppercase(), beyond | !byte.is_ascii())
+    });
+    if !(is_upper || is_beyond) {
         return text;
     }
     folding.clear();
-    if text.is_ascii() {
+    if !is_beyond {
         folding.push_str(text);
         folding.make_ascii_lowercase();
     } else {

@@ -7,6 +7,7 @@
 //!
 //! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] says the same of each rule and record.
 
+mod affix;
 mod fields;
 mod literal;
 mod program;
@@ -41,6 +42,8 @@ pub struct Matcher {
     id: u64,
     roots: Roots,
     fields: Vec<FieldPlan>,
+    /// Fields of which something is asked, by place.
+    asked: Vec<usize>,
     by_name: HashMap<String, usize>,
     /// Where the record's identity may stand, as places in `fields`.
     identity: Vec<usize>,
@@ -146,18 +149,22 @@ impl Matcher {
             }
         }
         let marks = builder.costs.len();
+        let fields: Vec<FieldPlan> = builder
+            .sources
+            .into_iter()
+            .zip(builder.questions)
+            .map(|(source, questions)| FieldPlan {
+                source,
+                questions: questions.build(),
+            })
+            .collect();
         Self {
             id: MATCHERS.fetch_add(1, Ordering::Relaxed),
             roots: builder.roots,
-            fields: builder
-                .sources
-                .into_iter()
-                .zip(builder.questions)
-                .map(|(source, questions)| FieldPlan {
-                    source,
-                    questions: questions.build(),
-                })
+            asked: (0..fields.len())
+                .filter(|field| !fields[*field].questions.is_idle())
                 .collect(),
+            fields,
             by_name: builder.by_name,
             identity: identity_fields,
             wanted,
@@ -225,11 +232,15 @@ impl Matcher {
             *seen_rules = vec![0; self.rules.len()];
             *tests = vec![(0, false); self.tests.len()];
         }
-        for plan in self.fields.iter().filter(|plan| !plan.questions.is_idle()) {
-            let is_present = scanned.each_of(&plan.source, &mut |scalar| {
+        for plan in self.asked.iter().map(|field| &self.fields[*field]) {
+            let mut visit = |scalar: Scalar<'_>| {
                 plan.questions.scalar(scalar, folding, marks);
                 false
-            });
+            };
+            let is_present = match &plan.source {
+                FieldSource::Key(key) => scanned.values.each(*key, scanned.text, &mut visit),
+                other => scanned.each_of(other, &mut visit),
+            };
             plan.questions.presence(is_present, marks);
         }
         let has = |mark| marks.has(mark);

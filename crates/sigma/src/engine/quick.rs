@@ -26,38 +26,42 @@ pub(super) fn read(
 ) -> Option<()> {
     shape.begin();
     quotes.find(line.as_bytes())?;
-    let mut reader = Reader {
+    let reader = Reader {
         text: line,
         line: line.as_bytes(),
-        at: 0,
         quotes,
     };
-    reader.space();
+    let mut at = reader.space(0);
     let mut place = 0;
     loop {
+        let rest = reader.line.get(at..)?;
         let known = shape.expected(place);
-        let root = match known.and_then(|key| Some((key.root, key.begins(reader.rest())?))) {
+        let root = match known.and_then(|key| Some((key.root, key.begins(rest)?))) {
             Some((root, length)) => {
-                reader.at += length;
+                at += length;
                 root
             }
-            None => match reader.key(place, roots, shape)? {
-                Key::Of(root) => root,
-                Key::None => break,
-            },
-        };
-        match root {
-            None => reader.skip(0)?,
-            Some(root) => {
-                let slot = reader.slot(roots.is_deep(root), values)?;
-                values.slots[root as usize] = slot;
+            None => {
+                let (key, behind) = reader.key(at, place, roots, shape)?;
+                at = behind;
+                match key {
+                    Key::Of(root) => root,
+                    Key::None => break,
+                }
             }
-        }
+        };
+        at = match root {
+            None => reader.skip(at, 0)?,
+            Some(root) => {
+                let (slot, behind) = reader.slot(at, roots.is_deep(root), values)?;
+                values.slots[root as usize] = slot;
+                behind
+            }
+        };
         place += 1;
     }
-    reader.space();
     shape.end(place);
-    (reader.at == line.len()).then_some(())
+    (reader.space(at) == line.len()).then_some(())
 }
 
 /// What stands where a key may.
@@ -68,90 +72,84 @@ enum Key {
     None,
 }
 
+/// Each function is given the place where something begins, and answers with the place behind it.
 struct Reader<'de> {
     text: &'de str,
     line: &'de [u8],
-    at: usize,
     quotes: &'de Quotes,
 }
 
 impl Reader<'_> {
     #[inline]
-    fn rest(&self) -> &[u8] {
-        self.line.get(self.at..).unwrap_or_default()
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.line.get(self.at).copied()
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.line.get(at).copied()
     }
 
     /// Of the white space that JSON allows, only this is no control character.
-    fn space(&mut self) {
-        while self.peek() == Some(b' ') {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, wanted: u8) -> Option<()> {
-        (self.peek()? == wanted).then(|| self.at += 1)
-    }
-
-    fn word(&mut self, wanted: &[u8]) -> Option<()> {
-        self.rest().starts_with(wanted).then(|| self.at += wanted.len())
-    }
-
-    fn colon(&mut self) -> Option<()> {
-        self.space();
-        self.take(b':')?;
-        self.space();
-        Some(())
-    }
-
-    /// Whether a comma follows; else the given end.
     #[inline]
-    fn goes_on(&mut self, end: u8) -> Option<bool> {
-        self.space();
-        let next = self.peek()?;
-        self.at += 1;
+    fn space(&self, mut at: usize) -> usize {
+        while self.byte(at) == Some(b' ') {
+            at += 1;
+        }
+        at
+    }
+
+    #[inline]
+    fn word(&self, at: usize, wanted: &[u8]) -> Option<usize> {
+        let end = at + wanted.len();
+        (self.line.get(at..end)? == wanted).then_some(end)
+    }
+
+    fn colon(&self, at: usize) -> Option<usize> {
+        let at = self.word(self.space(at), b":")?;
+        Some(self.space(at))
+    }
+
+    /// Whether a comma follows, with the space behind it; else the given end.
+    #[inline]
+    fn goes_on(&self, mut at: usize, end: u8) -> Option<(bool, usize)> {
+        let mut next = self.byte(at)?;
+        if next == b' ' {
+            at = self.space(at);
+            next = self.byte(at)?;
+        }
         match next {
-            b',' => Some(true),
-            next if next == end => Some(false),
+            b',' => Some((true, self.space(at + 1))),
+            next if next == end => Some((false, at + 1)),
             _ => None,
         }
     }
 
     /// What divides a key from what stands before it, the key and the colon; or the record's end.
     #[cold]
-    fn key(&mut self, place: usize, roots: &Roots, shape: &mut Shape) -> Option<Key> {
-        let from = self.at;
-        if place == 0 {
-            self.take(b'{')?;
-            self.space();
-            if self.peek()? == b'}' {
-                self.at += 1;
-                return Some(Key::None);
+    fn key(&self, from: usize, place: usize, roots: &Roots, shape: &mut Shape) -> Option<(Key, usize)> {
+        let opens = if place == 0 {
+            let at = self.space(self.word(from, b"{")?);
+            if self.byte(at)? == b'}' {
+                return Some((Key::None, at + 1));
             }
+            at
         } else {
-            if !self.goes_on(b'}')? {
-                return Some(Key::None);
+            match self.goes_on(from, b'}')? {
+                (true, at) => at,
+                (false, at) => return Some((Key::None, at)),
             }
-            self.space();
-        }
-        let (start, end) = self.string()?;
+        };
+        let (start, end) = self.string(opens)?;
         let key = self.text.get(start..end).filter(|key| !key.contains('\\'))?;
         let root = shape.root(roots, place, key);
-        self.colon()?;
-        shape.note(place, &self.line[from..self.at]);
-        Some(Key::Of(root))
+        let at = self.colon(end + 1)?;
+        shape.note(place, &self.line[from..at]);
+        Some((Key::Of(root), at))
     }
 
-    /// Goes behind the text that begins here. Where its inside begins and ends.
-    #[inline]
-    fn string(&mut self) -> Option<(usize, usize)> {
-        self.take(b'"')?;
-        let (start, end) = (self.at, self.quotes.next(self.at)?);
-        self.at = end + 1;
+    /// Where the inside of a text begins and ends.
+    #[inline(always)]
+    fn string(&self, at: usize) -> Option<(usize, usize)> {
+        if self.byte(at)? != b'"' {
+            return None;
+        }
+        let (start, end) = (at + 1, self.quotes.next(at + 1)?);
         if self.quotes.has_escapes {
             self.check_escapes(start, end)?;
         }
@@ -159,6 +157,7 @@ impl Reader<'_> {
     }
 
     #[cold]
+    #[inline(never)]
     fn check_escapes(&self, mut start: usize, end: usize) -> Option<()> {
         while let Some(found) = memchr::memchr(b'\\', &self.line[start..end]) {
             start += found + 1;
@@ -167,14 +166,15 @@ impl Reader<'_> {
         Some(())
     }
 
-    fn text(&mut self, values: &mut Values) -> Option<Found> {
-        let (start, end) = self.string()?;
+    fn text(&self, at: usize, values: &mut Values) -> Option<(Found, usize)> {
+        let (start, end) = self.string(at)?;
+        let behind = end + 1;
         if !self.quotes.has_escapes {
-            return Found::text(start, end);
+            return Some((Found::text(start, end)?, behind));
         }
         let mut rest = self.text.get(start..end)?;
         if !rest.contains('\\') {
-            return Found::text(start, end);
+            return Some((Found::text(start, end)?, behind));
         }
         let from = values.unescaped.len();
         while let Some((before, after)) = rest.split_once('\\') {
@@ -184,70 +184,61 @@ impl Reader<'_> {
             rest = &after[length..];
         }
         values.unescaped.push_str(rest);
-        values.own_text(from)
+        Some((values.own_text(from)?, behind))
     }
 
-    /// Goes behind digits, of which there is at least one.
-    #[inline]
-    fn digits(&mut self) -> Option<usize> {
-        let from = self.at;
-        if let Some(eight) = self.rest().first_chunk::<8>() {
+    /// Behind digits, of which there is at least one.
+    #[inline(always)]
+    fn digits(&self, from: usize) -> Option<usize> {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        let rest = self.line.get(from..)?;
+        let mut at = from;
+        if let Some(eight) = rest.first_chunk::<8>() {
             let word = u64::from_le_bytes(*eight);
-            const EACH: u64 = 0x0101_0101_0101_0101;
-            // A byte's high bit is set when it is no digit; a byte below may be the cause of those above it alone.
+            // The lowest high bit that is set belongs to the first byte that is no digit; those above may be wrong.
             let others = (word.wrapping_add(EACH * (0x7f - 0x39)) | word.wrapping_sub(EACH * 0x30) | word)
                 & (EACH * 0x80);
-            self.at += others.trailing_zeros() as usize / 8;
+            at += others.trailing_zeros() as usize / 8;
+            if others != 0 {
+                return (at > from).then_some(at);
+            }
         }
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
+        while self.byte(at).is_some_and(|byte| byte.is_ascii_digit()) {
+            at += 1;
         }
-        (1..=MAX_DIGITS).contains(&(self.at - from)).then_some(from)
+        (1..=MAX_DIGITS).contains(&(at - from)).then_some(at)
     }
 
-    /// Where a number begins, and whether it is whole.
-    #[inline]
-    fn number(&mut self) -> Option<(usize, bool)> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        let first = self.digits()?;
-        if self.line[first] == b'0' && (self.at - first > 1 || first > start) {
+    /// Behind a number, and whether it is whole.
+    #[inline(always)]
+    fn number(&self, start: usize) -> Option<(bool, usize)> {
+        let first = start + usize::from(self.byte(start)? == b'-');
+        let end = self.digits(first)?;
+        if self.byte(first)? == b'0' && (end - first > 1 || first > start) {
             // A leading zero is a mistake; minus zero is not whole for everyone.
             return None;
         }
-        match self.peek() {
+        match self.byte(end) {
             Some(b'.') => {
-                self.at += 1;
-                self.digits()?;
+                let end = self.digits(end + 1)?;
                 // Powers of ten are left to the careful reader.
-                (!matches!(self.peek(), Some(b'e' | b'E'))).then_some((start, false))
+                (!matches!(self.byte(end), Some(b'e' | b'E'))).then_some((false, end))
             }
             Some(b'e' | b'E') => None,
-            _ => Some((start, true)),
+            _ => Some((true, end)),
         }
     }
 
-    fn scalar(&mut self, values: &mut Values) -> Option<Found> {
-        Some(match self.peek()? {
-            b'"' => self.text(values)?,
-            b't' => {
-                self.word(b"true")?;
-                Found::Bool(true)
-            }
-            b'f' => {
-                self.word(b"false")?;
-                Found::Bool(false)
-            }
-            b'n' => {
-                self.word(b"null")?;
-                Found::Null
-            }
+    fn scalar(&self, at: usize, values: &mut Values) -> Option<(Found, usize)> {
+        Some(match self.byte(at)? {
+            b'"' => self.text(at, values)?,
+            b't' => (Found::Bool(true), self.word(at, b"true")?),
+            b'f' => (Found::Bool(false), self.word(at, b"false")?),
+            b'n' => (Found::Null, self.word(at, b"null")?),
             _ => {
-                let (start, is_whole) = self.number()?;
-                let text = self.text.get(start..self.at)?;
-                if is_whole {
+                let (is_whole, end) = self.number(at)?;
+                let text = self.text.get(at..end)?;
+                let found = if is_whole {
                     match text.parse() {
                         Ok(number) => Found::Int(number),
                         Err(_) => Found::Natural(text.parse().ok()?),
@@ -255,93 +246,103 @@ impl Reader<'_> {
                 } else {
                     // By the same reading as everywhere else, to the last bit.
                     Found::Float(serde_json::from_str(text).ok()?)
-                }
+                };
+                (found, end)
             }
         })
     }
 
-    fn slot(&mut self, is_deep: bool, values: &mut Values) -> Option<Slot> {
-        let opens = self.peek()?;
+    fn slot(&self, at: usize, is_deep: bool, values: &mut Values) -> Option<(Slot, usize)> {
+        let opens = self.byte(at)?;
         if !matches!(opens, b'[' | b'{') {
-            return self.scalar(values).map(Slot::One);
+            let (found, behind) = self.scalar(at, values)?;
+            return Some((Slot::One(found), behind));
         }
         if is_deep {
-            let start = self.at;
-            self.skip(0)?;
-            let value: Value = serde_json::from_str(self.text.get(start..self.at)?).ok()?;
-            return values.tree(value);
+            let behind = self.skip(at, 0)?;
+            let value: Value = serde_json::from_str(self.text.get(at..behind)?).ok()?;
+            return Some((values.tree(value)?, behind));
         }
         if opens == b'{' {
-            self.skip(0)?;
-            return Some(Slot::Object);
+            return Some((Slot::Object, self.skip(at, 0)?));
         }
         let start = values.members.len();
-        self.members(values, 0)?;
-        values.list(start)
+        let behind = self.members(at, values, 0)?;
+        Some((values.list(start)?, behind))
     }
 
     /// Adds the scalars of a list, those of lists inside it too.
-    fn members(&mut self, values: &mut Values, depth: usize) -> Option<()> {
+    fn members(&self, opens: usize, values: &mut Values, depth: usize) -> Option<usize> {
         if depth > MAX_DEPTH {
             return None;
         }
-        self.at += 1;
-        self.space();
-        if self.peek()? == b']' {
-            self.at += 1;
-            return Some(());
+        let mut at = self.space(opens + 1);
+        if self.byte(at)? == b']' {
+            return Some(at + 1);
         }
         loop {
-            match self.peek()? {
-                b'[' => self.members(values, depth + 1)?,
-                b'{' => self.skip(depth + 1)?,
+            at = match self.byte(at)? {
+                b'[' => self.members(at, values, depth + 1)?,
+                b'{' => self.skip(at, depth + 1)?,
                 _ => {
-                    let found = self.scalar(values)?;
+                    let (found, behind) = self.scalar(at, values)?;
                     values.members.push(found);
+                    behind
                 }
+            };
+            match self.goes_on(at, b']')? {
+                (true, next) => at = next,
+                (false, behind) => return Some(behind),
             }
-            if !self.goes_on(b']')? {
-                return Some(());
-            }
-            self.space();
         }
     }
 
     /// Passes over a value.
-    #[inline]
-    fn skip(&mut self, depth: usize) -> Option<()> {
-        match self.peek()? {
-            b'"' => self.string().map(drop),
-            b'[' | b'{' => self.skip_inside(depth),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            _ => self.number().map(drop),
+    #[inline(always)]
+    fn skip(&self, at: usize, depth: usize) -> Option<usize> {
+        match self.byte(at)? {
+            b'"' => Some(self.string(at)?.1 + 1),
+            b'[' => self.skip_list(at, depth),
+            b'{' => self.skip_object(at, depth),
+            b't' => self.word(at, b"true"),
+            b'f' => self.word(at, b"false"),
+            b'n' => self.word(at, b"null"),
+            _ => Some(self.number(at)?.1),
         }
     }
 
-    fn skip_inside(&mut self, depth: usize) -> Option<()> {
-        let opens = self.peek()?;
+    fn skip_list(&self, opens: usize, depth: usize) -> Option<usize> {
+        let mut at = self.space(opens + 1);
+        if self.byte(at)? == b']' {
+            return Some(at + 1);
+        }
         if depth > MAX_DEPTH {
             return None;
         }
-        let end = opens + 2;
-        self.at += 1;
-        self.space();
-        if self.peek()? == end {
-            self.at += 1;
-            return Some(());
+        loop {
+            at = self.skip(at, depth + 1)?;
+            match self.goes_on(at, b']')? {
+                (true, next) => at = next,
+                (false, behind) => return Some(behind),
+            }
+        }
+    }
+
+    fn skip_object(&self, opens: usize, depth: usize) -> Option<usize> {
+        let mut at = self.space(opens + 1);
+        if self.byte(at)? == b'}' {
+            return Some(at + 1);
+        }
+        if depth > MAX_DEPTH {
+            return None;
         }
         loop {
-            if opens == b'{' {
-                self.string()?;
-                self.colon()?;
+            at = self.colon(self.string(at)?.1 + 1)?;
+            at = self.skip(at, depth + 1)?;
+            match self.goes_on(at, b'}')? {
+                (true, next) => at = next,
+                (false, behind) => return Some(behind),
             }
-            self.skip(depth + 1)?;
-            if !self.goes_on(end)? {
-                return Some(());
-            }
-            self.space();
         }
     }
 }

@@ -45,7 +45,7 @@ impl Quotes {
     }
 
     /// The place of the first mark from `at` on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&self, at: usize) -> Option<usize> {
         let (block, bit) = (at / BLOCK, at % BLOCK);
         let [this, next] = self.marks.get(block..block + 2)?.try_into().ok()?;
@@ -58,6 +58,7 @@ impl Quotes {
     }
 
     #[cold]
+    #[inline(never)]
     fn next_far(&self, block: usize) -> Option<usize> {
         let (number, marks) = self
             .marks

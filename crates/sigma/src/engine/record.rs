@@ -135,7 +135,12 @@ impl Values {
 
     /// Shows `visit` the scalars in a slot until it says `true`. Answers whether the key is there at all.
     #[inline]
-    pub(super) fn each(&self, slot: u32, line: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
+    pub(super) fn each(
+        &self,
+        slot: u32,
+        line: &str,
+        visit: &mut (impl FnMut(Scalar<'_>) -> bool + ?Sized),
+    ) -> bool {
         match self.slots[slot as usize] {
             Slot::Absent => return false,
             Slot::One(found) => {
@@ -148,7 +153,7 @@ impl Values {
             }
             Slot::Object => {}
             Slot::Tree(tree) => {
-                crate::event::members(&self.trees[tree as usize], visit);
+                crate::event::members(&self.trees[tree as usize], &mut |scalar| visit(scalar));
             }
         }
         true
