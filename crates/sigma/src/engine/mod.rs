@@ -106,7 +106,12 @@ struct State {
 impl Scratch {
     /// Whether the last record had the same keys in the same order as the one scanned before it.
     pub fn is_same_shape(&self) -> bool {
-        self.readings.shape.is_repeated
+        self.readings.is_repeated
+    }
+
+    /// The sum of the weights ([`Matcher::weighing`]) of the last record's keys.
+    pub fn weight(&self) -> u64 {
+        self.readings.weight()
     }
 }
 
@@ -174,6 +179,14 @@ impl Matcher {
             always,
             rules,
         }
+    }
+
+    /// Lets the keys of records have weights, all that are not named another, of which [`Scratch::weight`] tells the
+    /// sum: a way to tell of what kind a record is without reading it twice.
+    #[must_use]
+    pub fn weighing(mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) -> Self {
+        self.roots.weigh(weights, other);
+        self
     }
 
     /// How many rules there are.

@@ -24,7 +24,6 @@ pub(super) fn read(
     quotes: &mut Quotes,
     values: &mut Values,
 ) -> Option<()> {
-    shape.begin();
     quotes.find(line.as_bytes())?;
     let reader = Reader {
         text: line,
@@ -32,17 +31,14 @@ pub(super) fn read(
         quotes,
     };
     let mut at = reader.space(0);
-    let mut place = 0;
     loop {
-        let rest = reader.line.get(at..)?;
-        let known = shape.expected(place);
-        let root = match known.and_then(|key| Some((key.root, key.begins(rest)?))) {
-            Some((root, length)) => {
+        let root = match shape.meet(reader.line.get(at..)?) {
+            Some((length, root)) => {
                 at += length;
                 root
             }
             None => {
-                let (key, behind) = reader.key(at, place, roots, shape)?;
+                let (key, behind) = reader.key(at, roots, shape)?;
                 at = behind;
                 match key {
                     Key::Of(root) => root,
@@ -58,9 +54,7 @@ pub(super) fn read(
                 behind
             }
         };
-        place += 1;
     }
-    shape.end(place);
     (reader.space(at) == line.len()).then_some(())
 }
 
@@ -122,8 +116,8 @@ impl Reader<'_> {
 
     /// What divides a key from what stands before it, the key and the colon; or the record's end.
     #[cold]
-    fn key(&self, from: usize, place: usize, roots: &Roots, shape: &mut Shape) -> Option<(Key, usize)> {
-        let opens = if place == 0 {
+    fn key(&self, from: usize, roots: &Roots, shape: &mut Shape) -> Option<(Key, usize)> {
+        let opens = if shape.is_at_start() {
             let at = self.space(self.word(from, b"{")?);
             if self.byte(at)? == b'}' {
                 return Some((Key::None, at + 1));
@@ -137,9 +131,9 @@ impl Reader<'_> {
         };
         let (start, end) = self.string(opens)?;
         let key = self.text.get(start..end).filter(|key| !key.contains('\\'))?;
-        let root = shape.root(roots, place, key);
         let at = self.colon(end + 1)?;
-        shape.note(place, &self.line[from..at]);
+        let root = shape.learn(roots, key);
+        shape.note(&self.line[from..at]);
         Some((Key::Of(root), at))
     }
 

@@ -179,6 +179,8 @@ pub(super) struct Roots {
     by_key: HashMap<String, u32>,
     /// Whether the inside of an object is asked for.
     deep: Vec<bool>,
+    weights: HashMap<String, u64>,
+    other_weight: u64,
 }
 
 impl Roots {
@@ -191,6 +193,16 @@ impl Roots {
         }
         self.deep[place as usize] |= deep;
         place
+    }
+
+    /// Gives keys weights, all others another.
+    pub(super) fn weigh(&mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) {
+        self.weights = weights.into_iter().collect();
+        self.other_weight = other;
+    }
+
+    pub(super) fn weight(&self, key: &str) -> u64 {
+        self.weights.get(key).copied().unwrap_or(self.other_weight)
     }
 
     /// The place of a key's slot, if it is kept.
@@ -224,9 +236,11 @@ pub enum NotARecord {
 /// What is read with, from line to line of one matcher.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
-    pub(super) shape: Shape,
+    shape: Shape,
     quotes: Quotes,
     pub(super) values: Values,
+    /// Whether the last record had the keys of the one before it, in the same order.
+    pub(super) is_repeated: bool,
 }
 
 impl Readings {
@@ -236,25 +250,26 @@ impl Readings {
             shape,
             quotes,
             values,
+            is_repeated,
         } = self;
         values.clear(roots.deep.len());
-        let count = shape.count;
-        if let Some(text) = text
-            && super::quick::read(text, roots, shape, quotes, values).is_some()
-        {
-            return Ok(());
+        shape.begin();
+        let quick = text.and_then(|text| super::quick::read(text, roots, shape, quotes, values));
+        if quick.is_none() {
+            values.clear(roots.deep.len());
+            shape.begin();
+            if let Err(error) = read_with_care(line, roots, shape, values) {
+                shape.fail();
+                return Err(error);
+            }
         }
-        values.clear(roots.deep.len());
-        // The quick way may have noted other keys already.
-        let was_repeated = shape.is_repeated;
-        shape.count = count;
-        let read = read_with_care(line, roots, shape, values);
-        shape.is_repeated &= was_repeated;
-        if read.is_err() {
-            // No record has so many keys: the next one is like none before it.
-            shape.count = usize::MAX;
-        }
-        read
+        *is_repeated = shape.end();
+        Ok(())
+    }
+
+    /// The sum of the weights of the last record's keys.
+    pub(super) fn weight(&self) -> u64 {
+        self.shape.weight()
     }
 }
 
@@ -277,10 +292,8 @@ fn read_with_care(
     let Value::Object(record) = value else {
         return Err(NotARecord::Object);
     };
-    shape.begin();
-    let count = record.len();
-    for (place, (key, value)) in record.into_iter().enumerate() {
-        let Some(root) = shape.root(roots, place, &key) else {
+    for (key, value) in record {
+        let Some(root) = shape.learn(roots, &key) else {
             continue;
         };
         let slot = match value {
@@ -294,6 +307,5 @@ fn read_with_care(
         };
         values.slots[root as usize] = slot.ok_or(NotARecord::Long)?;
     }
-    shape.end(count);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Which keys came in which order: the records of one source name their fields alike, so that the key that stood
-//! here last time is tried before a lookup.
+//! Which keys records have, in which order: those of one source name their fields alike, so that the key that stood
+//! here last time is tried before a lookup. Keys that only some records have are passed over where they are missing.
 
 use super::record::Roots;
 
@@ -7,43 +7,43 @@ use super::record::Roots;
 const MAX_KEYS: usize = 1_000;
 /// So many bytes of a key are compared without a loop.
 const HEAD: usize = 32;
+/// So many missing keys in a row are passed over without reading the key that is there.
+const PASSED: usize = 4;
+/// So many more are looked at when it was read.
+const LOOKED_AT: usize = 64;
 
-/// Which keys came at which place of earlier records, and their slots.
+/// The keys of earlier records, and what is known of those of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
     keys: Vec<Key>,
-    /// How many keys the last record had.
-    pub(super) count: usize,
-    /// Whether the last record had the keys of the one before it, in the same order.
-    pub(super) is_repeated: bool,
+    /// Which key is expected next.
+    next: usize,
+    /// The key that was met last, if it is remembered.
+    last: Option<usize>,
+    weight: u64,
+    /// Whether each key of this record was the one expected.
+    is_expected: bool,
+    next_before: usize,
+    was_expected: bool,
 }
 
 /// A key that was seen, and its slot.
 #[derive(Debug)]
-pub(super) struct Key {
+struct Key {
     text: Box<str>,
-    pub(super) root: Option<u32>,
-    /// From what divides it from the value before up to its own value, as it was written; empty when it has not
-    /// been noted.
+    root: Option<u32>,
+    weight: u64,
+    /// From what divides it from the value before up to its own value, as it was written; empty when that is not
+    /// known.
     written: Box<[u8]>,
     head: [u64; 4],
     mask: [u64; 4],
 }
 
 impl Key {
-    fn new(text: &str, root: Option<u32>) -> Self {
-        Self {
-            text: text.into(),
-            root,
-            written: Box::default(),
-            head: [0; 4],
-            mask: [0; 4],
-        }
-    }
-
     /// How many bytes it takes, if it begins `line` just as last time.
-    #[inline]
-    pub(super) fn begins(&self, line: &[u8]) -> Option<usize> {
+    #[inline(always)]
+    fn begins(&self, line: &[u8]) -> Option<usize> {
         let length = self.written.len();
         let Some(head) = line.first_chunk::<HEAD>() else {
             return (length > 0 && line.starts_with(&self.written)).then_some(length);
@@ -66,41 +66,103 @@ fn words(bytes: &[u8; HEAD]) -> [u64; 4] {
 }
 
 impl Shape {
+    /// A record begins.
     pub(super) fn begin(&mut self) {
-        self.is_repeated = true;
-    }
-
-    pub(super) fn end(&mut self, count: usize) {
-        self.is_repeated &= count == self.count;
-        self.count = count;
-    }
-
-    /// The key that stood at this place last time.
-    #[inline]
-    pub(super) fn expected(&self, place: usize) -> Option<&Key> {
-        self.keys.get(place)
-    }
-
-    /// The slot of the key at this place, which is remembered.
-    pub(super) fn root(&mut self, roots: &Roots, place: usize, key: &str) -> Option<u32> {
-        if let Some(known) = self.keys.get_mut(place) {
-            if *known.text != *key {
-                self.is_repeated = false;
-                *known = Key::new(key, roots.place(key));
-            }
-            return known.root;
+        if self.keys.len() >= MAX_KEYS && !self.was_expected {
+            self.keys.clear();
         }
-        self.is_repeated = false;
-        let root = roots.place(key);
-        if place < MAX_KEYS && place == self.keys.len() {
-            self.keys.push(Key::new(key, root));
+        self.next = 0;
+        self.weight = 0;
+        self.is_expected = true;
+    }
+
+    /// The record was read to its end. Whether it had the keys of the one before it, in the same order.
+    pub(super) fn end(&mut self) -> bool {
+        let is_repeated = self.is_expected && self.was_expected && self.next == self.next_before;
+        self.next_before = self.next;
+        self.was_expected = self.is_expected;
+        is_repeated
+    }
+
+    /// The record was none: the next one is like none before it.
+    pub(super) fn fail(&mut self) {
+        self.was_expected = false;
+    }
+
+    /// The sum of the weights of the keys that this record has had.
+    pub(super) fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// Whether no key has been met yet.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.next == 0
+    }
+
+    /// How many bytes the next key takes that `line` begins with, and its slot, if it is one that is expected.
+    #[inline(always)]
+    pub(super) fn meet(&mut self, line: &[u8]) -> Option<(usize, Option<u32>)> {
+        let known = self.keys.get(self.next)?;
+        let Some(length) = known.begins(line) else {
+            return self.meet_later(line);
+        };
+        self.next += 1;
+        self.weight = self.weight.wrapping_add(known.weight);
+        Some((length, known.root))
+    }
+
+    #[cold]
+    fn meet_later(&mut self, line: &[u8]) -> Option<(usize, Option<u32>)> {
+        let later = self.keys.iter().skip(self.next + 1).take(PASSED);
+        let (passed, (length, root)) = later
+            .map(|key| Some((key.begins(line)?, key.root)))
+            .enumerate()
+            .find_map(|(passed, found)| Some((passed, found?)))?;
+        self.met(self.next + 1 + passed);
+        Some((length, root))
+    }
+
+    fn met(&mut self, place: usize) {
+        self.is_expected &= place == self.next;
+        self.next = place + 1;
+        self.weight = self.weight.wrapping_add(self.keys[place].weight);
+        self.last = Some(place);
+    }
+
+    /// The slot of a key that was not met, which is remembered.
+    pub(super) fn learn(&mut self, roots: &Roots, text: &str) -> Option<u32> {
+        let ahead = self.keys.iter().skip(self.next).take(LOOKED_AT);
+        if let Some(ahead) = ahead.map(|key| &*key.text).position(|known| known == text) {
+            self.met(self.next + ahead);
+            return self.last.and_then(|place| self.keys[place].root);
+        }
+        self.is_expected = false;
+        let root = roots.place(text);
+        let weight = roots.weight(text);
+        if self.keys.len() < MAX_KEYS {
+            let key = Key {
+                text: text.into(),
+                root,
+                weight,
+                written: Box::default(),
+                head: [0; 4],
+                mask: [0; 4],
+            };
+            self.keys.insert(self.next, key);
+            self.met(self.next);
+        } else {
+            self.last = None;
+                self.weight = self.weight.wrapping_add(weight);
         }
         root
     }
 
-    /// Remembers how the key at this place was written.
-    pub(super) fn note(&mut self, place: usize, written: &[u8]) {
-        if let Some(known) = self.keys.get_mut(place) {
+    /// Remembers how the key that was learnt last was written.
+    pub(super) fn note(&mut self, written: &[u8]) {
+        let Some(known) = self.last.and_then(|place| self.keys.get_mut(place)) else {
+            return;
+        };
+        if *known.written != *written {
             let of = |byte: &dyn Fn(usize) -> u8| words(&std::array::from_fn(byte));
             known.head = of(&|at| written.get(at).copied().unwrap_or(0));
             known.mask = of(&|at| if at < written.len() { u8::MAX } else { 0 });
