@@ -6,7 +6,8 @@
 
 use super::log_source::runs_on;
 use super::watch::{Watch, WatchKind};
-use crate::ingest::{DATASETS, Dataset};
+use crate::ingest::DATASETS;
+use crate::ingest::recognise::{OTHER_KEY, key_weights, weighs_enough};
 use crate::rule_book::Own;
 use sha2::{Digest, Sha256};
 use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
@@ -28,11 +29,8 @@ const OTHER_TIMES: [&str; 7] = [
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
 pub struct Detector {
-    sources: HashMap<&'static str, Source>,
-    /// Every rule with its fields as written, for records of no known dataset.
-    other: Source,
-    /// No rule, for datasets that no rule is for: their records are still read.
-    none: Source,
+    /// One for each dataset, as in [`DATASETS`]; last [`Detector::OTHER`].
+    sources: Vec<Source>,
     /// What looks at several matches together; one stands after those that it refers to.
     pub watches: Vec<Watch>,
 }
@@ -143,26 +141,35 @@ impl Detector {
             }
             all.push((rule, compiled.clone(), BTreeMap::new()));
         }
-        let sources = by_dataset
-            .into_iter()
-            .filter_map(|(name, rules)| {
-                let dataset = Dataset::named(name)?;
-                Some((
-                    dataset.name,
-                    Source::new(&rules, dataset.identifier, &[dataset.time], &watches),
-                ))
+        let mut sources: Vec<Source> = DATASETS
+            .iter()
+            .map(|dataset| {
+                let rules = by_dataset.remove(dataset.name).unwrap_or_default();
+                let mut source = Source::new(&rules, dataset.identifier, &[dataset.time], &watches);
+                source.matcher = source.matcher.weighing(key_weights(dataset), OTHER_KEY);
+                source
             })
             .collect();
         let mut times: Vec<&str> = DATASETS.iter().map(|dataset| dataset.time).collect();
         times.extend(OTHER_TIMES);
         times.sort_unstable();
         times.dedup();
-        Self {
-            sources,
-            none: Source::new(&[], &[], &[], &[]),
-            other: Source::new(&all, &["Email", "UserEmail", "User"], &times, &watches),
-            watches,
-        }
+        sources.push(Source::new(
+            &all,
+            &["Email", "UserEmail", "User"],
+            &times,
+            &watches,
+        ));
+        Self { sources, watches }
+    }
+
+    /// The source of records of no known dataset: every rule with its fields as written.
+    pub const OTHER: usize = DATASETS.len();
+
+    /// The source of a dataset's records.
+    pub fn source(dataset: Option<&str>) -> usize {
+        let place = |name| DATASETS.iter().position(|dataset| dataset.name == name);
+        dataset.and_then(place).unwrap_or(Self::OTHER)
     }
 
     /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
@@ -178,10 +185,18 @@ impl Detector {
         person: Option<&str>,
         scratch: &mut DetectorScratch,
     ) -> Result<(), NotARecord> {
-        let source = match dataset {
-            Some(name) => self.sources.get(name).unwrap_or(&self.none),
-            None => &self.other,
-        };
+        self.look_from(Self::source(dataset), line, person, scratch)
+    }
+
+    /// The same for a source that is known by its number.
+    pub(super) fn look_from(
+        &self,
+        source: usize,
+        line: &[u8],
+        person: Option<&str>,
+        scratch: &mut DetectorScratch,
+    ) -> Result<(), NotARecord> {
+        let source = &self.sources[source];
         let found = &mut scratch.found;
         found.rules.clear();
         found.traces.clear();
@@ -207,6 +222,11 @@ impl DetectorScratch {
     /// Whether the last record had the same keys in the same order as the one before it.
     pub fn is_same_shape(&self) -> bool {
         self.scratch.is_same_shape()
+    }
+
+    /// Whether the keys of the last record tell that it is of the dataset whose source it was shown to.
+    pub(super) fn is_surely_of_source(&self) -> bool {
+        weighs_enough(self.scratch.weight())
     }
 }
 

@@ -3,16 +3,17 @@
 //! Each file is read by one thread, line by line, in bounded memory; only what correlations need of matches is
 //! kept. What several matches make together is worked out at the end. Start reading at [`run`].
 
-use super::detector::DetectorScratch;
+use super::detector::{Detector, DetectorScratch};
 use super::watch::{Kept, Watch};
-use crate::ingest::{Dataset, dataset_of_line};
+use crate::ingest::recognise::WEIGHED_BYTES;
+use crate::ingest::{DATASETS, Dataset, dataset_of_line};
 use crate::rule_book::{BookRule, RuleBook, level_word};
 use flate2::bufread::MultiGzDecoder;
 use serde_json::{Value, json};
 use sigma::PartOf;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -31,6 +32,8 @@ const KEPT_MAX: usize = 20_000_000;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Keys that a record's kind is guessed by before it is known.
 const SIGNATURE_KEYS: usize = 4;
+/// Guesses that are remembered.
+const GUESSES_MAX: usize = 10_000;
 
 /// What a run found.
 #[derive(Debug, Default)]
@@ -246,9 +249,10 @@ struct Worker<'a> {
     options: Options<'a>,
     /// Place in the book of each rule of the collection that is reported for a single record.
     reported: Vec<Option<usize>>,
-    scratches: HashMap<Option<&'static str>, DetectorScratch>,
-    /// Datasets by a record's first keys.
-    guesses: HashMap<u64, Option<&'static Dataset>>,
+    /// By the detector's sources, each with the dataset's name.
+    lanes: Vec<(Option<&'static Dataset>, DetectorScratch)>,
+    /// Sources by a record's first keys.
+    guesses: hashbrown::HashMap<u64, usize>,
     counts: Vec<u64>,
     events: u64,
     rejected: u64,
@@ -274,8 +278,13 @@ impl<'a> Worker<'a> {
             book,
             options,
             reported,
-            scratches: HashMap::new(),
-            guesses: HashMap::new(),
+            lanes: DATASETS
+                .iter()
+                .map(Some)
+                .chain([None])
+                .map(|dataset| (dataset, DetectorScratch::default()))
+                .collect(),
+            guesses: hashbrown::HashMap::new(),
             counts: vec![0; book.rules().len()],
             events: 0,
             rejected: 0,
@@ -334,18 +343,16 @@ impl<'a> Worker<'a> {
     }
 
     fn line(&mut self, file: usize, path: &Path, number: u64, line: &[u8]) -> std::io::Result<()> {
-        let dataset = match self.look(line) {
-            Ok(dataset) => dataset,
+        let source = match self.look(line) {
+            Ok(source) => source,
             Err(reason) => {
                 self.reject(path, number, &reason);
                 return Ok(());
             }
         };
         self.events += 1;
+        let (dataset, scratch) = &mut self.lanes[source];
         let name = dataset.map(|dataset| dataset.name);
-        let Some(scratch) = self.scratches.get_mut(&name) else {
-            return Ok(());
-        };
         let found = &mut scratch.found;
         for rule in &found.rules {
             let Some(place) = self.reported[*rule] else {
@@ -389,38 +396,39 @@ impl<'a> Worker<'a> {
         self.flush_if_full()
     }
 
-    /// Shows the line to the rules of its dataset, and answers which that is.
-    fn look(&mut self, line: &[u8]) -> Result<Option<&'static Dataset>, String> {
+    /// Shows the line to the rules of its dataset, and answers with the detector's source.
+    fn look(&mut self, line: &[u8]) -> Result<usize, String> {
         if let Some(dataset) = self.options.dataset {
-            self.look_as(Some(dataset), line)?;
-            return Ok(Some(dataset));
+            let source = Detector::source(Some(dataset.name));
+            self.look_from(source, line)?;
+            return Ok(source);
         }
         let signature = signature(line);
-        let guess = match self.guesses.get(&signature) {
-            Some(guess) => *guess,
-            None => dataset_of_line(line),
-        };
-        let is_same_shape = self.look_as(guess, line)?;
-        if is_same_shape {
-            return Ok(guess);
+        let guess = self.guesses.get(&signature).copied();
+        if let Some(guess) = guess {
+            self.look_from(guess, line)?;
+            let scratch = &self.lanes[guess].1;
+            // The keys of the record before it, which was told by all of them, or enough of the dataset's own.
+            if scratch.is_same_shape() || (scratch.is_surely_of_source() && line.len() <= WEIGHED_BYTES) {
+                return Ok(guess);
+            }
         }
-        // Other keys than the record before: its dataset is told by all of them.
-        let told = dataset_of_line(line);
+        let told = Detector::source(dataset_of_line(line).map(|dataset| dataset.name));
+        if self.guesses.len() >= GUESSES_MAX {
+            self.guesses.clear();
+        }
         self.guesses.insert(signature, told);
-        if told.map(|dataset| dataset.name) != guess.map(|dataset| dataset.name) {
-            self.look_as(told, line)?;
+        if guess != Some(told) {
+            self.look_from(told, line)?;
         }
         Ok(told)
     }
 
-    fn look_as(&mut self, dataset: Option<&'static Dataset>, line: &[u8]) -> Result<bool, String> {
-        let name = dataset.map(|dataset| dataset.name);
-        let scratch = self.scratches.entry(name).or_default();
+    fn look_from(&mut self, source: usize, line: &[u8]) -> Result<(), String> {
         self.book
             .detector
-            .look(name, line, None, scratch)
-            .map_err(|error| error.to_string())?;
-        Ok(scratch.is_same_shape())
+            .look_from(source, line, None, &mut self.lanes[source].1)
+            .map_err(|error| error.to_string())
     }
 
     fn flush_if_full(&mut self) -> std::io::Result<()> {
@@ -442,7 +450,7 @@ impl<'a> Worker<'a> {
 
 /// A digest of a record's first keys, as far as they are found without reading lists and objects.
 fn signature(line: &[u8]) -> u64 {
-    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut digest = 0_u64;
     let mut at = 0;
     for _ in 0..SIGNATURE_KEYS {
         let Some(open) = memchr::memchr(b'"', &line[at..]).map(|found| at + found + 1) else {
@@ -451,8 +459,11 @@ fn signature(line: &[u8]) -> u64 {
         let Some(close) = memchr::memchr(b'"', &line[open..]).map(|found| open + found) else {
             break;
         };
-        for byte in &line[open..close] {
-            digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let key = &line[open..close];
+        let (words, rest) = key.as_chunks::<8>();
+        let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last, key.len() as u64]) {
+            digest = (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
         let value = line[close + 1..].trim_ascii_start();
         let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
@@ -525,12 +536,16 @@ impl Lines {
 
     /// The lines of what `from` gives.
     pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
-        let mut reader = BufReader::with_capacity(READ_BYTES, from);
-        let is_gzip = reader.fill_buf()?.starts_with(&GZIP_MAGIC);
+        let mut from = from;
+        let mut head = Vec::new();
+        from.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head)?;
+        let is_gzip = head == GZIP_MAGIC;
+        let whole = std::io::Cursor::new(head).chain(from);
         let from: Box<dyn Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(reader))
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, whole)))
         } else {
-            Box::new(reader)
+            // Read into the buffer of lines at once, without another in between.
+            Box::new(whole)
         };
         Ok(Self {
             from,

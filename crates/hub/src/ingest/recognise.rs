@@ -48,6 +48,36 @@ pub fn dataset_of<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<&'stati
     (fitting.next().is_none() && best * 2 >= all).then(|| &DATASETS[place])
 }
 
+/// Above this a record may have more keys than are counted by [`key_weights`].
+pub(crate) const WEIGHED_BYTES: usize = 256 << 10;
+/// A key of no dataset, as [`key_weights`] counts it.
+pub(crate) const OTHER_KEY: u64 = 1;
+const OWN_KEY: u64 = 1 << 16;
+const OWN_ALONE: u64 = 1 << 32;
+const FOREIGN_KEY: u64 = 1 << 48;
+
+/// What each known key counts towards a record being of this dataset: all keys, those of the dataset, those of no
+/// other, and those of others alone, in sixteen bits each.
+pub(crate) fn key_weights(dataset: &Dataset) -> impl Iterator<Item = (String, u64)> {
+    let own = DATASETS.iter().position(|other| other.name == dataset.name);
+    KNOWN.iter().map(move |(key, places)| {
+        let weight = match own {
+            Some(own) if places.as_slice() == [own] => OWN_KEY | OWN_ALONE,
+            Some(own) if places.contains(&own) => OWN_KEY,
+            _ => FOREIGN_KEY,
+        };
+        ((*key).to_owned(), OTHER_KEY | weight)
+    })
+}
+
+/// Whether a record whose keys weigh this is of the dataset, as [`dataset_of`] would say: no other can fit as well.
+/// When it does not, nothing is known.
+pub(crate) fn weighs_enough(sum: u64) -> bool {
+    let part = |place: u32| (sum >> place) & 0xffff;
+    let (all, own, alone, foreign) = (part(0), part(16), part(32), part(48));
+    foreign < alone && own * 2 >= all
+}
+
 /// The dataset of a line, if it is an object of one.
 pub fn dataset_of_line(line: &[u8]) -> Option<&'static Dataset> {
     let record: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
@@ -67,6 +97,39 @@ mod tests {
             assert_eq!(dataset_of(keys).map(|found| found.name), Some(dataset.name));
             assert!(has_field(dataset.name, dataset.time), "{}", dataset.name);
         }
+    }
+
+    #[test]
+    fn what_weighs_enough_is_of_the_dataset() {
+        let mut numbers = 1_u64;
+        let mut below = |end: usize| {
+            numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (numbers >> 33) as usize % end
+        };
+        let fields: Vec<(&str, &str)> = documented().collect();
+        let mut enough = 0;
+        for dataset in DATASETS {
+            let weights: HashMap<String, u64> = key_weights(dataset).collect();
+            let own: Vec<&str> = fields
+                .iter()
+                .filter(|(name, _)| *name == dataset.name)
+                .map(|(_, field)| *field)
+                .collect();
+            for _ in 0..300 {
+                let mut keys: Vec<&str> = (0..below(6)).map(|_| own[below(own.len())]).collect();
+                keys.extend((0..below(5)).map(|_| fields[below(fields.len())].1));
+                keys.extend(["NewField", "Another"].iter().take(below(3)));
+                keys.sort_unstable();
+                keys.dedup();
+                let sum = keys.iter().map(|key| weights.get(*key).copied().unwrap_or(OTHER_KEY)).sum();
+                if weighs_enough(sum) {
+                    enough += 1;
+                    let found = dataset_of(keys.iter().copied());
+                    assert_eq!(found.map(|found| found.name), Some(dataset.name), "{keys:?}");
+                }
+            }
+        }
+        assert!(enough > 1_000, "{enough}");
     }
 
     #[test]
