@@ -149,16 +149,22 @@ pub async fn run(app: App, stop: CancellationToken) {
 ///
 /// When the store refuses; the next run goes on where this one stopped.
 pub async fn pipeline(app: &App) -> Result<bool, StageError> {
-    let stored = ingest::process::run(app).await?;
-    let adopted = ingest::adopt::run(app).await?;
-    rule_admin::reload(app).await?;
-    let detected = detection::run(app).await?;
-    let changed = risk::run(app).await?;
-    let to_send = coaching::decide::run(app).await?;
-    if changed + to_send > 0 {
-        app.wake();
+    let mut is_anything_done = false;
+    loop {
+        rule_admin::reload(app).await?;
+        let stored = ingest::process::run(app).await?;
+        let adopted = ingest::adopt::run(app).await?;
+        let detected = detection::run(app).await?;
+        let changed = risk::run(app).await?;
+        let to_send = coaching::decide::run(app).await?;
+        if changed + to_send > 0 {
+            app.wake();
+        }
+        is_anything_done |= stored.batches + adopted + detected.batches + changed + to_send > 0;
+        if stored.batches == 0 {
+            return Ok(is_anything_done);
+        }
     }
-    Ok(stored.batches + adopted + detected.batches + changed + to_send > 0)
 }
 
 /// One pass of every stage but syncs, in this process, whoever else runs: every stage may be repeated.

@@ -6,7 +6,7 @@ use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, EventId, PersonId};
 use sqlx::QueryBuilder;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One log record, normalised.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -75,6 +75,15 @@ pub struct UnmappedRow {
     pub last_at: DateTime<Utc>,
 }
 
+/// What became of a part of a batch.
+#[derive(Debug)]
+pub struct EventsStored {
+    /// How many events are new.
+    pub new: usize,
+    /// Those that this batch was the first to bring, now or before an interruption.
+    pub of_batch: Vec<EventRow>,
+}
+
 /// Which events to list.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
@@ -112,6 +121,9 @@ pub(crate) const INSERT_HEAD: &str = "
     INSERT INTO event (id, connection_id, dataset, at, person_id, identifier, action, target, source_ip,
         country, batch_id, raw) ";
 pub(crate) const INSERT_TAIL: &str = " ON CONFLICT (id) DO NOTHING RETURNING id";
+pub(crate) const BATCH_HEAD: &str = "SELECT id, batch_id FROM event WHERE id IN (";
+/// Rows of one statement.
+const ROWS: usize = 500;
 
 const REJECT_INSERT: &str = "
     INSERT INTO reject (batch_id, line, connection_id, dataset, reason, excerpt, rejected_at)
@@ -169,22 +181,46 @@ const UNMAPPED_LIST: &str = "
 impl Store {
     /// Stores a part of a batch in one transaction: events that are new, rejects, and the counts of
     /// identifiers that nobody owns (from new events alone, so that repeating a part changes nothing).
-    /// Answers how many events were new.
-    pub async fn event_store(&self, events: &[EventRow], rejects: &[RejectRow]) -> Result<usize, StoreError> {
-        let count = in_transaction!(self, tx => {
+    pub async fn event_store(
+        &self,
+        events: Vec<EventRow>,
+        rejects: &[RejectRow],
+    ) -> Result<EventsStored, StoreError> {
+        // The first of one record counts, here as in the table.
+        let mut seen = HashSet::new();
+        let is_first: Vec<bool> = events
+            .iter()
+            .map(|event| seen.insert(event.id.0.clone()))
+            .collect();
+        let mut firsts = is_first.into_iter();
+        let mut events = events;
+        events.retain(|_| firsts.next().unwrap_or_default());
+        let (new, others) = in_transaction!(self, tx => {
             let mut new: HashSet<String> = HashSet::new();
-            for part in events.chunks(200) {
+            for part in events.chunks(ROWS) {
                 let mut query = QueryBuilder::new(INSERT_HEAD);
                 query.push_values(part, |mut row, event| {
                     row.push_bind(&event.id.0).push_bind(&event.connection_id.0).push_bind(&event.dataset)
                         .push_bind(event.at).push_bind(&event.person_id).push_bind(kept(&event.identifier))
                         .push_bind(kept(&event.action)).push_bind(kept(&event.target))
                         .push_bind(kept(&event.source_ip)).push_bind(kept(&event.country))
-                        .push_bind(&event.batch_id).push_bind(storable(&event.raw).into_owned());
+                        .push_bind(&event.batch_id).push_bind(storable(&event.raw));
                 });
                 query.push(INSERT_TAIL);
                 let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await?;
                 new.extend(ids);
+            }
+            let known: Vec<&EventRow> = events.iter().filter(|event| !new.contains(&event.id.0)).collect();
+            let mut batches: HashMap<String, String> = HashMap::new();
+            for part in known.chunks(ROWS) {
+                let mut query = QueryBuilder::new(BATCH_HEAD);
+                let mut list = query.separated(", ");
+                for event in part {
+                    list.push_bind(&event.id.0);
+                }
+                query.push(")");
+                let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&mut *tx).await?;
+                batches.extend(rows);
             }
             for reject in rejects {
                 sqlx::query(REJECT_INSERT)
@@ -192,14 +228,22 @@ impl Store {
                     .bind(storable(&reject.reason).into_owned()).bind(storable(&reject.excerpt).into_owned())
                     .bind(reject.rejected_at).execute(&mut *tx).await?;
             }
-            for ((connection, identifier, dataset), (events, first, last)) in unmapped(events, &new) {
+            for ((connection, identifier, dataset), (events, first, last)) in unmapped(&events, &new) {
                 sqlx::query(UNMAPPED_ADD)
                     .bind(connection).bind(storable(identifier).into_owned()).bind(dataset).bind(events)
                     .bind(first).bind(last).execute(&mut *tx).await?;
             }
-            new.len()
+            (new.len(), batches)
         });
-        Ok(count)
+        events.retain(|event| {
+            others
+                .get(&event.id.0)
+                .is_none_or(|batch| *batch == event.batch_id)
+        });
+        Ok(EventsStored {
+            new,
+            of_batch: events,
+        })
     }
 
     /// Gives events and detections without a person to the one who has their identifier as an address by now, and

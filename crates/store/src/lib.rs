@@ -55,7 +55,7 @@ pub use coaching::{CampaignRow, MessageRow, NewMessage};
 pub use connection::{ConnectionRow, NewConnection, ProbeRow};
 pub use detection::{DetectionChanges, DetectionFilter, DetectionRow, RuleCount};
 pub use engine::{Store, StoreError};
-pub use event::{EventFilter, EventRow, RejectRow, UnmappedRow};
+pub use event::{EventFilter, EventRow, EventsStored, RejectRow, UnmappedRow};
 pub use finding::{CheckResultRow, FindingFilter, FindingRow, FindingSeen};
 pub use forget::PurgeRow;
 pub use integration::{IntegrationRow, SigningKeyRow};

@@ -29,6 +29,7 @@ fn built() -> Vec<String> {
         with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         format!("{}$1, $2)", event::GET_MANY_HEAD),
+        format!("{}$1, $2)", event::BATCH_HEAD),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
         format!(

@@ -1,6 +1,7 @@
-//! Runs the rules over stored events.
+//! Runs the rules over events: as they are stored, and again over stored ones.
 //!
-//! Reads `batch` in state `stored` and its events; writes `rule_hit`, `detection`, `watermark`, the journal, and the
+//! [`crate::ingest::process`] shows a new batch's events to [`Detecting`] while it has them in hand. What was interrupted, or
+//! is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
 //! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
 //! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
 //! be repeated at any point, and records may come in any order: what is there in the end is the same.
@@ -55,22 +56,8 @@ pub async fn run(app: &App) -> Result<Report, StoreError> {
 }
 
 async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
-    let mut affected = Affected::default();
-    for group in app.store.hit_forget_batch(&batch.id).await? {
-        affected.add(group.watch, group.group_key, group.at_us);
-    }
-    let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
-    let watermark = app
-        .store
-        .watermark_get(&batch.connection_id, &batch.dataset)
-        .await?;
-    // A file is brought in on purpose: its age says nothing.
-    let late_before = watermark
-        .filter(|_| batch.source != "file")
-        .map(|watermark| watermark - lateness);
-    let (mut newest, mut late) = (None, 0);
+    let mut detecting = Detecting::begin(app, book, batch).await?;
     let mut after = String::new();
-    let mut scratch = DetectorScratch::default();
     loop {
         let events = app
             .store
@@ -79,27 +66,85 @@ async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Repor
         let Some(last) = events.last() else { break };
         after.clone_from(&last.id.0);
         report.events += events.len();
-        newest = newest.max(events.iter().map(|event| event.at).max());
-        let looked = look(app, book, &events, late_before, &mut scratch);
-        late += looked.late;
-        app.store.test_match_record(&looked.tested).await?;
-        app.store.hit_keep(&looked.hits, app.clock.now()).await?;
-        for hit in looked.hits {
-            affected.add(hit.watch, hit.group_key, hit.at_us);
-        }
+        detecting.take(&events).await?;
     }
-    report.detections += settle::settle(app, book, affected).await?;
-    if let Some(newest) = newest {
-        let at = newest.min(app.clock.now());
-        app.store
-            .watermark_move(&batch.connection_id, &batch.dataset, at, late)
-            .await?;
-    }
-    if late > 0 {
-        metrics::counter!("flareward_late_records_total", "dataset" => batch.dataset.clone())
-            .increment(u64::try_from(late).unwrap_or_default());
-    }
+    report.detections += detecting.end().await?;
     Ok(())
+}
+
+/// The rules at work on one batch, whose events come in parts and in any order.
+pub(crate) struct Detecting<'a> {
+    app: &'a App,
+    book: &'a RuleBook,
+    batch: &'a BatchRow,
+    affected: Affected,
+    late_before: Option<DateTime<Utc>>,
+    newest: Option<DateTime<Utc>>,
+    late: i64,
+    scratch: DetectorScratch,
+}
+
+impl<'a> Detecting<'a> {
+    /// What an earlier, interrupted run kept of the batch is forgotten.
+    pub(crate) async fn begin(
+        app: &'a App,
+        book: &'a RuleBook,
+        batch: &'a BatchRow,
+    ) -> Result<Self, StoreError> {
+        let mut affected = Affected::default();
+        for group in app.store.hit_forget_batch(&batch.id).await? {
+            affected.add(group.watch, group.group_key, group.at_us);
+        }
+        let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
+        let watermark = app
+            .store
+            .watermark_get(&batch.connection_id, &batch.dataset)
+            .await?;
+        Ok(Self {
+            app,
+            book,
+            batch,
+            affected,
+            // A file is brought in on purpose: its age says nothing.
+            late_before: watermark
+                .filter(|_| batch.source != "file")
+                .map(|watermark| watermark - lateness),
+            newest: None,
+            late: 0,
+            scratch: DetectorScratch::default(),
+        })
+    }
+
+    /// Shows some of the batch's events to the rules, and keeps what matches.
+    pub(crate) async fn take(&mut self, events: &[EventRow]) -> Result<(), StoreError> {
+        self.newest = self.newest.max(events.iter().map(|event| event.at).max());
+        let looked = look(self.app, self.book, events, self.late_before, &mut self.scratch);
+        self.late += looked.late;
+        let store = &self.app.store;
+        store.test_match_record(&looked.tested).await?;
+        store.hit_keep(&looked.hits, self.app.clock.now()).await?;
+        for hit in looked.hits {
+            self.affected.add(hit.watch, hit.group_key, hit.at_us);
+        }
+        Ok(())
+    }
+
+    /// Makes the detections what all matches say. Answers how many are new.
+    pub(crate) async fn end(self) -> Result<usize, StoreError> {
+        let (app, batch, late) = (self.app, self.batch, self.late);
+        let new = settle::settle(app, self.book, self.affected).await?;
+        if let Some(newest) = self.newest {
+            let at = newest.min(app.clock.now());
+            app.store
+                .watermark_move(&batch.connection_id, &batch.dataset, at, late)
+                .await?;
+        }
+        if late > 0 {
+            metrics::counter!("flareward_late_records_total", "dataset" => batch.dataset.clone())
+                .increment(u64::try_from(late).unwrap_or_default());
+        }
+        Ok(new)
+    }
 }
 
 #[derive(Default)]

@@ -462,7 +462,11 @@ fn signature(line: &[u8]) -> u64 {
         let key = &line[open..close];
         let (words, rest) = key.as_chunks::<8>();
         let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        for word in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last, key.len() as u64]) {
+        for word in words
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .chain([last, key.len() as u64])
+        {
             digest = (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
         let value = line[close + 1..].trim_ascii_start();
@@ -538,7 +542,9 @@ impl Lines {
     pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
         let mut from = from;
         let mut head = Vec::new();
-        from.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head)?;
+        from.by_ref()
+            .take(GZIP_MAGIC.len() as u64)
+            .read_to_end(&mut head)?;
         let is_gzip = head == GZIP_MAGIC;
         let whole = std::io::Cursor::new(head).chain(from);
         let from: Box<dyn Read + Send> = if is_gzip {

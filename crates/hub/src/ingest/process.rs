@@ -1,23 +1,27 @@
-//! Makes events of the records of archived batches.
+//! Makes events of the records of archived batches, and shows them to the rules.
 //!
-//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier` and the
-//! batch's state. Stores a part at a time, so that a large batch never holds the database long; a part that is
-//! stored twice changes nothing. Start reading at [`run`].
+//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier`, what
+//! [`crate::detection`] writes, and the batch's state. Stores a part at a time, so that a large batch never holds the
+//! database long; a part that is stored twice changes nothing. Start reading at [`run`].
 
 use super::dataset::Dataset;
 use super::normalise::{Normalised, normalise, others};
 use crate::app::App;
 use crate::archive::ArchiveError;
+use crate::detection::Detecting;
 use async_compression::tokio::bufread::GzipDecoder;
 use futures::TryStreamExt;
 use model::BatchState;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 use store::{BatchRow, EventRow, RejectRow, StoreError};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
 /// Records that are stored in one transaction. Chosen: a few milliseconds of the database's time.
 const PART: usize = 1_000;
+/// So long batches are worked on before levels and messages have their turn. Chosen: nobody notices the wait.
+const SLICE: Duration = Duration::from_secs(1);
 /// How much of a rejected line is kept.
 const EXCERPT_CHARS: usize = 200;
 
@@ -32,9 +36,11 @@ pub struct Report {
     pub new_events: usize,
     /// Lines that could not be understood.
     pub rejects: usize,
+    /// Detections that are new.
+    pub detections: usize,
 }
 
-/// Stores every archived batch.
+/// Stores archived batches, and detects what is in them, until there are none or a slice of time has passed.
 ///
 /// # Errors
 ///
@@ -42,7 +48,10 @@ pub struct Report {
 /// its batch aside instead.
 pub async fn run(app: &App) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    while let Some(batch) = app.store.batch_next(BatchState::Archived).await? {
+    let begun = Instant::now();
+    while begun.elapsed() < SLICE
+        && let Some(batch) = app.store.batch_next(BatchState::Archived).await?
+    {
         match store_batch(app, &batch, &mut report).await {
             Ok(()) => report.batches += 1,
             Err(ProcessError::Store(error)) => return Err(error),
@@ -85,16 +94,20 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     );
     let mut records = 0_i64;
     let mut part = Part::default();
+    let book = app.rules();
+    let mut detecting = Detecting::begin(app, &book, batch).await?;
     while let Some((number, line)) = lines.next().await? {
         records += 1;
         report.records += 1;
         records += part.take(app, batch, dataset, number, line);
         if part.len() >= PART {
-            part.store(app, report).await?;
+            part.store(app, report, &mut detecting).await?;
         }
     }
-    part.store(app, report).await?;
+    part.store(app, report, &mut detecting).await?;
     app.store.batch_stored(&batch.id, records).await?;
+    report.detections += detecting.end().await?;
+    app.store.batch_detected(&batch.id).await?;
     Ok(())
 }
 
@@ -146,8 +159,13 @@ impl Part {
         0
     }
 
-    /// Finds the people behind the events and stores the part.
-    async fn store(&mut self, app: &App, report: &mut Report) -> Result<(), StoreError> {
+    /// Finds the people behind the events, stores the part and shows it to the rules.
+    async fn store(
+        &mut self,
+        app: &App,
+        report: &mut Report,
+        detecting: &mut Detecting<'_>,
+    ) -> Result<(), StoreError> {
         if self.len() == 0 {
             return Ok(());
         }
@@ -173,10 +191,11 @@ impl Part {
                 event
             })
             .collect();
-        report.new_events += app.store.event_store(&events, &self.rejects).await?;
+        let stored = app.store.event_store(events, &self.rejects).await?;
+        report.new_events += stored.new;
         report.rejects += self.rejects.len();
         self.rejects.clear();
-        Ok(())
+        detecting.take(&stored.of_batch).await
     }
 }
 

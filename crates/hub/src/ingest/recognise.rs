@@ -121,7 +121,10 @@ mod tests {
                 keys.extend(["NewField", "Another"].iter().take(below(3)));
                 keys.sort_unstable();
                 keys.dedup();
-                let sum = keys.iter().map(|key| weights.get(*key).copied().unwrap_or(OTHER_KEY)).sum();
+                let sum = keys
+                    .iter()
+                    .map(|key| weights.get(*key).copied().unwrap_or(OTHER_KEY))
+                    .sum();
                 if weighs_enough(sum) {
                     enough += 1;
                     let found = dataset_of(keys.iter().copied());

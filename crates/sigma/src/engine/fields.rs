@@ -220,7 +220,10 @@ impl FieldQuestions {
             && ends.is_empty()
             && self.any_text.is_empty());
         Field {
-            exact_lengths: self.exact.keys().fold(0, |lengths, text| lengths | length_bit(text)),
+            exact_lengths: self
+                .exact
+                .keys()
+                .fold(0, |lengths, text| lengths | length_bit(text)),
             exact: self
                 .exact
                 .into_iter()

@@ -52,7 +52,9 @@ impl Key {
             .iter()
             .zip(self.head)
             .zip(self.mask)
-            .fold(0, |differing, ((word, known), mask)| differing | ((word ^ known) & mask));
+            .fold(0, |differing, ((word, known), mask)| {
+                differing | ((word ^ known) & mask)
+            });
         let is_same = differing == 0
             && length > 0
             && (length <= HEAD || line.get(HEAD..length) == Some(&self.written[HEAD..]));
@@ -152,7 +154,7 @@ impl Shape {
             self.met(self.next);
         } else {
             self.last = None;
-                self.weight = self.weight.wrapping_add(weight);
+            self.weight = self.weight.wrapping_add(weight);
         }
         root
     }

@@ -63,12 +63,21 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
             rejected_at: noon(),
         };
         for expected_new in [2, 0] {
-            let new = store
-                .event_store(&events, std::slice::from_ref(&reject))
+            let stored = store
+                .event_store(events.to_vec(), std::slice::from_ref(&reject))
                 .await
                 .unwrap();
-            assert_eq!(new, expected_new);
+            let ids: Vec<&str> = stored.of_batch.iter().map(|event| event.id.as_str()).collect();
+            assert_eq!((stored.new, ids), (expected_new, vec!["e1", "e2"]));
         }
+        let mut again = event(&corp, "e2", None, noon());
+        again.batch_id = "b2".to_owned();
+        let stored = store.event_store(vec![again], &[]).await.unwrap();
+        assert_eq!(
+            (stored.new, stored.of_batch.len()),
+            (0, 0),
+            "another batch had it first"
+        );
         store.batch_stored("b1", 4).await.unwrap();
         let counts = store.batch_counts(Some(&corp)).await.unwrap();
         assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 4, 1));
@@ -98,7 +107,7 @@ async fn events_are_read_page_by_page_without_gap() {
                 )
             })
             .collect();
-        store.event_store(&events, &[]).await.unwrap();
+        store.event_store(events, &[]).await.unwrap();
         let mut seen = Vec::new();
         let mut before = None;
         loop {
