@@ -66,6 +66,7 @@ fn statements() -> Vec<String> {
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
         crate::risk::STATEMENTS,
+        crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
         crate::rule_hit::STATEMENTS,
         crate::signal::STATEMENTS,

@@ -106,6 +106,11 @@ async fn jobs_are_enabled_shown_and_disabled_and_their_secret_is_never_printed()
                 2,
                 "cannot be used with",
             ),
+            (
+                "logs enable --dataset risk_score_events",
+                1,
+                "Cloudflare does not push",
+            ),
             ("logs enable --url https://10.0.0.1", 1, "--url"),
             ("logs disable", 2, "--dataset"),
             ("logs pull --dataset gateway_dns", 1, "cannot be pulled"),
@@ -173,7 +178,7 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
     assert_eq!(rows(&again)[0]["read"], 0);
     let shown = rows(&run("logs status --json"));
     let of = |source: &str| shown.iter().filter(|row| row["source"] == source).count();
-    assert_eq!((of("pull"), of("object")), (2, 1));
+    assert_eq!((of("pull"), of("object")), (3, 1));
     assert!(
         run("logs objects --dataset gateway_dns --forget")
             .status

@@ -6,7 +6,7 @@
 //! A job's destination carries the connection's log secret: it goes to Cloudflare and nowhere else, and what
 //! Cloudflare says about a failed push is kept without it.
 
-use super::{Progress, SourceError, SourceState, client_of, datasets_named, is_due, keep};
+use super::{Progress, SourceError, SourceState, client_of, is_due, keep, pushed_datasets_named};
 use crate::app::{App, ingest_secret_place};
 use crate::audit;
 use crate::ingest::Dataset;
@@ -124,7 +124,7 @@ pub async fn enable(
     actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Vec<Enabled>, SourceError> {
-    let datasets = datasets_named(names)?;
+    let datasets = pushed_datasets_named(names)?;
     let secret = ingest_secret(app, connection)?;
     let base = public_url.map_or_else(|| app.public_url(), str::to_owned);
     // What we may not call, others cannot call either: an address of this machine, or one without encryption.

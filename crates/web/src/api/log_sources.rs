@@ -227,8 +227,8 @@ pub async fn check(
     Ok(Json(Page::whole(rows, LogSourceBody::new)))
 }
 
-/// Reads the Access authentication log and the audit log of a connection from the API, where no other source
-/// delivers them.
+/// Reads the Access authentication log, the audit log and Cloudflare's risk events of a connection from the API,
+/// where no other source delivers them.
 #[utoipa::path(post, path = "/log-sources/{connection}/pull", tag = "log sources",
     operation_id = "log_source_pull", security(("token" = ["connections:write"])),
     params(("connection" = String, Path, description = "Its id or label")),
@@ -273,7 +273,7 @@ pub async fn disable(
 fn refusal(error: SourceError) -> ApiError {
     let words = hub::causes(&error);
     match error {
-        SourceError::Dataset(_) => ApiError::invalid("/datasets", words),
+        SourceError::Dataset(_) | SourceError::NotPushed(_) => ApiError::invalid("/datasets", words),
         SourceError::PublicUrl { .. } | SourceError::PublicUrlLong { .. } => {
             ApiError::invalid("/public_url", words)
         }

@@ -1,4 +1,5 @@
-//! Logs that are read from the API, for accounts without Logpush: Access authentications and the audit log.
+//! Logs that are read from the API, which Logpush does not deliver: Access authentications, the audit log, and
+//! Cloudflare's own risk events.
 //!
 //! A round reads from a few minutes before the place that was reached last time, since records may be written late,
 //! up to now. What is stored already is left out; the rest goes to [`crate::ingest::receive()`] as a batch, in the
@@ -6,24 +7,23 @@
 //! the batch is durable: a round that was killed is repeated, and nothing is lost.
 //!
 //! Never changes anything at Cloudflare. Start reading at [`pull`]; the driver calls `run_due`.
-//!
-//! Cloudflare's own risk events are not among these logs: they are told for one user at a time, as the events that
-//! stand behind a score, and are asked for with the score.
 
 mod record;
+mod risk;
 
 use super::logpush::{is_delivering, pushed_lately};
 use super::{Progress, SourceError, SourceState, client_of, is_due, keep, logpush, objects};
 use crate::app::App;
+use crate::connect::{NOT_ENTITLED, OFF_PLAN};
 use crate::ingest::normalise::{normalise, read_time};
-use crate::ingest::{Dataset, Received, receive};
+use crate::ingest::{Dataset, RISK_SCORE_EVENTS, Received, receive};
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::paging::Pages;
 use cloudflare::{AccountId, AuditWindow, Client, CloudflareError};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
 use model::ConnectionState;
-use record::{access_record, audit_record, audit_v1_record};
+use record::{access_record, audit_record, audit_v1_record, risk_record};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -40,17 +40,19 @@ enum Log {
     Access,
     AuditV2,
     AuditV1,
+    RiskEvents,
 }
 
 impl Log {
-    const ALL: [Log; 3] = [Log::Access, Log::AuditV2, Log::AuditV1];
+    const ALL: [Log; 4] = [Log::Access, Log::AuditV2, Log::AuditV1, Log::RiskEvents];
 
-    /// The dataset that Logpush has for it.
+    /// The dataset that Logpush has for it, or ours.
     fn dataset(self) -> &'static str {
         match self {
             Log::Access => "access_requests",
             Log::AuditV2 => "audit_logs_v2",
             Log::AuditV1 => "audit_logs",
+            Log::RiskEvents => RISK_SCORE_EVENTS,
         }
     }
 
@@ -59,14 +61,17 @@ impl Log {
         match self {
             Log::Access => "Access: Audit Logs Read",
             Log::AuditV2 | Log::AuditV1 => "Account Settings Read",
+            Log::RiskEvents => "Zero Trust: PII Read",
         }
     }
 
-    fn pages(self, client: &Client, account: &AccountId, window: AuditWindow) -> Pages<Value> {
+    /// `None` for the log of which the API has no list.
+    fn pages(self, client: &Client, account: &AccountId, window: AuditWindow) -> Option<Pages<Value>> {
         match self {
-            Log::Access => client.access_requests(account, window),
-            Log::AuditV2 => client.audit_logs(account, window),
-            Log::AuditV1 => client.audit_logs_v1(account, window),
+            Log::Access => Some(client.access_requests(account, window)),
+            Log::AuditV2 => Some(client.audit_logs(account, window)),
+            Log::AuditV1 => Some(client.audit_logs_v1(account, window)),
+            Log::RiskEvents => None,
         }
     }
 
@@ -75,6 +80,7 @@ impl Log {
             Log::Access => access_record(pulled),
             Log::AuditV2 => audit_record(pulled),
             Log::AuditV1 => audit_v1_record(pulled),
+            Log::RiskEvents => risk_record(pulled),
         }
     }
 }
@@ -178,7 +184,7 @@ pub async fn pull(
         return Ok(all);
     }
     let others = others(app, connection).await?;
-    for log in [Log::Access, Log::AuditV2] {
+    for log in [Log::Access, Log::AuditV2, Log::RiskEvents] {
         let is_delivered = others.contains_key(log.dataset())
             || (log == Log::AuditV2 && others.contains_key(Log::AuditV1.dataset()));
         if is_delivered {
@@ -230,6 +236,13 @@ enum RoundError {
     Cloudflare(#[from] CloudflareError),
     #[error(transparent)]
     Ingest(#[from] crate::ingest::IngestError),
+    #[error("the risk events of {failed} of {users} users could not be read; of user {user_id}: {problem}")]
+    Users {
+        failed: usize,
+        users: usize,
+        user_id: String,
+        problem: String,
+    },
     #[error("a batch could not be packed")]
     Pack(#[from] std::io::Error),
     #[error(transparent)]
@@ -243,6 +256,12 @@ impl RoundError {
             Self::Cloudflare(error) => error.refusal().is_some_and(|refusal| refusal.status < 500),
             _ => false,
         }
+    }
+
+    /// Whether the account's plan does not have this log at all.
+    fn is_off_plan(&self) -> bool {
+        matches!(self, Self::Cloudflare(error)
+            if error.refusal().is_some_and(|refusal| refusal.has_code(NOT_ENTITLED)))
     }
 }
 
@@ -346,6 +365,11 @@ impl Round<'_> {
                 row.last_complete_at = Some(now);
             }
             Err(RoundError::Store(error)) => return Err(error),
+            Err(error) if error.is_off_plan() => {
+                let words = format!("{OFF_PLAN}: {}", crate::causes(&error));
+                pulled.problem = Some(words.clone());
+                return self.switch_off(log, words).await;
+            }
             Err(error) => {
                 let lacks = match &error {
                     RoundError::Cloudflare(error) => {
@@ -409,7 +433,9 @@ impl Round<'_> {
         }
         let since = self.since(log, known, now).await?;
         let window = AuditWindow { since, before: now };
-        let mut pages = log.pages(&self.client, &self.account, window);
+        let Some(mut pages) = log.pages(&self.client, &self.account, window) else {
+            return self.read_risk_events(now, pulled).await;
+        };
         let overlap = minutes(self.app.settings.logs.pull_overlap_minutes);
         let (mut newest, mut is_ordered, mut count) = (since, true, 0);
         while let Some(page) = pages.try_next().await? {

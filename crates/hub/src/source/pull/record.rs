@@ -74,6 +74,26 @@ pub(super) fn audit_v1_record(pulled: &Value) -> Value {
     })
 }
 
+/// One of a user's risk events, with the user's members beside its own, in the fields of our dataset
+/// `risk_score_events`.
+pub(super) fn risk_record(pulled: &Value) -> Value {
+    let mut record = Map::new();
+    for (name, value) in pulled.as_object().into_iter().flatten() {
+        let field = match name.as_str() {
+            "id" => "EventID".to_owned(),
+            "user_id" => "UserID".to_owned(),
+            other => pascal(other),
+        };
+        let value = if name == "timestamp" {
+            time(value)
+        } else {
+            value.clone()
+        };
+        record.insert(field, value);
+    }
+    Value::Object(record)
+}
+
 /// A time as our jobs have it pushed, so that a record has one key whichever way it comes.
 fn time(value: &Value) -> Value {
     let read = value
@@ -144,6 +164,10 @@ mod tests {
         let record = check(Log::AuditV1, &entry, &[]);
         assert_eq!(record["NewValue"], json!({ "a": 1 }));
         assert_eq!(record["ActionResult"], true);
+        let event = json!({ "id": "e", "name": "imp_travel", "risk_level": "high", "event_details": {},
+            "timestamp": "2026-11-20T10:00:00Z", "user_id": "u", "user_name": "Ana", "email": "ana@x.example" });
+        let record = check(Log::RiskEvents, &event, &[]);
+        assert_eq!(record["Timestamp"], "2026-11-20T10:00:00.000000000Z");
     }
 
     #[test]
