@@ -56,7 +56,7 @@ pub struct LogSourceBody {
 }
 
 impl LogSourceBody {
-    fn new(row: SourceStatus) -> Self {
+    pub(super) fn new(row: SourceStatus) -> Self {
         Self {
             connection_id: row.connection_id.0,
             connection: row.label,
@@ -173,7 +173,7 @@ pub struct DisableLogQuery {
     remove: bool,
 }
 
-async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
+pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
     find(app, name).await?.ok_or(ApiError::NotFound("connection"))
 }
 
@@ -270,7 +270,7 @@ pub async fn disable(
     Ok(Json(EnabledLogBody::new(done.map_err(refusal)?)))
 }
 
-fn refusal(error: SourceError) -> ApiError {
+pub(super) fn refusal(error: SourceError) -> ApiError {
     let words = hub::causes(&error);
     match error {
         SourceError::Dataset(_) | SourceError::NotPushed(_) => ApiError::invalid("/datasets", words),
