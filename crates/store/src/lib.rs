@@ -39,6 +39,8 @@ mod sync_run;
 mod timed_grant;
 
 #[cfg(test)]
+mod earlier;
+#[cfg(test)]
 mod prepared;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;
