@@ -154,6 +154,7 @@ async fn remove(
         return Err(PurgeError::Pending);
     }
     let identifiers = identifiers(app, person).await?;
+    look_through_arrivals(app, &mut row, &identifiers).await?;
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     loop {
         let part = app.store.batch_after(&row.position, PART).await?;
@@ -203,6 +204,33 @@ async fn remove(
     let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
     audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
     Ok(row)
+}
+
+/// Looks through the batches that came after the purge was begun and lie before the place that it had reached: they
+/// are ordered by what they hold, not by when they came.
+async fn look_through_arrivals(
+    app: &App,
+    row: &mut PurgeRow,
+    identifiers: &BTreeSet<String>,
+) -> Result<(), PurgeError> {
+    let mut after = String::new();
+    while after < row.position {
+        let part = app.store.batch_after(&after, PART).await?;
+        let Some(last) = part.last() else { break };
+        after.clone_from(&last.id);
+        for batch in &part {
+            if batch.id > row.position || batch.received_at < row.started_at {
+                continue;
+            }
+            let removed = look_through(app, batch, identifiers).await?;
+            row.objects += i64::from(removed > 0);
+            row.records += removed;
+            if removed > 0 {
+                app.store.purge_progress(row).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every address and name that records of this person carry, in lower case.
