@@ -93,7 +93,9 @@ pub(crate) fn open(
     if name.is_empty() || !matches!(scheme, "s3" | "r2") {
         return Err(wrong());
     }
-    let mut builder = AmazonS3Builder::from_env()
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut builder = of_environment(variables, keys.is_some())
         .with_bucket_name(name)
         .with_allow_http(caller.allow_http);
     let endpoint = match (endpoint, scheme, caller.account_id) {
@@ -128,6 +130,28 @@ pub(crate) fn open(
         base: format!("{scheme}://{name}"),
         prefix: prefix.trim_matches('/').to_owned(),
     })
+}
+
+/// What the environment says of S3, as its tools have it. Beside keys that were given its own are no use, and the
+/// token of its session would be shown to whoever is called.
+fn of_environment(
+    variables: impl Iterator<Item = (String, String)>,
+    without_credentials: bool,
+) -> AmazonS3Builder {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in variables.filter(|(name, _)| name.starts_with("AWS_")) {
+        let Ok(key) = name.to_ascii_lowercase().parse() else {
+            continue;
+        };
+        let is_credential = matches!(
+            key,
+            AmazonS3ConfigKey::AccessKeyId | AmazonS3ConfigKey::SecretAccessKey | AmazonS3ConfigKey::Token
+        );
+        if !(is_credential && without_credentials) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder
 }
 
 /// A local folder: what comes before the day must be there.
@@ -223,6 +247,23 @@ mod tests {
         ] {
             let error = opened(wrong, None).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_session_of_the_environment_does_not_go_with_keys_that_were_given() {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "theirs"),
+            ("AWS_SESSION_TOKEN", "session"),
+            ("AWS_REGION", "eu-central-1"),
+            ("HOME", "/"),
+        ];
+        for (without, token) in [(true, None), (false, Some("session".to_owned()))] {
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let builder = of_environment(variables.into_iter(), without);
+            assert_eq!(builder.get_config_value(&AmazonS3ConfigKey::Token), token);
+            let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+            assert_eq!(region.as_deref(), Some("eu-central-1"));
         }
     }
 

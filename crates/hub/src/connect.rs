@@ -414,9 +414,9 @@ async fn probe(
 }
 
 /// What the account's plan does not have is no fault of the connection.
-const OFF_PLAN: &str = "not on this account's plan";
+pub(crate) const OFF_PLAN: &str = "not on this account's plan";
 /// Cloudflare's code for risk scoring without the entitlement. Source: a third party's test of the API, 2026.
-const NOT_ENTITLED: i64 = 3_314;
+pub(crate) const NOT_ENTITLED: i64 = 3_314;
 
 /// Whether a feature should work and does not.
 pub fn is_dark(probe: &ProbeRow) -> bool {

@@ -41,7 +41,7 @@ pub enum Permission {
     /// Make custom calls to Cloudflare that read.
     #[serde(rename = "api:call:read")]
     ApiCallRead,
-    /// Make and revoke tokens, read the audit log.
+    /// Make and revoke tokens, read the audit log, remove what the logs hold of a person.
     #[serde(rename = "admin")]
     Admin,
 }

@@ -4,7 +4,8 @@
 //! events. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
 //! is removed when it names one. What other people's records say about the person stays, and so do detections.
 //!
-//! Killed half-way, it goes on with the next batch when it is asked for again. Start reading at [`person`].
+//! Killed half-way, it goes on with the next batch when it is asked for again. Start reading at [`person`], which is
+//! [`begin`] and [`go_on`].
 
 use crate::app::App;
 use crate::archive::ArchiveError;
@@ -81,16 +82,25 @@ pub async fn person(
     actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
+    let row = begin(app, person, reason, actor).await?;
+    go_on(app, person, row, actor, show).await
+}
+
+/// Writes down that the records of a person are to be removed; answers the purge that was cut off, if there is one.
+///
+/// # Errors
+///
+/// Without a reason, and when the store refuses.
+pub async fn begin(
+    app: &App,
+    person: &PersonRow,
+    reason: &str,
+    actor: &Actor,
+) -> Result<PurgeRow, PurgeError> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(PurgeError::Reason);
     }
-    // Whose a record is, is known once it has been processed.
-    driver::pipeline(app).await?;
-    if app.store.batch_next(BatchState::Archived).await?.is_some() {
-        return Err(PurgeError::Pending);
-    }
-    let identifiers = identifiers(app, person).await?;
     let detail = json!({ "reason": reason });
     audit::record(app, actor, "events.purge", person.id.as_str(), "asked", detail).await?;
     let now = app.clock.now();
@@ -105,6 +115,46 @@ pub async fn person(
         .purge_open(&person.id)
         .await?
         .ok_or(StoreError::Gone("the purge"))?;
+    app.store.purge_problem_set(&row.id, None).await?;
+    row.problem = None;
+    Ok(row)
+}
+
+/// Does what [`begin`] wrote down, to its end. What stops it is kept with it.
+///
+/// # Errors
+///
+/// See [`PurgeError`]; asking again goes on.
+pub async fn go_on(
+    app: &App,
+    person: &PersonRow,
+    row: PurgeRow,
+    actor: &Actor,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgeRow, PurgeError> {
+    let id = row.id.clone();
+    let result = remove(app, person, row, actor, show).await;
+    if let Err(error) = &result {
+        let problem = crate::causes(error);
+        app.store.purge_problem_set(&id, Some(&problem)).await?;
+    }
+    result
+}
+
+async fn remove(
+    app: &App,
+    person: &PersonRow,
+    mut row: PurgeRow,
+    actor: &Actor,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgeRow, PurgeError> {
+    // Whose a record is, is known once it has been processed.
+    driver::pipeline(app).await?;
+    if app.store.batch_next(BatchState::Archived).await?.is_some() {
+        return Err(PurgeError::Pending);
+    }
+    let identifiers = identifiers(app, person).await?;
+    look_through_arrivals(app, &mut row, &identifiers).await?;
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     loop {
         let part = app.store.batch_after(&row.position, PART).await?;
@@ -154,6 +204,33 @@ pub async fn person(
     let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
     audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
     Ok(row)
+}
+
+/// Looks through the batches that came after the purge was begun and lie before the place that it had reached: they
+/// are ordered by what they hold, not by when they came.
+async fn look_through_arrivals(
+    app: &App,
+    row: &mut PurgeRow,
+    identifiers: &BTreeSet<String>,
+) -> Result<(), PurgeError> {
+    let mut after = String::new();
+    while after < row.position {
+        let part = app.store.batch_after(&after, PART).await?;
+        let Some(last) = part.last() else { break };
+        after.clone_from(&last.id);
+        for batch in &part {
+            if batch.id > row.position || batch.received_at < row.started_at {
+                continue;
+            }
+            let removed = look_through(app, batch, identifiers).await?;
+            row.objects += i64::from(removed > 0);
+            row.records += removed;
+            if removed > 0 {
+                app.store.purge_progress(row).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every address and name that records of this person carry, in lower case.

@@ -89,15 +89,17 @@ pub struct Ingest {
 pub struct Logs {
     /// Minutes between two looks at the Logpush jobs that were enabled here; 0 looks only when asked.
     pub check_interval_minutes: u64,
-    /// Read the Access authentication log and the audit log from the API where no Logpush job delivers them.
+    /// Read the Access authentication log and the audit log from the API where no Logpush job delivers them, and
+    /// Cloudflare's risk events, which it pushes nowhere.
     pub pull: bool,
     /// Minutes between two such readings of a connection.
     pub pull_interval_minutes: u64,
     /// Minutes before the newest record that are read again, for records that Cloudflare wrote late.
     pub pull_overlap_minutes: u64,
-    /// Hours that the first reading goes back.
+    /// Hours that the first reading goes back; risk events are read back to the last reset of each user's score.
     pub pull_first_hours: u64,
-    /// Pages of a thousand records that one reading of a dataset may take; the next goes on where it stopped.
+    /// Pages of a thousand records that one reading of a dataset may take, and of risk events how many users; the next
+    /// goes on where it stopped.
     pub pull_pages: usize,
     /// Minutes between two looks into a bucket that Logpush writes to; 0 looks only when asked.
     pub objects_interval_minutes: u64,

@@ -131,7 +131,7 @@ impl CompiledRule {
         format!("{:?} {:?}", self.resolved, self.rule.detection.condition)
     }
 
-    /// Whether the rule matches. The log source is not looked at: that is [`crate::RuleSet`]'s business.
+    /// Whether the rule matches. The log source is not looked at: that is the caller's business.
     pub fn matches<E: Event + ?Sized>(&self, event: &E) -> bool {
         self.program.condition.holds(&self.program.predicates, event)
     }

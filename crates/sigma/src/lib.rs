@@ -2,8 +2,9 @@
 //!
 //! [`parse_documents`] reads YAML into [`Document`]s, [`CompiledRule::compile`] makes a rule ready to be
 //! matched, [`Collection`] puts rules, filters and correlations together, and a [`Matcher`] shows a record to many
-//! rules at once; a [`RuleSet`] does so plainly, by service. [`CompiledRule::explain`] says which part of a rule matched which value; it is a second evaluator that shares no matching
-//! code with the first, so each can check the other. [`Correlation::firings`] says when a correlation fires.
+//! rules at once. [`CompiledRule::explain`] says which part of a rule matched which value; it is a second evaluator
+//! that shares no matching code with the first, so each can check the other. [`Correlation::firings`] says when a
+//! correlation fires.
 //!
 //! What cannot be honoured is refused with a reason, never ignored: unknown modifiers, look-around in regular
 //! expressions, placeholders without a value, rules that a correlation or filter names and nobody has.
@@ -38,7 +39,6 @@ mod modifier;
 mod pattern;
 mod resolve;
 mod rule;
-mod ruleset;
 mod timestamp;
 
 pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem};
@@ -58,4 +58,3 @@ pub use first_seen::{Sighting, day, first_seen};
 pub use modifier::{Modifier, TimePart};
 pub use resolve::Placeholders;
 pub use rule::{Header, Level, LogSource, Rule, Status};
-pub use ruleset::RuleSet;

@@ -1,7 +1,8 @@
 //! What is removed on purpose: batches that are older than they may be, and what is held of one person.
 
+use crate::TimeCursor;
 use crate::batch::BatchRow;
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
 use crate::person::like_anywhere;
 use chrono::{DateTime, Utc};
@@ -32,6 +33,8 @@ pub struct PurgeRow {
     pub records: i64,
     /// Events that were removed.
     pub events: i64,
+    /// Why it could not go on.
+    pub problem: Option<String>,
 }
 
 /// Everything this file sends to either engine.
@@ -44,6 +47,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     FORGET,
     PURGE_START,
     PURGE_OPEN,
+    PURGE_GET,
+    PURGE_LIST,
+    PURGE_PROBLEM,
     PURGE_PROGRESS,
     PURGE_FINISH,
     BATCHES_AFTER,
@@ -68,6 +74,11 @@ const PURGE_START: &str = "
     VALUES ($1, $2, $3, $4, $5, '', 0, 0, 0, 0)";
 const PURGE_OPEN: &str = "
     SELECT * FROM purge WHERE person_id = $1 AND finished_at IS NULL ORDER BY started_at DESC LIMIT 1";
+const PURGE_GET: &str = "SELECT * FROM purge WHERE id = $1";
+const PURGE_LIST: &str = "
+    SELECT * FROM purge WHERE started_at < $1 OR (started_at = $1 AND id < $2)
+    ORDER BY started_at DESC, id DESC LIMIT $3";
+const PURGE_PROBLEM: &str = "UPDATE purge SET problem = $2 WHERE id = $1";
 const PURGE_PROGRESS: &str = "
     UPDATE purge SET position = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
 const PURGE_FINISH: &str = "
@@ -155,6 +166,35 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(PURGE_OPEN).bind(&person.0).fetch_optional(pool).await?
         }))
+    }
+
+    /// One purge.
+    pub async fn purge_get(&self, id: &str) -> Result<Option<PurgeRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(PURGE_GET).bind(id).fetch_optional(pool).await?
+        }))
+    }
+
+    /// Purges, newest first.
+    pub async fn purge_list(
+        &self,
+        before: Option<TimeCursor>,
+        limit: i64,
+    ) -> Result<Vec<PurgeRow>, StoreError> {
+        let before = before.unwrap_or_else(TimeCursor::end);
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(PURGE_LIST).bind(before.at).bind(&before.id).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
+    }
+
+    /// Keeps why a purge could not go on; `None` when it goes on again.
+    pub async fn purge_problem_set(&self, id: &str, problem: Option<&str>) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(PURGE_PROBLEM).bind(id).bind(problem.map(|text| storable(text).into_owned()))
+                .execute(pool).await?;
+        });
+        Ok(())
     }
 
     /// Keeps how far a purge has come.

@@ -30,6 +30,7 @@ mod person;
 mod person_alias;
 mod posture;
 mod risk;
+mod risk_score_read;
 mod rule_admin;
 mod rule_hit;
 mod signal;
@@ -37,6 +38,8 @@ mod sync_change;
 mod sync_run;
 mod timed_grant;
 
+#[cfg(test)]
+mod earlier;
 #[cfg(test)]
 mod prepared;
 #[cfg(any(test, feature = "scratch"))]
@@ -66,6 +69,7 @@ pub use person::{PersonFilter, PersonRow, PersonSeen};
 pub use person_alias::PersonAliasRow;
 pub use posture::IdAndTime;
 pub use risk::{NewRiskChange, RiskChangeRow, RiskCount};
+pub use risk_score_read::RiskScoreReadRow;
 pub use rule_admin::{RuleDocumentRow, RuleModeRow, RuleParameterRow, TestCount};
 pub use rule_hit::{HITS_MAX, HitGroup, RuleHitRow, WatermarkRow};
 pub use signal::{NewSignal, SignalRow};

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::scratch::Scratch;
 use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 fn with_rows(head: &str, columns: usize, tail: &str) -> String {
     let values: Vec<String> = (1..=columns).map(|n| format!("${n}")).collect();
@@ -67,6 +68,7 @@ fn statements() -> Vec<String> {
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
         crate::risk::STATEMENTS,
+        crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
         crate::rule_hit::STATEMENTS,
         crate::signal::STATEMENTS,
@@ -102,48 +104,48 @@ async fn every_statement_is_prepared_on_both_engines() {
     }
 }
 
-#[test]
-fn both_engines_have_the_same_tables_and_columns() {
-    fn names(text: &str) -> BTreeSet<String> {
-        let mut table = String::new();
-        let mut found = BTreeSet::new();
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("CREATE TABLE ") {
-                table = rest.trim_end_matches(" (").to_owned();
-            } else if let Some(rest) = line.strip_prefix("ALTER TABLE ") {
-                let words: Vec<&str> = rest.split_whitespace().collect();
-                found.insert(format!("{}.{}", words[0], words[3]));
-            } else if line.starts_with("    ") {
-                found.insert(format!("{table}.{}", line.split_whitespace().next().unwrap()));
-            } else {
-                found.insert(
-                    line.trim_start_matches(");")
-                        .replace(" STRICT;", "")
-                        .replace(") STRICT;", ""),
-                );
+const COLUMNS_SQLITE: &str = r#"
+    SELECT m.name || '.' || c.name || CASE WHEN c."notnull" = 1 OR c.pk > 0 THEN '' ELSE ' or nothing' END
+    FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '\_sqlx%' ESCAPE '\'"#;
+const COLUMNS_POSTGRES: &str = r"
+    SELECT table_name || '.' || column_name || CASE WHEN is_nullable = 'YES' THEN ' or nothing' ELSE '' END
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\_sqlx%'";
+
+/// What all migrations together have made, asked of the databases themselves: an engine may need other steps.
+#[tokio::test]
+async fn both_engines_have_the_same_tables_and_columns() {
+    let mut of_engines: Vec<BTreeSet<String>> = Vec::new();
+    for Scratch { store, .. } in &crate::scratch::stores().await.unwrap() {
+        let names: Vec<String> = match &store.engine {
+            Engine::Sqlite { write, .. } => {
+                sqlx::query_scalar(COLUMNS_SQLITE).fetch_all(write).await.unwrap()
             }
-        }
-        found
+            Engine::Postgres(pool) => sqlx::query_scalar(COLUMNS_POSTGRES)
+                .fetch_all(pool)
+                .await
+                .unwrap(),
+        };
+        assert!(names.len() > 300, "{} columns", names.len());
+        of_engines.push(names.into_iter().collect());
     }
-    for (sqlite, postgres) in [
-        (
-            include_str!("../migrations/sqlite/0001_foundation.sql"),
-            include_str!("../migrations/postgres/0001_foundation.sql"),
-        ),
-        (
-            include_str!("../migrations/sqlite/0002_access.sql"),
-            include_str!("../migrations/postgres/0002_access.sql"),
-        ),
-        (
-            include_str!("../migrations/sqlite/0003_log_source.sql"),
-            include_str!("../migrations/postgres/0003_log_source.sql"),
-        ),
-    ] {
-        let (sqlite, postgres) = (names(sqlite), names(postgres));
-        let differ: Vec<_> = sqlite
-            .symmetric_difference(&postgres)
-            .filter(|name| name.contains('.'))
-            .collect();
+    for other in &of_engines[1..] {
+        let differ: Vec<_> = of_engines[0].symmetric_difference(other).collect();
         assert!(differ.is_empty(), "{differ:?}");
     }
+}
+
+#[test]
+fn each_migration_is_one_file_per_engine_under_the_same_name() {
+    let files = |engine: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(engine);
+        let files = std::fs::read_dir(folder).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
+    };
+    let sqlite = files("sqlite");
+    assert!(sqlite.contains("0001_foundation.sql"), "{sqlite:?}");
+    assert_eq!(sqlite, files("postgres"));
 }

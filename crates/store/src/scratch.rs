@@ -14,15 +14,49 @@ pub struct Scratch {
     _folder: Option<tempfile::TempDir>,
 }
 
+/// A database without tables that nothing else uses.
+pub(crate) struct Place {
+    pub(crate) address: String,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    async fn open(self) -> Result<Scratch, StoreError> {
+        Ok(Scratch {
+            store: Store::connect(&self.address).await?,
+            address: self.address,
+            _folder: self.folder,
+        })
+    }
+}
+
 /// One empty store for each engine that is at hand.
 ///
 /// # Errors
 ///
 /// When a store cannot be made.
 pub async fn stores() -> Result<Vec<Scratch>, StoreError> {
-    let mut made = vec![sqlite().await?];
+    let mut made = Vec::new();
+    for place in places().await? {
+        made.push(place.open().await?);
+    }
+    Ok(made)
+}
+
+/// An empty store on SQLite.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub async fn sqlite() -> Result<Scratch, StoreError> {
+    sqlite_place()?.open().await
+}
+
+/// One database without tables for each engine that is at hand.
+pub(crate) async fn places() -> Result<Vec<Place>, StoreError> {
+    let mut made = vec![sqlite_place()?];
     match std::env::var("FLAREWARD_TEST_POSTGRES") {
-        Ok(server) if !server.is_empty() => made.push(postgres(&server).await?),
+        Ok(server) if !server.is_empty() => made.push(postgres_place(&server).await?),
         _ => skipped(),
     }
     Ok(made)
@@ -33,22 +67,15 @@ fn skipped() {
     eprintln!("skipped on PostgreSQL: FLAREWARD_TEST_POSTGRES names no server");
 }
 
-/// An empty store on SQLite.
-///
-/// # Errors
-///
-/// When it cannot be made.
-pub async fn sqlite() -> Result<Scratch, StoreError> {
+fn sqlite_place() -> Result<Place, StoreError> {
     let folder = tempfile::tempdir().map_err(sqlx::Error::Io)?;
-    let address = format!("sqlite://{}/store.db", folder.path().display());
-    Ok(Scratch {
-        store: Store::connect(&address).await?,
-        address,
-        _folder: Some(folder),
+    Ok(Place {
+        address: format!("sqlite://{}/store.db", folder.path().display()),
+        folder: Some(folder),
     })
 }
 
-async fn postgres(server: &str) -> Result<Scratch, StoreError> {
+async fn postgres_place(server: &str) -> Result<Place, StoreError> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!(
         "scratch_{}_{}",
@@ -61,10 +88,8 @@ async fn postgres(server: &str) -> Result<Scratch, StoreError> {
         .execute(&mut admin)
         .await?;
     admin.close().await?;
-    let address = format!("{server}/{name}");
-    Ok(Scratch {
-        store: Store::connect(&address).await?,
-        address,
-        _folder: None,
+    Ok(Place {
+        address: format!("{server}/{name}"),
+        folder: None,
     })
 }

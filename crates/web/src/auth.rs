@@ -80,7 +80,7 @@ permission_extractors! {
     CanCallCapabilities => CapabilitiesCall;
     /// May make custom calls to Cloudflare that read.
     CanCallApi => ApiCallRead;
-    /// May make and revoke tokens and read the audit log.
+    /// May make and revoke tokens, read the audit log and remove what the logs hold of a person.
     IsAdmin => Admin;
 }
 

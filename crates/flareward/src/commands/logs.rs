@@ -64,12 +64,12 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Read the Access authentication log and the audit log from the API now, for accounts without Logpush
+    /// Read the Access authentication log, the audit log and Cloudflare's risk events from the API now
     Pull {
         /// Whose logs; not needed when one account is connected
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// Only access_requests, audit_logs_v2 or audit_logs, also when Logpush delivers it; may be repeated
+        /// Only access_requests, audit_logs_v2, audit_logs or risk_score_events, also when Logpush delivers it; may be repeated
         #[arg(long, value_name = "DATASET")]
         dataset: Vec<String>,
     },

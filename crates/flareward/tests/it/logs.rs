@@ -1,8 +1,11 @@
 //! Sources of logs from the command line, beside a running server.
 
 use crate::program::{Server, connect, run, sandbox};
+use flate2::read::MultiGzDecoder;
 use sandbox::Faults;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
 use std::process::Output;
 use store::scratch;
 
@@ -106,6 +109,11 @@ async fn jobs_are_enabled_shown_and_disabled_and_their_secret_is_never_printed()
                 2,
                 "cannot be used with",
             ),
+            (
+                "logs enable --dataset risk_score_events",
+                1,
+                "Cloudflare does not push",
+            ),
             ("logs enable --url https://10.0.0.1", 1, "--url"),
             ("logs disable", 2, "--dataset"),
             ("logs pull --dataset gateway_dns", 1, "cannot be pulled"),
@@ -173,7 +181,7 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
     assert_eq!(rows(&again)[0]["read"], 0);
     let shown = rows(&run("logs status --json"));
     let of = |source: &str| shown.iter().filter(|row| row["source"] == source).count();
-    assert_eq!((of("pull"), of("object")), (2, 1));
+    assert_eq!((of("pull"), of("object")), (3, 1));
     assert!(
         run("logs objects --dataset gateway_dns --forget")
             .status
@@ -183,5 +191,72 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
         run("logs objects --dataset gateway_dns --forget").status.code(),
         Some(1)
     );
+    sandbox.stop().await;
+}
+
+/// Everything that lies in an archive, unpacked.
+fn archived(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&archived(&path));
+        } else {
+            MultiGzDecoder::new(std::fs::File::open(&path).unwrap())
+                .read_to_string(&mut text)
+                .unwrap();
+        }
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_of_one_person_are_purged_from_the_command_line() {
+    let sandbox = sandbox().await;
+    for scratch in scratch::stores().await.unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        connect(folder.path(), &scratch.address, &sandbox);
+        let run = |arguments: &str| {
+            let output = run(folder.path(), &scratch.address, arguments);
+            assert!(output.status.success(), "{arguments}: {}", text(&output.stderr));
+            output
+        };
+        run("sync");
+        let line = |who: &str, id: u32| {
+            json!({ "Datetime": "2026-01-05T10:00:00Z", "QueryID": id.to_string(), "QueryName": "a.example",
+                "Email": format!("{who}@tidewater.example") })
+        };
+        let file = folder.path().join("lookups.ndjson");
+        let lines = [line("tom.okafor", 1), line("omar.said", 2), line("tom.okafor", 3)];
+        std::fs::write(&file, lines.map(|line| format!("{line}\n")).concat()).unwrap();
+        run(&format!("ingest --dataset gateway_dns {}", file.display()));
+        let searched = || {
+            let found = rows(&run("events search --where QueryName=a.example -o json"));
+            let people: Vec<String> = found
+                .iter()
+                .map(|row| row["identifier"].as_str().unwrap().to_owned())
+                .collect();
+            people
+        };
+        assert_eq!(searched().len(), 3);
+        let archive = folder.path().join("archive");
+        assert!(archived(&archive).contains("tom.okafor@"));
+        let purge = |reason: &str| {
+            let output = run(&format!(
+                "events purge --person tom.okafor@tidewater.example --reason {reason} -o json"
+            ));
+            let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+            ["objects", "records", "events"].map(|member| done[member].as_u64().unwrap())
+        };
+        assert_eq!(purge("forgotten"), [1, 2, 2]);
+        assert_eq!(searched(), ["omar.said@tidewater.example"]);
+        let left = archived(&archive);
+        assert!(
+            !left.contains("tom.okafor") && left.contains("omar.said@"),
+            "{left}"
+        );
+        assert_eq!(purge("again"), [0, 0, 0], "nothing was there");
+        assert_eq!(archived(&archive), left);
+    }
     sandbox.stop().await;
 }

@@ -1,11 +1,15 @@
-//! The datasets that Cloudflare pushes, and which of their fields mean what.
+//! The datasets that records belong to, and which of their fields mean what.
 //!
-//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026.
+//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026. One dataset is ours:
+//! [`RISK_SCORE_EVENTS`].
+
+/// Cloudflare's own risk events. It pushes them nowhere and has no name for them: they are pulled from its API.
+pub const RISK_SCORE_EVENTS: &str = "risk_score_events";
 
 /// A dataset and the fields that its records are normalised by. A dot leads into an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dataset {
-    /// Cloudflare's name for it.
+    /// Cloudflare's name for it, or ours.
     pub name: &'static str,
     /// When it happened.
     pub time: &'static str,
@@ -64,6 +68,8 @@ datasets! {
         action ["Action"], target ["SNI", "DestinationIP"], ip ["SourceIP"], country ["SourceIPCountryCode"];
     "mcp_portal_logs": "Datetime", who ["UserEmail"], key [],
         action ["Method"], target ["ServerURL", "ServerID"], ip [], country [];
+    "risk_score_events": "Timestamp", who ["Email"], key ["EventID", "UserID"],
+        action ["Name"], target ["RiskLevel"], ip [], country [];
     "sinkhole_http_logs": "Timestamp", who [], key [],
         action ["R2Path"], target ["Host"], ip ["SrcAddr"], country [];
     "ssh_logs": "Datetime", who ["UserEmail"], key [],
@@ -80,6 +86,11 @@ impl Dataset {
     /// The dataset with this name.
     pub fn named(name: &str) -> Option<&'static Dataset> {
         DATASETS.iter().find(|dataset| dataset.name == name)
+    }
+
+    /// Whether a Logpush job can push it.
+    pub fn is_pushed(&self) -> bool {
+        self.name != RISK_SCORE_EVENTS
     }
 
     /// All names, for a message.

@@ -10,6 +10,6 @@ pub mod process;
 pub mod receive;
 pub mod recognise;
 
-pub use dataset::{DATASETS, Dataset};
+pub use dataset::{DATASETS, Dataset, RISK_SCORE_EVENTS};
 pub use receive::{IngestError, Received, receive};
 pub use recognise::{dataset_of, dataset_of_line, has_field};

@@ -5,7 +5,8 @@ use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-/// Dataset, field, type and whether Cloudflare means to drop it, as its field reference has them.
+/// Dataset, field, type and whether Cloudflare means to drop it, as its field reference has them; and the fields of the
+/// dataset that is ours.
 const FIELDS: &str = include_str!("dataset_fields.tsv");
 
 static KNOWN: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
@@ -25,7 +26,7 @@ fn documented() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// Whether Cloudflare documents this field of this dataset.
+/// Whether this dataset is known to have this field.
 pub fn has_field(dataset: &str, field: &str) -> bool {
     KNOWN
         .get(field)

@@ -7,153 +7,25 @@
 mod lists;
 mod own;
 pub mod parameter;
+mod reading;
+mod rule;
 
 use crate::detection::detector::Detector;
-use crate::detection::log_source::runs_on;
-use crate::ingest::Dataset;
 use model::RiskLevel;
 use parameter::Parameters;
+use reading::Reading;
 use rust_embed::RustEmbed;
 use serde::Deserialize;
-use serde_json::Value;
-use sigma::{
-    Collection, CompiledRule, Correlation, Document, Explanation, Level, MAX_DOCUMENT_BYTES, PartOf, Rule,
-    parse_documents,
-};
+use sigma::{Collection, Correlation, PartOf};
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use own::{FirstSeen, Own, Travel};
-
-#[derive(RustEmbed)]
-#[folder = "../../rules"]
-struct SystemRules;
+pub use rule::{BookRule, Origin, RuleMode, level_word};
 
 #[derive(RustEmbed)]
 #[folder = "../../tips"]
 struct SystemTips;
-
-/// Custom rule files that are read. Chosen: more is a mistake.
-const CUSTOM_FILES_MAX: usize = 10_000;
-
-/// How deep folders of custom rules are looked through.
-const CUSTOM_DEPTH_MAX: usize = 8;
-
-/// Where a rule comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// Built in.
-    System,
-    /// The organisation's own.
-    Custom,
-}
-
-/// What becomes of a rule's matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum RuleMode {
-    /// They become detections.
-    #[default]
-    On,
-    /// They are counted, and nothing else comes of them.
-    Test,
-    /// It does not run.
-    Off,
-}
-
-impl RuleMode {
-    /// The word that is stored and served.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Test => "test",
-            Self::Off => "off",
-        }
-    }
-
-    /// The mode of a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::On, Self::Test, Self::Off]
-            .into_iter()
-            .find(|mode| mode.as_str() == word)
-    }
-}
-
-/// A rule that is reported when it matches: one about single events, or a correlation.
-#[derive(Debug, Clone)]
-pub struct BookRule {
-    /// The rule's own id; its name where it has none.
-    pub id: String,
-    /// Its short name.
-    pub name: String,
-    /// Its title.
-    pub title: String,
-    /// What it finds, in plain words.
-    pub description: String,
-    /// How bad a match is.
-    pub level: Level,
-    /// The dataset that it runs on; several are joined with commas, and `any` is every record.
-    pub dataset: String,
-    /// ATT&CK and other tags.
-    pub tags: Vec<String>,
-    /// What else may make it match.
-    pub false_positives: Vec<String>,
-    /// Who wrote it.
-    pub author: Option<String>,
-    /// When it was written, in its author's spelling.
-    pub date: Option<String>,
-    /// When it was last changed, in its author's spelling.
-    pub modified: Option<String>,
-    /// Where more is said.
-    pub references: Vec<String>,
-    /// What it says beyond Sigma.
-    pub own: Own,
-    /// Where it comes from.
-    pub origin: Origin,
-    /// The file or stored document that it stands in.
-    pub file: String,
-    /// What becomes of its matches.
-    pub mode: RuleMode,
-    /// What it is in the collection.
-    pub source: PartOf,
-    /// The rules about single events that it is, or that it looks at the matches of.
-    pub bases: Vec<CompiledRule>,
-}
-
-impl BookRule {
-    /// Why a record makes the rule match or not. Of a correlation, the rule among those it looks at that matches the
-    /// record, else the first.
-    pub fn explain(&self, record: &Value) -> Explanation {
-        let explained = |rule: &CompiledRule| {
-            let mut record = record.clone();
-            let identity: Vec<String> = runs_on(rule.rule())
-                .iter()
-                .flat_map(|on| on.dataset.identifier.iter().map(|field| (*field).to_owned()))
-                .collect();
-            for field in rule.rule().field_names() {
-                sigma::add_derived(&mut record, &field, &identity);
-            }
-            rule.explain(&record)
-        };
-        let mut all = self.bases.iter().map(explained);
-        let first = all.next();
-        match first {
-            Some(first) if !first.matched => all.find(|other| other.matched).unwrap_or(first),
-            Some(first) => first,
-            None => Explanation {
-                matched: false,
-                condition: String::new(),
-                selections: Vec::new(),
-            },
-        }
-    }
-
-    /// Whether it looks at several events together.
-    pub fn is_stateful(&self) -> bool {
-        matches!(self.source, PartOf::Correlation(_))
-            || self.own.travel.is_some()
-            || self.own.first_seen.is_some()
-    }
-}
 
 /// A kind of risky conduct.
 #[derive(Debug, Clone, Deserialize)]
@@ -205,119 +77,6 @@ pub struct RuleBook {
     pub tips: BTreeMap<String, Tip>,
     /// Files that could not be honoured, each with the reason.
     pub problems: Vec<String>,
-}
-
-/// Texts of documents and lists, before they are put together.
-#[derive(Debug, Default)]
-struct Reading {
-    documents: Vec<(String, Document)>,
-    origins: HashMap<String, Origin>,
-    parameters: Parameters,
-    problems: Vec<String>,
-}
-
-impl Reading {
-    fn document(&mut self, name: &str, text: &str, origin: Origin) {
-        self.origins.insert(name.to_owned(), origin);
-        match parse_documents(text) {
-            Ok(documents) => self
-                .documents
-                .extend(documents.into_iter().map(|document| (name.to_owned(), document))),
-            Err(error) => self.problems.push(format!("{name}: {}", crate::causes(&error))),
-        }
-    }
-
-    fn parameters(&mut self, name: &str, text: &str) {
-        match parameter::read(text) {
-            Ok(parameters) => parameter::overlay(&mut self.parameters, parameters),
-            Err(problem) => self.problems.push(format!("{name}: {problem}")),
-        }
-    }
-
-    fn system(&mut self) -> BTreeMap<String, Behaviour> {
-        let mut behaviours = BTreeMap::new();
-        for name in SystemRules::iter() {
-            let Some(file) = SystemRules::get(&name) else {
-                continue;
-            };
-            let text = String::from_utf8_lossy(&file.data);
-            match name.as_ref() {
-                "behaviours.yml" => match serde_saphyr::from_str(&text) {
-                    Ok(read) => behaviours = read,
-                    Err(error) => self.problems.push(format!("{name}: {error}")),
-                },
-                "parameters.yml" => self.parameters(&name, &text),
-                _ if is_rule_file(Path::new(name.as_ref())) => {
-                    self.document(&name, &text, Origin::System);
-                }
-                _ => {}
-            }
-        }
-        behaviours
-    }
-
-    fn folder(&mut self, folder: &Path) {
-        let mut files = Vec::new();
-        if let Err(error) = rule_files(folder, CUSTOM_DEPTH_MAX, &mut files) {
-            return self.problems.push(format!("{}: {error}", folder.display()));
-        }
-        if files.len() > CUSTOM_FILES_MAX {
-            self.problems.push(format!(
-                "{}: it holds more than {CUSTOM_FILES_MAX} files; the rest is left out",
-                folder.display()
-            ));
-            files.truncate(CUSTOM_FILES_MAX);
-        }
-        for path in files {
-            let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
-            match read_bounded(&path) {
-                Ok(text) if name == "parameters.yml" => self.parameters(&name, &text),
-                Ok(text) => self.document(&name, &text, Origin::Custom),
-                Err(error) => self.problems.push(format!("{name}: {error}")),
-            }
-        }
-    }
-}
-
-fn is_rule_file(path: &Path) -> bool {
-    let is_yaml = path
-        .extension()
-        .is_some_and(|ending| ending == "yml" || ending == "yaml");
-    let name = path.to_string_lossy();
-    is_yaml && !name.ends_with(".cases.yml") && !name.ends_with(".cases.yaml")
-}
-
-fn rule_files(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<std::io::Result<_>>()?;
-    entries.sort();
-    for path in entries {
-        if found.len() > CUSTOM_FILES_MAX {
-            break;
-        }
-        if path.is_dir() {
-            if depth > 0 {
-                rule_files(&path, depth - 1, found)?;
-            }
-        } else if is_rule_file(&path) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Reads a file that may be a rule; one that is far too long is not read whole.
-fn read_bounded(path: &Path) -> Result<String, String> {
-    use std::io::Read;
-    let mut text = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut text))
-        .map_err(|error| error.to_string())?;
-    if text.len() > MAX_DOCUMENT_BYTES {
-        return Err(format!("it has more than {MAX_DOCUMENT_BYTES} bytes; split it"));
-    }
-    String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 impl RuleBook {
@@ -412,9 +171,7 @@ impl RuleBook {
 
     /// The cases that stand beside a built-in rule's file.
     pub fn system_cases(&self, rule: &BookRule) -> Option<String> {
-        let stem = rule.file.strip_suffix(".yml")?;
-        let file = SystemRules::get(&format!("{stem}.cases.yml"))?;
-        Some(String::from_utf8_lossy(&file.data).into_owned())
+        reading::system_cases(&rule.file)
     }
 
     /// All rules that are reported.
@@ -453,7 +210,12 @@ fn system_tips() -> BTreeMap<String, Tip> {
         .collect()
 }
 
-type Described<'c> = (PartOf, &'c str, String, &'c serde_json::Map<String, Value>);
+type Described<'c> = (
+    PartOf,
+    &'c str,
+    String,
+    &'c serde_json::Map<String, serde_json::Value>,
+);
 
 /// Everything in a collection: what it is, where it came from, what it is called, and what it says beyond Sigma.
 fn described(collection: &Collection) -> Vec<Described<'_>> {
@@ -480,109 +242,6 @@ fn described(collection: &Collection) -> Vec<Described<'_>> {
             )
         });
     rules.chain(correlations).collect()
-}
-
-/// The rules about single events at the bottom of a part.
-fn bases(collection: &Collection, part: PartOf, found: &mut Vec<usize>) {
-    match part {
-        PartOf::Rule(place) => {
-            if !found.contains(&place) {
-                found.push(place);
-            }
-        }
-        PartOf::Correlation(place) => {
-            for part in &collection.correlations[place].parts {
-                bases(collection, part.of, found);
-            }
-        }
-    }
-}
-
-impl BookRule {
-    fn new(
-        collection: &Collection,
-        source: PartOf,
-        own: Own,
-        origins: &HashMap<String, Origin>,
-        stored: &Stored,
-    ) -> Self {
-        let mut places = Vec::new();
-        bases(collection, source, &mut places);
-        let bases: Vec<CompiledRule> = places
-            .iter()
-            .map(|place| collection.rules[*place].compiled.clone())
-            .collect();
-        let mut datasets: Vec<&str> = Vec::new();
-        for base in &bases {
-            let on = runs_on(base.rule());
-            if on.is_empty() {
-                datasets.push("any");
-            }
-            datasets.extend(on.iter().map(|on| on.dataset.name));
-        }
-        datasets.sort_unstable();
-        datasets.dedup();
-        let dataset = if datasets.len() > 5 {
-            "any".to_owned()
-        } else {
-            datasets.join(",")
-        };
-        macro_rules! from {
-            ($header:expr, $file:expr) => {{
-                let header = $header;
-                let name = header.name.clone().or_else(|| header.id.clone());
-                let id = header.id.clone().or_else(|| header.name.clone());
-                let id = id.unwrap_or_else(|| header.title.clone());
-                BookRule {
-                    mode: stored.modes.get(&id).copied().unwrap_or_default(),
-                    id,
-                    name: name.unwrap_or_else(|| header.title.clone()),
-                    title: header.title.clone(),
-                    description: header.description.clone().unwrap_or_default(),
-                    level: header.level.unwrap_or(Level::Medium),
-                    dataset,
-                    tags: header.tags.clone(),
-                    false_positives: header.falsepositives.clone(),
-                    author: header.author.clone(),
-                    date: header.date.clone(),
-                    modified: header.modified.clone(),
-                    references: header.references.clone(),
-                    own,
-                    origin: origins.get($file).copied().unwrap_or(Origin::Custom),
-                    file: $file.clone(),
-                    source,
-                    bases,
-                }
-            }};
-        }
-        match source {
-            PartOf::Rule(place) => {
-                let collected = &collection.rules[place];
-                let rule: &Rule = collected.compiled.rule();
-                from!(rule, &collected.origin)
-            }
-            PartOf::Correlation(place) => {
-                let collected = &collection.correlations[place];
-                from!(&collected.correlation.header, &collected.origin)
-            }
-        }
-    }
-
-    /// The identity fields of the datasets that the rule runs on.
-    pub fn datasets(&self) -> Vec<&'static Dataset> {
-        self.dataset.split(',').filter_map(Dataset::named).collect()
-    }
-}
-
-/// A level in the words that are stored and served.
-pub fn level_word(level: Level) -> &'static str {
-    match level {
-        Level::Informational => "informational",
-        Level::Low => "low",
-        Level::Medium => "medium",
-        Level::High => "high",
-        Level::Critical => "critical",
-    }
 }
 
 impl Tip {

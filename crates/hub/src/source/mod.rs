@@ -1,6 +1,6 @@
 //! Where log records come from: jobs that push to us, logs that are pulled, buckets that are read.
 //!
-//! Reads Cloudflare and buckets; writes `log_source`, `object_read` and the journal, and hands records to
+//! Reads Cloudflare and buckets; writes `log_source`, `object_read`, `risk_score_read` and the journal, and hands records to
 //! [`crate::ingest::receive()`]. Changes something at Cloudflare only in [`logpush::enable`] and
 //! [`logpush::disable`], which someone asks for.
 //!
@@ -12,7 +12,7 @@ pub mod pull;
 
 use crate::app::{App, ClientError};
 use crate::egress::EgressError;
-use crate::ingest::Dataset;
+use crate::ingest::{DATASETS, Dataset};
 use crate::secret::SecretError;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError};
@@ -27,8 +27,15 @@ pub enum SourceError {
     #[error("the dataset \"{0}\" is not known; known are {names}", names = Dataset::names())]
     Dataset(String),
     /// The API does not give this log.
-    #[error("the dataset \"{0}\" cannot be pulled; access_requests, audit_logs_v2 and audit_logs can")]
+    #[error(
+        "the dataset \"{0}\" cannot be pulled; access_requests, audit_logs_v2, audit_logs and risk_score_events can"
+    )]
     NotPulled(String),
+    /// Logpush does not have this log.
+    #[error(
+        "Cloudflare does not push the dataset \"{0}\": it is pulled from the API (`flareward logs pull`)"
+    )]
+    NotPushed(String),
     /// Cloudflare cannot push there.
     #[error("Cloudflare cannot push to {url} (--url, or server.public_url)")]
     PublicUrl {
@@ -304,13 +311,17 @@ fn client_of(app: &App, connection: &ConnectionRow) -> Result<(Client, AccountId
     Ok((app.client(connection)?, account))
 }
 
-/// The datasets with these names; all when none is named.
-fn datasets_named(names: &[String]) -> Result<Vec<&'static Dataset>, SourceError> {
+/// The datasets with these names; all that Cloudflare pushes when none is named.
+fn pushed_datasets_named(names: &[String]) -> Result<Vec<&'static Dataset>, SourceError> {
     if names.is_empty() {
-        return Ok(crate::ingest::dataset::DATASETS.iter().collect());
+        return Ok(DATASETS.iter().filter(|dataset| dataset.is_pushed()).collect());
     }
     names
         .iter()
-        .map(|name| Dataset::named(name).ok_or_else(|| SourceError::Dataset(name.clone())))
+        .map(|name| match Dataset::named(name) {
+            None => Err(SourceError::Dataset(name.clone())),
+            Some(dataset) if !dataset.is_pushed() => Err(SourceError::NotPushed(name.clone())),
+            Some(dataset) => Ok(dataset),
+        })
         .collect()
 }

@@ -129,7 +129,8 @@ async fn what_logpush_delivers_is_not_pulled_and_is_the_same_event_when_it_is() 
         assert_eq!(stored(&hub, "audit_logs_v2").await, before[1]);
         let left = round(&hub, &[]).await;
         assert!(
-            left.iter()
+            left[..2]
+                .iter()
                 .all(|one| one.problem.as_deref() == Some("another source delivers it")),
             "{left:?}"
         );
@@ -166,7 +167,15 @@ async fn version_1_stands_in_for_version_2_as_long_as_that_is_refused() {
         });
         let pulled = round(&hub, &[]).await;
         let names: Vec<&str> = pulled.iter().map(|one| one.dataset.as_str()).collect();
-        assert_eq!(names, ["access_requests", "audit_logs_v2", "audit_logs"]);
+        assert_eq!(
+            names,
+            [
+                "access_requests",
+                "audit_logs_v2",
+                "audit_logs",
+                "risk_score_events"
+            ]
+        );
         assert!(
             pulled[1]
                 .problem
@@ -180,7 +189,7 @@ async fn version_1_stands_in_for_version_2_as_long_as_that_is_refused() {
         assert_eq!(fares(&hub, "audit_logs", "pull").await.state, "working");
         world.faults_clear();
         let pulled = round(&hub, &[]).await;
-        assert_eq!(pulled.len(), 2);
+        assert_eq!(pulled.len(), 3);
         assert_eq!(stored(&hub, "audit_logs_v2").await, world.audit_count());
         assert_eq!(fares(&hub, "audit_logs", "pull").await.state, "off");
     })
@@ -272,6 +281,162 @@ async fn pulling_can_be_switched_off() {
         hub::source::run(&hub.app).await.unwrap();
         assert_eq!(sandbox.world().requests(), before);
         assert!(status(&hub.app, None).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// The id that Cloudflare knows a user by.
+async fn user_id(hub: &Hub, sandbox: &Sandbox, email: &str) -> String {
+    let account = cloudflare::AccountId::parse(&sandbox.info().account_id).unwrap();
+    let connection = hub.connection().await;
+    let client = hub.app.client(&connection).unwrap();
+    let users = client.risk_summary(&account).await.unwrap();
+    let found = users.into_iter().find(|user| user.email == email);
+    found.unwrap().user_id
+}
+
+/// How often Cloudflare was asked for scores.
+fn risk_calls(sandbox: &Sandbox) -> u64 {
+    let calls = sandbox.world().requests();
+    let of_scores = calls
+        .iter()
+        .filter(|(call, _)| call.contains("/zt_risk_scoring/"));
+    of_scores.map(|(_, count)| count).sum()
+}
+
+const RISK: &str = "risk_score_events";
+const TRAVELLER: &str = "ines.moreau@tidewater.example";
+
+#[tokio::test]
+async fn risk_events_are_read_once_and_only_of_users_who_have_new_ones() {
+    each(async |scratch| {
+        let (sandbox, hub) = ready(scratch).await;
+        hub.sync().await;
+        let world = sandbox.world();
+        let first = round(&hub, &[RISK]).await.remove(0);
+        assert!(!first.has_failed, "{first:?}");
+        assert_eq!((first.records, first.new_records), (3, 3));
+        let filter = EventFilter {
+            dataset: Some(RISK.to_owned()),
+            limit: 1,
+            ..EventFilter::default()
+        };
+        let newest = hub.app.store.event_list(&filter).await.unwrap().remove(0);
+        assert_eq!(newest.identifier.as_deref(), Some(TRAVELLER));
+        assert_eq!(newest.action.as_deref(), Some("imp_travel"));
+        assert_eq!(newest.target.as_deref(), Some("high"));
+        assert_eq!(newest.at, start() - TimeDelta::hours(26));
+        let (before, calls) = (batches(&hub).await, risk_calls(&sandbox));
+        let again = round(&hub, &[RISK]).await.remove(0);
+        assert_eq!((again.records, batches(&hub).await), (0, before));
+        assert_eq!(risk_calls(&sandbox), calls + 1, "the summary alone");
+
+        assert!(world.risk_trigger(TRAVELLER, "malicious_file", "high"));
+        let calls = risk_calls(&sandbox);
+        let next = round(&hub, &[RISK]).await.remove(0);
+        assert_eq!((next.records, next.new_records), (2, 1));
+        assert_eq!(risk_calls(&sandbox), calls + 2, "the summary and one user");
+        assert_eq!(stored(&hub, RISK).await, 4);
+        // It may be counted before it is told: asked for again until it is older than the overlap.
+        assert_eq!(round(&hub, &[RISK]).await[0].records, 2);
+        hub.clock.advance(TimeDelta::hours(1));
+        assert_eq!(round(&hub, &[RISK]).await[0].records, 0);
+        let shown = fares(&hub, RISK, "pull").await;
+        assert_eq!(
+            (shown.state.as_str(), shown.lag),
+            ("working", Some(TimeDelta::zero()))
+        );
+
+        // What was removed here does not come back with the next one.
+        let person = hub.app.store.person_by_email(TRAVELLER).await.unwrap().unwrap();
+        hub::purge::person(&hub.app, &person, "asked", &Actor::CommandLine, &|_| {})
+            .await
+            .unwrap();
+        assert_eq!(stored(&hub, RISK).await, 2);
+        assert!(world.risk_trigger(TRAVELLER, "high_dlp", "medium"));
+        assert_eq!(round(&hub, &[RISK]).await[0].new_records, 1);
+        assert_eq!(stored(&hub, RISK).await, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_round_of_risk_events_is_bounded_and_a_user_who_fails_does_not_stop_the_others() {
+    each(async |scratch| {
+        let (sandbox, hub) = ready_with(scratch, |settings| settings.logs.pull_pages = 2).await;
+        let world = sandbox.world();
+        let id = user_id(&hub, &sandbox, TRAVELLER).await;
+        world.faults_set(Faults {
+            unsuccessful_path: Some(format!("/zt_risk_scoring/{id}")),
+            ..Faults::default()
+        });
+        let mut new = 0;
+        let mut failed = 0;
+        for _ in 0..3 {
+            let pulled = round(&hub, &[RISK]).await.remove(0);
+            new += pulled.new_records;
+            failed += usize::from(pulled.has_failed);
+            assert!(pulled.records <= 2);
+        }
+        assert_eq!((new, stored(&hub, RISK).await), (2, 2));
+        assert!(failed >= 2, "{failed}");
+        let failing = fares(&hub, RISK, "pull").await;
+        assert_eq!((failing.state.as_str(), failing.cursor_at), ("failing", None));
+        let problem = failing.problem.unwrap();
+        assert!(
+            problem.contains(&id) && problem.contains("of 1 users"),
+            "{problem}"
+        );
+        world.faults_clear();
+        assert_eq!(round(&hub, &[RISK]).await[0].new_records, 1);
+        assert_eq!(fares(&hub, RISK, "pull").await.state, "working");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn risk_events_that_may_not_be_read_name_the_permission_and_a_plan_without_them_is_no_failure() {
+    each(async |scratch| {
+        let (sandbox, hub) = ready(scratch).await;
+        let world = sandbox.world();
+        world.faults_set(Faults {
+            removed_permissions: vec!["Zero Trust: PII Read".to_owned()],
+            ..Faults::default()
+        });
+        assert!(round(&hub, &[RISK]).await[0].has_failed);
+        let failing = fares(&hub, RISK, "pull").await;
+        let problem = failing.problem.unwrap();
+        assert_eq!(failing.state, "failing");
+        assert!(
+            problem.contains("lacks the permission \"Zero Trust: PII Read\""),
+            "{problem}"
+        );
+        world.faults_set(Faults {
+            risk_not_entitled: true,
+            ..Faults::default()
+        });
+        let pulled = round(&hub, &[]).await.remove(2);
+        assert!(!pulled.has_failed, "{pulled:?}");
+        let off = fares(&hub, RISK, "pull").await;
+        assert_eq!(off.state, "off");
+        assert!(off.problem.unwrap().contains("not on this account's plan"));
+        world.faults_clear();
+        assert_eq!(round(&hub, &[]).await[2].new_records, 3);
+        let connection = hub.connection().await;
+        let refused = logpush::enable(
+            &hub.app,
+            &connection,
+            &[RISK.to_owned()],
+            None,
+            &Actor::CommandLine,
+            &|_| {},
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            refused.to_string().contains("Cloudflare does not push"),
+            "{refused}"
+        );
     })
     .await;
 }

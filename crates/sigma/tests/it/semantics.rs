@@ -1,7 +1,7 @@
 //! What values, modifiers and conditions mean, one table per subject.
 
 use serde_json::{Value, json};
-use sigma::{CompiledRule, Placeholders, RuleSet, parse_rules};
+use sigma::{CompiledRule, Placeholders, parse_rules};
 
 pub(crate) fn rule(detection: &str) -> String {
     format!("title: t\nlogsource: {{service: s}}\ndetection:\n{detection}")
@@ -317,26 +317,6 @@ fn conditions_join_selections() {
             "{condition}"
         );
     }
-}
-
-#[test]
-fn a_set_shows_an_event_only_to_the_rules_of_its_service() {
-    let mut set = RuleSet::new();
-    set.add(compile("  a: {A: 1}\n  condition: a")).unwrap();
-    set.add_for("other", compile("  a: {A: 1}\n  condition: a"));
-    let event = json!({"A": 1});
-    assert_eq!(
-        (
-            set.len(),
-            set.matches("s", &event).len(),
-            set.matches("none", &event).len()
-        ),
-        (2, 1, 0)
-    );
-    let no_service = "title: t\nlogsource: {category: dns}\ndetection: {a: {A: 1}, condition: a}";
-    let compiled =
-        CompiledRule::compile(&parse_rules(no_service).unwrap()[0], &Placeholders::none()).unwrap();
-    assert!(set.add(compiled).is_err());
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub struct LogSourceBody {
 }
 
 impl LogSourceBody {
-    fn new(row: SourceStatus) -> Self {
+    pub(super) fn new(row: SourceStatus) -> Self {
         Self {
             connection_id: row.connection_id.0,
             connection: row.label,
@@ -173,7 +173,7 @@ pub struct DisableLogQuery {
     remove: bool,
 }
 
-async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
+pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
     find(app, name).await?.ok_or(ApiError::NotFound("connection"))
 }
 
@@ -227,8 +227,8 @@ pub async fn check(
     Ok(Json(Page::whole(rows, LogSourceBody::new)))
 }
 
-/// Reads the Access authentication log and the audit log of a connection from the API, where no other source
-/// delivers them.
+/// Reads the Access authentication log, the audit log and Cloudflare's risk events of a connection from the API,
+/// where no other source delivers them.
 #[utoipa::path(post, path = "/log-sources/{connection}/pull", tag = "log sources",
     operation_id = "log_source_pull", security(("token" = ["connections:write"])),
     params(("connection" = String, Path, description = "Its id or label")),
@@ -270,10 +270,10 @@ pub async fn disable(
     Ok(Json(EnabledLogBody::new(done.map_err(refusal)?)))
 }
 
-fn refusal(error: SourceError) -> ApiError {
+pub(super) fn refusal(error: SourceError) -> ApiError {
     let words = hub::causes(&error);
     match error {
-        SourceError::Dataset(_) => ApiError::invalid("/datasets", words),
+        SourceError::Dataset(_) | SourceError::NotPushed(_) => ApiError::invalid("/datasets", words),
         SourceError::PublicUrl { .. } | SourceError::PublicUrlLong { .. } => {
             ApiError::invalid("/public_url", words)
         }

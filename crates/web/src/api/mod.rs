@@ -7,6 +7,7 @@ pub mod access;
 pub mod audit;
 pub mod backtest;
 pub mod batches;
+pub mod buckets;
 pub mod capabilities;
 pub mod changes;
 pub mod coaching;
@@ -20,6 +21,7 @@ pub mod log_sources;
 pub mod overview;
 pub mod people;
 pub mod posture;
+pub mod purges;
 pub mod risk;
 pub mod rule_documents;
 pub mod rule_parameters;
@@ -87,6 +89,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(log_sources::check))
         .routes(routes!(log_sources::pull_now))
         .routes(routes!(log_sources::disable))
+        .routes(routes!(buckets::put, buckets::forget))
+        .routes(routes!(buckets::read))
         .routes(routes!(syncs::list))
         .routes(routes!(syncs::get_one))
         .routes(routes!(syncs::changes))
@@ -110,6 +114,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(explain::explain))
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
+        .routes(routes!(purges::begin))
+        .routes(routes!(purges::list))
+        .routes(routes!(purges::get_one))
         .routes(routes!(batches::list))
         .routes(routes!(batches::counts))
         .routes(routes!(batches::rejects))
@@ -167,6 +174,7 @@ pub(crate) fn router() -> Router<App> {
         )
         .layer(axum::Extension(journal::Streams::default()))
         .layer(axum::Extension(backtest::Trials::default()))
+        .layer(axum::Extension(purges::Turn::default()))
 }
 
 /// A JSON column as JSON; text that is none stays text.

@@ -104,6 +104,10 @@ async fn sources_of_logs_are_enabled_pulled_and_shown() {
             "/datasets",
         ),
         (
+            json!({ "connection": "simulated", "datasets": ["risk_score_events"] }),
+            "/datasets",
+        ),
+        (
             json!({ "connection": "simulated", "public_url": "https://10.0.0.1" }),
             "/public_url",
         ),
@@ -124,7 +128,7 @@ async fn sources_of_logs_are_enabled_pulled_and_shown() {
         .iter()
         .map(|row| row["source"].as_str().unwrap())
         .collect();
-    assert_eq!(sources, ["pull", "pull"]);
+    assert_eq!(sources, ["pull", "pull", "pull"]);
     let checked = world
         .call(Method::POST, "/api/v1/log-sources/simulated/check", None)
         .await;

@@ -1,6 +1,7 @@
 //! Status and shape of everything that is served, driven without a network where none is needed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod buckets;
 mod changes;
 mod connecting;
 mod console;
@@ -8,6 +9,7 @@ mod description;
 mod permissions;
 mod posture;
 mod problems;
+mod purges;
 mod receiver;
 mod risk_integrations;
 mod rules;

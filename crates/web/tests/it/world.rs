@@ -266,6 +266,10 @@ impl World {
             after: Some("yes".to_owned()),
         };
         store.grant_change_keep(&connection, &[got]).await.unwrap();
+        store
+            .purge_start("pg1", &PersonId("p2".to_owned()), "asked", "token:tests", noon())
+            .await
+            .unwrap();
         let run = SyncRunRow {
             id: "s1".to_owned(),
             connection_id: connection,

@@ -1,4 +1,5 @@
-//! Logs that are read from the API, for accounts without Logpush: Access authentications and the audit log.
+//! Logs that are read from the API, which Logpush does not deliver: Access authentications, the audit log, and
+//! Cloudflare's own risk events.
 //!
 //! A round reads from a few minutes before the place that was reached last time, since records may be written late,
 //! up to now. What is stored already is left out; the rest goes to [`crate::ingest::receive()`] as a batch, in the
@@ -6,22 +7,24 @@
 //! the batch is durable: a round that was killed is repeated, and nothing is lost.
 //!
 //! Never changes anything at Cloudflare. Start reading at [`pull`]; the driver calls `run_due`.
-//!
-//! Cloudflare's own risk events are not among these logs: they are told for one user at a time, as the events that
-//! stand behind a score, and are asked for with the score.
+
+mod record;
+mod risk;
 
 use super::logpush::{is_delivering, pushed_lately};
 use super::{Progress, SourceError, SourceState, client_of, is_due, keep, logpush, objects};
 use crate::app::App;
+use crate::connect::{NOT_ENTITLED, OFF_PLAN};
 use crate::ingest::normalise::{normalise, read_time};
-use crate::ingest::{Dataset, Received, receive};
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use crate::ingest::{Dataset, RISK_SCORE_EVENTS, Received, receive};
+use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::paging::Pages;
 use cloudflare::{AccountId, AuditWindow, Client, CloudflareError};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
 use model::ConnectionState;
-use serde_json::{Map, Value, json};
+use record::{access_record, audit_record, audit_v1_record, risk_record};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 use store::{ConnectionRow, LogSourceRow, StoreError};
@@ -37,17 +40,19 @@ enum Log {
     Access,
     AuditV2,
     AuditV1,
+    RiskEvents,
 }
 
 impl Log {
-    const ALL: [Log; 3] = [Log::Access, Log::AuditV2, Log::AuditV1];
+    const ALL: [Log; 4] = [Log::Access, Log::AuditV2, Log::AuditV1, Log::RiskEvents];
 
-    /// The dataset that Logpush has for it.
+    /// The dataset that Logpush has for it, or ours.
     fn dataset(self) -> &'static str {
         match self {
             Log::Access => "access_requests",
             Log::AuditV2 => "audit_logs_v2",
             Log::AuditV1 => "audit_logs",
+            Log::RiskEvents => RISK_SCORE_EVENTS,
         }
     }
 
@@ -56,14 +61,17 @@ impl Log {
         match self {
             Log::Access => "Access: Audit Logs Read",
             Log::AuditV2 | Log::AuditV1 => "Account Settings Read",
+            Log::RiskEvents => "Zero Trust: PII Read",
         }
     }
 
-    fn pages(self, client: &Client, account: &AccountId, window: AuditWindow) -> Pages<Value> {
+    /// `None` for the log of which the API has no list.
+    fn pages(self, client: &Client, account: &AccountId, window: AuditWindow) -> Option<Pages<Value>> {
         match self {
-            Log::Access => client.access_requests(account, window),
-            Log::AuditV2 => client.audit_logs(account, window),
-            Log::AuditV1 => client.audit_logs_v1(account, window),
+            Log::Access => Some(client.access_requests(account, window)),
+            Log::AuditV2 => Some(client.audit_logs(account, window)),
+            Log::AuditV1 => Some(client.audit_logs_v1(account, window)),
+            Log::RiskEvents => None,
         }
     }
 
@@ -72,6 +80,7 @@ impl Log {
             Log::Access => access_record(pulled),
             Log::AuditV2 => audit_record(pulled),
             Log::AuditV1 => audit_v1_record(pulled),
+            Log::RiskEvents => risk_record(pulled),
         }
     }
 }
@@ -175,7 +184,7 @@ pub async fn pull(
         return Ok(all);
     }
     let others = others(app, connection).await?;
-    for log in [Log::Access, Log::AuditV2] {
+    for log in [Log::Access, Log::AuditV2, Log::RiskEvents] {
         let is_delivered = others.contains_key(log.dataset())
             || (log == Log::AuditV2 && others.contains_key(Log::AuditV1.dataset()));
         if is_delivered {
@@ -227,6 +236,13 @@ enum RoundError {
     Cloudflare(#[from] CloudflareError),
     #[error(transparent)]
     Ingest(#[from] crate::ingest::IngestError),
+    #[error("the risk events of {failed} of {users} users could not be read; of user {user_id}: {problem}")]
+    Users {
+        failed: usize,
+        users: usize,
+        user_id: String,
+        problem: String,
+    },
     #[error("a batch could not be packed")]
     Pack(#[from] std::io::Error),
     #[error(transparent)]
@@ -240,6 +256,12 @@ impl RoundError {
             Self::Cloudflare(error) => error.refusal().is_some_and(|refusal| refusal.status < 500),
             _ => false,
         }
+    }
+
+    /// Whether the account's plan does not have this log at all.
+    fn is_off_plan(&self) -> bool {
+        matches!(self, Self::Cloudflare(error)
+            if error.refusal().is_some_and(|refusal| refusal.has_code(NOT_ENTITLED)))
     }
 }
 
@@ -343,6 +365,11 @@ impl Round<'_> {
                 row.last_complete_at = Some(now);
             }
             Err(RoundError::Store(error)) => return Err(error),
+            Err(error) if error.is_off_plan() => {
+                let words = format!("{OFF_PLAN}: {}", crate::causes(&error));
+                pulled.problem = Some(words.clone());
+                return self.switch_off(log, words).await;
+            }
             Err(error) => {
                 let lacks = match &error {
                     RoundError::Cloudflare(error) => {
@@ -406,7 +433,9 @@ impl Round<'_> {
         }
         let since = self.since(log, known, now).await?;
         let window = AuditWindow { since, before: now };
-        let mut pages = log.pages(&self.client, &self.account, window);
+        let Some(mut pages) = log.pages(&self.client, &self.account, window) else {
+            return self.read_risk_events(now, pulled).await;
+        };
         let overlap = minutes(self.app.settings.logs.pull_overlap_minutes);
         let (mut newest, mut is_ordered, mut count) = (since, true, 0);
         while let Some(page) = pages.try_next().await? {
@@ -494,153 +523,4 @@ impl Round<'_> {
 
 fn minutes(count: u64) -> TimeDelta {
     TimeDelta::minutes(i64::try_from(count.min(60 * 24 * 365)).unwrap_or(0))
-}
-
-/// A time as our jobs have it pushed, so that a record has one key whichever way it comes.
-fn time(value: &Value) -> Value {
-    let read = value
-        .as_str()
-        .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    read.map_or_else(
-        || value.clone(),
-        |at| json!(at.to_utc().to_rfc3339_opts(SecondsFormat::Nanos, true)),
-    )
-}
-
-/// `app_domain` becomes `AppDomain`.
-fn pascal(name: &str) -> String {
-    let words = name.split('_').map(|word| {
-        let mut letters = word.chars();
-        letters
-            .next()
-            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
-            .unwrap_or_default()
-    });
-    words.collect()
-}
-
-/// An Access authentication in the fields of the dataset `access_requests`.
-fn access_record(pulled: &Value) -> Value {
-    let mut record = Map::new();
-    for (name, value) in pulled.as_object().into_iter().flatten() {
-        let field = match name.as_str() {
-            "app_uid" => "AppUUID".to_owned(),
-            "ip_address" => "IPAddress".to_owned(),
-            "ray_id" => "RayID".to_owned(),
-            "user_email" => "Email".to_owned(),
-            "user_id" => "UserUID".to_owned(),
-            other => pascal(other),
-        };
-        let value = if name == "created_at" {
-            time(value)
-        } else {
-            value.clone()
-        };
-        record.insert(field, value);
-    }
-    Value::Object(record)
-}
-
-/// An entry of the audit log in the fields of the dataset `audit_logs_v2`.
-fn audit_record(pulled: &Value) -> Value {
-    let part = |path: &str| pulled.pointer(path).cloned().unwrap_or_default();
-    let text = |path: &str| match part(path) {
-        Value::Null => json!(""),
-        value => value,
-    };
-    let object = |path: &str| match part(path) {
-        Value::Null => json!({}),
-        value => value,
-    };
-    let mut token = Map::new();
-    for (member, path) in [("id", "/actor/token_id"), ("name", "/actor/token_name")] {
-        if let Some(value) = pulled.pointer(path).filter(|value| !value.is_null()) {
-            token.insert(member.to_owned(), value.clone());
-        }
-    }
-    json!({
-        "AccountID": text("/account/id"), "AccountName": text("/account/name"),
-        "ActionDescription": text("/action/description"), "ActionResult": text("/action/result"),
-        "ActionTimestamp": time(&part("/action/time")), "ActionType": text("/action/type"),
-        "ActorContext": text("/actor/context"), "ActorEmail": text("/actor/email"), "ActorID": text("/actor/id"),
-        "ActorIPAddress": text("/actor/ip_address"), "ActorTokenDetails": token, "ActorType": text("/actor/type"),
-        "AuditLogID": part("/id"), "Raw": object("/raw"), "ResourceID": text("/resource/id"),
-        "ResourceProduct": text("/resource/product"), "ResourceRequest": object("/resource/request"),
-        "ResourceResponse": object("/resource/response"), "ResourceScope": object("/resource/scope"),
-        "ResourceType": text("/resource/type"), "ResourceValue": object("/resource/value"),
-        "ZoneID": text("/zone/id"), "ZoneName": text("/zone/name"),
-    })
-}
-
-/// An entry of the audit log, version 1, in the fields of the dataset `audit_logs`.
-fn audit_v1_record(pulled: &Value) -> Value {
-    let part = |path: &str| pulled.pointer(path).cloned().unwrap_or_default();
-    // The whole value where it is given as JSON, else the text.
-    let either = |json: &str, text: &str| match part(json) {
-        Value::Null => part(text),
-        value => value,
-    };
-    json!({
-        "ActionResult": part("/action/result"), "ActionType": part("/action/type"),
-        "ActorEmail": part("/actor/email"), "ActorID": part("/actor/id"), "ActorIP": part("/actor/ip"),
-        "ActorType": part("/actor/type"), "ID": part("/id"), "Interface": part("/interface"),
-        "Metadata": part("/metadata"), "NewValue": either("/newValueJson", "/newValue"),
-        "OldValue": either("/oldValueJson", "/oldValue"), "OwnerID": part("/owner/id"),
-        "ResourceID": part("/resource/id"), "ResourceType": part("/resource/type"), "When": time(&part("/when")),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    /// Every field that the dataset has is there, and none that it does not have.
-    fn check(log: Log, pulled: &Value, left_out: &[&str]) -> Value {
-        let record = log.record(pulled);
-        let given: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
-        let table = include_str!("../ingest/dataset_fields.tsv");
-        let known = table.lines().filter_map(|line| {
-            let mut columns = line.split('\t');
-            (columns.next() == Some(log.dataset())).then(|| columns.next().unwrap())
-        });
-        let known: BTreeSet<&str> = known.filter(|field| !left_out.contains(field)).collect();
-        assert_eq!(given, known);
-        record
-    }
-
-    #[test]
-    fn pulled_records_have_the_fields_of_their_dataset() {
-        let login = json!({
-            "action": "login", "allowed": true, "app_domain": "wiki.x.example", "app_uid": "a", "connection": "okta",
-            "country": "de", "created_at": "2026-11-20T10:00:00.12Z", "ip_address": "192.0.2.1", "ray_id": "r",
-            "user_email": "Ana@x.example", "user_id": "u",
-        });
-        // Only the log that is pushed has these.
-        let approvals = [
-            "PurposeJustificationPrompt",
-            "PurposeJustificationResponse",
-            "TemporaryAccessApprovers",
-            "TemporaryAccessDuration",
-        ];
-        let record = check(Log::Access, &login, &approvals);
-        assert_eq!(record["CreatedAt"], "2026-11-20T10:00:00.120000000Z");
-        assert_eq!(record["Email"], "Ana@x.example");
-        let entry = json!({ "id": "1", "action": { "time": "2026-11-20T10:00:00+01:00", "type": "view" },
-            "actor": { "email": "ana@x.example", "token_id": "t" } });
-        let record = check(Log::AuditV2, &entry, &[]);
-        assert_eq!(record["ActionTimestamp"], "2026-11-20T09:00:00.000000000Z");
-        assert_eq!(record["ActorTokenDetails"], json!({ "id": "t" }));
-        let entry = json!({ "id": "1", "action": { "result": true }, "when": "2026-11-20T10:00:00Z",
-            "newValue": "text", "newValueJson": { "a": 1 } });
-        let record = check(Log::AuditV1, &entry, &[]);
-        assert_eq!(record["NewValue"], json!({ "a": 1 }));
-        assert_eq!(record["ActionResult"], true);
-    }
-
-    #[test]
-    fn a_member_that_is_new_at_cloudflare_is_kept() {
-        let record = access_record(&json!({ "identity_provider_kind": "saml" }));
-        assert_eq!(record["IdentityProviderKind"], "saml");
-    }
 }

@@ -1,0 +1,195 @@
+//! Buckets that Logpush writes to, read as a source of logs.
+//!
+//! Unlike the command line, a caller names no folder of this machine and borrows no keys of its environment: both
+//! would let whoever may connect accounts read what the server can.
+
+use super::log_sources::{LogSourceBody, found, refusal};
+use crate::auth::CanWriteConnections;
+use crate::error::{ApiError, FieldProblem, Problems};
+use crate::extract::{Json, Path, Query};
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::NaiveDate;
+use hub::App;
+use hub::bucket::{BucketError, BucketKeys};
+use hub::source::objects::{self, BucketRequest, ObjectsError};
+use serde::{Deserialize, Serialize};
+use store::ConnectionRow;
+use utoipa::{IntoParams, ToSchema};
+
+/// Where the objects of a dataset lie.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BucketPutBody {
+    /// `s3://bucket/path/{DATE}` or `r2://bucket/path/{DATE}`; without `{DATE}` the whole prefix is listed each time.
+    #[schema(example = "s3://my-logs/zt/dns/{DATE}")]
+    place: String,
+    /// Where the bucket's service is, when it is neither Amazon nor the account's own R2.
+    endpoint: Option<String>,
+    /// The id of the bucket's key. Key and secret may be left out while place and endpoint stay what
+    /// they are.
+    access_key_id: Option<String>,
+    /// The secret of the key. It is kept sealed and never answered.
+    secret_key: Option<String>,
+}
+
+/// Which days.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BucketReadQuery {
+    /// Also the folders of older days, from this one on (YYYY-MM-DD).
+    since: Option<NaiveDate>,
+}
+
+/// An object that was not taken in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SetAsideBody {
+    /// Which.
+    pub location: String,
+    /// Why.
+    pub problem: String,
+}
+
+/// What was read of a bucket.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BucketReadBody {
+    /// Objects that were listed.
+    pub listed: usize,
+    /// Objects that were new and were taken in.
+    pub read: usize,
+    /// Objects that were set aside.
+    pub set_aside: Vec<SetAsideBody>,
+}
+
+/// Sets the bucket that a dataset is read from, now and then from now on. Its objects are read at the next look.
+#[utoipa::path(put, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
+    operation_id = "bucket_put", security(("token" = ["connections:write"])), request_body = BucketPutBody,
+    params(("connection" = String, Path, description = "The connection's id or label"),
+        ("dataset" = String, Path, description = "The dataset")),
+    responses((status = 200, description = "The source", body = LogSourceBody), Problems))]
+pub async fn put(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path((name, dataset)): Path<(String, String)>,
+    Json(body): Json<BucketPutBody>,
+) -> Result<Json<LogSourceBody>, ApiError> {
+    let connection = found(&app, &name).await?;
+    if body.place.trim_start().to_lowercase().starts_with("file:") {
+        return Err(ApiError::invalid(
+            "/place",
+            "a folder of the server is named with `flareward logs objects` alone",
+        ));
+    }
+    let keys = match (body.access_key_id, body.secret_key) {
+        (Some(id), Some(secret)) => Some(BucketKeys {
+            id,
+            secret: secret.into(),
+        }),
+        (None, None)
+            if is_known(&app, &connection, &dataset, &body.place, body.endpoint.as_deref()).await? =>
+        {
+            None
+        }
+        (id, secret) => {
+            let missing = [("/access_key_id", id), ("/secret_key", secret)];
+            let missing = missing.into_iter().filter(|(_, given)| given.is_none());
+            let problem = |(pointer, _)| FieldProblem::new(pointer, "a bucket needs its key");
+            return Err(ApiError::Invalid(missing.map(problem).collect()));
+        }
+    };
+    let request = BucketRequest {
+        place: body.place,
+        endpoint: body.endpoint,
+        keys,
+    };
+    objects::configure(&app, &connection, &dataset, &request, &caller.actor)
+        .await
+        .map_err(refused)?;
+    let rows = hub::source::status(&app, Some(&connection.id)).await?;
+    let row = rows
+        .into_iter()
+        .find(|row| row.dataset == dataset && row.source == "object");
+    Ok(Json(LogSourceBody::new(
+        row.ok_or(ApiError::NotFound("log source"))?,
+    )))
+}
+
+/// Reads the objects of a dataset's bucket that were not read yet: those of yesterday and today, and of every day
+/// since the last reading that ended well.
+///
+/// A reading that takes longer than an answer may goes on; the source tells its outcome.
+#[utoipa::path(post, path = "/log-sources/{connection}/{dataset}/bucket/read", tag = "log sources",
+    operation_id = "bucket_read", security(("token" = ["connections:write"])),
+    params(("connection" = String, Path, description = "The connection's id or label"),
+        ("dataset" = String, Path, description = "The dataset"), BucketReadQuery),
+    responses((status = 200, description = "What was read", body = BucketReadBody), Problems))]
+pub async fn read(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path((name, dataset)): Path<(String, String)>,
+    Query(query): Query<BucketReadQuery>,
+) -> Result<Json<BucketReadBody>, ApiError> {
+    let connection = found(&app, &name).await?;
+    let target = format!("{}/{dataset}", connection.label);
+    let detail = serde_json::json!({ "since": query.since });
+    hub::audit::record(&app, &caller.actor, "logs.objects_read", &target, "asked", detail).await?;
+    let report = objects::read(&app, &connection, &dataset, query.since, &|_| {})
+        .await
+        .map_err(refused)?;
+    let set_aside = |(location, problem)| SetAsideBody { location, problem };
+    Ok(Json(BucketReadBody {
+        listed: report.listed,
+        read: report.read,
+        set_aside: report.set_aside.into_iter().map(set_aside).collect(),
+    }))
+}
+
+/// Forgets the bucket of a dataset, and which of its objects were read. Nothing in the bucket changes.
+#[utoipa::path(delete, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
+    operation_id = "bucket_forget", security(("token" = ["connections:write"])),
+    params(("connection" = String, Path, description = "The connection's id or label"),
+        ("dataset" = String, Path, description = "The dataset")),
+    responses((status = 204, description = "Forgotten"), Problems))]
+pub async fn forget(
+    caller: CanWriteConnections,
+    State(app): State<App>,
+    Path((name, dataset)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let connection = found(&app, &name).await?;
+    if !objects::forget(&app, &connection, &dataset, &caller.actor).await? {
+        return Err(ApiError::NotFound("log source"));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether the dataset is read from this very place already, with whatever keys.
+async fn is_known(
+    app: &App,
+    connection: &ConnectionRow,
+    dataset: &str,
+    place: &str,
+    endpoint: Option<&str>,
+) -> Result<bool, ApiError> {
+    let row = app
+        .store
+        .log_source_get(&connection.id, dataset, "object")
+        .await?;
+    Ok(row.is_some_and(|row| row.place.as_deref() == Some(place) && row.endpoint.as_deref() == endpoint))
+}
+
+fn refused(error: ObjectsError) -> ApiError {
+    let words = hub::causes(&error);
+    match error {
+        ObjectsError::Source(hub::source::SourceError::Dataset(_)) => ApiError::NotFound("dataset"),
+        ObjectsError::Source(error) => refusal(error),
+        ObjectsError::Bucket(BucketError::Egress(_)) => ApiError::invalid("/endpoint", words),
+        ObjectsError::Bucket(_) => ApiError::invalid("/place", words),
+        ObjectsError::Read { .. } => ApiError::Upstream(words),
+        ObjectsError::Ingest { .. } => ApiError::Unavailable {
+            detail: words,
+            retry_after_seconds: 60,
+        },
+        ObjectsError::Store(error) => error.into(),
+    }
+}
