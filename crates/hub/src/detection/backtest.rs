@@ -3,8 +3,8 @@
 //! Reads the archive and writes nothing. Start reading at [`run`].
 
 use super::detector::{Detector, DetectorScratch};
-use super::offline::{Groups, Lines, fire};
-use super::watch::Kept;
+use super::kept::Groups;
+use super::offline::{Lines, fire};
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::ingest::Dataset;
@@ -81,7 +81,7 @@ struct Trial {
     /// Who, on what, in which stretch of time: the earliest.
     repeats: HashMap<(String, String, i64), DateTime<Utc>>,
     /// Whose each kept record is, and when it happened.
-    whose: HashMap<u128, (String, DateTime<Utc>)>,
+    whose: Vec<(String, DateTime<Utc>)>,
     seen: HashSet<u128>,
 }
 
@@ -115,9 +115,9 @@ pub async fn run(
         now: app.clock.now(),
         events: 0,
         matches: 0,
-        groups: Groups::new(),
+        groups: Groups::default(),
         repeats: HashMap::new(),
-        whose: HashMap::new(),
+        whose: Vec::new(),
         seen: HashSet::new(),
     };
     let mut backtest = Backtest::default();
@@ -201,17 +201,11 @@ impl Trial {
                 *first = record.at.min(*first);
             }
             let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
+            if !found.traces.is_empty() {
+                self.whose.push((who, record.at));
+            }
             for trace in found.traces.drain(..) {
-                self.whose.insert(id, (who.clone(), record.at));
-                self.groups
-                    .entry((trace.watch, trace.key))
-                    .or_default()
-                    .push(Kept {
-                        at_ns,
-                        part: trace.part,
-                        id,
-                        value: trace.value,
-                    });
+                self.groups.keep(trace, at_ns, self.whose.len() as u64 - 1);
             }
         }
         Ok(())
@@ -230,7 +224,7 @@ impl Trial {
             fire(&self.detector.watches, self.groups)
                 .into_iter()
                 .filter(|firing| firing.reports == self.source)
-                .filter_map(|firing| whose.get(&firing.id).cloned()),
+                .filter_map(|firing| whose.get(usize::try_from(firing.id).ok()?).cloned()),
         );
         let mut people: BTreeMap<String, u64> = BTreeMap::new();
         let mut days: BTreeMap<NaiveDate, HashSet<String>> = BTreeMap::new();

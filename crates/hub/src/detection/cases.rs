@@ -4,8 +4,8 @@
 //! offline; docs/rules.md shows their form.
 
 use super::detector::DetectorScratch;
-use super::offline::{Groups, fire};
-use super::watch::Kept;
+use super::kept::Groups;
+use super::offline::fire;
 use crate::ingest::{Dataset, dataset_of};
 use crate::rule_book::{BookRule, RuleBook};
 use serde::Deserialize;
@@ -107,7 +107,7 @@ pub fn judge(book: &RuleBook, rule: &BookRule, cases: &Cases) -> (usize, Vec<Fai
 }
 
 fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -> Result<(), String> {
-    let mut groups = Groups::new();
+    let mut groups = Groups::default();
     let mut fired = false;
     for (place, event) in events.iter().enumerate() {
         let dataset = dataset_for(rule, event);
@@ -132,12 +132,7 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
         }
         let Some(at_ns) = found.at_ns else { continue };
         for trace in found.traces {
-            groups.entry((trace.watch, trace.key)).or_default().push(Kept {
-                at_ns,
-                part: trace.part,
-                id: place as u128,
-                value: trace.value,
-            });
+            groups.keep(trace, at_ns, place as u64);
         }
     }
     if rule.is_stateful() {

@@ -12,6 +12,7 @@ pub mod backtest;
 pub mod cases;
 mod countries;
 pub mod detector;
+mod kept;
 pub mod log_source;
 pub mod offline;
 mod settle;

@@ -4,7 +4,8 @@
 //! kept. What several matches make together is worked out at the end. Start reading at [`run`].
 
 use super::detector::{Detector, DetectorScratch};
-use super::watch::{Kept, Watch};
+use super::kept::Groups;
+use super::watch::Watch;
 use crate::ingest::recognise::WEIGHED_BYTES;
 use crate::ingest::{DATASETS, Dataset, dataset_of_line};
 use crate::rule_book::{BookRule, RuleBook, level_word};
@@ -26,7 +27,7 @@ const READ_BYTES: usize = 256 << 10;
 const OUTPUT_BYTES: usize = 64 << 10;
 /// Rejected lines that are told one by one; the others are counted.
 const REJECTS_MAX: usize = 20;
-/// Matches that are kept for correlations. Chosen: about 3 GB.
+/// Matches that are kept for correlations. Chosen: about 1 GB.
 const KEPT_MAX: usize = 20_000_000;
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -101,7 +102,7 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
             .collect()
     });
     let mut totals = Totals::default();
-    let mut groups: Groups = HashMap::new();
+    let mut groups = Groups::default();
     let mut counts = vec![0; book.rules().len()];
     for worker in workers {
         let worker = worker?;
@@ -113,9 +114,7 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
         for (count, more) in counts.iter_mut().zip(worker.counts) {
             *count += more;
         }
-        for (group, kept) in worker.groups {
-            groups.entry(group).or_default().extend(kept);
-        }
+        groups.merge(worker.groups);
     }
     totals.rejects.truncate(REJECTS_MAX);
     let fired = fire(&book.detector.watches, groups);
@@ -138,14 +137,11 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
     Ok(totals)
 }
 
-/// Kept matches by watch and group.
-pub(super) type Groups = HashMap<(usize, Vec<String>), Vec<Kept>>;
-
 /// A watch fired, for some group.
 pub(super) struct Fired {
     pub(super) reports: PartOf,
     key: BTreeMap<String, String>,
-    pub(super) id: u128,
+    pub(super) id: u64,
     count: usize,
     detail: String,
 }
@@ -154,26 +150,19 @@ pub(super) struct Fired {
 pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
-        let mut ours: Vec<(Vec<String>, Vec<Kept>)> = groups
-            .extract_if(|(of, _), _| *of == place)
-            .map(|((_, key), kept)| (key, kept))
-            .collect();
-        ours.sort_by(|left, right| left.0.cmp(&right.0));
-        for (key, mut kept) in ours {
+        for key in groups.of(place) {
+            let mut kept = groups.take(place, &key);
             for firing in watch.firings(&mut kept) {
+                // Ids here are numbers of 64 bits.
+                let id = firing.id as u64;
                 for (outer, part, values) in &watch.outers {
                     let outer_key: Vec<String> = values.iter().map(|value| key[*value].clone()).collect();
-                    groups.entry((*outer, outer_key)).or_default().push(Kept {
-                        at_ns: firing.at_ns,
-                        part: *part,
-                        id: firing.id,
-                        value: None,
-                    });
+                    groups.derive(*outer, outer_key, *part, firing.at_ns, id);
                 }
                 fired.push(Fired {
                     reports: watch.reports,
                     key: watch.group_by.iter().cloned().zip(key.iter().cloned()).collect(),
-                    id: firing.id,
+                    id,
                     count: firing.count,
                     detail: firing.detail,
                 });
@@ -186,6 +175,17 @@ pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
 fn place_of(book: &RuleBook, source: PartOf) -> Option<usize> {
     let rule = book.reported(source)?;
     book.rules().iter().position(|other| std::ptr::eq(other, rule))
+}
+
+/// Bits of an id that are the line's number; those above are the file's.
+const LINE_BITS: u32 = 40;
+
+fn id_of_place(file: usize, line: u64) -> u64 {
+    ((file as u64) << LINE_BITS) | line
+}
+
+fn place_of_id(id: u64) -> (usize, u64) {
+    ((id >> LINE_BITS) as usize, id & ((1 << LINE_BITS) - 1))
 }
 
 /// What stands before the event in a line about a match.
@@ -205,10 +205,8 @@ fn write_firings(
 ) -> std::io::Result<()> {
     let mut by_file: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
     for (_, firing) in fired {
-        by_file
-            .entry((firing.id >> 64) as usize)
-            .or_default()
-            .insert(firing.id as u64);
+        let (file, number) = place_of_id(firing.id);
+        by_file.entry(file).or_default().insert(number);
     }
     let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for (file, numbers) in by_file {
@@ -224,9 +222,9 @@ fn write_firings(
         }
         for (rule, firing) in fired
             .iter()
-            .filter(|(_, firing)| (firing.id >> 64) as usize == file)
+            .filter(|(_, firing)| place_of_id(firing.id).0 == file)
         {
-            let Some(event) = events.get(&(firing.id as u64)) else {
+            let Some(event) = events.get(&place_of_id(firing.id).1) else {
                 continue;
             };
             let dataset = dataset_of_line(event).map(|dataset| dataset.name);
@@ -291,7 +289,7 @@ impl<'a> Worker<'a> {
             rejects: Vec::new(),
             broken: Vec::new(),
             untaken: 0,
-            groups: HashMap::new(),
+            groups: Groups::default(),
             kept,
             output: Vec::new(),
             openings: HashMap::new(),
@@ -375,7 +373,7 @@ impl<'a> Worker<'a> {
             self.untaken += found.traces.len() as u64;
             return self.flush_if_full();
         };
-        let id = ((file as u128) << 64) | u128::from(number);
+        let id = id_of_place(file, number);
         let more = found.traces.len() as u64;
         if more > 0 && self.kept.fetch_add(more, Ordering::Relaxed) + more > KEPT_MAX as u64 {
             return Err(std::io::Error::other(format!(
@@ -383,15 +381,7 @@ impl<'a> Worker<'a> {
             )));
         }
         for trace in found.traces.drain(..) {
-            self.groups
-                .entry((trace.watch, trace.key))
-                .or_default()
-                .push(Kept {
-                    at_ns,
-                    part: trace.part,
-                    id,
-                    value: trace.value,
-                });
+            self.groups.keep(trace, at_ns, id);
         }
         self.flush_if_full()
     }

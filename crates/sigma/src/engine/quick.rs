@@ -117,7 +117,8 @@ impl Reader<'_> {
     /// What divides a key from what stands before it, the key and the colon; or the record's end.
     #[cold]
     fn key(&self, from: usize, roots: &Roots, shape: &mut Shape) -> Option<(Key, usize)> {
-        let opens = if shape.is_at_start() {
+        let is_first = !shape.is_begun();
+        let opens = if is_first {
             let at = self.space(self.word(from, b"{")?);
             if self.byte(at)? == b'}' {
                 return Some((Key::None, at + 1));
@@ -133,7 +134,7 @@ impl Reader<'_> {
         let key = self.text.get(start..end).filter(|key| !key.contains('\\'))?;
         let at = self.colon(end + 1)?;
         let root = shape.learn(roots, key);
-        shape.note(&self.line[from..at]);
+        shape.note(&self.line[from..at], is_first);
         Some((Key::Of(root), at))
     }
 

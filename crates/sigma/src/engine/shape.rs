@@ -21,6 +21,8 @@ pub(super) struct Shape {
     /// The key that was met last, if it is remembered.
     last: Option<usize>,
     weight: u64,
+    /// Whether this record has had a key.
+    is_begun: bool,
     /// Whether each key of this record was the one expected.
     is_expected: bool,
     next_before: usize,
@@ -36,14 +38,19 @@ struct Key {
     /// From what divides it from the value before up to its own value, as it was written; empty when that is not
     /// known.
     written: Box<[u8]>,
+    /// Whether it was written as the first key of a record, with the brace before it.
+    is_first: bool,
     head: [u64; 4],
     mask: [u64; 4],
 }
 
 impl Key {
-    /// How many bytes it takes, if it begins `line` just as last time.
+    /// How many bytes it takes, if it begins `line` just as last time, and stands where such a key may.
     #[inline(always)]
-    fn begins(&self, line: &[u8]) -> Option<usize> {
+    fn begins(&self, line: &[u8], is_begun: bool) -> Option<usize> {
+        if self.is_first == is_begun {
+            return None;
+        }
         let length = self.written.len();
         let Some(head) = line.first_chunk::<HEAD>() else {
             return (length > 0 && line.starts_with(&self.written)).then_some(length);
@@ -74,6 +81,7 @@ impl Shape {
             self.keys.clear();
         }
         self.next = 0;
+        self.is_begun = false;
         self.weight = 0;
         self.is_expected = true;
     }
@@ -96,19 +104,20 @@ impl Shape {
         self.weight
     }
 
-    /// Whether no key has been met yet.
-    pub(super) fn is_at_start(&self) -> bool {
-        self.next == 0
+    /// Whether this record has had a key.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
     }
 
     /// How many bytes the next key takes that `line` begins with, and its slot, if it is one that is expected.
     #[inline(always)]
     pub(super) fn meet(&mut self, line: &[u8]) -> Option<(usize, Option<u32>)> {
         let known = self.keys.get(self.next)?;
-        let Some(length) = known.begins(line) else {
+        let Some(length) = known.begins(line, self.is_begun) else {
             return self.meet_later(line);
         };
         self.next += 1;
+        self.is_begun = true;
         self.weight = self.weight.wrapping_add(known.weight);
         Some((length, known.root))
     }
@@ -117,7 +126,7 @@ impl Shape {
     fn meet_later(&mut self, line: &[u8]) -> Option<(usize, Option<u32>)> {
         let later = self.keys.iter().skip(self.next + 1).take(PASSED);
         let (passed, (length, root)) = later
-            .map(|key| Some((key.begins(line)?, key.root)))
+            .map(|key| Some((key.begins(line, self.is_begun)?, key.root)))
             .enumerate()
             .find_map(|(passed, found)| Some((passed, found?)))?;
         self.met(self.next + 1 + passed);
@@ -127,6 +136,7 @@ impl Shape {
     fn met(&mut self, place: usize) {
         self.is_expected &= place == self.next;
         self.next = place + 1;
+        self.is_begun = true;
         self.weight = self.weight.wrapping_add(self.keys[place].weight);
         self.last = Some(place);
     }
@@ -147,6 +157,7 @@ impl Shape {
                 root,
                 weight,
                 written: Box::default(),
+                is_first: false,
                 head: [0; 4],
                 mask: [0; 4],
             };
@@ -154,17 +165,19 @@ impl Shape {
             self.met(self.next);
         } else {
             self.last = None;
+            self.is_begun = true;
             self.weight = self.weight.wrapping_add(weight);
         }
         root
     }
 
-    /// Remembers how the key that was learnt last was written.
-    pub(super) fn note(&mut self, written: &[u8]) {
+    /// Remembers how the key that was learnt last was written, and whether as a record's first.
+    pub(super) fn note(&mut self, written: &[u8], is_first: bool) {
         let Some(known) = self.last.and_then(|place| self.keys.get_mut(place)) else {
             return;
         };
-        if *known.written != *written {
+        if *known.written != *written || known.is_first != is_first {
+            known.is_first = is_first;
             let of = |byte: &dyn Fn(usize) -> u8| words(&std::array::from_fn(byte));
             known.head = of(&|at| written.get(at).copied().unwrap_or(0));
             known.mask = of(&|at| if at < written.len() { u8::MAX } else { 0 });

@@ -215,6 +215,60 @@ fn condition() -> impl Strategy<Value = String> {
     })
 }
 
+/// A line of a record with some of a few keys, more or less in one order, written in one of several styles; some are
+/// damaged at one place.
+fn line() -> impl Strategy<Value = String> {
+    const KEYS: [&str; 6] = [
+        "a",
+        "b",
+        "c",
+        "Long name of a key that is compared in two parts",
+        "Long name of a key that is compared in twO parts",
+        "e\\u0041",
+    ];
+    let value = prop::sample::select(vec![
+        "1",
+        "\"a\"",
+        "\"\"",
+        "[]",
+        "[1, \"a\"]",
+        "{}",
+        "{\"a\":1}",
+        "null",
+        "true",
+        "-2.5",
+        "\"\\\"a\\u0061\"",
+        "01",
+    ]);
+    let style = prop::sample::select(vec![("{", ":", ","), ("{", ": ", ", "), ("{ ", " :", " ,")]);
+    let parts = prop::collection::vec((0_usize..12, value), 0..6);
+    let swapped = prop::option::weighted(0.2, any::<prop::sample::Index>());
+    let damage = prop::option::weighted(0.2, (any::<prop::sample::Index>(), "[{}\\[\\]\",: 0a\\\\]"));
+    (style, parts, any::<bool>(), damage, swapped).prop_map(
+        |((open, colon, comma), mut parts, is_sorted, damage, swapped)| {
+            if is_sorted {
+                parts.sort_by_key(|(key, _)| key % KEYS.len());
+            }
+            let parts: Vec<String> = parts
+                .iter()
+                .map(|(key, value)| format!("\"{}\"{colon}{value}", KEYS[key % KEYS.len()]))
+                .collect();
+            let mut line = format!("{open}{}}}", parts.join(comma));
+            if let Some((place, with)) = damage {
+                let place = place.index(line.len());
+                line.replace_range(place..=place, &with);
+            }
+            let divides: Vec<usize> = line.match_indices(['{', ',']).map(|(place, _)| place).collect();
+            if let Some(place) = swapped.filter(|_| !divides.is_empty()) {
+                let place = divides[place.index(divides.len())];
+                let other = if line.as_bytes()[place] == b'{' { "," } else { "{" };
+                line.replace_range(place..=place, other);
+            }
+            line
+        },
+    )
+}
+
 fn compiled(document: &Value) -> Option<CompiledRule> {
     let mut placeholders = Placeholders::none();
     placeholders.set("p", ["a*", "b"]);
@@ -309,6 +363,28 @@ proptest! {
         if let Some(compiled) = compiled(&document) {
             for ((_, _, other), shape) in more {
                 agree(&compiled, &document, &holding(found.clone(), other, shape))?;
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_lines_came_before_a_line_is_read_as_it_stands(lines in prop::collection::vec(line(), 1..12)) {
+        let document = json!({"title": "t", "logsource": {"service": "s"},
+            "detection": {"x": {"b": [1, "a"]}, "y": {"Long name of a key that is compared in two parts": "*"},
+                "z": {"a|contains": "a"}, "condition": "x or y or z"}});
+        let Some(rule) = compiled(&document) else {
+            return Err(TestCaseError::fail("the rule can be honoured"));
+        };
+        let matcher = Matcher::new([(0, &rule)], &[], &[]).weighing([("a".to_owned(), 1_000)], 1);
+        let mut scratch = Scratch::default();
+        for line in lines {
+            let expected = serde_json::from_str::<Value>(&line).ok().filter(Value::is_object);
+            let matched = matcher.scan(line.as_bytes(), &mut scratch, |_, matched| !matched.is_empty()).ok();
+            prop_assert_eq!(matched, expected.as_ref().map(|record| rule.matches(record)), "{}", &line);
+            let is_once = |key: &String| line.matches(&format!("\"{key}\"")).count() <= 1;
+            if let Some(Value::Object(record)) = expected && record.keys().all(is_once) {
+                let weight: u64 = record.keys().map(|key| if key == "a" { 1_000 } else { 1 }).sum();
+                prop_assert_eq!(scratch.weight(), weight, "{}", line);
             }
         }
     }

@@ -1,0 +1,182 @@
+//! Matches that are kept in memory while rules run over files or an archive, group by group, in little room.
+
+use super::detector::{Trace, TraceValue};
+use super::watch::Kept;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Matches by watch and group.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    by_group: hashbrown::HashMap<(usize, Box<[String]>), Vec<Row>>,
+    texts: Vec<Arc<str>>,
+    text_places: HashMap<Arc<str>, u32>,
+    numbers: Vec<f64>,
+    /// How many matches are kept.
+    pub(super) count: usize,
+}
+
+/// A match in 24 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    at_ns: i64,
+    id: u64,
+    part: u16,
+    kind: ValueKind,
+    value: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+enum ValueKind {
+    None,
+    Text,
+    Number,
+}
+
+impl Groups {
+    /// Keeps what a record left, whose number tells it from others.
+    pub(super) fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
+        self.push(trace.watch, trace.key, at_ns, id, trace.part, trace.value);
+    }
+
+    fn push(
+        &mut self,
+        watch: usize,
+        key: Vec<String>,
+        at_ns: i64,
+        id: u64,
+        part: usize,
+        value: Option<TraceValue>,
+    ) {
+        let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let (kind, value) = match value {
+            None => (ValueKind::None, 0),
+            Some(TraceValue::Number(number)) => {
+                self.numbers.push(number);
+                (ValueKind::Number, place(self.numbers.len() - 1))
+            }
+            Some(TraceValue::Text(text)) => {
+                let known = self.text_places.get(text.as_str()).copied();
+                let place = known.unwrap_or_else(|| {
+                    let text: Arc<str> = text.into();
+                    self.texts.push(Arc::clone(&text));
+                    let place = place(self.texts.len() - 1);
+                    self.text_places.insert(text, place);
+                    place
+                });
+                (ValueKind::Text, place)
+            }
+        };
+        self.count += 1;
+        self.by_group
+            .entry((watch, key.into_boxed_slice()))
+            .or_default()
+            .push(Row {
+                at_ns,
+                id,
+                // The reader of rules allows far fewer.
+                part: u16::try_from(part).unwrap_or(u16::MAX),
+                kind,
+                value,
+            });
+    }
+
+    /// Keeps a firing of another watch for one that refers to it.
+    pub(super) fn derive(&mut self, watch: usize, key: Vec<String>, part: usize, at_ns: i64, id: u64) {
+        self.push(watch, key, at_ns, id, part, None);
+    }
+
+    fn unpacked(&self, row: Row) -> Kept {
+        let place = row.value as usize;
+        Kept {
+            at_ns: row.at_ns,
+            part: row.part.into(),
+            id: row.id.into(),
+            value: match row.kind {
+                ValueKind::None => None,
+                ValueKind::Text => Some(TraceValue::Text(self.texts[place].to_string())),
+                ValueKind::Number => Some(TraceValue::Number(self.numbers[place])),
+            },
+        }
+    }
+
+    /// Adds what another thread kept.
+    pub(super) fn merge(&mut self, other: Self) {
+        if self.count == 0 {
+            *self = other;
+            return;
+        }
+        for ((watch, key), rows) in &other.by_group {
+            for row in rows {
+                let kept = other.unpacked(*row);
+                self.push(*watch, key.to_vec(), kept.at_ns, row.id, kept.part, kept.value);
+            }
+        }
+    }
+
+    /// The groups of one watch, by their values.
+    pub(super) fn of(&self, watch: usize) -> Vec<Box<[String]>> {
+        let ours = self.by_group.keys().filter(|(of, _)| *of == watch);
+        let mut keys: Vec<Box<[String]>> = ours.map(|(_, key)| key.clone()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The matches of one group, which are not kept any longer.
+    pub(super) fn take(&mut self, watch: usize, key: &[String]) -> Vec<Kept> {
+        let rows = self.by_group.remove(&(watch, key.into())).unwrap_or_default();
+        rows.into_iter().map(|row| self.unpacked(row)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(watch: usize, key: &str, value: Option<TraceValue>) -> Trace {
+        Trace {
+            watch,
+            part: 1,
+            key: vec![key.to_owned()],
+            value,
+        }
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_as_it_was_also_from_another_thread() {
+        let values = [
+            None,
+            Some(TraceValue::Text("a".to_owned())),
+            Some(TraceValue::Number(2.5)),
+            Some(TraceValue::Text("a".to_owned())),
+            Some(TraceValue::Text(String::new())),
+        ];
+        let mut groups = Groups::default();
+        let mut other = Groups::default();
+        other.keep(trace(0, "z", Some(TraceValue::Text("other".to_owned()))), 9, 9);
+        for (id, value) in (0..).zip(&values) {
+            let to = if id < 2 { &mut groups } else { &mut other };
+            to.keep(trace(0, "k", value.clone()), -5, id);
+        }
+        groups.merge(other);
+        assert_eq!(groups.count, 6);
+        assert_eq!(
+            groups.of(0),
+            [vec!["k".to_owned()].into(), vec!["z".to_owned()].into()]
+        );
+        let kept = groups.take(0, &["k".to_owned()]);
+        let expected: Vec<Kept> = (0..)
+            .zip(values)
+            .map(|(id, value)| Kept {
+                at_ns: -5,
+                part: 1,
+                id,
+                value,
+            })
+            .collect();
+        assert_eq!(kept, expected);
+        assert!(groups.take(0, &["k".to_owned()]).is_empty());
+        assert_eq!(std::mem::size_of::<Row>(), 24);
+    }
+}
