@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
 use crate::transmit;
-use model::{DetectionId, PersonId, RiskLevel};
+use model::{PersonId, RiskLevel};
 use serde_json::json;
 use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
 
@@ -48,11 +48,10 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         let Some(last) = entries.last().map(|entry| entry.seq) else {
             return Ok(changed);
         };
-        for entry in entries {
-            let Some(id) = entry.subject_id else { continue };
-            if let Some(detection) = app.store.detection_get(&DetectionId(id)).await? {
-                changed += usize::from(apply(app, &detection).await?);
-            }
+        let ids: Vec<String> = entries.into_iter().filter_map(|entry| entry.subject_id).collect();
+        let detections = app.store.detection_get_many(&ids).await?;
+        for detection in ids.iter().filter_map(|id| detections.get(id)) {
+            changed += usize::from(apply(app, detection).await?);
         }
         app.store.consumer_advance(CONSUMER, last).await?;
     }

@@ -2,10 +2,11 @@
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
-use crate::journal::{JournalEntry, journal_write};
+use crate::journal::{JournalEntry, journal_write, journal_write_many};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, DetectionId, EventId, PersonId};
 use sqlx::QueryBuilder;
+use std::collections::{HashMap, HashSet};
 
 /// A rule that matched for a person, or for an identifier that nobody owns.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -94,13 +95,15 @@ pub struct DetectionFilter {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, REVISE, WITHDRAW, LIST, LIST_BY_PERSON, GET, COUNTS];
+pub(crate) const STATEMENTS: &[&str] = &[REVISE, WITHDRAW, LIST, LIST_BY_PERSON, GET, COUNTS];
 
-const INSERT: &str = "
+pub(crate) const INSERT_HEAD: &str = "
     INSERT INTO detection (id, rule_id, rule_name, title, level, behaviour, topic, event_id, connection_id,
-        dataset, person_id, identifier, at, detected_at, detail, watch, group_key, matches, last_at, evidence)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
-    ON CONFLICT DO NOTHING RETURNING id";
+        dataset, person_id, identifier, at, detected_at, detail, watch, group_key, matches, last_at, evidence)";
+pub(crate) const INSERT_TAIL: &str = " ON CONFLICT DO NOTHING RETURNING id";
+pub(crate) const GET_MANY_HEAD: &str = "SELECT * FROM detection WHERE id IN (";
+/// Rows of one statement.
+const ROWS: usize = 200;
 const REVISE: &str = "
     UPDATE detection SET event_id = $2, connection_id = $3, dataset = $4, person_id = $5, identifier = $6, at = $7,
         detail = $8, matches = $9, last_at = $10, evidence = $11
@@ -162,20 +165,27 @@ impl Store {
                     .bind(&found.person_id).bind(kept(&found.identifier)).bind(found.at).bind(kept(&found.detail))
                     .bind(found.matches).bind(found.last_at).bind(&found.evidence).execute(&mut *tx).await?;
             }
-            for found in &changes.new {
-                let inserted: Option<String> = sqlx::query_scalar(INSERT)
-                    .bind(&found.id.0).bind(&found.rule_id).bind(&found.rule_name).bind(&found.title)
-                    .bind(&found.level).bind(&found.behaviour).bind(&found.topic).bind(&found.event_id.0)
-                    .bind(&found.connection_id.0).bind(&found.dataset).bind(&found.person_id)
-                    .bind(kept(&found.identifier)).bind(found.at).bind(found.detected_at).bind(kept(&found.detail))
-                    .bind(&found.watch).bind(kept(&found.group_key)).bind(found.matches).bind(found.last_at)
-                    .bind(&found.evidence).fetch_optional(&mut *tx).await?;
-                if inserted.is_none() {
-                    continue;
-                }
-                new += 1;
-                let entry = journal_entry(found, now, "detection.created");
-                journal_write!(tx, &entry);
+            for part in changes.new.chunks(ROWS) {
+                let mut query = QueryBuilder::new(INSERT_HEAD);
+                query.push_values(part, |mut row, found| {
+                    row.push_bind(&found.id.0).push_bind(&found.rule_id).push_bind(&found.rule_name)
+                        .push_bind(&found.title).push_bind(&found.level).push_bind(&found.behaviour)
+                        .push_bind(&found.topic).push_bind(&found.event_id.0).push_bind(&found.connection_id.0)
+                        .push_bind(&found.dataset).push_bind(&found.person_id).push_bind(kept(&found.identifier))
+                        .push_bind(found.at).push_bind(found.detected_at).push_bind(kept(&found.detail))
+                        .push_bind(&found.watch).push_bind(kept(&found.group_key)).push_bind(found.matches)
+                        .push_bind(found.last_at).push_bind(&found.evidence);
+                });
+                query.push(INSERT_TAIL);
+                let inserted: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await?;
+                let inserted: HashSet<&str> = inserted.iter().map(String::as_str).collect();
+                let entries: Vec<JournalEntry> = part
+                    .iter()
+                    .filter(|found| inserted.contains(found.id.as_str()))
+                    .map(|found| journal_entry(found, now, "detection.created"))
+                    .collect();
+                new += entries.len();
+                journal_write_many!(tx, &entries);
             }
             new
         });
@@ -222,6 +232,27 @@ impl Store {
     /// One detection.
     pub async fn detection_get(&self, id: &DetectionId) -> Result<Option<DetectionRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// Those of these detections that are there, by id.
+    pub async fn detection_get_many(
+        &self,
+        ids: &[String],
+    ) -> Result<HashMap<String, DetectionRow>, StoreError> {
+        let mut all = HashMap::new();
+        for part in ids.chunks(ROWS) {
+            let rows: Vec<DetectionRow> = on_reader!(self, pool => {
+                let mut query = QueryBuilder::new(GET_MANY_HEAD);
+                let mut list = query.separated(", ");
+                for id in part {
+                    list.push_bind(id);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            all.extend(rows.into_iter().map(|row| (row.id.0.clone(), row)));
+        }
+        Ok(all)
     }
 
     /// How often each rule matched, by name.

@@ -108,7 +108,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ADOPT_DETECTIONS,
     ADOPTED,
     REJECT_INSERT,
-    UNMAPPED_ADD,
     LIST,
     LIST_BY_PERSON,
     LIST_BY_DATASET,
@@ -128,9 +127,9 @@ const ROWS: usize = 500;
 const REJECT_INSERT: &str = "
     INSERT INTO reject (batch_id, line, connection_id, dataset, reason, excerpt, rejected_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (batch_id, line) DO NOTHING";
-const UNMAPPED_ADD: &str = "
-    INSERT INTO unmapped_identifier (connection_id, identifier, dataset, events, first_at, last_at)
-    VALUES ($1, $2, $3, $4, $5, $6)
+pub(crate) const UNMAPPED_HEAD: &str =
+    "INSERT INTO unmapped_identifier (connection_id, identifier, dataset, events, first_at, last_at)";
+pub(crate) const UNMAPPED_TAIL: &str = "
     ON CONFLICT (connection_id, identifier, dataset) DO UPDATE SET
         events = unmapped_identifier.events + excluded.events,
         first_at = CASE WHEN excluded.first_at < unmapped_identifier.first_at
@@ -228,10 +227,15 @@ impl Store {
                     .bind(storable(&reject.reason).into_owned()).bind(storable(&reject.excerpt).into_owned())
                     .bind(reject.rejected_at).execute(&mut *tx).await?;
             }
-            for ((connection, identifier, dataset), (events, first, last)) in unmapped(&events, &new) {
-                sqlx::query(UNMAPPED_ADD)
-                    .bind(connection).bind(storable(identifier).into_owned()).bind(dataset).bind(events)
-                    .bind(first).bind(last).execute(&mut *tx).await?;
+            let unmapped: Vec<_> = unmapped(&events, &new).into_iter().collect();
+            for part in unmapped.chunks(ROWS) {
+                let mut query = QueryBuilder::new(UNMAPPED_HEAD);
+                query.push_values(part, |mut row, ((connection, identifier, dataset), (events, first, last))| {
+                    row.push_bind(*connection).push_bind(identifier.as_ref()).push_bind(*dataset)
+                        .push_bind(*events).push_bind(*first).push_bind(*last);
+                });
+                query.push(UNMAPPED_TAIL);
+                query.build().execute(&mut *tx).await?;
             }
             (new.len(), batches)
         });
@@ -360,7 +364,7 @@ fn kept(text: &Option<String>) -> Option<String> {
     text.as_deref().map(|text| storable(text).into_owned())
 }
 
-type UnmappedKey<'a> = (&'a str, &'a str, &'a str);
+type UnmappedKey<'a> = (&'a str, std::borrow::Cow<'a, str>, &'a str);
 
 fn unmapped<'a>(
     events: &'a [EventRow],
@@ -378,6 +382,8 @@ fn unmapped<'a>(
         if !seen.insert(&event.id) {
             continue;
         }
+        // As it is kept, so that no two rows of one statement are the same.
+        let identifier = storable(identifier);
         let key = (event.connection_id.as_str(), identifier, event.dataset.as_str());
         let (count, first, last) = counted.entry(key).or_insert((0, event.at, event.at));
         *count += 1;

@@ -49,11 +49,10 @@ pub struct JournalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, LATEST, HAS_AFTER, POSITION, POSITION_SET];
+pub(crate) const STATEMENTS: &[&str] = &[LATEST, HAS_AFTER, POSITION, POSITION_SET];
 
-pub(crate) const INSERT: &str = "
-    INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const INSERT_HEAD: &str =
+    "INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)";
 
 const LATEST: &str = "
     SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
@@ -77,20 +76,31 @@ pub(crate) const POSITION_SET: &str = "
     INSERT INTO consumer (name, position) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position WHERE consumer.position < excluded.position";
 
+/// Writes entries in the transaction `$tx`, in this order.
+macro_rules! journal_write_many {
+    ($tx:expr, $entries:expr) => {{
+        let entries: &[$crate::journal::JournalEntry] = $entries;
+        for part in entries.chunks(500) {
+            let mut query = sqlx::QueryBuilder::new($crate::journal::INSERT_HEAD);
+            query.push_values(part, |mut row, entry| {
+                row.push_bind(entry.at)
+                    .push_bind(entry.kind)
+                    .push_bind(entry.person_id.as_ref().map(|id| id.0.as_str()))
+                    .push_bind(entry.connection_id.as_ref().map(|id| id.0.as_str()))
+                    .push_bind(entry.subject_id.as_deref())
+                    .push_bind($crate::engine::storable(&entry.summary).into_owned())
+                    .push_bind(entry.data.to_string());
+            });
+            query.build().execute(&mut *$tx).await?;
+        }
+    }};
+}
+pub(crate) use journal_write_many;
+
 /// Writes one entry in the transaction `$tx`.
 macro_rules! journal_write {
     ($tx:expr, $entry:expr) => {{
-        let entry: &$crate::journal::JournalEntry = $entry;
-        sqlx::query($crate::journal::INSERT)
-            .bind(entry.at)
-            .bind(entry.kind)
-            .bind(entry.person_id.as_ref().map(|id| id.0.as_str()))
-            .bind(entry.connection_id.as_ref().map(|id| id.0.as_str()))
-            .bind(entry.subject_id.as_deref())
-            .bind($crate::engine::storable(&entry.summary).into_owned())
-            .bind(entry.data.to_string())
-            .execute(&mut *$tx)
-            .await?;
+        $crate::journal::journal_write_many!($tx, std::slice::from_ref($entry));
     }};
 }
 pub(crate) use journal_write;

@@ -12,7 +12,9 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 }
 
 fn built() -> Vec<String> {
-    use crate::{access, account_object, detection, event, log_source, person, rule_hit, sync_change};
+    use crate::{
+        access, account_object, detection, event, journal, log_source, person, rule_hit, sync_change,
+    };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
         format!("{} ($1, $2)", person::FIND_HEAD),
@@ -31,6 +33,10 @@ fn built() -> Vec<String> {
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         format!("{}$1, $2)", event::GET_MANY_HEAD),
         format!("{}$1, $2)", event::BATCH_HEAD),
+        with_rows(journal::INSERT_HEAD, 7, ""),
+        with_rows(detection::INSERT_HEAD, 20, detection::INSERT_TAIL),
+        format!("{}$1, $2)", detection::GET_MANY_HEAD),
+        with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
         format!(

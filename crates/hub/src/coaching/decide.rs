@@ -7,7 +7,7 @@ use super::campaign::rules_of;
 use crate::app::App;
 use chrono::TimeDelta;
 use minijinja::{Environment, context};
-use model::{CampaignId, DetectionId, MessageId, MessageState, PersonId};
+use model::{CampaignId, MessageId, MessageState, PersonId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use store::{CampaignRow, DetectionRow, EventRow, NewMessage, StoreError};
@@ -39,20 +39,32 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         let mut messages = Vec::new();
         // What this run decided counts for the limit as what was decided before.
         let mut decided: HashMap<(CampaignId, PersonId), chrono::DateTime<chrono::Utc>> = HashMap::new();
-        for entry in entries {
-            let Some(id) = entry.subject_id else { continue };
-            let Some(detection) = app.store.detection_get(&DetectionId(id)).await? else {
+        let ids: Vec<String> = entries.into_iter().filter_map(|entry| entry.subject_id).collect();
+        let detections = app.store.detection_get_many(&ids).await?;
+        let meant: Vec<(&DetectionRow, &CampaignRow)> = ids
+            .iter()
+            .filter_map(|id| detections.get(id))
+            .flat_map(|detection| campaigns.iter().map(move |campaign| (detection, campaign)))
+            .filter(|(detection, campaign)| is_meant(campaign, detection))
+            .collect();
+        let events: Vec<String> = meant
+            .iter()
+            .map(|(detection, _)| detection.event_id.0.clone())
+            .collect();
+        let events: HashMap<String, EventRow> = app
+            .store
+            .event_get_many(&events)
+            .await?
+            .into_iter()
+            .map(|event| (event.id.0.clone(), event))
+            .collect();
+        for (detection, campaign) in meant {
+            let event = events.get(detection.event_id.as_str());
+            let Some(message) = decide(app, campaign, detection, event, &mut decided).await? else {
                 continue;
             };
-            let event = app.store.event_get(&detection.event_id).await?;
-            for campaign in campaigns.iter().filter(|campaign| is_meant(campaign, &detection)) {
-                let Some(message) = decide(app, campaign, &detection, event.as_ref(), &mut decided).await?
-                else {
-                    continue;
-                };
-                to_send += usize::from(message.state == MessageState::Pending);
-                messages.push(message);
-            }
+            to_send += usize::from(message.state == MessageState::Pending);
+            messages.push(message);
         }
         app.store.message_decide(CONSUMER, last, &messages).await?;
     }
