@@ -152,7 +152,10 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
     assert!(pulled.status.success(), "{}", text(&pulled.stderr));
     let pulled = rows(&pulled);
     assert_eq!(pulled[0]["dataset"], "access_requests");
-    assert!(pulled[0]["records"].as_u64().unwrap() > 0 && pulled[0]["new_records"] == pulled[0]["records"]);
+    assert!(
+        pulled[0]["records"].as_u64().unwrap() > 0 && pulled[0]["new_records"] == pulled[0]["records"],
+        "{pulled:?}"
+    );
     assert_eq!(rows(&run("logs pull -o json"))[0]["new_records"], 0);
     assert!(!rows(&run("events list --dataset access_requests -o json")).is_empty());
 

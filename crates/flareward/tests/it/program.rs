@@ -18,6 +18,8 @@ pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
         .env("FLAREWARD_EGRESS_ALLOW_LOOPBACK", "true")
         .env("FLAREWARD_SYNC_INTERVAL_MINUTES", "0")
         .env("FLAREWARD_LOGS_PULL", "false")
+        // The sandbox tells of a week; what of it lies in the last day depends on the hour.
+        .env("FLAREWARD_LOGS_PULL_FIRST_HOURS", "200")
         .env("FLAREWARD_LOG", "warn");
     command
 }

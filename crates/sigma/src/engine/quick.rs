@@ -145,7 +145,7 @@ impl Reader<'_> {
             return None;
         }
         let (start, end) = (at + 1, self.quotes.next(at + 1)?);
-        if self.quotes.has_escapes {
+        if self.quotes.may_escape(start, end) {
             self.check_escapes(start, end)?;
         }
         Some((start, end))
@@ -164,7 +164,7 @@ impl Reader<'_> {
     fn text(&self, at: usize, values: &mut Values) -> Option<(Found, usize)> {
         let (start, end) = self.string(at)?;
         let behind = end + 1;
-        if !self.quotes.has_escapes {
+        if !self.quotes.may_escape(start, end) {
             return Some((Found::text(start, end)?, behind));
         }
         let mut rest = self.text.get(start..end)?;

@@ -2,6 +2,8 @@
 //!
 //! With these places a reader steps from text to text without looking at what is inside.
 
+use std::ops::Range;
+
 use wide::u8x16;
 
 const BLOCK: usize = 64;
@@ -10,8 +12,8 @@ const BLOCK: usize = 64;
 pub(super) struct Quotes {
     /// A bit for each byte of the line; one block more than the line has.
     marks: Vec<u64>,
-    /// Whether there is a backslash anywhere.
-    pub(super) has_escapes: bool,
+    /// From the first backslash to behind the last; empty when there is none.
+    escapes: Range<usize>,
 }
 
 impl Quotes {
@@ -34,14 +36,29 @@ impl Quotes {
         last[..rest.len()].copy_from_slice(rest);
         self.marks.extend(blocks.iter().map(&mut take));
         self.marks.extend([take(&last), 0]);
-        self.has_escapes = backslashes.to_bitmask() != 0;
-        if self.has_escapes {
+        self.escapes = 0..0;
+        if backslashes.to_bitmask() != 0 {
             let mut is_escaped = false;
-            for (marks, block) in self.marks.iter_mut().zip(blocks.iter().chain([&last])) {
-                *marks &= !escaped(where_is(b'\\', parts(block)), &mut is_escaped);
+            let marks = self.marks.iter_mut().zip(blocks.iter().chain([&last]));
+            for (number, (marks, block)) in marks.enumerate() {
+                let backslashes = where_is(b'\\', parts(block));
+                *marks &= !escaped(backslashes, &mut is_escaped);
+                if backslashes != 0 {
+                    let start = number * BLOCK;
+                    if self.escapes.is_empty() {
+                        self.escapes.start = start + backslashes.trailing_zeros() as usize;
+                    }
+                    self.escapes.end = start + BLOCK - backslashes.leading_zeros() as usize;
+                }
             }
         }
         least.to_array().iter().all(|byte| *byte >= b' ').then_some(())
+    }
+
+    /// Whether there may be a backslash between two places; there is none when not.
+    #[inline(always)]
+    pub(super) fn may_escape(&self, start: usize, end: usize) -> bool {
+        start < self.escapes.end && self.escapes.start < end
     }
 
     /// The place of the first mark from `at` on.
@@ -131,7 +148,9 @@ mod tests {
             })
             .collect();
             proptest::prop_assert_eq!(found, plainly(text.as_bytes()));
-            proptest::prop_assert_eq!(quotes.has_escapes, text.contains('\\'));
+            let (start, end) = (text.len() / 3, text.len() / 2);
+            proptest::prop_assert!(quotes.may_escape(start, end) || !text[start..end].contains('\\'));
+            proptest::prop_assert_eq!(quotes.may_escape(0, text.len()), text.contains('\\'));
         }
 
         #[test]
