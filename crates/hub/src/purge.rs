@@ -198,11 +198,12 @@ async fn remove(
         }
         app.store.identifier_purge(identifier).await?;
     }
+    // Told before it counts as ended: cut off in between, it is told twice rather than never.
+    let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
+    audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
     let now = app.clock.now();
     app.store.purge_finish(&row, now).await?;
     row.finished_at = Some(now);
-    let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
-    audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
     Ok(row)
 }
 

@@ -178,10 +178,10 @@ impl Store {
                 });
                 query.push(INSERT_TAIL);
                 let inserted: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await?;
-                let inserted: HashSet<&str> = inserted.iter().map(String::as_str).collect();
+                let mut inserted: HashSet<&str> = inserted.iter().map(String::as_str).collect();
                 let entries: Vec<JournalEntry> = part
                     .iter()
-                    .filter(|found| inserted.contains(found.id.as_str()))
+                    .filter(|found| inserted.remove(found.id.as_str()))
                     .map(|found| journal_entry(found, now, "detection.created"))
                     .collect();
                 new += entries.len();
