@@ -4,7 +4,8 @@
 
 use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;
-use super::offline::{Lines, fire};
+use super::lines::Lines;
+use super::offline::fire;
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::ingest::Dataset;

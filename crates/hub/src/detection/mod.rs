@@ -1,7 +1,7 @@
 //! Runs the rules over events: as they are stored, and again over stored ones.
 //!
-//! [`crate::ingest::process`] shows a new batch's events to [`Detecting`] while it has them in hand. What was interrupted, or
-//! is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
+//! [`crate::ingest::process`] shows a new batch's events to `Detecting` while it has them in hand. What was interrupted,
+//! or is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
 //! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
 //! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
 //! be repeated at any point, and records may come in any order: what is there in the end is the same.
@@ -13,6 +13,7 @@ pub mod cases;
 mod countries;
 pub mod detector;
 mod kept;
+mod lines;
 pub mod log_source;
 pub mod offline;
 mod settle;

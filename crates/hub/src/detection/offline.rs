@@ -5,32 +5,25 @@
 
 use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;
+use super::lines::{LINE_LIMIT_BYTES, Lines};
 use super::watch::Watch;
 use crate::ingest::recognise::WEIGHED_BYTES;
 use crate::ingest::{DATASETS, Dataset, dataset_of_line};
 use crate::rule_book::{BookRule, RuleBook, level_word};
-use flate2::bufread::MultiGzDecoder;
 use serde_json::{Value, json};
 use sigma::PartOf;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The longest line that is looked at, in bytes; the default of `ingest.line_limit_bytes`.
-const LINE_LIMIT_BYTES: usize = 1 << 20;
-/// Bytes read at once.
-const READ_BYTES: usize = 256 << 10;
 /// Bytes of output that are collected before they are written.
 const OUTPUT_BYTES: usize = 64 << 10;
 /// Rejected lines that are told one by one; the others are counted.
 const REJECTS_MAX: usize = 20;
 /// Matches that are kept for correlations. Chosen: about 1 GB.
 const KEPT_MAX: usize = 20_000_000;
-/// The first bytes of every gzip member (RFC 1952).
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Keys that a record's kind is guessed by before it is known.
 const SIGNATURE_KEYS: usize = 4;
 /// So much of a line is looked at before its keys are. Chosen: records of one account and dataset are often alike so
@@ -343,12 +336,12 @@ impl<'a> Worker<'a> {
                 }
             }
             if lines.number % 4096 == 0 {
-                let read = lines.read.load(Ordering::Relaxed);
+                let read = lines.bytes_read();
                 (self.options.progress)(read - told);
                 told = read;
             }
         }
-        (self.options.progress)(lines.read.load(Ordering::Relaxed) - told);
+        (self.options.progress)(lines.bytes_read() - told);
         Ok(())
     }
 
@@ -525,125 +518,6 @@ fn digest(before: u64, bytes: &[u8]) -> u64 {
         .fold(before, |digest, word| {
             (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         })
-}
-
-/// Counts what is read from a file.
-struct Counted {
-    file: File,
-    read: std::sync::Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.read.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-/// A line with its number from 1; without it when it is too long.
-pub(super) type Numbered<'a> = (u64, Option<&'a [u8]>);
-
-/// The lines of a file, plain or gzip, in bounded memory.
-pub(super) struct Lines {
-    from: Box<dyn Read + Send>,
-    is_gzip: bool,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    is_over: bool,
-    /// Passing over the rest of a line that is too long.
-    skipping: bool,
-    number: u64,
-    read: std::sync::Arc<AtomicU64>,
-}
-
-impl Lines {
-    fn open(path: &Path) -> std::io::Result<Self> {
-        let read = std::sync::Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            file: File::open(path)?,
-            read: std::sync::Arc::clone(&read),
-        };
-        Ok(Self {
-            read,
-            ..Self::new(Box::new(counted))?
-        })
-    }
-
-    /// The lines of what `from` gives.
-    pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
-        let mut from = from;
-        let mut head = Vec::new();
-        from.by_ref()
-            .take(GZIP_MAGIC.len() as u64)
-            .read_to_end(&mut head)?;
-        let is_gzip = head == GZIP_MAGIC;
-        let whole = std::io::Cursor::new(head).chain(from);
-        let from: Box<dyn Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, whole)))
-        } else {
-            // Read into the buffer of lines at once, without another in between.
-            Box::new(whole)
-        };
-        Ok(Self {
-            from,
-            is_gzip,
-            buffer: vec![0; READ_BYTES],
-            start: 0,
-            end: 0,
-            is_over: false,
-            skipping: false,
-            number: 0,
-            read: std::sync::Arc::default(),
-        })
-    }
-
-    /// The next line that is not blank, with its number from 1; without it when it is too long.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
-        let mut searched = self.start;
-        loop {
-            if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
-                let (from, to) = (self.start, searched + found);
-                self.start = to + 1;
-                searched = self.start;
-                self.number += 1;
-                if std::mem::take(&mut self.skipping) || to - from > LINE_LIMIT_BYTES {
-                    return Ok(Some((self.number, None)));
-                }
-                if !self.buffer[from..to].trim_ascii().is_empty() {
-                    return Ok(Some((self.number, Some(self.buffer[from..to].trim_ascii()))));
-                }
-                continue;
-            }
-            if self.is_over {
-                let (from, to) = (self.start, self.end);
-                self.start = self.end;
-                let was_skipping = std::mem::take(&mut self.skipping);
-                if was_skipping || !self.buffer[from..to].trim_ascii().is_empty() {
-                    self.number += 1;
-                    let line = (!was_skipping && to - from <= LINE_LIMIT_BYTES)
-                        .then(|| self.buffer[from..to].trim_ascii());
-                    return Ok(Some((self.number, line)));
-                }
-                return Ok(None);
-            }
-            if self.end - self.start > LINE_LIMIT_BYTES {
-                self.skipping = true;
-                self.start = self.end;
-            }
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            if self.buffer.len() - self.end < READ_BYTES / 4 {
-                self.buffer.resize(self.buffer.len() + READ_BYTES, 0);
-            }
-            searched = self.end;
-            let read = self.from.read(&mut self.buffer[self.end..])?;
-            self.end += read;
-            self.is_over = read == 0;
-        }
-    }
 }
 
 /// The totals as `flareward rules run --output counts` prints them.

@@ -1,0 +1,140 @@
+//! The lines of a file, plain or gzip, in bounded memory.
+
+use flate2::bufread::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The longest line that is looked at, in bytes; the default of `ingest.line_limit_bytes`.
+pub(super) const LINE_LIMIT_BYTES: usize = 1 << 20;
+/// Bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+/// The first bytes of every gzip member (RFC 1952).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Counts what is read from a file.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// A line with its number from 1; without it when it is too long.
+pub(super) type Numbered<'a> = (u64, Option<&'a [u8]>);
+
+/// The lines of a file, plain or gzip, in bounded memory.
+pub(super) struct Lines {
+    from: Box<dyn Read + Send>,
+    pub(super) is_gzip: bool,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    is_over: bool,
+    /// Passing over the rest of a line that is too long.
+    skipping: bool,
+    /// The number of the last line, from 1.
+    pub(super) number: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Lines {
+    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            file: File::open(path)?,
+            read: Arc::clone(&read),
+        };
+        Ok(Self {
+            read,
+            ..Self::new(Box::new(counted))?
+        })
+    }
+
+    /// Bytes of the file that were read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The lines of what `from` gives.
+    pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
+        let mut from = from;
+        let mut head = Vec::new();
+        from.by_ref()
+            .take(GZIP_MAGIC.len() as u64)
+            .read_to_end(&mut head)?;
+        let is_gzip = head == GZIP_MAGIC;
+        let whole = std::io::Cursor::new(head).chain(from);
+        let from: Box<dyn Read + Send> = if is_gzip {
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, whole)))
+        } else {
+            // Read into the buffer of lines at once, without another in between.
+            Box::new(whole)
+        };
+        Ok(Self {
+            from,
+            is_gzip,
+            buffer: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+            is_over: false,
+            skipping: false,
+            number: 0,
+            read: Arc::default(),
+        })
+    }
+
+    /// The next line that is not blank, with its number from 1; without it when it is too long.
+    pub(super) fn next(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
+        let mut searched = self.start;
+        loop {
+            if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {
+                let (from, to) = (self.start, searched + found);
+                self.start = to + 1;
+                searched = self.start;
+                self.number += 1;
+                if std::mem::take(&mut self.skipping) || to - from > LINE_LIMIT_BYTES {
+                    return Ok(Some((self.number, None)));
+                }
+                if !self.buffer[from..to].trim_ascii().is_empty() {
+                    return Ok(Some((self.number, Some(self.buffer[from..to].trim_ascii()))));
+                }
+                continue;
+            }
+            if self.is_over {
+                let (from, to) = (self.start, self.end);
+                self.start = self.end;
+                let was_skipping = std::mem::take(&mut self.skipping);
+                if was_skipping || !self.buffer[from..to].trim_ascii().is_empty() {
+                    self.number += 1;
+                    let line = (!was_skipping && to - from <= LINE_LIMIT_BYTES)
+                        .then(|| self.buffer[from..to].trim_ascii());
+                    return Ok(Some((self.number, line)));
+                }
+                return Ok(None);
+            }
+            if self.end - self.start > LINE_LIMIT_BYTES {
+                self.skipping = true;
+                self.start = self.end;
+            }
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            if self.buffer.len() - self.end < READ_BYTES / 4 {
+                self.buffer.resize(self.buffer.len() + READ_BYTES, 0);
+            }
+            searched = self.end;
+            let read = self.from.read(&mut self.buffer[self.end..])?;
+            self.end += read;
+            self.is_over = read == 0;
+        }
+    }
+}
