@@ -21,6 +21,8 @@ use tokio_util::io::StreamReader;
 /// Records that are stored in one transaction. Their ids lie all over an index, whose pages are written once for all of
 /// them. Chosen: a quarter of a second of the database at most.
 const PART: usize = 5_000;
+/// Bytes of records after which they are stored, however few they are: a record may have a megabyte.
+const PART_BYTES: usize = 8 << 20;
 /// So long batches are worked on before levels and messages have their turn. Chosen: nobody notices the wait.
 const SLICE: Duration = Duration::from_secs(1);
 /// How much of a rejected line is kept.
@@ -101,7 +103,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         records += 1;
         report.records += 1;
         records += part.take(app, batch, dataset, number, line);
-        if part.len() >= PART {
+        if part.len() >= PART || part.bytes >= PART_BYTES {
             part.store(app, report, &mut detecting).await?;
         }
     }
@@ -116,6 +118,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
 struct Part {
     events: Vec<(EventRow, bool)>,
     rejects: Vec<RejectRow>,
+    bytes: usize,
 }
 
 impl Part {
@@ -139,6 +142,7 @@ impl Part {
                 Ok(record) => {
                     let others = others(&record, &line, dataset);
                     let more = i64::try_from(others.len()).unwrap_or(i64::MAX);
+                    self.bytes += line.len() * (1 + others.len());
                     for record in others {
                         self.events.push(event(batch, record, line.clone()));
                     }
@@ -196,6 +200,7 @@ impl Part {
         report.new_events += stored.new;
         report.rejects += self.rejects.len();
         self.rejects.clear();
+        self.bytes = 0;
         detecting.take(&stored.of_batch).await
     }
 }

@@ -219,6 +219,26 @@ fn peak_kb() -> u64 {
 }
 
 #[tokio::test]
+async fn large_records_are_stored_before_many_of_them_are_in_memory() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        for number in 0..120 {
+            let record = json!({ "Datetime": "2026-01-05T10:00:00Z", "QueryID": number.to_string(),
+                "QueryName": "large.example", "RData": "x".repeat(1_000_000) });
+            writeln!(encoder, "{record}").unwrap();
+        }
+        let before = peak_kb();
+        stored(hub.receive("gateway_dns", encoder.finish().unwrap()).await);
+        hub.pipeline().await;
+        let grown = peak_kb().saturating_sub(before);
+        assert_eq!(hub.app.store.batch_counts(None).await.unwrap().accepted, 120);
+        assert!(grown < 250_000, "{grown} kB more");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_bomb_is_refused_before_it_has_grown() {
     each(async |scratch| {
         let (_sandbox, hub) = ready(scratch).await;
