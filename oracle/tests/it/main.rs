@@ -10,7 +10,7 @@
 //! | lists under `fieldref` | some members are equal | only whole lists, or none | silent |
 //! | `all` over a list in an event | each value in some member | for some values, all in one member | silent |
 //! | `startswith`, `endswith` with a wildcard in the value | as written | the wrong end is anchored | Flareward |
-//! | `base64offset` of one or two characters | what is certain of them | may be the empty text, found in all | Flareward |
+//! | `base64offset` | what is certain of the text, whatever stands beside it | its end as if nothing followed | Flareward |
 //! | `windash` of `/a` | `-a` and the other dashes too | only a dash is permuted | any of them: Flareward |
 //! | `1 of f*` and `all of them` in a filter | the filter's own selections | none, as it renames them | Flareward |
 //! | keywords in truth values and numbers | found in their text | only texts are searched | "all fields": Flareward |
