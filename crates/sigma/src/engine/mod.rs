@@ -1,9 +1,10 @@
 //! Many rules against many records: the evaluator that runs in production.
 //!
-//! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names
-//! ([`record`], [`quick`]), answers for each field what all rules ask of it together ([`fields`]), and evaluates only those
-//! rules of which a *witness* was set: a mark without which they cannot match ([`program`]). Tests that cannot be
-//! answered together, as regular expressions, are made on demand, once per record.
+//! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names ([`record`];
+//! nearly always by [`quick`], with the places of [`quotes`] and the keys of [`shape`]), answers for each field what all
+//! rules ask of it together ([`fields`]), and evaluates only those rules of which a *witness* was set: a mark without
+//! which they cannot match ([`program`]). Tests that cannot be answered together, as regular expressions, are made on
+//! demand, once per record.
 //!
 //! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] says the same of each rule and record.
 
