@@ -182,18 +182,12 @@ impl Store {
     /// identifiers that nobody owns (from new events alone, so that repeating a part changes nothing).
     pub async fn event_store(
         &self,
-        events: Vec<EventRow>,
+        mut events: Vec<EventRow>,
         rejects: &[RejectRow],
     ) -> Result<EventsStored, StoreError> {
         // The first of one record counts, here as in the table.
         let mut seen = HashSet::new();
-        let is_first: Vec<bool> = events
-            .iter()
-            .map(|event| seen.insert(event.id.0.clone()))
-            .collect();
-        let mut firsts = is_first.into_iter();
-        let mut events = events;
-        events.retain(|_| firsts.next().unwrap_or_default());
+        events.retain(|event| seen.insert(event.id.0.clone()));
         let (new, others) = in_transaction!(self, tx => {
             let mut new: HashSet<String> = HashSet::new();
             for part in events.chunks(ROWS) {
@@ -371,7 +365,6 @@ fn unmapped<'a>(
     new: &HashSet<String>,
 ) -> BTreeMap<UnmappedKey<'a>, (i64, DateTime<Utc>, DateTime<Utc>)> {
     let mut counted = BTreeMap::new();
-    let mut seen = HashSet::new();
     for event in events
         .iter()
         .filter(|event| event.person_id.is_none() && new.contains(&event.id.0))
@@ -379,9 +372,6 @@ fn unmapped<'a>(
         let Some(identifier) = event.identifier.as_deref() else {
             continue;
         };
-        if !seen.insert(&event.id) {
-            continue;
-        }
         // As it is kept, so that no two rows of one statement are the same.
         let identifier = storable(identifier);
         let key = (event.connection_id.as_str(), identifier, event.dataset.as_str());

@@ -39,8 +39,6 @@ pub struct Report {
     pub new_events: usize,
     /// Lines that could not be understood.
     pub rejects: usize,
-    /// Detections that are new.
-    pub detections: usize,
 }
 
 /// Stores archived batches, and detects what is in them, until there are none or a slice of time has passed.
@@ -109,7 +107,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     }
     part.store(app, report, &mut detecting).await?;
     app.store.batch_stored(&batch.id, records).await?;
-    report.detections += detecting.end().await?;
+    detecting.end().await?;
     app.store.batch_detected(&batch.id).await?;
     Ok(())
 }
