@@ -3,6 +3,7 @@
 //! Every other crate of ours speaks with these. Nothing here reads a file, a database, the network or
 //! (outside [`clock::SystemClock`]) the time. Start reading at [`risk::RiskLevel`] and [`state`].
 
+pub mod address;
 pub mod clock;
 pub mod id;
 pub mod risk;
