@@ -2,7 +2,7 @@
 
 use crate::budget::{Budget, CALLS_PER_WINDOW, Priority};
 use crate::credential::Credential;
-use crate::error::{ApiMessage, CloudflareError, Refusal};
+use crate::error::{self, ApiMessage, CloudflareError, Refusal};
 use crate::retry::RetryPolicy;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -20,6 +20,9 @@ use url::Url;
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
 /// The largest answer to a raw call, in bytes.
 const RAW_LIMIT_BYTES: usize = 5 << 20;
+
+/// What is shorter is no secret, and would be found in ordinary words.
+const SECRET_MIN: usize = 8;
 
 /// A client for one credential. Cloning shares the budget and the connections.
 #[derive(Debug, Clone)]
@@ -176,7 +179,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`CloudflareError`]; an answer without a result is [`CloudflareError::NotJson`].
+    /// See [`CloudflareError`]; an answer without a result is [`CloudflareError::Shape`].
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -195,10 +198,9 @@ impl Client {
     ) -> Result<T, CloudflareError> {
         let call = format!("{method} {path}");
         let answer: Answer<T> = self.send(method, path, query, body).await?;
-        answer.result.ok_or(CloudflareError::NotJson {
+        answer.result.ok_or(CloudflareError::Shape {
             call,
-            status: 200,
-            problem: "the result is missing".to_owned(),
+            place: "the member result is missing or null".to_owned(),
         })
     }
 
@@ -256,7 +258,7 @@ impl Client {
             let failure = match self.exchange(request, &call, ANSWER_LIMIT_BYTES).await {
                 Ok((status, headers, body)) => match read_envelope(&call, status, &headers, &body) {
                     Ok(answer) => return Ok(answer),
-                    Err(failure) => failure,
+                    Err(failure) => self.without_secret(failure),
                 },
                 Err(failure) => failure,
             };
@@ -282,6 +284,35 @@ impl Client {
                 "repeating a call to Cloudflare"
             );
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// The same failure, should what answered have sent the credential back.
+    fn without_secret(&self, failure: CloudflareError) -> CloudflareError {
+        let hide = |text: String| {
+            self.shared.sign.values().fold(text, |text, value| {
+                let secret = value.to_str().unwrap_or_default();
+                let secret = secret.strip_prefix("Bearer ").unwrap_or(secret);
+                if secret.len() < SECRET_MIN {
+                    return text;
+                }
+                text.replace(secret, "[hidden]")
+            })
+        };
+        match failure {
+            CloudflareError::NotJson { call, status, shown } => CloudflareError::NotJson {
+                call,
+                status,
+                shown: hide(shown),
+            },
+            CloudflareError::Refused(mut refusal) => {
+                refusal.body = refusal.body.map(hide);
+                for error in &mut refusal.errors {
+                    error.message = hide(std::mem::take(&mut error.message));
+                }
+                CloudflareError::Refused(refusal)
+            }
+            other => other,
         }
     }
 
@@ -406,8 +437,6 @@ fn read_envelope<T: DeserializeOwned>(
     struct Verdict {
         #[serde(default)]
         success: Option<bool>,
-        #[serde(default)]
-        errors: Option<Vec<ApiMessage>>,
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
         return Err(CloudflareError::RateLimited {
@@ -415,29 +444,43 @@ fn read_envelope<T: DeserializeOwned>(
             retry_after: retry_after(headers),
         });
     }
-    let not_json = |problem: serde_json::Error| CloudflareError::NotJson {
+    let not_json = || CloudflareError::NotJson {
         call: call.to_owned(),
         status: status.as_u16(),
-        problem: problem.to_string(),
+        shown: error::shown(body),
     };
-    let verdict: Verdict = match serde_json::from_slice(body) {
-        Ok(verdict) => verdict,
-        // A refusal by something in between still says what its status says.
-        Err(_) if status.is_client_error() => Verdict {
-            success: Some(false),
-            errors: None,
-        },
-        Err(problem) => return Err(not_json(problem)),
-    };
-    if !status.is_success() || verdict.success == Some(false) {
-        return Err(CloudflareError::Refused(Refusal {
-            call: call.to_owned(),
-            status: status.as_u16(),
-            errors: verdict.errors.unwrap_or_default(),
-            ray_id: headers
-                .get("cf-ray")
-                .and_then(|value| Some(value.to_str().ok()?.to_owned())),
-        }));
+    let verdict = serde_json::from_slice::<Verdict>(body).ok();
+    if status.is_success()
+        && verdict
+            .as_ref()
+            .is_some_and(|verdict| verdict.success != Some(false))
+    {
+        let reader = &mut serde_json::Deserializer::from_slice(body);
+        return serde_path_to_error::deserialize(reader).map_err(|problem| {
+            match problem.inner().classify() {
+                serde_json::error::Category::Data => CloudflareError::Shape {
+                    call: call.to_owned(),
+                    place: format!("the member {} is missing or has another form", problem.path()),
+                },
+                _ => not_json(),
+            }
+        });
     }
-    serde_json::from_slice(body).map_err(not_json)
+    // A refusal by something in between still says what its status says.
+    if verdict.is_none() && !status.is_client_error() {
+        return Err(not_json());
+    }
+    let whole: Value = serde_json::from_slice(body).unwrap_or_default();
+    let is_envelope = ["success", "errors"]
+        .iter()
+        .any(|name| whole.get(*name).is_some());
+    Err(CloudflareError::Refused(Refusal {
+        call: call.to_owned(),
+        status: status.as_u16(),
+        errors: ApiMessage::read_all(&whole),
+        body: (!is_envelope).then(|| error::shown(body)),
+        ray_id: headers
+            .get("cf-ray")
+            .and_then(|value| Some(value.to_str().ok()?.to_owned())),
+    }))
 }

@@ -1,7 +1,15 @@
 //! What can go wrong, in words that a person can act on.
+//!
+//! Cloudflare's own words are kept and shown. What kind of refusal it is ([`Cause`]) is told by status, code and
+//! words together, since the codes mean different things in different services. Start reading at
+//! [`CloudflareError`] and [`Refusal::cause`].
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
+
+/// Characters of a body that is not the API's that are shown.
+const SHOWN_MAX: usize = 200;
 
 /// One element of `errors` or `messages`.
 ///
@@ -16,6 +24,120 @@ pub struct ApiMessage {
     pub message: String,
 }
 
+impl ApiMessage {
+    /// Reads the reasons in an error body, in whatever form they come: `errors` as objects, as texts or as one of
+    /// either; a `message` that is null beside other words; one `error`, `message` or `detail` alone.
+    pub fn read_all(body: &Value) -> Vec<ApiMessage> {
+        let mut found = Vec::new();
+        for member in [
+            "errors",
+            "error",
+            "message",
+            "detail",
+            "error_description",
+            "title",
+        ] {
+            match &body[member] {
+                Value::Array(list) => found.extend(list.iter().filter_map(Self::read)),
+                one => found.extend(Self::read(one)),
+            }
+            if !found.is_empty() {
+                break;
+            }
+        }
+        found
+    }
+
+    fn read(one: &Value) -> Option<ApiMessage> {
+        if let Some(text) = one.as_str().map(str::trim).filter(|text| !text.is_empty()) {
+            return Some(ApiMessage {
+                code: None,
+                message: text.to_owned(),
+            });
+        }
+        let object = one.as_object()?;
+        let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::trim);
+        let words = [
+            "message",
+            "error",
+            "detail",
+            "description",
+            "error_description",
+            "title",
+            "reason",
+        ]
+        .into_iter()
+        .find_map(|name| text(name).filter(|text| !text.is_empty()));
+        let code = match object.get("code") {
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            other => other.and_then(Value::as_i64),
+        };
+        // The reasons behind a reason say more than the words on top.
+        let chain = object.get("error_chain").and_then(Value::as_array);
+        let behind: Vec<String> = chain
+            .into_iter()
+            .flatten()
+            .filter_map(Self::read)
+            .map(|reason| reason.message)
+            .filter(|message| !message.is_empty())
+            .collect();
+        if words.is_none() && code.is_none() && behind.is_empty() {
+            return None;
+        }
+        let mut message = words.unwrap_or_default().to_owned();
+        for reason in behind {
+            if !message.is_empty() {
+                message.push_str(": ");
+            }
+            message.push_str(&reason);
+        }
+        Some(ApiMessage { code, message })
+    }
+}
+
+/// What kind of refusal it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The token may not be used from the address that the call came from.
+    WrongAddress,
+    /// The token is not valid: revoked, expired, disabled, mistyped.
+    BadCredential,
+    /// The call does not take this kind of credential: a token of an account where one of a user is needed, or the
+    /// other way round.
+    WrongKind,
+    /// The account's plan does not have the product.
+    NotOnPlan,
+    /// The credential lacks a permission.
+    NotPermitted,
+    /// Something before the API answered: a proxy, a firewall, a login page.
+    NotTheApi,
+    /// Anything else.
+    Other,
+}
+
+impl Cause {
+    /// What it means, and what to do, in one clause; `None` where Cloudflare's words are all there is.
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Cause::WrongAddress => Some(
+                "the token may not be used from this server's address: change the token's client IP address filter",
+            ),
+            Cause::BadCredential => {
+                Some("the credential is not valid: make a new one and replace it with `flareward connect`")
+            }
+            Cause::WrongKind => Some("this call does not take this kind of token"),
+            Cause::NotOnPlan => Some("the account's plan does not have this product"),
+            Cause::NotTheApi => Some(
+                "this is no answer of Cloudflare's API: look for a proxy, a firewall or a wrong base URL in between",
+            ),
+            Cause::NotPermitted | Cause::Other => None,
+        }
+    }
+}
+
+/// Cloudflare's code for risk scoring without the entitlement. Source: a third party's test of the API, 2026.
+const NOT_ENTITLED: i64 = 3_314;
+
 /// An answer that says no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -25,6 +147,8 @@ pub struct Refusal {
     pub status: u16,
     /// What Cloudflare gave as reasons.
     pub errors: Vec<ApiMessage>,
+    /// The begin of the body, where it is not the API's.
+    pub body: Option<String>,
     /// Cloudflare's name for the request, for its support.
     pub ray_id: Option<String>,
 }
@@ -35,9 +159,103 @@ impl Refusal {
         self.errors.iter().any(|error| error.code == Some(code))
     }
 
-    /// Whether the credential is not accepted or lacks a permission: Cloudflare answers both alike.
+    /// Whether the credential lacks a permission, as far as the answer says.
     pub fn is_not_allowed(&self) -> bool {
-        matches!(self.status, 401 | 403) || self.has_code(10_000) || self.has_code(9_109)
+        self.cause() == Cause::NotPermitted
+    }
+
+    /// What kind of refusal it is.
+    ///
+    /// Source: the codes and words in public issues of Cloudflare's API, and its documentation of tokens. 10000
+    /// ("Authentication error") is the answer to a wrong token and to a missing permission alike: with status 401
+    /// it is taken as the first, else as the second.
+    pub fn cause(&self) -> Cause {
+        if self.body.is_some() {
+            return Cause::NotTheApi;
+        }
+        let words: String = self
+            .errors
+            .iter()
+            .map(|error| error.message.to_lowercase())
+            .collect::<Vec<_>>()
+            .join("; ");
+        let says = |any: &[&str]| any.iter().any(|text| words.contains(text));
+        if says(&[
+            "from location",
+            "client ip",
+            "ip address is not allowed",
+            "not allowed from this ip",
+        ]) {
+            return Cause::WrongAddress;
+        }
+        if says(&[
+            "account owned token",
+            "account-owned token",
+            "account api token",
+            "user owned token",
+            "user-owned token",
+            "api tokens are not supported",
+            "requires a user token",
+            "global api key",
+        ]) {
+            return Cause::WrongKind;
+        }
+        let is_plan = [
+            "plan",
+            "plans",
+            "entitled",
+            "entitlement",
+            "entitlements",
+            "subscription",
+            "upgrade",
+        ]
+        .iter()
+        .any(|word| {
+            words
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|other| other == *word)
+        });
+        let is_off = says(&[
+            "not enabled",
+            "not_enabled",
+            "contact sales",
+            "not purchased",
+            "must purchase",
+        ]);
+        if self.has_code(NOT_ENTITLED) || (self.status < 500 && (is_plan || is_off)) {
+            return Cause::NotOnPlan;
+        }
+        let is_token = says(&[
+            "invalid api token",
+            "invalid access token",
+            "invalid token",
+            "invalid request headers",
+            "malformed",
+            "expired",
+            "revoked",
+            "token is disabled",
+            "token has been disabled",
+            "unknown x-auth-key",
+            "unable to authenticate",
+        ]);
+        let is_header = [6_003, 6_103, 6_111, 9_103, 9_106, 9_107]
+            .iter()
+            .any(|code| self.has_code(*code));
+        if (self.status < 500 && is_token) || is_header || self.status == 401 {
+            return Cause::BadCredential;
+        }
+        let lacks = says(&[
+            "permission",
+            "not authorized",
+            "unauthorized",
+            "not allowed",
+            "forbidden",
+            "key_not_in_claims",
+        ]);
+        if self.status == 403 || self.has_code(10_000) || (self.status < 500 && lacks) {
+            return Cause::NotPermitted;
+        }
+        Cause::Other
     }
 }
 
@@ -45,16 +263,53 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} was answered {}", self.call, self.status)?;
         for error in &self.errors {
-            write!(f, ": {}", error.message)?;
+            if !error.message.is_empty() {
+                write!(f, ": {}", error.message)?;
+            }
             if let Some(code) = error.code {
                 write!(f, " (code {code})")?;
             }
         }
+        match &self.body {
+            Some(body) if body.is_empty() => f.write_str(" with an empty body")?,
+            Some(body) => write!(f, " with \"{body}\"")?,
+            None => {}
+        }
         if let Some(ray_id) = &self.ray_id {
             write!(f, " [ray {ray_id}]")?;
         }
+        if let Some(advice) = self.cause().advice() {
+            write!(f, "; {advice}")?;
+        }
         Ok(())
     }
+}
+
+/// The begin of a body, for people: without markup, on one line, without control characters.
+pub(crate) fn shown(body: &[u8]) -> String {
+    // Markup can be long before the first word comes.
+    let text = String::from_utf8_lossy(&body[..body.len().min(16 << 10)]);
+    let mut words = String::new();
+    let mut in_tag = false;
+    for letter in text.chars() {
+        match letter {
+            '<' => in_tag = true,
+            '>' if in_tag => {
+                in_tag = false;
+                words.push(' ');
+            }
+            _ if in_tag => {}
+            letter if letter.is_control() => words.push(' '),
+            letter => words.push(letter),
+        }
+    }
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let mut line = words.join(" ");
+    if line.chars().count() > SHOWN_MAX {
+        line = line.chars().take(SHOWN_MAX).collect();
+        line.push('…');
+    }
+    line
 }
 
 /// Why a call failed.
@@ -82,15 +337,24 @@ pub enum CloudflareError {
     },
     /// An answer came that Cloudflare's API does not give: a proxy's page, a truncated body.
     #[error(
-        "{call} was answered {status} with something that is not the API's JSON ({problem}); is the base URL right?"
+        "{call} was answered {status} with something that is not the API's JSON (\"{shown}\"): look for a proxy in \
+         between, or a wrong base URL"
     )]
     NotJson {
         /// What was asked.
         call: String,
         /// The HTTP status.
         status: u16,
-        /// What the parser says.
-        problem: String,
+        /// The begin of the body.
+        shown: String,
+    },
+    /// The API's JSON in a form that is not known here.
+    #[error("{call} was answered in a form that is not known here: {place}")]
+    Shape {
+        /// What was asked.
+        call: String,
+        /// Which member, and what is wrong with it.
+        place: String,
     },
     /// The answer is larger than any that the call should have.
     #[error("{call} was answered with more than {limit_bytes} bytes")]
@@ -100,8 +364,8 @@ pub enum CloudflareError {
         /// The limit.
         limit_bytes: usize,
     },
-    /// A list changed while it was read: fewer things came than it said it had.
-    #[error("{call} listed {listed} of {total}: it changed while it was read, or a page was lost")]
+    /// A list gave fewer things than it says it has.
+    #[error("{call} gave {listed} of {total}: it changed while it was read, or a part was not given")]
     Incomplete {
         /// What was asked.
         call: String,
@@ -109,6 +373,16 @@ pub enum CloudflareError {
         listed: u64,
         /// How many there should be.
         total: u64,
+    },
+    /// A list ended where an answer is cut, and gives the same again when it is asked for more.
+    #[error(
+        "{call} gave {listed}, and the same again when it was asked for the next page: there may be more"
+    )]
+    Capped {
+        /// What was asked.
+        call: String,
+        /// How many came.
+        listed: u64,
     },
     /// The credential or the address cannot be used at all.
     #[error("{0}")]
@@ -122,5 +396,162 @@ impl CloudflareError {
             Self::Refused(refusal) => Some(refusal),
             _ => None,
         }
+    }
+
+    /// Whether a list was given in part: what came is right, and there may be more.
+    pub fn is_partial(&self) -> bool {
+        matches!(
+            self,
+            Self::Incomplete { .. } | Self::Capped { .. } | Self::Shape { .. }
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn refusal(status: u16, code: Option<i64>, message: &str) -> Refusal {
+        Refusal {
+            call: "GET /x".to_owned(),
+            status,
+            errors: vec![ApiMessage {
+                code,
+                message: message.to_owned(),
+            }],
+            body: None,
+            ray_id: None,
+        }
+    }
+
+    #[test]
+    fn six_kinds_of_refusal_are_told_apart() {
+        for (status, code, message, cause) in [
+            (
+                403,
+                Some(9_109),
+                "Cannot use the access token from location: 203.0.113.7",
+                Cause::WrongAddress,
+            ),
+            (401, Some(1_000), "Invalid API Token", Cause::BadCredential),
+            (403, Some(9_109), "Invalid access token", Cause::BadCredential),
+            (400, Some(6_003), "Invalid request headers", Cause::BadCredential),
+            (
+                403,
+                Some(1_000),
+                "This API Token has expired",
+                Cause::BadCredential,
+            ),
+            (401, Some(10_000), "Authentication error", Cause::BadCredential),
+            (
+                400,
+                Some(1_001),
+                "List accounts endpoint does not support account owned tokens.",
+                Cause::WrongKind,
+            ),
+            (403, Some(3_314), "Forbidden", Cause::NotOnPlan),
+            (
+                403,
+                Some(1_003),
+                "Not available on your current plan",
+                Cause::NotOnPlan,
+            ),
+            (403, None, "access.api.error.not_enabled", Cause::NotOnPlan),
+            (403, Some(10_000), "Authentication error", Cause::NotPermitted),
+            (400, Some(10_000), "Authentication error", Cause::NotPermitted),
+            (
+                403,
+                Some(9_109),
+                "Unauthorized to access requested resource",
+                Cause::NotPermitted,
+            ),
+            (403, Some(1_007), "auth.key_not_in_claims", Cause::NotPermitted),
+            (
+                400,
+                Some(1_004),
+                "reading job for product 'gateway' is not allowed",
+                Cause::NotPermitted,
+            ),
+            (
+                404,
+                Some(7_003),
+                "Could not route to /x, perhaps your object identifier is invalid?",
+                Cause::Other,
+            ),
+            (
+                400,
+                Some(12_130),
+                "access.api.error.invalid_request: explanation follows",
+                Cause::Other,
+            ),
+            (500, None, "unexpected failure of the planner", Cause::Other),
+        ] {
+            assert_eq!(
+                refusal(status, code, message).cause(),
+                cause,
+                "{status} {code:?} {message}"
+            );
+        }
+        let page = Refusal {
+            body: Some("Sorry, you have been blocked".to_owned()),
+            errors: Vec::new(),
+            ..refusal(403, None, "")
+        };
+        assert_eq!(page.cause(), Cause::NotTheApi);
+        assert!(
+            page.to_string().contains("Sorry, you have been blocked"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn odd_error_bodies_still_give_their_words() {
+        for (body, expected) in [
+            (
+                json!({ "errors": ["first", "second"] }),
+                vec![(None, "first"), (None, "second")],
+            ),
+            (json!({ "errors": "only" }), vec![(None, "only")]),
+            (
+                json!({ "errors": { "code": "7", "message": "object" } }),
+                vec![(Some(7), "object")],
+            ),
+            (
+                json!({ "errors": [{ "code": 7, "message": null, "error": "behind null" }] }),
+                vec![(Some(7), "behind null")],
+            ),
+            (
+                json!({ "errors": [{ "code": 7, "message": null }] }),
+                vec![(Some(7), "")],
+            ),
+            (
+                json!({ "errors": [], "message": "beside" }),
+                vec![(None, "beside")],
+            ),
+            (json!({ "error": "alone" }), vec![(None, "alone")]),
+            (
+                json!({ "errors": [{ "code": 6003, "message": "Invalid request headers",
+                    "error_chain": [{ "code": 6111, "message": "Invalid format for Authorization header" }] }] }),
+                vec![(
+                    Some(6_003),
+                    "Invalid request headers: Invalid format for Authorization header",
+                )],
+            ),
+            (json!({ "errors": null }), vec![]),
+        ] {
+            let found: Vec<_> = ApiMessage::read_all(&body);
+            let found: Vec<_> = found.iter().map(|one| (one.code, one.message.as_str())).collect();
+            assert_eq!(found, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_shown_in_short() {
+        let page =
+            b"<html><head><title>403 Forbidden</title></head>\r\n<body>\x1b[31m<h1>nginx</h1></body></html>";
+        assert_eq!(shown(page), "403 Forbidden [31m nginx");
+        assert!(shown(&[b'x'; 5_000]).chars().count() <= SHOWN_MAX + 1);
+        assert_eq!(shown(b""), "");
     }
 }

@@ -29,9 +29,10 @@ pub use audit::AuditWindow;
 pub use budget::Priority;
 pub use client::{Answer, Client, ClientOptions, RawAnswer, RawCall};
 pub use credential::Credential;
-pub use error::{ApiMessage, CloudflareError, Refusal};
+pub use error::{ApiMessage, Cause, CloudflareError, Refusal};
 pub use logpush::{LogpushJob, NewLogpushJob};
 pub use objects::{AccountList, LISTS};
+pub use paging::Listed;
 pub use risk_scoring::{RiskBehavior, RiskEvent, RiskSummaryUser, UserRisk};
 pub use writes::Write;
 

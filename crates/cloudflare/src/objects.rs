@@ -3,7 +3,7 @@
 use crate::account::AccountId;
 use crate::client::Client;
 use crate::error::CloudflareError;
-use crate::paging::{self, Style};
+use crate::paging::{self, Listed, Style};
 use futures::TryStreamExt;
 use serde_json::Value;
 
@@ -119,23 +119,58 @@ impl Client {
         &self,
         account: &AccountId,
         group: &str,
-    ) -> Result<Vec<Value>, CloudflareError> {
+    ) -> Result<Listed<Value>, CloudflareError> {
         let path = account.path(&format!("/iam/user_groups/{}/members", segment(group)?));
-        self.list(path, Vec::new(), Style::Counted { per_page: 500 })
-            .try_collect()
-            .await
+        let style = Style::Counted { per_page: 500 };
+        self.listed(path, Vec::new(), style).await
     }
 
-    /// The values on a Zero Trust list.
+    /// The values on a Zero Trust list that says of itself to have `count`.
+    ///
+    /// The call may give the first fifty alone, without saying so and whatever page is asked for; `limit`, which
+    /// its description does not have, makes it give more.
+    /// Source: cloudflare/terraform-provider-cloudflare issue 1422.
     ///
     /// # Errors
     ///
     /// See [`CloudflareError`].
-    pub async fn list_items(&self, account: &AccountId, list: &str) -> Result<Vec<Value>, CloudflareError> {
+    pub async fn list_items(
+        &self,
+        account: &AccountId,
+        list: &str,
+        count: Option<u64>,
+    ) -> Result<Listed<Value>, CloudflareError> {
         let path = account.path(&format!("/gateway/lists/{}/items", segment(list)?));
-        self.list(path, Vec::new(), Style::Counted { per_page: 1_000 })
-            .try_collect()
-            .await
+        let style = Style::Counted { per_page: 1_000 };
+        let mut found: Listed<Value> = self.listed(path.clone(), Vec::new(), style).await?;
+        let is_short = |found: &Listed<Value>| count.is_some_and(|count| (found.items.len() as u64) < count);
+        if found.partial.is_some() || is_short(&found) {
+            let limit = vec![("limit".to_owned(), count.unwrap_or(1_000).max(1_000).to_string())];
+            let again: Result<Listed<Value>, _> = self.listed(path, limit, Style::Single).await;
+            // Where it is refused, what came before is what there is.
+            if let Ok(again) = again
+                && again.items.len() > found.items.len()
+            {
+                found = Listed {
+                    partial: match count {
+                        Some(_) => again.partial,
+                        // Without a count, nothing says that this is all.
+                        None => again.partial.or(found.partial),
+                    },
+                    items: again.items,
+                };
+            }
+        }
+        if let Some(count) = count.filter(|_| is_short(&found)) {
+            found.partial = Some(format!(
+                "{} of the {count} that the list says it has",
+                found.items.len()
+            ));
+        } else if count.is_some_and(|count| count == found.items.len() as u64) {
+            // As many as the list says it has.
+            found.partial = None;
+        }
+        Ok(found)
     }
 
     /// Who an Access user was when last seen: provider, groups there, device. Refused with 404 for someone who

@@ -2,7 +2,9 @@
 //!
 //! Once the first page says how many there are, later pages are fetched a few at a time; their things still
 //! come in order. A page that fails ends the stream with its error, so that a caller never takes a part for
-//! the whole.
+//! the whole. So does a list that was not given whole, as far as it says: fewer things than its `total_count`, fewer
+//! on a page than its `count`, things in a form that is not known, or an end where an answer is cut while asking for
+//! the next page gives the same again. `docs/cloudflare-lists.md` has every list and what tells that it is whole.
 
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;
@@ -10,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Pages that are fetched at once. Chosen: enough to hide latency, few enough to share the budget fairly.
 const PAGES_AT_ONCE: usize = 4;
@@ -52,6 +55,15 @@ pub struct Page<T> {
     pub total: Option<u64>,
 }
 
+/// The things of a list, and why there may be more.
+#[derive(Debug, Clone)]
+pub struct Listed<T> {
+    /// What came.
+    pub items: Vec<T>,
+    /// Why it is only a part of the list; `None` when it is whole.
+    pub partial: Option<String>,
+}
+
 /// A list, page by page.
 pub type Pages<T> = stream::BoxStream<'static, Result<Page<T>, CloudflareError>>;
 
@@ -86,19 +98,51 @@ impl Client {
             query,
             style,
         };
-        stream::once(async move {
+        let call = format!("GET {}", list.path);
+        let pages = stream::once(async move {
             let (first, info) = list.page::<T>(from, None).await?;
-            let rest = list.rest(&info, first.items.len() as u64, from + 1);
-            Ok::<_, CloudflareError>(stream::once(async { Ok(first) }).chain(rest))
+            let rest = list.rest(&info, &first, from + 1);
+            Ok::<_, CloudflareError>(stream::once(async { Ok(first.page) }).chain(rest))
         })
-        .try_flatten()
-        // Pages that were asked for beside the one that failed are no longer of use.
-        .scan(false, |has_failed, page| {
-            let shown = (!*has_failed).then_some(page);
-            *has_failed = matches!(&shown, Some(Err(_)));
-            std::future::ready(shown)
-        })
-        .boxed()
+        .try_flatten();
+        // A list that is read from its begin is counted; one that is gone on with, by whoever goes on.
+        let pages = if from == 1 {
+            counted(pages, call).left_stream()
+        } else {
+            pages.right_stream()
+        };
+        pages
+            // Pages that were asked for beside the one that failed are no longer of use.
+            .scan(false, |has_failed, page| {
+                let shown = (!*has_failed).then_some(page);
+                *has_failed = matches!(&shown, Some(Err(_)));
+                std::future::ready(shown)
+            })
+            .boxed()
+    }
+
+    /// All things of the list at `path`, also where it was given in part: then with the reason.
+    ///
+    /// # Errors
+    ///
+    /// See [`CloudflareError`]; none that [says](CloudflareError::is_partial) that a part came.
+    pub async fn listed<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: String,
+        query: Vec<(String, String)>,
+        style: Style,
+    ) -> Result<Listed<T>, CloudflareError> {
+        let mut pages = self.pages(path, query, style);
+        let mut items = Vec::new();
+        let partial = loop {
+            match pages.try_next().await {
+                Ok(Some(page)) => items.extend(page.items),
+                Ok(None) => break None,
+                Err(error) if error.is_partial() => break Some(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Listed { items, partial })
     }
 
     /// The things of the list at `path`.
@@ -123,8 +167,21 @@ struct List {
     style: Style,
 }
 
+/// A page with what tells whether it is the same as another.
+struct Fetched<T> {
+    page: Page<T>,
+    /// The list as it came.
+    text: Box<str>,
+}
+
 impl List {
-    fn rest<T: DeserializeOwned + Send + 'static>(self, info: &Value, first_len: u64, next: u64) -> Pages<T> {
+    fn rest<T: DeserializeOwned + Send + 'static>(
+        self,
+        info: &Value,
+        first: &Fetched<T>,
+        next: u64,
+    ) -> Pages<T> {
+        let first_len = first.page.items.len() as u64;
         match self.style {
             Style::Single => stream::empty().boxed(),
             Style::Counted { per_page } if number(info, "total_count").is_some() => {
@@ -135,20 +192,33 @@ impl List {
                 stream::iter(next..=last)
                     .map(move |page| {
                         let list = self.clone();
-                        async move { Ok(list.page::<T>(page, None).await?.0) }
+                        async move { Ok(list.page::<T>(page, None).await?.0.page) }
                     })
                     .buffered(PAGES_AT_ONCE)
                     .boxed()
             }
             Style::Counted { per_page } | Style::Uncounted { per_page } => {
-                let state = (next, first_len < per_page, self);
-                stream::try_unfold(state, move |(page, done, list)| async move {
+                let state = (
+                    next,
+                    is_last(first_len, per_page),
+                    first.text.clone(),
+                    first_len,
+                    self,
+                );
+                stream::try_unfold(state, move |(page, done, before, listed, list)| async move {
                     if done || page > PAGES_MAX {
                         return Ok(None);
                     }
                     let (next, _) = list.page::<T>(page, None).await?;
-                    let done = (next.items.len() as u64) < per_page;
-                    Ok(Some((next, (page + 1, done, list))))
+                    let len = next.page.items.len() as u64;
+                    if len > 0 && next.text == before {
+                        return Err(CloudflareError::Capped {
+                            call: format!("GET {}", list.path),
+                            listed,
+                        });
+                    }
+                    let state = (page + 1, is_last(len, per_page), next.text, listed + len, list);
+                    Ok(Some((next.page, state)))
                 })
                 .boxed()
             }
@@ -160,8 +230,8 @@ impl List {
                     };
                     let (next, info) = list.page::<T>(page, Some(&now)).await?;
                     // The last page may still name a cursor: an empty page or the same place ends it.
-                    let onward = cursor(&info).filter(|place| !next.items.is_empty() && *place != now);
-                    Ok(Some((next, (onward, page + 1, list))))
+                    let onward = cursor(&info).filter(|place| !next.page.items.is_empty() && *place != now);
+                    Ok(Some((next.page, (onward, page + 1, list))))
                 })
                 .boxed()
             }
@@ -172,7 +242,7 @@ impl List {
         &self,
         page: u64,
         cursor: Option<&str>,
-    ) -> Result<(Page<T>, Value), CloudflareError> {
+    ) -> Result<(Fetched<T>, Value), CloudflareError> {
         let mut all: Vec<(&str, &str)> = self
             .query
             .iter()
@@ -196,14 +266,92 @@ impl List {
             }
             Style::Single => {}
         }
-        let answer: Answer<Vec<T>> = self.client.send(Method::GET, &self.path, &all, None).await?;
+        let answer: Answer<Box<RawValue>> = self.client.send(Method::GET, &self.path, &all, None).await?;
         let info = answer.result_info.unwrap_or(Value::Null);
-        let page = Page {
-            items: answer.result.unwrap_or_default(),
-            total: number(&info, "total_count"),
+        let total = number(&info, "total_count");
+        let call = || format!("GET {}", self.path);
+        let text: Box<str> = match answer.result {
+            Some(result) => result.get().into(),
+            // Null and nothing are an empty list only where a count says so.
+            None if total == Some(0) || number(&info, "count") == Some(0) => "[]".into(),
+            None => {
+                return Err(CloudflareError::Shape {
+                    call: call(),
+                    place: "the member result is missing or null, where a list should be".to_owned(),
+                });
+            }
         };
-        Ok((page, info))
+        let items: Vec<T> = things(&text).map_err(|place| CloudflareError::Shape { call: call(), place })?;
+        // Audit logs say 1 whatever the page has: only a larger number means that something is missing.
+        let count = number(&info, "count").unwrap_or(0);
+        if count > items.len() as u64 {
+            return Err(CloudflareError::Incomplete {
+                call: call(),
+                listed: items.len() as u64,
+                total: count,
+            });
+        }
+        Ok((
+            Fetched {
+                page: Page { items, total },
+                text,
+            },
+            info,
+        ))
     }
+}
+
+/// Reads the things of a page. Some services give a list in a list.
+fn things<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
+    let is_nested = text
+        .trim_start()
+        .strip_prefix('[')
+        .is_some_and(|rest| rest.trim_start().starts_with('['));
+    if is_nested {
+        let nested: Vec<Vec<T>> = read(text)?;
+        return Ok(nested.into_iter().flatten().collect());
+    }
+    read(text)
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let reader = &mut serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(reader).map_err(|problem| {
+        let place = match problem.path().to_string() {
+            path if path == "." => String::new(),
+            path => path,
+        };
+        format!("the member result{place} is missing or has another form")
+    })
+}
+
+/// Whether a page without a count is the last: it is not full, and not of a length at which answers are cut.
+fn is_last(len: u64, per_page: u64) -> bool {
+    let may_be_cut = len >= 10 && (len.is_multiple_of(10) || len.is_multiple_of(25));
+    len < per_page && !may_be_cut
+}
+
+/// The same pages, and an error at the end where fewer things came than the last page said there are.
+fn counted<T: Send + 'static>(
+    pages: impl futures::Stream<Item = Result<Page<T>, CloudflareError>> + Send + 'static,
+    call: String,
+) -> impl futures::Stream<Item = Result<Page<T>, CloudflareError>> + Send + 'static {
+    stream::try_unfold(
+        (Box::pin(pages), 0, None, call),
+        |(mut pages, listed, total, call)| async move {
+            match pages.try_next().await? {
+                Some(page) => {
+                    let listed = listed + page.items.len() as u64;
+                    let total: Option<u64> = page.total.or(total);
+                    Ok(Some((page, (pages, listed, total, call))))
+                }
+                None => match total {
+                    Some(total) if listed < total => Err(CloudflareError::Incomplete { call, listed, total }),
+                    _ => Ok(None),
+                },
+            }
+        },
+    )
 }
 
 fn number(info: &Value, member: &str) -> Option<u64> {
