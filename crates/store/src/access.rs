@@ -3,7 +3,9 @@
 //! A listing is written with the time its sync began; whatever was not written since is gone. Rows are never
 //! deleted: `gone_at` is set, and taken back when the thing is listed again.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{
+    Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader, storable,
+};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
@@ -148,6 +150,31 @@ pub struct AccessGroupRow {
     pub raw: String,
     pub seen_at: DateTime<Utc>,
     pub gone_at: Option<DateTime<Utc>>,
+}
+
+json_columns! {
+    MemberRow in "member" by |row| format!("{} of connection {}", row.id, row.connection_id);
+    /// The roles, each with `id` and `name`.
+    roles_json = roles: Vec<serde_json::Value>;
+    /// The policies as Cloudflare gives them.
+    policies_json = policies: Vec<serde_json::Value>;
+    /// The whole object as Cloudflare gave it.
+    raw_json = raw: serde_json::Value;
+}
+json_columns! {
+    RoleRow in "role" by |row| format!("{} of connection {}", row.id, row.connection_id);
+    /// The whole object as Cloudflare gave it.
+    raw_json = raw: serde_json::Value;
+}
+json_columns! {
+    AccessUserRow in "access_user" by |row| format!("{} of connection {}", row.id, row.connection_id);
+    /// The whole object as Cloudflare gave it.
+    raw_json = raw: serde_json::Value;
+}
+json_columns! {
+    AccessGroupRow in "access_group" by |row| format!("{} of connection {}", row.id, row.connection_id);
+    /// The whole object as Cloudflare gave it.
+    raw_json = raw: serde_json::Value;
 }
 
 macro_rules! listed {

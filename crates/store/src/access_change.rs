@@ -1,7 +1,9 @@
 //! Changes of access: what was asked, planned and done, and the request that would take it back.
 
 use crate::TimeCursor;
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{
+    Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader, storable, stored,
+};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
@@ -42,6 +44,29 @@ pub struct AccessChangeRow {
     pub created_at: DateTime<Utc>,
     /// When its outcome was known; `None` while it runs or when it was killed.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+json_columns! {
+    AccessChangeRow in "access_change" by |row| &row.id;
+    /// What was asked.
+    request_json = request: serde_json::Value;
+    /// The plan.
+    plan_json = plan: serde_json::Value;
+    /// What else there is to say.
+    detail_json = detail: serde_json::Value;
+}
+
+impl AccessChangeRow {
+    /// The request that takes it back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it cannot be read.
+    pub fn undo_json<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        let undo = self.undo.as_deref();
+        undo.map(|text| stored("access_change", &self.id, "undo", text))
+            .transpose()
+    }
 }
 
 /// Which changes to list.

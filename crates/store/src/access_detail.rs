@@ -1,6 +1,6 @@
 //! What only a request for each Access user gives: last seen identity, sessions, failed logins.
 
-use crate::engine::{Store, StoreError, bounded, on_engine, on_reader};
+use crate::engine::{Store, StoreError, bounded, json_columns, on_engine, on_reader, stored};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 
@@ -18,19 +18,49 @@ pub struct AccessUserDetailRow {
     pub sessions: String,
     /// A JSON array of failed logins.
     pub failed_logins: String,
-    /// When this was read.
+    /// When this was read, or last tried.
     pub read_at: DateTime<Utc>,
+    /// Why it could not be read the last time; what stands beside it is from before.
+    pub problem: Option<String>,
+}
+
+json_columns! {
+    AccessUserDetailRow in "access_user_detail" by |row| format!("{} of connection {}", row.access_user_id, row.connection_id);
+    /// The active sessions.
+    sessions_json = sessions: Vec<serde_json::Value>;
+    /// The failed logins.
+    failed_logins_json = failed_logins: Vec<serde_json::Value>;
+}
+
+impl AccessUserDetailRow {
+    /// The last seen identity; `None` for someone who never signed in.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it cannot be read.
+    pub fn identity_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
+        let row = || format!("{} of connection {}", self.access_user_id, self.connection_id);
+        self.identity
+            .as_deref()
+            .map(|text| stored("access_user_detail", row(), "identity", text))
+            .transpose()
+    }
 }
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[UPSERT, LIST, BY_PERSON, OLDEST, SINCE];
+pub(crate) const STATEMENTS: &[&str] = &[UPSERT, FAILED, LIST, BY_PERSON, OLDEST, SINCE];
 
 const UPSERT: &str = "
     INSERT INTO access_user_detail (connection_id, access_user_id, identity, sessions, failed_logins, read_at)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (connection_id, access_user_id) DO UPDATE SET identity = excluded.identity,
-        sessions = excluded.sessions, failed_logins = excluded.failed_logins, read_at = excluded.read_at";
+        sessions = excluded.sessions, failed_logins = excluded.failed_logins, read_at = excluded.read_at,
+        problem = NULL";
+const FAILED: &str = "
+    INSERT INTO access_user_detail (connection_id, access_user_id, identity, sessions, failed_logins, read_at, problem)
+    VALUES ($1, $2, NULL, '[]', '[]', $3, $4)
+    ON CONFLICT (connection_id, access_user_id) DO UPDATE SET read_at = excluded.read_at, problem = excluded.problem";
 const LIST: &str = "
     SELECT * FROM access_user_detail
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (connection_id, access_user_id) > ($2, $3)
@@ -59,6 +89,22 @@ impl Store {
             sqlx::query(UPSERT)
                 .bind(&detail.connection_id.0).bind(&detail.access_user_id).bind(&detail.identity)
                 .bind(&detail.sessions).bind(&detail.failed_logins).bind(detail.read_at)
+                .execute(pool).await?;
+        });
+        Ok(())
+    }
+
+    /// Remembers that an Access user could not be read about, and why: others have their turn first then.
+    pub async fn access_user_detail_failed(
+        &self,
+        connection: &ConnectionId,
+        access_user: &str,
+        problem: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(FAILED)
+                .bind(&connection.0).bind(access_user).bind(now).bind(problem)
                 .execute(pool).await?;
         });
         Ok(())

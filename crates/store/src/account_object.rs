@@ -1,7 +1,7 @@
 //! What an account has beside people, roles and Access groups: one table for every kind, since all that is asked
 //! of them is their id, their name and the object as Cloudflare gave it.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_reader, storable};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
@@ -53,6 +53,12 @@ pub struct AccountObjectRow {
     pub seen_at: DateTime<Utc>,
     /// When a whole listing no longer had it.
     pub gone_at: Option<DateTime<Utc>>,
+}
+
+json_columns! {
+    AccountObjectRow in "account_object" by |row| format!("{} {} of connection {}", row.kind, row.id, row.connection_id);
+    /// The whole object as Cloudflare gave it.
+    raw_json = raw: serde_json::Value;
 }
 
 /// Everything this file sends to either engine.

@@ -35,6 +35,22 @@ pub enum StoreError {
     /// The tables could not be brought to this version's shape.
     #[error("the database could not be brought to this version's shape")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// Stored JSON cannot be read back: it is damaged, which is never the same as empty.
+    #[error(
+        "table {table}, row {row}, column {column} holds JSON that cannot be read: restore the row from a backup, \
+         or read the list again"
+    )]
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// Which row, by its key.
+        row: String,
+        /// Which column.
+        column: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A stored document cannot be read back.
     #[error("a stored document of {what} cannot be read")]
     Document {
@@ -178,6 +194,43 @@ impl Store {
         }
     }
 }
+
+/// Reads JSON that was stored in a column.
+///
+/// # Errors
+///
+/// [`StoreError::Damaged`], which names the row: what cannot be read is not empty.
+pub fn stored<T: serde::de::DeserializeOwned>(
+    table: &'static str,
+    row: impl std::fmt::Display,
+    column: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Damaged {
+        table,
+        row: row.to_string(),
+        column,
+        source,
+    })
+}
+
+/// Adds a method for each column of a row that holds JSON: it reads the column, or fails with the row's name.
+macro_rules! json_columns {
+    ($row:ident in $table:literal by |$this:ident| $key:expr; $($(#[$doc:meta])* $method:ident = $column:ident: $type:ty;)+) => {
+        impl $row {
+            $($(#[$doc])*
+            ///
+            /// # Errors
+            ///
+            /// [`StoreError::Damaged`](crate::StoreError::Damaged) when the column cannot be read.
+            pub fn $method(&self) -> Result<$type, $crate::engine::StoreError> {
+                let $this = self;
+                $crate::engine::stored($table, $key, stringify!($column), &self.$column)
+            })+
+        }
+    };
+}
+pub(crate) use json_columns;
 
 /// A limit that a caller asked for, within what any list answers with.
 pub(crate) fn bounded(limit: i64) -> i64 {

@@ -57,7 +57,7 @@ pub use batch::{BatchCounts, BatchRow, NewBatch};
 pub use coaching::{CampaignRow, MessageRow, NewMessage};
 pub use connection::{ConnectionRow, NewConnection, ProbeRow};
 pub use detection::{DetectionChanges, DetectionFilter, DetectionRow, RuleCount};
-pub use engine::{Store, StoreError};
+pub use engine::{Store, StoreError, stored};
 pub use event::{EventFilter, EventRow, EventsStored, RejectRow, UnmappedRow};
 pub use finding::{CheckResultRow, FindingFilter, FindingRow, FindingSeen};
 pub use forget::PurgeRow;

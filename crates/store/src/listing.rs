@@ -16,6 +16,27 @@ pub struct ListingRow {
     pub complete_at: Option<DateTime<Utc>>,
     /// Why what is shown may be old; `None` when it is fresh.
     pub stale_reason: Option<String>,
+    /// Whether the last reading gave only a part of the list: what is not on it may be there all the same.
+    pub is_partial: bool,
+}
+
+impl ListingRow {
+    /// Why something that this list lacks may be there all the same; `None` where the list is whole, if perhaps
+    /// old.
+    pub fn gap(&self) -> Option<String> {
+        let words = self.kind.replace('_', " ");
+        let reason = self
+            .stale_reason
+            .as_deref()
+            .unwrap_or("no sync has read it to its end");
+        if self.is_partial {
+            Some(format!("the list of {words} was read in part: {reason}"))
+        } else if self.complete_at.is_none() {
+            Some(format!("the list of {words} was never read to its end: {reason}"))
+        } else {
+            None
+        }
+    }
 }
 
 /// The counts of the overview.
@@ -45,10 +66,12 @@ pub(crate) const STATEMENTS: &[&str] = &[COMPLETE, STALE, LIST, OVERVIEW];
 
 const COMPLETE: &str = "
     INSERT INTO listing (connection_id, kind, complete_at, stale_reason) VALUES ($1, $2, $3, NULL)
-    ON CONFLICT (connection_id, kind) DO UPDATE SET complete_at = excluded.complete_at, stale_reason = NULL";
+    ON CONFLICT (connection_id, kind) DO UPDATE
+    SET complete_at = excluded.complete_at, stale_reason = NULL, is_partial = FALSE";
 const STALE: &str = "
-    INSERT INTO listing (connection_id, kind, complete_at, stale_reason) VALUES ($1, $2, NULL, $3)
-    ON CONFLICT (connection_id, kind) DO UPDATE SET stale_reason = excluded.stale_reason";
+    INSERT INTO listing (connection_id, kind, complete_at, stale_reason, is_partial) VALUES ($1, $2, NULL, $3, $4)
+    ON CONFLICT (connection_id, kind) DO UPDATE
+    SET stale_reason = excluded.stale_reason, is_partial = listing.is_partial OR excluded.is_partial";
 const LIST: &str = "SELECT * FROM listing WHERE connection_id = $1 ORDER BY kind LIMIT 100";
 const OVERVIEW: &str = "
     SELECT (SELECT COUNT(*) FROM connection) AS connections,
@@ -78,15 +101,18 @@ impl Store {
         Ok(())
     }
 
-    /// Marks a listing as stale: its rows stay as they were.
+    /// Marks a listing as stale: its rows stay as they were. `is_partial` says that Cloudflare gave only a part of
+    /// it, and stays until the list is read to its end.
     pub async fn listing_stale(
         &self,
         connection: &ConnectionId,
         kind: &str,
         reason: &str,
+        is_partial: bool,
     ) -> Result<(), StoreError> {
         on_engine!(self, pool => {
-            sqlx::query(STALE).bind(&connection.0).bind(kind).bind(reason).execute(pool).await?;
+            sqlx::query(STALE).bind(&connection.0).bind(kind).bind(reason).bind(is_partial)
+                .execute(pool).await?;
         });
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What each sync changed: of the lists, and of the grants that follow from them; and where a sync stands.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use sqlx::QueryBuilder;
@@ -158,6 +158,36 @@ pub struct SyncChangeRow {
     pub after: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl SyncChangeRow {
+    /// The whole object before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it cannot be read.
+    pub fn before_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
+        self.object("before", self.before.as_deref())
+    }
+
+    /// The whole object after.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it cannot be read.
+    pub fn after_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
+        self.object("after", self.after.as_deref())
+    }
+
+    fn object(
+        &self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<serde_json::Value>, StoreError> {
+        let row = || format!("{} {} of run {}", self.kind, self.object_id, self.run_id);
+        text.map(|text| stored("sync_change", row(), column, text))
+            .transpose()
+    }
 }
 
 /// A grant that someone got, lost, or holds with another certainty after a sync.

@@ -1,6 +1,6 @@
 //! The history of syncs.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
+use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
@@ -29,6 +29,12 @@ pub struct SyncRunRow {
     pub attempts: i64,
     /// Whether the grants before and after it have been compared.
     pub compared: bool,
+}
+
+json_columns! {
+    SyncRunRow in "sync_run" by |row| &row.id;
+    /// What was counted, by kind.
+    counts_json = counts: serde_json::Value;
 }
 
 /// Everything this file sends to either engine.
