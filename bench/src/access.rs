@@ -3,6 +3,7 @@
 use anyhow::Context;
 use cloudflare::Credential;
 use hub::access::explain::{Entitlement, explain};
+use hub::access::grant::GrantCursor;
 use hub::access::{AccessView, GrantFilter};
 use hub::connect::{ConnectRequest, connect};
 use hub::settings::Settings;
@@ -143,8 +144,15 @@ async fn latencies(app: &App) -> anyhow::Result<Vec<Latency>> {
         "the first list after a change: rules and people are read",
         vec![begun.elapsed()],
     ));
-    let after =
-        |person: &PersonRow| Some((person.email.clone(), String::new(), String::new(), String::new()));
+    let after = |person: &PersonRow| {
+        Some(GrantCursor {
+            email: person.email.clone(),
+            connection: String::new(),
+            kind: String::new(),
+            entitlement: String::new(),
+            scope: String::new(),
+        })
+    };
     for (what, filter) in [
         ("a page of 100 grants", GrantFilter::default()),
         (

@@ -158,6 +158,9 @@ pub struct Sync {
     /// Access users in an hour about whom more is read (last seen identity, sessions, failed logins), for
     /// connections with rules that ask the identity provider; three calls each. 0: only when asked.
     pub details_per_hour: u32,
+    /// After this many days, what an identity provider said of someone no longer shows that they lack a group or
+    /// claim: rules that ask for it become unknown.
+    pub identity_max_age_days: u32,
 }
 
 /// How access is changed.
@@ -300,6 +303,7 @@ impl Default for Sync {
             calls_per_window: cloudflare::budget::CALLS_PER_WINDOW,
             answer_timeout_seconds: 30,
             details_per_hour: 200,
+            identity_max_age_days: 30,
         }
     }
 }

@@ -3,9 +3,11 @@
 //! Reads what it needs from the store and nothing more, so that it stays fast in large accounts. Start reading
 //! at [`explain`].
 
-use super::account::{Account, Verdict, Visit};
+use super::account::{Account, Visit};
+use super::application::Policy;
 use super::grant::GrantFilter;
 use super::rule::{self, Selector};
+use super::verdict::Verdict;
 use super::view::{AccessView, Scope, nested_in};
 use crate::app::App;
 use chrono::{DateTime, Utc};
@@ -42,8 +44,8 @@ pub struct Entitlement {
 /// Why there is no explanation.
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
-    /// Nothing has this id or name.
-    #[error("there is no {kind} \"{wanted}\" in {scope}")]
+    /// Nothing has this id or name, as far as the lists say.
+    #[error("there is no {kind} \"{wanted}\" in {scope}{}", gap.as_ref().map(|gap| format!("; but {gap}: run `flareward sync`")).unwrap_or_default())]
     NotFound {
         /// What was looked for.
         kind: &'static str,
@@ -51,6 +53,8 @@ pub enum ExplainError {
         wanted: String,
         /// Where.
         scope: String,
+        /// Why there may be one all the same.
+        gap: Option<String>,
     },
     /// Several have it.
     #[error("several are called \"{wanted}\": name the connection, or give the id of one: {found}")]
@@ -123,8 +127,15 @@ impl Explanation {
                 let why = self.why_not.as_ref().map(|why| format!(": {why}"));
                 format!("No: {email} {not} {kind} {name}{}.", why.unwrap_or_default())
             }
-            "conditional" => format!("It depends: {email} {may} {kind} {name}."),
-            _ => format!("Not known: {email} {may} {kind} {name}."),
+            "conditional" => format!("It depends: {email} {may} {kind} {name}.{}", self.on()),
+            _ => format!("Not known: {email} {may} {kind} {name}.{}", self.on()),
+        }
+    }
+
+    fn on(&self) -> String {
+        match self.depends_on.as_slice() {
+            [] => String::new(),
+            on => format!(" Depends on {}.", on.join("; ")),
         }
     }
 
@@ -141,7 +152,10 @@ pub struct RuleSet {
     pub what: String,
     /// `yes`, `no`, `conditional`, `unknown`: whether its rules hold.
     pub verdict: &'static str,
-    /// The rules that do not simply say no; of requirements, all.
+    /// What comes with access through a policy: approval, a justification, the length of a session, isolation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<String>,
+    /// The rules that do not simply say no, and those that can never hold; of requirements, all.
     pub rules: Vec<RuleVerdict>,
     /// How many further rules of `include` and `exclude` do not concern the person.
     pub other_rules: usize,
@@ -156,6 +170,9 @@ pub struct RuleVerdict {
     pub rule: String,
     /// `yes`, `no`, `conditional`, `unknown`: whether it holds.
     pub verdict: &'static str,
+    /// Why it cannot hold in this place, whoever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never: Option<&'static str>,
     /// The group that it names, with its own rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Box<RuleSet>>,
@@ -176,7 +193,17 @@ pub async fn resolve(
         None => app.store.connection_list().await?,
     };
     let mut found = Vec::new();
+    let mut gap = None;
+    let list = match target {
+        Target::Group(_) => "access_groups",
+        Target::Role(_) => "roles",
+        Target::App(_) => "apps",
+    };
     for row in rows {
+        if gap.is_none() {
+            let listings = app.store.listing_list(&row.id).await?;
+            gap = super::view::gaps_of(&listings).remove(list);
+        }
         let (kind, matches) = match target {
             Target::Group(wanted) => {
                 let by_id = app.store.access_group_get(&row.id, wanted).await?;
@@ -226,6 +253,7 @@ pub async fn resolve(
             scope: connection.map_or("any connection".to_owned(), |row| {
                 format!("connection {}", row.label)
             }),
+            gap,
         }),
         _ => Err(ExplainError::Ambiguous {
             wanted: wanted.clone(),
@@ -265,6 +293,7 @@ pub async fn explain(
         ..GrantFilter::default()
     };
     let held = view.grant_page(&filter, 1).into_iter().next();
+    let held_nothing = held.is_none();
     let mut explanation = Explanation {
         person: person.id.0.clone(),
         email: person.email.clone(),
@@ -280,6 +309,11 @@ pub async fn explain(
         rules: Vec::new(),
         as_of: view.connections[place].as_of,
     };
+    if let (true, Some(gap)) = (held_nothing, membership_gap(&view, place, entitlement.kind)) {
+        // That nothing was found says nothing where the lists are not whole.
+        explanation.access = "unknown";
+        explanation.via = vec![format!("depends on {gap}")];
+    }
     explanation.depends_on = explanation
         .via
         .iter()
@@ -312,12 +346,14 @@ pub async fn explain(
             }
         }
         GrantKind::App => {
-            let raw = app
+            let raw = match app
                 .store
                 .account_object_get(connection, "apps", &entitlement.id)
                 .await?
-                .map(|row| serde_json::from_str::<Value>(&row.raw).unwrap_or_default())
-                .unwrap_or_default();
+            {
+                Some(row) => row.raw_json()?,
+                None => Value::Null,
+            };
             let Some(one) = account.apps().iter().find(|one| *one.id == *entitlement.id) else {
                 return Ok(explanation);
             };
@@ -333,35 +369,40 @@ pub async fn explain(
             let policies = raw_policies(app, connection, &raw).await?;
             let nested = policies.values().flat_map(nested_in).collect();
             let raws = raw_groups(app, connection, nested).await?;
-            let walk = Walk {
-                account,
-                visit: &visit,
-                raws: &raws,
-            };
             for policy in &one.policies {
-                let decision = match policy.decision {
-                    super::account::Decision::Allow => "allow",
-                    super::account::Decision::Deny => "deny",
-                    super::account::Decision::Bypass => "bypass",
-                    super::account::Decision::NonIdentity => "service",
-                    super::account::Decision::Other => "unknown",
+                let visit = visit.of_policy(one, policy);
+                let walk = Walk {
+                    account,
+                    visit: &visit,
+                    raws: &raws,
                 };
                 let raw = policies.get(&*policy.id).cloned().unwrap_or_default();
-                let verdict = account.policy_verdict(policy, &visit);
-                let what = format!("{decision} policy {}", policy.name);
-                explanation.rules.push(walk.rules(what, verdict, &raw, None, 0));
+                let verdict = account.policy_verdict(one, policy, &visit);
+                let what = format!("{} policy {}", policy.decision.as_str(), policy.name);
+                let mut set = walk.rules(what, verdict, &raw, None, 0);
+                set.terms = terms(policy);
+                explanation.rules.push(set);
             }
             if explanation.access == "no" {
                 let denied = one
                     .policies
                     .iter()
-                    .find(|policy| account.policy_verdict(policy, &visit) == Verdict::Yes);
-                explanation.why_not = Some(match denied {
-                    Some(policy) => format!("policy {} denies", policy.name),
-                    None if one.policies.is_empty() => {
+                    .zip(&explanation.rules)
+                    .find(|(_, set)| set.verdict == "yes");
+                let never = explanation.rules.iter().find_map(|set| {
+                    let rule = set
+                        .rules
+                        .iter()
+                        .find(|rule| rule.never.is_some() && rule.list != "exclude")?;
+                    Some(format!("{}: {}: {}", set.what, rule.rule, rule.never?))
+                });
+                explanation.why_not = Some(match (denied, never) {
+                    (Some((policy, _)), _) => format!("policy {} denies", policy.name),
+                    (None, _) if one.policies.is_empty() => {
                         "the application has no policy, so nobody gets in".to_owned()
                     }
-                    None => "no policy of the application lets them in".to_owned(),
+                    (None, Some(never)) => format!("no policy of the application lets them in ({never})"),
+                    (None, None) => "no policy of the application lets them in".to_owned(),
                 });
             }
         }
@@ -384,6 +425,36 @@ pub async fn explain(
     Ok(explanation)
 }
 
+/// Why nothing that was found does not mean "no": the lists that say who holds something are not whole.
+fn membership_gap(view: &AccessView, place: usize, kind: GrantKind) -> Option<String> {
+    let connection = &view.connections[place];
+    let gap = match kind {
+        // Rules are evaluated for whoever is asked about; what is missing of them is in the verdict.
+        GrantKind::AccessGroup | GrantKind::App => None,
+        GrantKind::Role => connection.gap(&["members"]).map(str::to_owned),
+        GrantKind::PermissionGroup | GrantKind::UserGroup => connection
+            .gap(&["members", "user_groups"])
+            .map(str::to_owned)
+            .or_else(|| connection.dashboard.user_group_gap()),
+    };
+    gap.filter(|_| {
+        // Their own membership is known: only what user groups add may be missing.
+        kind != GrantKind::Role
+            || !view
+                .people
+                .iter()
+                .any(|subject| subject.members.iter().any(|member| member.connection == place))
+    })
+}
+
+/// What comes with access through a policy.
+fn terms(policy: &Policy) -> Vec<String> {
+    let approval = policy
+        .needs_approval
+        .then(|| "an approver must consent to each session".to_owned());
+    approval.into_iter().chain(policy.terms.iter().cloned()).collect()
+}
+
 /// Groups and whatever is nested in them, as Cloudflare gives them, by id in lower case.
 async fn raw_groups(
     app: &App,
@@ -396,7 +467,7 @@ async fn raw_groups(
             continue;
         }
         let raw: Value = match app.store.access_group_get(connection, &id).await? {
-            Some(row) => serde_json::from_str(&row.raw).unwrap_or_default(),
+            Some(row) => row.raw_json()?,
             None => Value::Null,
         };
         wanted.extend(nested_in(&raw));
@@ -419,7 +490,7 @@ async fn raw_policies(
         if given.get("include").is_some() {
             policies.insert(id.to_owned(), given.clone());
         } else if let Some(row) = app.store.account_object_get(connection, "policies", id).await? {
-            policies.insert(id.to_owned(), serde_json::from_str(&row.raw).unwrap_or_default());
+            policies.insert(id.to_owned(), row.raw_json()?);
         }
     }
     Ok(policies)
@@ -456,6 +527,7 @@ impl Walk<'_> {
         let mut set = RuleSet {
             what,
             verdict: verdict.as_str(),
+            terms: Vec::new(),
             rules: Vec::new(),
             other_rules: 0,
         };
@@ -463,7 +535,8 @@ impl Walk<'_> {
             for rule in raw[list].as_array().into_iter().flatten() {
                 let selector = Selector::read(rule);
                 let verdict = self.account.verdict(&selector, unfollowed, self.visit);
-                if verdict == Verdict::No && list != "require" {
+                let never = self.visit.ruled_out(&selector);
+                if verdict == Verdict::No && list != "require" && never.is_none() {
                     set.other_rules += 1;
                     continue;
                 }
@@ -480,6 +553,7 @@ impl Walk<'_> {
                     list,
                     rule: words,
                     verdict: verdict.as_str(),
+                    never,
                     group,
                 });
             }

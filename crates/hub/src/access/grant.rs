@@ -3,12 +3,13 @@
 //! Nothing of this is stored: an account with one group of everyone has a grant for each person. Start reading at
 //! [`AccessView::grants`].
 
-use super::account::Verdict;
+use super::dashboard::{Dashboard, Holdings, Permit, Reach, Seat, Through};
 use super::subject::{Membership, Subject};
+use super::verdict::Verdict;
 use super::view::{AccessView, ConnectionView};
 use chrono::{DateTime, Utc};
-use model::{Certainty, ConnectionId, GrantKind, PersonId};
-use serde_json::Value;
+use model::{Certainty, ConnectionId, GrantKind, PersonId, address};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -25,6 +26,8 @@ pub struct Grant {
     pub entitlement_id: String,
     /// Its name.
     pub entitlement_name: String,
+    /// Over what a permission group is held; `None` for everything else.
+    pub scope: Option<GrantScope>,
     /// Who holds it.
     pub person_id: PersonId,
     /// Their main address.
@@ -35,6 +38,62 @@ pub struct Grant {
     pub via: Vec<String>,
     /// When the lists that this follows from were last read to their end.
     pub as_of: Option<DateTime<Utc>>,
+}
+
+/// The resource group over which a permission group is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantScope {
+    /// Cloudflare's id of the resource group; empty where Cloudflare names none.
+    pub id: String,
+    /// In words: `the whole account`, or the resource group's name.
+    pub name: String,
+    /// Whether it is the whole account; `None` where that is not known.
+    pub is_account: Option<bool>,
+}
+
+impl From<&Reach> for GrantScope {
+    fn from(reach: &Reach) -> Self {
+        Self {
+            id: reach.id().to_owned(),
+            name: reach.words(),
+            is_account: match reach {
+                Reach::Account(_) => Some(true),
+                Reach::Part { .. } => Some(false),
+                Reach::Unknown(_) => None,
+            },
+        }
+    }
+}
+
+/// Where a list of grants stands: the last row of the page before.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of Grant, in the order of the list"
+)]
+pub struct GrantCursor {
+    pub email: String,
+    pub connection: String,
+    pub kind: String,
+    pub entitlement: String,
+    pub scope: String,
+}
+
+impl Grant {
+    /// The place of this row in a list.
+    pub fn cursor(&self) -> GrantCursor {
+        GrantCursor {
+            email: self.email.clone(),
+            connection: self.connection_id.0.clone(),
+            kind: self.kind.as_str().to_owned(),
+            entitlement: self.entitlement_id.clone(),
+            scope: self
+                .scope
+                .as_ref()
+                .map(|scope| scope.id.clone())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// Which grants.
@@ -48,8 +107,8 @@ pub struct GrantFilter {
     pub connection_id: Option<ConnectionId>,
     /// Only this group, role or application, by id.
     pub entitlement_id: Option<String>,
-    /// Only after this one: address, connection, kind, entitlement of the last row of the page before.
-    pub after: Option<(String, String, String, String)>,
+    /// Only after this one.
+    pub after: Option<GrantCursor>,
 }
 
 /// Something that someone holds, before its reasons are put into words.
@@ -58,8 +117,17 @@ struct Holding {
     kind: GrantKind,
     id: Box<str>,
     name: Box<str>,
+    scope: Option<GrantScope>,
     certainty: Certainty,
     source: Source,
+}
+
+impl Holding {
+    /// What a list is ordered by, for one person and connection.
+    fn place(&self) -> (&str, &str, &str) {
+        let scope = self.scope.as_ref().map_or("", |scope| &scope.id);
+        (self.kind.as_str(), &self.id, scope)
+    }
 }
 
 /// Something that someone holds, for writing down who holds what.
@@ -67,6 +135,8 @@ struct Holding {
 pub(crate) struct Held {
     pub(crate) kind: GrantKind,
     pub(crate) id: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) scope: Option<GrantScope>,
     pub(crate) certainty: Certainty,
     /// Of a group that they are in for sure: the groups that it includes which let them in, with whether these do
     /// so by a rule of their own; `None` when a rule of the group itself lets them in.
@@ -87,7 +157,9 @@ impl AccessView {
     /// until it breaks.
     pub fn grants(&self, filter: &GrantFilter, mut each: impl FnMut(Grant) -> ControlFlow<()>) {
         let first = match &filter.after {
-            Some((email, ..)) => self.people.partition_point(|subject| *subject.email < **email),
+            Some(after) => self
+                .people
+                .partition_point(|subject| *subject.email < *after.email),
             None => 0,
         };
         for subject in &self.people[first..] {
@@ -107,20 +179,20 @@ impl AccessView {
                     continue;
                 }
                 let mut holdings = self.holdings(subject, place, filter);
-                holdings.sort_by(|a, b| (a.kind.as_str(), &a.id).cmp(&(b.kind.as_str(), &b.id)));
+                holdings.sort_by(|a, b| a.place().cmp(&b.place()));
                 for holding in holdings {
-                    let key = (
-                        &*subject.email,
-                        connection.id.as_str(),
-                        holding.kind.as_str(),
-                        &*holding.id,
-                    );
-                    let is_before = filter
-                        .after
-                        .as_ref()
-                        .is_some_and(|(email, connection, kind, id)| {
-                            key <= (email.as_str(), connection.as_str(), kind.as_str(), id.as_str())
-                        });
+                    let is_before = filter.after.as_ref().is_some_and(|after| {
+                        let (kind, id, scope) = holding.place();
+                        let place = (&*subject.email, connection.id.as_str(), kind, id, scope);
+                        let last = (
+                            after.email.as_str(),
+                            after.connection.as_str(),
+                            after.kind.as_str(),
+                            after.entitlement.as_str(),
+                            after.scope.as_str(),
+                        );
+                        place <= last
+                    });
                     if is_before {
                         continue;
                     }
@@ -218,7 +290,7 @@ impl AccessView {
         };
         let mut holdings = self.holdings(subject, place, &GrantFilter::default());
         holdings.extend(self.holdings(subject, place, &apps));
-        holdings.sort_by(|a, b| (a.kind.as_str(), &a.id).cmp(&(b.kind.as_str(), &b.id)));
+        holdings.sort_by(|a, b| a.place().cmp(&b.place()));
         let through = |holding: &Holding| {
             let Source::Group(at, address) = &holding.source else {
                 return None;
@@ -245,6 +317,8 @@ impl AccessView {
                 through: through(&holding),
                 kind: holding.kind,
                 id: holding.id,
+                name: holding.name,
+                scope: holding.scope,
                 certainty: holding.certainty,
             })
             .collect()
@@ -278,36 +352,10 @@ impl AccessView {
             .iter()
             .filter(|member| member.connection == place)
             .collect();
-        if wants(GrantKind::Role) {
-            roles(&members, &is_wanted, &mut held);
-        }
-        if wants(GrantKind::PermissionGroup) || wants(GrantKind::UserGroup) {
-            for group in &connection.user_groups {
-                let Some(member) = members.iter().find(|member| is_in(group, member)) else {
-                    continue;
-                };
-                let via = vec![
-                    format!("user group {}", group.name),
-                    format!("member {}", member.email),
-                ];
-                if wants(GrantKind::PermissionGroup) {
-                    policies(&group.policies, member, &via, &is_wanted, &mut held);
-                }
-                if wants(GrantKind::UserGroup) && is_wanted(&group.id) {
-                    held.push(Holding {
-                        kind: GrantKind::UserGroup,
-                        id: group.id.clone(),
-                        name: group.name.clone(),
-                        certainty: accepted(member),
-                        source: Source::Said(with_invitation(via, member)),
-                    });
-                }
-            }
-            if wants(GrantKind::PermissionGroup) {
-                for member in &members {
-                    let via = vec![format!("member {}", member.email)];
-                    policies(&member.policies, member, &via, &is_wanted, &mut held);
-                }
+        let wants_dashboard = [GrantKind::Role, GrantKind::PermissionGroup, GrantKind::UserGroup];
+        if wants_dashboard.into_iter().any(wants) {
+            for member in members {
+                of_member(&connection.dashboard, member, &wants, &is_wanted, &mut held);
             }
         }
         held
@@ -365,6 +413,7 @@ impl AccessView {
                 kind,
                 id: id.clone(),
                 name: name.clone(),
+                scope: None,
                 certainty,
                 source,
             });
@@ -385,17 +434,13 @@ fn grant(subject: &Subject, connection: &ConnectionView, holding: Holding) -> Gr
         kind: holding.kind,
         entitlement_id: holding.id.into(),
         entitlement_name: holding.name.into(),
+        scope: holding.scope,
         person_id: subject.person_id.clone(),
         email: subject.email.clone().into(),
         certainty: holding.certainty,
         via,
         as_of: connection.as_of,
     }
-}
-
-fn is_in(group: &super::view::UserGroup, member: &Membership) -> bool {
-    group.members.contains(member.id.to_lowercase().as_str())
-        || group.members.contains(member.email.to_lowercase().as_str())
 }
 
 /// An invitation gives nothing until it is accepted.
@@ -420,10 +465,7 @@ fn with_invitation(mut via: Vec<String>, member: &Membership) -> Vec<String> {
 
 /// Adds what is held, unless it is held more surely already.
 fn add(held: &mut Vec<Holding>, holding: Holding) {
-    match held
-        .iter_mut()
-        .find(|known| known.kind == holding.kind && known.id == holding.id)
-    {
+    match held.iter_mut().find(|known| known.place() == holding.place()) {
         Some(known) if known.certainty != Certainty::Yes && holding.certainty == Certainty::Yes => {
             *known = holding;
         }
@@ -432,62 +474,104 @@ fn add(held: &mut Vec<Holding>, holding: Holding) {
     }
 }
 
-fn roles(members: &[&Membership], is_wanted: &impl Fn(&str) -> bool, held: &mut Vec<Holding>) {
-    for member in members {
-        for (id, name) in member.roles.iter().filter(|(id, _)| is_wanted(id)) {
-            let via = vec![format!("role {name}"), format!("member {}", member.email)];
+/// Adds what one membership gives: user groups, roles, and permission groups over what they are held.
+fn of_member(
+    dashboard: &Dashboard,
+    member: &Membership,
+    wants: &impl Fn(GrantKind) -> bool,
+    is_wanted: &impl Fn(&str) -> bool,
+    held: &mut Vec<Holding>,
+) {
+    let email = address::shown(&member.email);
+    let by_member = format!("member {email}");
+    let certainty = accepted(member);
+    if wants(GrantKind::UserGroup) {
+        let groups = dashboard.groups_of(&member.id, &member.email);
+        for group in groups.filter(|group| is_wanted(&group.id)) {
+            let via = vec![format!("user group {}", group.name), by_member.clone()];
+            add(
+                held,
+                Holding {
+                    kind: GrantKind::UserGroup,
+                    id: group.id.clone(),
+                    name: group.name.clone(),
+                    scope: None,
+                    certainty,
+                    source: Source::Said(with_invitation(via, member)),
+                },
+            );
+        }
+    }
+    if !wants(GrantKind::Role) && !wants(GrantKind::PermissionGroup) {
+        return;
+    }
+    let holdings = dashboard.holdings(Seat {
+        id: &member.id,
+        email: &member.email,
+        roles: &member.roles,
+        policies: &member.policies,
+    });
+    if wants(GrantKind::Role) {
+        for (id, name) in holdings.roles.iter().filter(|(id, _)| is_wanted(id)) {
+            let mut via = vec![format!("role {name}")];
+            via.extend(exception(&holdings, name));
+            via.push(by_member.clone());
             add(
                 held,
                 Holding {
                     kind: GrantKind::Role,
                     id: (**id).into(),
                     name: (**name).into(),
-                    certainty: accepted(member),
+                    scope: None,
+                    certainty,
                     source: Source::Said(with_invitation(via, member)),
                 },
             );
         }
     }
-}
-
-fn policies(
-    policies: &[Value],
-    member: &Membership,
-    via: &[String],
-    is_wanted: &impl Fn(&str) -> bool,
-    held: &mut Vec<Holding>,
-) {
-    let named = |list: &Value| -> Vec<(String, String)> {
-        list.as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|group| {
-                let id = group["id"].as_str()?;
-                Some((id.to_owned(), group["name"].as_str().unwrap_or(id).to_owned()))
-            })
-            .collect()
-    };
-    for policy in policies.iter().filter(|policy| policy["access"] != "deny") {
-        let over: Vec<String> = named(&policy["resource_groups"])
-            .into_iter()
-            .map(|(_, name)| name)
-            .collect();
-        for (id, name) in named(&policy["permission_groups"]) {
-            if !is_wanted(&id) {
-                continue;
+    if wants(GrantKind::PermissionGroup) {
+        for (permit, through) in &holdings.permits {
+            if is_wanted(&permit.group) {
+                add(
+                    held,
+                    permit_holding(permit, through, &holdings, member, &by_member),
+                );
             }
-            let mut steps = vec![format!("permission group {name} over {}", over.join(", "))];
-            steps.extend(via.iter().cloned());
-            add(
-                held,
-                Holding {
-                    kind: GrantKind::PermissionGroup,
-                    id: id.into(),
-                    name: name.into(),
-                    certainty: accepted(member),
-                    source: Source::Said(with_invitation(steps, member)),
-                },
-            );
         }
     }
+}
+
+fn permit_holding(
+    permit: &Permit,
+    through: &Through,
+    holdings: &Holdings,
+    member: &Membership,
+    by_member: &str,
+) -> Holding {
+    let mut via = vec![format!(
+        "permission group {} over {}",
+        permit.label(),
+        permit.reach.words()
+    )];
+    if permit.reach.is_account() {
+        via.extend(exception(holdings, permit.label()));
+    }
+    if let Through::UserGroup(name) = through {
+        via.push(format!("user group {name}"));
+    }
+    via.push(by_member.to_owned());
+    Holding {
+        kind: GrantKind::PermissionGroup,
+        id: permit.group.clone().into(),
+        name: permit.label().into(),
+        scope: Some((&permit.reach).into()),
+        certainty: accepted(member),
+        source: Source::Said(with_invitation(via, member)),
+    }
+}
+
+/// Where a policy takes away a part of what is held over the whole account.
+fn exception(holdings: &Holdings, name: &str) -> Option<String> {
+    let parts = holdings.exceptions.get(&name.trim().to_lowercase())?;
+    Some(format!("except over {}, which a policy denies", parts.join(", ")))
 }

@@ -5,17 +5,21 @@
 //! how a rule is evaluated, [`grant`] for lists of who holds what, and [`explain`] for one person and one thing.
 
 pub mod account;
+pub mod application;
+pub mod dashboard;
 pub mod explain;
 pub mod grant;
+mod reasons;
 pub mod rule;
 pub mod sign_in;
 pub mod subject;
+pub mod verdict;
 pub mod view;
 
-pub use account::Verdict;
 pub use explain::{ExplainError, Explanation, Target};
 pub use grant::{Grant, GrantFilter};
 pub use sign_in::SignIns;
+pub use verdict::Verdict;
 pub use view::{AccessView, Scope};
 
 /// In one word; unknown is not "no".

@@ -5,6 +5,7 @@
 //!
 //! Source of the kinds: Cloudflare's API description, the access rule schema.
 
+use model::address;
 use serde_json::Value;
 
 /// What a rule asks.
@@ -29,8 +30,17 @@ pub enum Selector {
     },
     /// An accepted member of a Cloudflare account, who signs in with Cloudflare; the account's id, or its own.
     AccountMember(Option<Box<str>>),
-    /// Something known only at the moment of access, in words.
-    Contextual(Box<str>),
+    /// Something known only at the moment of access.
+    Contextual {
+        /// In words.
+        what: Box<str>,
+        /// Whether it is asked of someone who has signed in, and so cannot be asked before.
+        needs_login: bool,
+    },
+    /// Signing in with one identity provider, by its id.
+    LoginMethod(Box<str>),
+    /// A service's token, in words: no person presents one.
+    ServiceToken(Box<str>),
     /// Something that cannot be known here, in words.
     Unknown(Box<str>),
 }
@@ -69,6 +79,35 @@ pub enum Claim {
 }
 
 impl Selector {
+    /// Whether it asks who someone is. Before anyone has signed in, no such rule can hold.
+    ///
+    /// Source: Cloudflare's documentation of Access policies, "Bypass" (identity-based rules are not supported)
+    /// and the column "identity-based" of its table of selectors. A group is as the rules in it are.
+    pub fn asks_identity(&self) -> bool {
+        match self {
+            Selector::Email(_)
+            | Selector::EmailDomain(_)
+            | Selector::EmailList(_)
+            | Selector::AtProvider { .. }
+            | Selector::AccountMember(_)
+            | Selector::LoginMethod(_) => true,
+            Selector::Contextual { needs_login, .. } => *needs_login,
+            Selector::Everyone | Selector::Group(_) | Selector::ServiceToken(_) | Selector::Unknown(_) => {
+                false
+            }
+        }
+    }
+
+    /// The identity provider that someone must have signed in with, by its id in lower case, where the rule names
+    /// one.
+    pub fn provider(&self) -> Option<&str> {
+        match self {
+            Selector::AtProvider { provider, .. } => Some(&**provider).filter(|id| !id.is_empty()),
+            Selector::LoginMethod(id) => Some(id),
+            _ => None,
+        }
+    }
+
     /// Reads one rule object: its one key names the selector.
     pub fn read(rule: &Value) -> Selector {
         let Some(object) = rule.as_object() else {
@@ -95,12 +134,19 @@ impl Selector {
                 key: lower(member),
             })
         };
-        let named =
-            |text: &str, words: &str| -> Selector { Selector::Contextual(format!("{words}{text}").into()) };
+        let context = |text: &str, words: &str, needs_login: bool| Selector::Contextual {
+            what: format!("{words}{text}").into(),
+            needs_login,
+        };
+        // What the connection or the device shows, without anyone signing in.
+        let named = |text: &str, words: &str| context(text, words, false);
+        let of_login = |text: &str, words: &str| context(text, words, true);
         match kind.as_str() {
-            "email" if !exact("email").is_empty() => Selector::Email(lower("email")),
+            "email" if !exact("email").is_empty() => {
+                Selector::Email(address::compared(exact("email")).into())
+            }
             "email_domain" if !exact("domain").is_empty() => {
-                Selector::EmailDomain(lower("domain").trim_start_matches('@').into())
+                Selector::EmailDomain(address::canonical_domain(exact("domain")).into())
             }
             "email_list" if !exact("id").is_empty() => Selector::EmailList(lower("id")),
             "everyone" => Selector::Everyone,
@@ -135,12 +181,14 @@ impl Selector {
                 exact("integration_uid"),
                 "their device passing the posture check ",
             ),
-            "auth_method" => named(exact("auth_method"), "signing in with the method "),
-            "auth_context" => named(exact("ac_id"), "the authentication context "),
-            "login_method" => named(exact("id"), "signing in with the identity provider "),
+            "auth_method" => of_login(exact("auth_method"), "signing in with the method "),
+            "auth_context" => of_login(exact("ac_id"), "the authentication context "),
+            "login_method" if !exact("id").is_empty() => Selector::LoginMethod(lower("id")),
             "external_evaluation" => named(exact("evaluate_url"), "the answer of the outside service "),
-            "service_token" => named(exact("token_id"), "presenting the service token "),
-            "any_valid_service_token" => named("", "presenting any valid service token"),
+            "service_token" => {
+                Selector::ServiceToken(format!("the service token {}", exact("token_id")).into())
+            }
+            "any_valid_service_token" => Selector::ServiceToken("any valid service token".into()),
             "linked_app_token" => named(exact("app_uid"), "presenting a token of the application "),
             "user_risk_score" => {
                 let levels: Vec<&str> = inner
@@ -150,7 +198,7 @@ impl Selector {
                     .flatten()
                     .filter_map(Value::as_str)
                     .collect();
-                named(&levels.join(" or "), "their risk score at Cloudflare being ")
+                of_login(&levels.join(" or "), "their risk score at Cloudflare being ")
             }
             known if KINDS.contains(&known) => Selector::Unknown(
                 format!("a rule of the kind \"{known}\" that lacks what it should name").into(),
@@ -158,6 +206,19 @@ impl Selector {
             other => {
                 Selector::Unknown(format!("a rule of the kind \"{other}\", which is not known here").into())
             }
+        }
+    }
+}
+
+impl Claim {
+    /// The type of identity provider that alone can say so, in lower case; `None` where several can.
+    pub fn provider_type(&self) -> Option<&'static str> {
+        match self {
+            Claim::Group { kind: "okta", .. } => Some("okta"),
+            Claim::Group { kind: "azureAD", .. } => Some("azuread"),
+            Claim::Group { kind: "gsuite", .. } => Some("google-apps"),
+            Claim::GitHub { .. } => Some("github"),
+            Claim::Group { .. } | Claim::Saml { .. } | Claim::Oidc { .. } => None,
         }
     }
 }
@@ -195,15 +256,18 @@ pub const KINDS: [&str; 26] = [
 /// A rule in words, for people: what it asks, without its verdict.
 pub fn in_words(rule: &Value) -> String {
     match Selector::read(rule) {
-        Selector::Email(address) => format!("address {address}"),
-        Selector::EmailDomain(domain) => format!("domain {domain}"),
+        Selector::Email(email) => format!("address {}", address::shown(&email)),
+        Selector::EmailDomain(domain) => format!("domain {}", address::shown(&domain)),
         Selector::EmailList(id) => format!("on the e-mail list {id}"),
         Selector::Everyone => "everyone".to_owned(),
         Selector::Group(id) => format!("group {id}"),
         Selector::AtProvider { claim, .. } => claim.to_string(),
         Selector::AccountMember(None) => "a member of this Cloudflare account".to_owned(),
         Selector::AccountMember(Some(id)) => format!("a member of the Cloudflare account {id}"),
-        Selector::Contextual(what) | Selector::Unknown(what) => what.into(),
+        Selector::LoginMethod(id) => format!("signing in with the identity provider {id}"),
+        Selector::Contextual { what, .. } | Selector::ServiceToken(what) | Selector::Unknown(what) => {
+            what.into()
+        }
     }
 }
 

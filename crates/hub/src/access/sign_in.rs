@@ -108,8 +108,8 @@ impl SignIns {
 
     /// How the member with this address signs in: `sso`, `password` or `unknown`.
     pub fn of(&self, address: &str) -> &'static str {
-        let address = address.trim().to_lowercase();
-        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let address = model::address::compared(address);
+        let domain = model::address::domain_of(&address).unwrap_or_default();
         if self.is_everyone || self.domains.contains(domain) || self.addresses.contains(address.as_str()) {
             "sso"
         } else if self.is_known && !self.is_open {

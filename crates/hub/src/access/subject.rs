@@ -1,11 +1,11 @@
 //! What is known of a person when rules are evaluated: addresses, memberships, what their identity provider said.
 
+use super::rule::Claim;
 use chrono::{DateTime, Utc};
 use model::PersonId;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
-
-use super::rule::Claim;
 
 /// A person, as rules see them.
 #[derive(Debug, Clone)]
@@ -48,6 +48,8 @@ pub struct User {
     pub email: Box<str>,
     /// Who they were when last seen, where that was read.
     pub identity: Option<Box<Identity>>,
+    /// Why it could not be read, where that was tried.
+    pub problem: Option<Box<str>>,
 }
 
 /// Who someone was when last seen.
@@ -55,6 +57,8 @@ pub struct User {
 pub struct Identity {
     /// The identity provider's id, in lower case.
     pub provider: Box<str>,
+    /// Its type: `okta`, `azureAD`, `saml`, …
+    pub kind: Box<str>,
     /// Ids, names and addresses of groups, in lower case; `None` when the provider says nothing of groups.
     pub groups: Option<Vec<[Box<str>; 3]>>,
     /// SAML attributes.
@@ -63,8 +67,12 @@ pub struct Identity {
     pub oidc: Option<Value>,
     /// Organisations and teams at GitHub, `organisation` or `organisation/team`, in lower case.
     pub github: Option<Vec<Box<str>>>,
+    /// Whether the provider says that it left groups out.
+    pub has_overage: bool,
     /// When they were seen.
     pub at: Option<DateTime<Utc>>,
+    /// Whether that is too long ago for what it lacks to count.
+    pub is_old: bool,
 }
 
 impl Subject {
@@ -79,20 +87,31 @@ impl Subject {
     }
 
     /// Who they were when last seen under an address in an account.
-    pub(super) fn identity(&self, connection: usize, address: &str) -> Option<&Identity> {
-        self.users
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known.
+    pub(super) fn identity(&self, connection: usize, address: &str) -> Result<&Identity, Cow<'static, str>> {
+        let user = self
+            .users
             .iter()
             .find(|user| user.connection == connection && *user.email == *address)
-            .and_then(|user| user.identity.as_deref())
+            .ok_or("they are no Access user of the account under this address")?;
+        match (&user.identity, &user.problem) {
+            (Some(identity), _) => Ok(identity),
+            (None, Some(problem)) => Err(format!("their last identity could not be read: {problem}").into()),
+            (None, None) => Err("their last identity was not read yet, or they never signed in".into()),
+        }
     }
 }
 
 impl Identity {
-    /// Reads what `last_seen_identity` gives. Fields that are missing stay unknown.
+    /// Reads what `last_seen_identity` gives. Fields that are missing stay unknown; what was seen before `oldest`
+    /// no longer says that someone lacks something.
     ///
     /// Source: Cloudflare's description of the call, and its documentation of `get-identity` for what identity
     /// providers add (`groups`, `saml_attributes`, `oidc_fields`).
-    pub fn read(raw: &Value) -> Identity {
+    pub fn read(raw: &Value, oldest: DateTime<Utc>) -> Identity {
         let text = |value: Option<&Value>| -> Box<str> {
             match value {
                 Some(Value::String(text)) => text.trim().to_lowercase().into(),
@@ -130,54 +149,120 @@ impl Identity {
             }
             names
         });
+        let at = raw
+            .get("iat")
+            .and_then(Value::as_i64)
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
         Identity {
             provider: text(raw.pointer("/idp/id")),
+            kind: text(raw.pointer("/idp/type")),
             groups,
             saml: raw.get("saml_attributes").filter(|map| map.is_object()).cloned(),
             oidc: raw.get("oidc_fields").filter(|map| map.is_object()).cloned(),
             github,
-            at: raw
-                .get("iat")
-                .and_then(Value::as_i64)
-                .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+            has_overage: OVERAGE.iter().any(|name| {
+                [
+                    raw.get(*name),
+                    raw.get("oidc_fields").and_then(|fields| fields.get(*name)),
+                ]
+                .into_iter()
+                .flatten()
+                .any(|value| !matches!(value, Value::Null | Value::Bool(false)))
+            }),
+            at,
+            is_old: at.is_none_or(|at| at < oldest),
         }
     }
 
-    /// Whether the provider said so; `None` when it said nothing of the kind, or it was another provider.
-    pub(super) fn has(&self, provider: &str, claim: &Claim) -> Option<bool> {
+    /// Whether the provider said so.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not known: it said nothing of the kind, it was another provider, what it said may be cut, or is
+    /// too old for something to be missing from it.
+    pub(super) fn has(&self, provider: &str, claim: &Claim) -> Result<bool, Cow<'static, str>> {
         if !provider.is_empty() && provider != &*self.provider {
-            return None;
+            return Err("they last signed in with another identity provider".into());
         }
-        match claim {
-            Claim::Group { key, .. } => Some(
-                self.groups
-                    .as_ref()?
-                    .iter()
-                    .any(|names| names.iter().any(|name| name == key)),
-            ),
+        if provider.is_empty()
+            && !self.kind.is_empty()
+            && claim.provider_type().is_some_and(|of| of != &*self.kind)
+        {
+            return Err("they last signed in with an identity provider of another type".into());
+        }
+        let (found, count) = match claim {
+            Claim::Group { key, .. } => {
+                let groups = self.groups.as_ref().ok_or(SILENT)?;
+                let found = groups.iter().any(|names| names.iter().any(|name| name == key));
+                (found, groups.len())
+            }
             Claim::GitHub { organization, team } => {
                 let wanted = match team {
                     Some(team) => format!("{organization}/{team}"),
                     None => organization.to_string(),
                 };
-                Some(self.github.as_ref()?.iter().any(|name| **name == *wanted))
+                let names = self.github.as_ref().ok_or(SILENT)?;
+                (names.iter().any(|name| **name == *wanted), names.len())
             }
-            Claim::Saml { name, value } => has_value(self.saml.as_ref()?, name, value),
-            Claim::Oidc { name, value } => has_value(self.oidc.as_ref()?, name, value),
+            Claim::Saml { name, value } => has_value(self.saml.as_ref().ok_or(SILENT)?, name, value),
+            Claim::Oidc { name, value } => has_value(self.oidc.as_ref().ok_or(SILENT)?, name, value),
+        };
+        if found {
+            return Ok(true);
         }
+        if self.has_overage {
+            return Err("the identity provider says that it left groups out".into());
+        }
+        if may_be_cut(&self.kind, claim, count) {
+            return Err(format!("the identity provider gave {count}, where such lists are cut").into());
+        }
+        if self.is_old {
+            return Err(match self.at {
+                Some(at) => format!(
+                    "last seen {}, longer ago than sync.identity_max_age_days",
+                    at.format("%Y-%m-%d")
+                )
+                .into(),
+                None => "when they were last seen is not known".into(),
+            });
+        }
+        Ok(false)
     }
 }
 
-fn has_value(map: &Value, name: &str, value: &str) -> Option<bool> {
+/// Why a claim of which nothing was said is not known.
+const SILENT: &str = "the identity provider said nothing of the kind";
+
+/// What an identity carries when groups were left out of it.
+///
+/// Source: Microsoft's documentation of group overage claims (`_claim_names`, `hasgroups`, `groups:src1`).
+const OVERAGE: [&str; 4] = ["_claim_names", "hasgroups", "groups:src1", "groups_overage"];
+
+/// Whether a list of this many may have been cut: then what is not on it may be there all the same.
+///
+/// Source: the providers' documentation. Okta puts at most 100 groups into a token, Entra 200 into a JWT and 150
+/// into a SAML assertion, GitHub gives 30 on a page unless asked for up to 100. Where no limit is published, the
+/// round numbers from 100 on count as one.
+fn may_be_cut(kind: &str, claim: &Claim, count: usize) -> bool {
+    match (kind, claim) {
+        (_, Claim::GitHub { .. }) => count == 30 || count >= 100,
+        ("okta", _) => count >= 100,
+        ("azuread", _) => count == 150 || count >= 200,
+        _ => count >= 100 && count.is_multiple_of(50),
+    }
+}
+
+/// Whether one of the attribute's values is this one, and how many values it has.
+fn has_value(map: &Value, name: &str, value: &str) -> (bool, usize) {
     let is = |found: &Value| match found {
         Value::String(text) => text == value,
         Value::Null => false,
         // A number or a truth as it is written.
         other => value == other.to_string().as_str(),
     };
-    Some(match map.get(name) {
-        Some(Value::Array(values)) => values.iter().any(is),
-        Some(found) => is(found),
-        None => false,
-    })
+    match map.get(name) {
+        Some(Value::Array(values)) => (values.iter().any(is), values.len()),
+        Some(found) => (is(found), 1),
+        None => (false, 0),
+    }
 }

@@ -5,14 +5,18 @@
 //! [`AccessView::current`].
 
 use super::account::Account;
+use super::dashboard::{Dashboard, Role, UserGroup, user_group_members};
 use super::subject::{Identity, Membership, Subject, User};
 use crate::app::App;
-use chrono::{DateTime, Utc};
-use model::{ConnectionId, PersonId};
+use chrono::{DateTime, TimeDelta, Utc};
+use model::{ConnectionId, PersonId, address};
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use store::{AccessUserRow, ConnectionRow, LIST_LIMIT_MAX, MemberRow, PersonRow, StoreError};
+use store::{
+    AccessUserDetailRow, AccessUserRow, ConnectionRow, LIST_LIMIT_MAX, ListingRow, MemberRow, PersonRow,
+    StoreError,
+};
 
 /// Rows of a list with large objects that are read at once.
 const LARGE_ROWS: i64 = 200;
@@ -41,6 +45,8 @@ macro_rules! each_row {
 pub struct AccessView {
     /// Of which state of the lists this is.
     pub revision: i64,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
     /// By id.
     pub connections: Vec<ConnectionView>,
     /// Everyone in some list of some connection, by main address.
@@ -56,24 +62,26 @@ pub struct ConnectionView {
     pub label: String,
     /// Its rules.
     pub account: Account,
-    /// Its user groups, with who is in them.
-    pub user_groups: Vec<UserGroup>,
+    /// What its members are judged by.
+    pub dashboard: Dashboard,
+    /// Lists that are not whole, with the reason: what they lack may be there all the same.
+    pub gaps: BTreeMap<String, String>,
     /// When its lists were last read to their end; the oldest of those that matter here.
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// A user group of an account.
-#[derive(Debug)]
-pub struct UserGroup {
-    /// Its id.
-    pub id: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// What its members may do.
-    pub policies: Vec<Value>,
-    /// Memberships and addresses (in lower case) of those in it.
-    pub members: HashSet<Box<str>>,
+impl ConnectionView {
+    /// Why one of these lists is not whole.
+    pub fn gap(&self, lists: &[&str]) -> Option<&str> {
+        lists
+            .iter()
+            .find_map(|list| self.gaps.get(*list))
+            .map(String::as_str)
+    }
 }
+
+/// A view is made anew after this long even where no list changed: what identity providers said grows old.
+const VIEW_MAX_AGE: TimeDelta = TimeDelta::hours(6);
 
 /// Which groups and applications a view is to have.
 #[derive(Debug, Clone)]
@@ -100,7 +108,9 @@ impl AccessView {
         // One builds it, the others wait for that one.
         let mut kept = app.access_view.lock().await;
         let revision = app.store.access_revision().await?;
-        if let Some(view) = kept.as_ref().filter(|view| view.revision == revision) {
+        let oldest = app.clock.now() - VIEW_MAX_AGE;
+        let is_current = |view: &&Arc<AccessView>| view.revision == revision && view.made_at >= oldest;
+        if let Some(view) = kept.as_ref().filter(is_current) {
             return Ok(Arc::clone(view));
         }
         // The old one goes first: two of a large account need twice the memory.
@@ -136,20 +146,19 @@ impl AccessView {
         for row in app.store.member_by_person(&person.id).await? {
             let mut names = HashMap::new();
             if let Some(at) = places.get(&row.connection_id) {
-                subject.members.push(membership(*at, row, &mut names));
+                subject.members.push(membership(*at, row, &mut names)?);
             }
         }
         let details = app.store.access_user_detail_by_person(&person.id).await?;
-        let identities: HashMap<(String, String), String> = details
+        let mut details: HashMap<(String, String), AccessUserDetailRow> = details
             .into_iter()
-            .filter_map(|row| Some(((row.connection_id.0, row.access_user_id), row.identity?)))
+            .map(|row| ((row.connection_id.0.clone(), row.access_user_id.clone()), row))
             .collect();
+        let oldest = identity_oldest(app);
         for row in app.store.access_user_by_person(&person.id).await? {
             if let Some(at) = places.get(&row.connection_id) {
-                let key = (row.connection_id.0.clone(), row.id.clone());
-                subject
-                    .users
-                    .push(user(*at, &row, identities.get(&key).map(String::as_str)));
+                let detail = details.remove(&(row.connection_id.0.clone(), row.id.clone()));
+                subject.users.push(user(*at, &row, detail, oldest)?);
             }
         }
         let aliases = app.store.person_alias_by_person(&person.id).await?;
@@ -179,9 +188,17 @@ impl AccessView {
         let mut rows: Vec<ConnectionRow> = rows;
         rows.sort_by(|a, b| a.id.cmp(&b.id));
         let known = known_accounts(&rows);
+        let mut gaps = Vec::with_capacity(rows.len());
+        let mut as_of = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let listings = app.store.listing_list(&row.id).await?;
+            gaps.push(gaps_of(&listings));
+            as_of.push(oldest_of(&listings));
+        }
         let mut connections = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
             let mut account = Account::new(at, &row.account_id, known.clone());
+            note_partial_members(&mut account, &gaps);
             match scope {
                 Scope::Connection(id) if *id != row.id => {}
                 Scope::Everything | Scope::Connection(_) => {
@@ -203,7 +220,7 @@ impl AccessView {
                 _ => {}
             }
             account.close();
-            let wants_user_groups = match scope {
+            let wants_dashboard = match scope {
                 Scope::Everything => true,
                 Scope::Roles(id) | Scope::Connection(id) => *id == row.id,
                 _ => false,
@@ -212,16 +229,18 @@ impl AccessView {
                 id: row.id.clone(),
                 label: row.label.clone(),
                 account,
-                user_groups: if wants_user_groups {
-                    user_groups(app, &row.id).await?
+                dashboard: if wants_dashboard {
+                    dashboard(app, row, &gaps[at]).await?
                 } else {
-                    Vec::new()
+                    Dashboard::default()
                 },
-                as_of: as_of(app, &row.id).await?,
+                gaps: gaps[at].clone(),
+                as_of: as_of[at],
             });
         }
         Ok(AccessView {
             revision: 0,
+            made_at: app.clock.now(),
             connections,
             people: Vec::new(),
         })
@@ -255,6 +274,11 @@ pub(crate) async fn account_with(
     let known = known_accounts(&rows);
     let place = rows.iter().position(|row| row.id == connection.id).unwrap_or(0);
     let mut account = Account::new(place, &connection.account_id, known);
+    let mut gaps = Vec::with_capacity(rows.len());
+    for row in &rows {
+        gaps.push(gaps_of(&app.store.listing_list(&row.id).await?));
+    }
+    note_partial_members(&mut account, &gaps);
     fill_lists(app, &connection.id, &mut account).await?;
     each_row!(rows,
     app.store.access_group_list(Some(&connection.id), after, LARGE_ROWS).await?,
@@ -262,7 +286,7 @@ pub(crate) async fn account_with(
     row => {
         match overrides.get(&row.id.to_lowercase()) {
             Some(raw) => account.add_group(raw),
-            None => account.add_group(&serde_json::from_str(&row.raw).unwrap_or_default()),
+            None => account.add_group(&row.raw_json()?),
         }
     });
     for (id, raw) in overrides {
@@ -287,23 +311,29 @@ async fn fill_lists(app: &App, connection: &ConnectionId, account: &mut Account)
     app.store.account_object_list("list_items", Some(connection), after, LARGE_ROWS).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
-        add_list(account, &row.id, &row.raw);
+        add_list(account, &row.id, &row.raw_json()?);
     });
     Ok(())
 }
 
-fn add_list(account: &mut Account, id: &str, raw: &str) {
-    let raw: Value = serde_json::from_str(raw).unwrap_or_default();
-    let values = raw["items"].as_array().into_iter().flatten();
+/// Adds a Zero Trust list as it was kept: its items, and why there may be more.
+pub(crate) fn add_list(account: &mut Account, id: &str, raw: &Value) {
+    let items = raw["items"].as_array();
+    let values = items.into_iter().flatten();
     let values = values.filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()));
-    account.add_list(id, values);
+    let partial = match (items, raw["partial"].as_str()) {
+        (_, Some(reason)) => Some(reason),
+        (None, None) => Some("its content was not kept"),
+        (Some(_), None) => None,
+    };
+    account.add_list(id, values, partial);
 }
 
 async fn fill_groups(app: &App, connection: &ConnectionId, account: &mut Account) -> Result<(), StoreError> {
     each_row!(rows,
         app.store.access_group_list(Some(connection), after, LARGE_ROWS).await?,
         |after| (row.connection_id.0.clone(), row.id.clone()),
-        row => { account.add_group(&serde_json::from_str(&row.raw).unwrap_or_default()); });
+        row => { account.add_group(&row.raw_json()?); });
     Ok(())
 }
 
@@ -334,7 +364,7 @@ async fn fill_named(
             continue;
         }
         if let Some(row) = app.store.access_group_get(connection, &id).await? {
-            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            let raw = row.raw_json()?;
             named.look(&raw);
             account.add_group(&raw);
         }
@@ -345,7 +375,7 @@ async fn fill_named(
             .account_object_get(connection, "list_items", &id)
             .await?
         {
-            add_list(account, &row.id, &row.raw);
+            add_list(account, &row.id, &row.raw_json()?);
         }
     }
     Ok(())
@@ -379,11 +409,11 @@ async fn fill_apps(app: &App, connection: &ConnectionId, account: &mut Account) 
     each_row!(rows,
         app.store.account_object_list("policies", Some(connection), after, LARGE_ROWS).await?,
         |after| (row.connection_id.0.clone(), row.id.clone()),
-        row => { policies.insert(row.id.clone(), serde_json::from_str(&row.raw).unwrap_or_default()); });
+        row => { policies.insert(row.id.clone(), row.raw_json()?); });
     each_row!(rows,
         app.store.account_object_list("apps", Some(connection), after, LARGE_ROWS).await?,
         |after| (row.connection_id.0.clone(), row.id.clone()),
-        row => { account.add_app(&serde_json::from_str(&row.raw).unwrap_or_default(), &policies); });
+        row => { account.add_app(&row.raw_json()?, &policies); });
     Ok(())
 }
 
@@ -398,14 +428,14 @@ async fn fill_app(
     let Some(row) = app.store.account_object_get(connection, "apps", wanted).await? else {
         return Ok(named);
     };
-    let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+    let raw = row.raw_json()?;
     let mut policies: HashMap<String, Value> = HashMap::new();
     for given in raw["policies"].as_array().into_iter().flatten() {
         named.look(given);
     }
     for id in policies_of(&raw) {
         if let Some(row) = app.store.account_object_get(connection, "policies", id).await? {
-            let policy = serde_json::from_str(&row.raw).unwrap_or_default();
+            let policy = row.raw_json()?;
             named.look(&policy);
             policies.insert(row.id, policy);
         }
@@ -414,43 +444,107 @@ async fn fill_app(
     Ok(named)
 }
 
-async fn user_groups(app: &App, connection: &ConnectionId) -> Result<Vec<UserGroup>, StoreError> {
+/// What the members of a connection are judged by, as it is stored.
+pub(crate) async fn dashboard(
+    app: &App,
+    connection: &ConnectionRow,
+    gaps: &BTreeMap<String, String>,
+) -> Result<Dashboard, StoreError> {
+    let id = &connection.id;
+    let mut resource_groups = Vec::new();
+    each_row!(rows,
+        app.store.account_object_list("resource_groups", Some(id), after, LARGE_ROWS).await?,
+        |after| (row.connection_id.0.clone(), row.id.clone()),
+        row => { resource_groups.push((row.id.clone(), row.raw_json()?)); });
+    let mut permission_groups = Vec::new();
+    each_row!(rows,
+        app.store.account_object_list("permission_groups", Some(id), after, LIST_LIMIT_MAX).await?,
+        |after| (row.connection_id.0.clone(), row.id.clone()),
+        row => { permission_groups.push((row.id, row.name)); });
     let mut groups = Vec::new();
     each_row!(rows,
-    app.store.account_object_list("user_groups", Some(connection), after, LARGE_ROWS).await?,
+    app.store.account_object_list("user_groups", Some(id), after, LARGE_ROWS).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-        let members = app.store.account_object_get(connection, "user_group_members", &row.id).await?;
-        let members: Value = members
-            .and_then(|row| serde_json::from_str(&row.raw).ok())
-            .unwrap_or_default();
+        let raw = row.raw_json()?;
+        let kept = app.store.account_object_get(id, "user_group_members", &row.id).await?;
+        let members = match kept.map(|row| row.raw_json()).transpose()? {
+            Some(content) => match (content["members"].as_array(), content["partial"].as_str()) {
+                (Some(members), None) => Ok(user_group_members(members.iter())),
+                (_, Some(reason)) => Err(reason.to_owned()),
+                (None, None) => Err("its members were not kept".to_owned()),
+            },
+            None => Err(gaps.get("user_group_members").cloned().unwrap_or_else(|| "its members were not read".to_owned())),
+        };
         groups.push(UserGroup {
             id: row.id.clone().into(),
             name: row.name.clone().into(),
             policies: raw["policies"].as_array().cloned().unwrap_or_default(),
-            members: members["members"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .flat_map(|member| ["id", "email"].map(|name| member[name].as_str()))
-                .flatten()
-                .map(|text| text.to_lowercase().into())
-                .collect(),
+            members,
         });
     });
-    Ok(groups)
+    let (resources, names) = (resource_groups.into_iter(), permission_groups.into_iter());
+    let gap = gaps.get("user_groups").cloned();
+    Ok(Dashboard::new(
+        &connection.account_id,
+        resources,
+        names,
+        groups,
+        gap,
+    ))
+}
+
+/// Lists that are not whole, with the reason. A list that was never asked for is one of them.
+pub(crate) fn gaps_of(listings: &[ListingRow]) -> BTreeMap<String, String> {
+    let mut gaps: BTreeMap<String, String> = JUDGED_BY
+        .iter()
+        .filter(|kind| !listings.iter().any(|row| row.kind == **kind))
+        .map(|kind| {
+            let words = kind.replace('_', " ");
+            ((*kind).to_owned(), format!("the list of {words} was never read"))
+        })
+        .collect();
+    gaps.extend(
+        listings
+            .iter()
+            .filter_map(|row| Some((row.kind.clone(), row.gap()?))),
+    );
+    gaps
+}
+
+/// Lists that verdicts follow from.
+const JUDGED_BY: [&str; 8] = [
+    "members",
+    "roles",
+    "access_users",
+    "access_groups",
+    "apps",
+    "policies",
+    "user_groups",
+    "user_group_members",
+];
+
+fn note_partial_members(account: &mut Account, gaps: &[BTreeMap<String, String>]) {
+    for (place, gaps) in gaps.iter().enumerate() {
+        if let Some(reason) = gaps.get("members") {
+            account.members_are_partial(place, reason);
+        }
+    }
 }
 
 /// The oldest time at which the lists that decide were read to their end.
-async fn as_of(app: &App, connection: &ConnectionId) -> Result<Option<DateTime<Utc>>, StoreError> {
+fn oldest_of(listings: &[ListingRow]) -> Option<DateTime<Utc>> {
     const DECIDING: [&str; 4] = ["members", "roles", "access_users", "access_groups"];
-    let listings = app.store.listing_list(connection).await?;
-    Ok(listings
-        .into_iter()
+    listings
+        .iter()
         .filter(|row| DECIDING.contains(&row.kind.as_str()))
         .filter_map(|row| row.complete_at)
-        .min())
+        .min()
+}
+
+/// What an identity provider said before this no longer shows that someone lacks something.
+fn identity_oldest(app: &App) -> DateTime<Utc> {
+    app.clock.now() - TimeDelta::days(i64::from(app.settings.sync.identity_max_age_days))
 }
 
 fn places(connections: &[ConnectionView]) -> HashMap<ConnectionId, usize> {
@@ -484,27 +578,25 @@ async fn people(app: &App, connections: &[ConnectionView]) -> Result<Vec<Subject
     row => {
         let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
         if let (Some(person), Some(at)) = (person, places.get(&row.connection_id)) {
-            people[person].members.push(membership(*at, row, &mut names));
+            people[person].members.push(membership(*at, row, &mut names)?);
         }
     });
-    let mut identities: HashMap<(String, String), String> = HashMap::new();
+    let mut details: HashMap<(String, String), AccessUserDetailRow> = HashMap::new();
     each_row!(rows,
     app.store.access_user_detail_list(None, after, LARGE_ROWS).await?,
     |after| (row.connection_id.0.clone(), row.access_user_id.clone()),
     row => {
-        if let Some(identity) = row.identity {
-            identities.insert((row.connection_id.0, row.access_user_id), identity);
-        }
+        details.insert((row.connection_id.0.clone(), row.access_user_id.clone()), row);
     });
+    let oldest = identity_oldest(app);
     each_row!(rows,
     app.store.access_user_brief(after, LIST_LIMIT_MAX).await?,
     |after| (row.connection_id.0.clone(), row.id.clone()),
     row => {
         let person = row.person_id.as_ref().and_then(|id| by_id.get(id)).copied();
         if let (Some(person), Some(at)) = (person, places.get(&row.connection_id)) {
-            let key = (row.connection_id.0.clone(), row.id.clone());
-            let identity = identities.remove(&key);
-            people[person].users.push(user(*at, &row, identity.as_deref()));
+            let detail = details.remove(&(row.connection_id.0.clone(), row.id.clone()));
+            people[person].users.push(user(*at, &row, detail, oldest)?);
         }
     });
     let mut aliases: HashMap<usize, Vec<Box<str>>> = HashMap::new();
@@ -547,7 +639,7 @@ fn finish(subject: &mut Subject, aliases: impl Iterator<Item = Box<str>>) {
         subject
             .members
             .iter()
-            .map(|member| member.email.trim().to_lowercase().into()),
+            .map(|member| address::compared(&member.email).into()),
     );
     addresses.extend(subject.users.iter().map(|user| user.email.clone()));
     addresses.sort_unstable();
@@ -559,40 +651,52 @@ fn finish(subject: &mut Subject, aliases: impl Iterator<Item = Box<str>>) {
     subject.users.shrink_to_fit();
 }
 
-fn membership(connection: usize, row: MemberRow, names: &mut HashMap<String, Arc<str>>) -> Membership {
-    #[derive(serde::Deserialize)]
-    struct Role {
-        id: String,
-        name: String,
-    }
-    let roles: Vec<Role> = serde_json::from_str(&row.roles).unwrap_or_default();
+fn membership(
+    connection: usize,
+    row: MemberRow,
+    names: &mut HashMap<String, Arc<str>>,
+) -> Result<Membership, StoreError> {
     // The same few ids and names stand at thousands of members.
-    let mut shared = |text: String| -> Arc<str> {
+    let mut shared = |text: &Value| -> Arc<str> {
+        let text = text.as_str().unwrap_or_default().to_owned();
         Arc::clone(names.entry(text).or_insert_with_key(|text| text.as_str().into()))
     };
-    let mut policies: Vec<Value> = Vec::new();
-    if row.policies != "[]" {
-        policies = serde_json::from_str(&row.policies).unwrap_or_default();
-    }
-    Membership {
+    let roles: Vec<Role> = row
+        .roles_json()?
+        .iter()
+        .map(|role| (shared(&role["id"]), shared(&role["name"])))
+        .collect();
+    let policies = if row.policies == "[]" {
+        Vec::new()
+    } else {
+        row.policies_json()?
+    };
+    Ok(Membership {
         connection,
         id: row.id.into(),
         email: row.email.into(),
         is_accepted: row.status == "accepted",
-        roles: roles
-            .into_iter()
-            .map(|role| (shared(role.id), shared(role.name)))
-            .collect(),
+        roles,
         policies,
-    }
+    })
 }
 
-fn user(connection: usize, row: &AccessUserRow, identity: Option<&str>) -> User {
-    User {
+fn user(
+    connection: usize,
+    row: &AccessUserRow,
+    detail: Option<AccessUserDetailRow>,
+    oldest: DateTime<Utc>,
+) -> Result<User, StoreError> {
+    let identity = detail
+        .as_ref()
+        .map(AccessUserDetailRow::identity_json)
+        .transpose()?;
+    Ok(User {
         connection,
-        email: row.email.trim().to_lowercase().into(),
+        email: address::compared(&row.email).into(),
         identity: identity
-            .and_then(|text| serde_json::from_str(text).ok())
-            .map(|raw: Value| Box::new(Identity::read(&raw))),
-    }
+            .flatten()
+            .map(|raw| Box::new(Identity::read(&raw, oldest))),
+        problem: detail.and_then(|detail| detail.problem).map(Into::into),
+    })
 }
