@@ -35,7 +35,7 @@ fn member(id: &str, email: &str, roles: &[&str]) -> Member {
         two_factor: Some(true),
         roles: roles
             .iter()
-            .map(|name| (format!("id of {name}"), (*name).to_owned()))
+            .map(|name| (format!("id of {name}").into(), (*name).into()))
             .collect(),
         person_id: Some(format!("p-{id}")),
         ..Member::default()
@@ -114,6 +114,9 @@ fn sound() -> Facts {
         )]),
         account_tokens: Ok(vec![object(token("t1", "Zero Trust Read"))]),
         permission_groups: Ok(Vec::new()),
+        resource_groups: Ok(vec![object(
+            json!({ "id": "all", "name": "com.cloudflare.api.account.a1" }),
+        )]),
         user_groups: Ok(Vec::new()),
         user_group_members: Ok(Vec::new()),
         lists: Ok(vec![object(
@@ -505,7 +508,8 @@ fn super_administrators_by_user_group_count() {
     let mut facts = sound();
     facts.members.as_mut().unwrap()[1].roles.clear();
     facts.user_groups = Ok(vec![object(json!({ "id": "ug", "name": "Roots", "policies": [
-        { "access": "allow", "permission_groups": [{ "name": "Super Administrator - All Privileges" }] }] }))]);
+        { "access": "allow", "permission_groups": [{ "name": "Super Administrator - All Privileges" }],
+          "resource_groups": [{ "id": "all" }] }] }))]);
     facts.user_group_members = Ok(vec![object(json!({ "id": "ug", "members": [{ "id": "m2" }] }))]);
     assert_eq!(check("superadmin_single").unwrap().answer(&facts), Answer::Holds);
     facts.user_groups = Err(Unknown("dark".to_owned()));

@@ -4,12 +4,14 @@
 //! so: no check can take it for an empty list. Start reading at [`Facts::load`].
 
 use super::check::{Unknown, permission, words};
+use crate::access::dashboard::{self, Dashboard, Role, Seat, UserGroup};
 use crate::access::rule::Selector;
 use crate::app::App;
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, CredentialKind, RiskLevel};
+use model::{ConnectionId, CredentialKind, RiskLevel, address};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use store::{
     AccessUserRow, ConnectionRow, IntegrationRow, LIST_LIMIT_MAX, ListingRow, MemberRow, PersonFilter,
     StoreError,
@@ -48,7 +50,9 @@ macro_rules! to_the_end {
             let rows = $call;
             let Some(last) = rows.last() else { break };
             place = Some((last.connection_id.0.clone(), last.id.clone()));
-            all.extend(rows.into_iter().map(|$row| $thing));
+            for $row in rows {
+                all.push($thing);
+            }
         }
         all
     }};
@@ -81,6 +85,8 @@ pub struct Facts {
     pub account_tokens: Known<Vec<Object>>,
     /// What tokens may be allowed.
     pub permission_groups: Known<Vec<Object>>,
+    /// Over what policies of members can reach.
+    pub resource_groups: Known<Vec<Object>>,
     /// User groups of the account.
     pub user_groups: Known<Vec<Object>>,
     /// Memberships in these, by group.
@@ -136,13 +142,25 @@ pub struct Member {
     /// `None`: Cloudflare does not say.
     pub two_factor: Option<bool>,
     /// Ids and names of the roles.
-    pub roles: Vec<(String, String)>,
-    /// Policies, which a member has or roles.
+    pub roles: Vec<Role>,
+    /// Policies as Cloudflare gives them.
     pub policies: Vec<Value>,
     /// The person behind the address.
     pub person_id: Option<String>,
     /// When a sync that is kept found this member new.
     pub added_at: Option<DateTime<Utc>>,
+}
+
+impl Member {
+    /// As [`Dashboard`] judges members.
+    pub fn seat(&self) -> Seat<'_> {
+        Seat {
+            id: &self.id,
+            email: &self.email,
+            roles: &self.roles,
+            policies: &self.policies,
+        }
+    }
 }
 
 /// A Zero Trust user.
@@ -317,6 +335,7 @@ impl Facts {
             service_tokens: objects(app, id, "service_tokens", &listings).await?,
             account_tokens: objects(app, id, "account_tokens", &listings).await?,
             permission_groups: objects(app, id, "permission_groups", &listings).await?,
+            resource_groups: objects(app, id, "resource_groups", &listings).await?,
             user_groups: objects(app, id, "user_groups", &listings).await?,
             user_group_members: objects(app, id, "user_group_members", &listings).await?,
             lists: objects(app, id, "lists", &listings).await?,
@@ -328,6 +347,40 @@ impl Facts {
             high_risk: high_risk(app, &people).await?,
             integrations: integrations.into_iter().map(Integration::from).collect(),
         })
+    }
+
+    /// What members are judged by.
+    pub fn dashboard(&self) -> Dashboard {
+        let whole = |list: &Known<Vec<Object>>| list.clone().unwrap_or_default();
+        let resources = whole(&self.resource_groups)
+            .into_iter()
+            .map(|one| (one.id, one.raw));
+        let names = whole(&self.permission_groups)
+            .into_iter()
+            .map(|one| (one.id, one.name));
+        let gap = self.user_groups.as_ref().err().map(|unknown| unknown.0.clone());
+        let groups = self.user_groups.iter().flatten().map(|group| UserGroup {
+            id: group.id.clone().into(),
+            name: group.name.clone().into(),
+            policies: dashboard::policies_of(&group.raw).to_vec(),
+            members: match &self.user_group_members {
+                Err(unknown) => Err(unknown.0.clone()),
+                Ok(contents) => match contents.iter().find(|content| content.id == group.id) {
+                    Some(content) => match content.raw["members"].as_array() {
+                        Some(members) => Ok(dashboard::user_group_members(members.iter())),
+                        None => Err("its members were not kept".to_owned()),
+                    },
+                    None => Err("its members were not read".to_owned()),
+                },
+            },
+        });
+        Dashboard::new(
+            &self.connection.account_id,
+            resources,
+            names,
+            groups.collect(),
+            gap,
+        )
     }
 
     /// The policies of an application, and how many of those it names could not be read.
@@ -416,8 +469,8 @@ impl Facts {
     ///
     /// When the applications are not known.
     pub fn signs_in_by_sso(&self, address: &str) -> Known<bool> {
-        let address = address.trim().to_lowercase();
-        let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+        let address = address::compared(address);
+        let domain = address::domain_of(&address);
         for app in self.apps()?.iter().filter(|app| app.raw["type"] == "dash_sso") {
             let (policies, _) = self.policies_of(app);
             for policy in policies.iter().filter(|policy| policy.decision() == "allow") {
@@ -461,8 +514,8 @@ pub fn time(raw: &Value, name: &str) -> Option<DateTime<Utc>> {
 
 /// The domain of an address, in lower case.
 pub fn domain(address: &str) -> Option<String> {
-    let (_, domain) = address.trim().rsplit_once('@')?;
-    (!domain.is_empty()).then(|| domain.to_lowercase())
+    let address = address::canonical(address)?;
+    address::domain_of(&address).map(str::to_owned)
 }
 
 /// Whether a list was read to its end and is not stale.
@@ -503,57 +556,56 @@ async fn objects(
     }
     Ok(Ok(to_the_end!(
         |after| app.store.account_object_list(kind, Some(id), after, LARGE_ROWS).await?,
-        row => Object { id: row.id, name: row.name, raw: serde_json::from_str(&row.raw).unwrap_or_default() })))
+        row => Object { raw: row.raw_json()?, id: row.id, name: row.name })))
 }
 
 async fn access_groups(app: &App, id: &ConnectionId) -> Result<Vec<Object>, StoreError> {
     Ok(to_the_end!(
         |after| app.store.access_group_list(Some(id), after, LARGE_ROWS).await?,
-        row => Object { id: row.id, name: row.name, raw: serde_json::from_str(&row.raw).unwrap_or_default() }))
+        row => Object { raw: row.raw_json()?, id: row.id, name: row.name }))
 }
 
 async fn members(app: &App, id: &ConnectionId) -> Result<Vec<Member>, StoreError> {
     let added = by_id!(|after| app.store.posture_member_added(id, &after, LIST_LIMIT_MAX).await?);
     Ok(to_the_end!(
         |after| app.store.member_list(Some(id), after, LIST_LIMIT_MAX).await?,
-        row => member(row, &added)))
+        row => member(row, &added)?))
 }
 
-fn member(row: MemberRow, added: &HashMap<String, DateTime<Utc>>) -> Member {
-    let roles: Vec<Value> = serde_json::from_str(&row.roles).unwrap_or_default();
-    let text = |role: &Value, name: &str| role[name].as_str().unwrap_or_default().to_owned();
-    Member {
+fn member(row: MemberRow, added: &HashMap<String, DateTime<Utc>>) -> Result<Member, StoreError> {
+    let text = |role: &Value, name: &str| -> Arc<str> { role[name].as_str().unwrap_or_default().into() };
+    Ok(Member {
         added_at: added.get(&row.id).copied(),
-        roles: roles
+        roles: row
+            .roles_json()?
             .iter()
             .map(|role| (text(role, "id"), text(role, "name")))
             .collect(),
-        policies: serde_json::from_str(&row.policies).unwrap_or_default(),
+        policies: row.policies_json()?,
         id: row.id,
         email: row.email,
         status: row.status,
         two_factor: row.two_factor,
         person_id: row.person_id,
-    }
+    })
 }
 
 async fn users(app: &App, id: &ConnectionId) -> Result<Vec<User>, StoreError> {
     Ok(to_the_end!(
         |after| app.store.access_user_list(Some(id), after, LIST_LIMIT_MAX).await?,
-        row => user(row)))
+        row => user(row)?))
 }
 
-fn user(row: AccessUserRow) -> User {
-    let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-    User {
-        created_at: time(&raw, "created_at"),
+fn user(row: AccessUserRow) -> Result<User, StoreError> {
+    Ok(User {
+        created_at: time(&row.raw_json()?, "created_at"),
         id: row.id,
         email: row.email,
         access_seat: row.access_seat,
         gateway_seat: row.gateway_seat,
         last_login_at: row.last_login_at,
         person_id: row.person_id,
-    }
+    })
 }
 
 async fn audit(app: &App, id: &ConnectionId) -> Result<Known<Audit>, StoreError> {
@@ -617,7 +669,11 @@ pub fn own_domains(facts: &Facts) -> Known<BTreeSet<String>> {
             .raw
             .pointer("/config/apps_domain")
             .and_then(Value::as_str);
-        own.extend(named.map(str::to_lowercase).filter(|domain| !domain.is_empty()));
+        own.extend(
+            named
+                .map(address::canonical_domain)
+                .filter(|domain| !domain.is_empty()),
+        );
     }
     for app in facts
         .apps

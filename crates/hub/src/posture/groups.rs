@@ -166,7 +166,7 @@ fn all_used(facts: &Facts) -> Result<Judged, Unknown> {
 }
 
 fn addresses_known(facts: &Facts) -> Result<Judged, Unknown> {
-    let lower = |address: &str| address.trim().to_lowercase();
+    let lower = |address: &str| model::address::compared(address);
     let mut known: HashSet<String> = facts
         .access_users()?
         .iter()

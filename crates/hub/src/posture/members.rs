@@ -2,6 +2,7 @@
 
 use super::check::{Check, Finding, Judged, Severity, Unknown};
 use super::facts::{Facts, Member, domain, own_domains};
+use crate::access::dashboard::{Form, Standing};
 use chrono::TimeDelta;
 use std::collections::BTreeSet;
 
@@ -148,60 +149,20 @@ fn is_accepted(member: &&Member) -> bool {
     member.status == "accepted"
 }
 
-/// By role or by policy; what user groups give is asked apart.
-fn is_super_administrator(member: &Member) -> bool {
-    let by_role = member
-        .roles
-        .iter()
-        .any(|(id, name)| id == cloudflare::SUPER_ADMINISTRATOR_ROLE_ID || is_super_name(name));
-    by_role || gives_everything(&member.policies)
-}
-
-fn is_super_name(name: &str) -> bool {
-    name.to_lowercase().starts_with("super administrator")
-}
-
-fn gives_everything(policies: &[serde_json::Value]) -> bool {
-    policies
-        .iter()
-        .filter(|policy| policy["access"] != "deny")
-        .filter_map(|policy| policy["permission_groups"].as_array())
-        .flatten()
-        .any(|group| {
-            group["id"] == cloudflare::SUPER_ADMINISTRATOR_ROLE_ID
-                || group["name"].as_str().is_some_and(is_super_name)
-        })
-}
-
 /// Accepted Super Administrators; and why there may be more.
 fn super_administrators(facts: &Facts) -> Result<(Vec<&Member>, Option<Unknown>), Unknown> {
     let members = facts.members()?;
-    let (through, unsure): (BTreeSet<String>, _) = match (&facts.user_groups, &facts.user_group_members) {
-        (Ok(groups), Ok(contents)) => {
-            let super_groups = groups.iter().filter(|group| {
-                gives_everything(group.raw["policies"].as_array().map_or(&[], Vec::as_slice))
-            });
-            let through = super_groups
-                .filter_map(|group| contents.iter().find(|content| content.id == group.id))
-                .filter_map(|content| content.raw["members"].as_array())
-                .flatten()
-                .flat_map(|member| ["id", "email"].map(|name| member[name].as_str()))
-                .flatten()
-                .map(str::to_lowercase)
-                .collect();
-            (through, None)
+    let dashboard = facts.dashboard();
+    let (mut found, mut unsure) = (Vec::new(), None);
+    for member in members.iter().filter(is_accepted) {
+        match dashboard.super_administrator(member.seat()) {
+            Standing::Yes(_) => found.push(member),
+            Standing::No => {}
+            Standing::Unknown(reason) => {
+                unsure.get_or_insert(Unknown(reason));
+            }
         }
-        (Err(unknown), _) | (_, Err(unknown)) => (BTreeSet::new(), Some(unknown.clone())),
-    };
-    let found = members
-        .iter()
-        .filter(is_accepted)
-        .filter(|member| {
-            is_super_administrator(member)
-                || through.contains(&member.id.to_lowercase())
-                || through.contains(&member.email.to_lowercase())
-        })
-        .collect();
+    }
     Ok((found, unsure))
 }
 
@@ -449,17 +410,19 @@ fn members_active(facts: &Facts) -> Result<Judged, Unknown> {
 }
 
 fn one_way_of_granting(facts: &Facts) -> Result<Judged, Unknown> {
-    let (mut roles, mut policies, mut both) = (0_usize, 0_usize, 0_usize);
+    let dashboard = facts.dashboard();
+    let (mut roles, mut policies, mut both) = (0_usize, 0_usize, Vec::new());
     for member in facts.members()? {
-        match (member.roles.is_empty(), member.policies.is_empty()) {
-            (false, false) => both += 1,
-            (false, true) => roles += 1,
-            (true, false) => policies += 1,
-            (true, true) => {}
+        // What mirrors the other way of granting is no second way.
+        match dashboard.form(&member.roles, &member.policies) {
+            Form::Roles if member.roles.is_empty() => {}
+            Form::Roles => roles += 1,
+            Form::Policies => policies += 1,
+            Form::Mixed => both.push(member.email.as_str()),
         }
     }
     let mut judged = Judged::default();
-    if both > 0 || (roles > 0 && policies > 0) {
+    if !both.is_empty() || (roles > 0 && policies > 0) {
         let connection = &facts.connection;
         judged.found.push(
             Finding::new(
@@ -467,7 +430,10 @@ fn one_way_of_granting(facts: &Facts) -> Result<Judged, Unknown> {
                 "account",
                 &connection.account_id,
                 &connection.account_name,
-                format!("{roles} members hold roles, {policies} policies, {both} both"),
+                format!(
+                    "{roles} members hold roles, {policies} policies, {} both",
+                    both.len()
+                ),
             )
             .with("by_roles", roles)
             .with("by_policies", policies)

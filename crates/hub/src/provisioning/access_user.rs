@@ -7,6 +7,7 @@ use super::plan::{Guard, Plan};
 use super::request::Request;
 use super::{ProvisionError, Scene};
 use cloudflare::{CloudflareError, Write};
+use model::address;
 use serde_json::{Value, json};
 
 /// Plans a change of an Access user.
@@ -108,7 +109,7 @@ async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(String, Value)>,
     if let Some(person) = scene.app.store.person_by_email(email).await? {
         let mut rows = scene.app.store.access_user_by_person(&person.id).await?;
         rows.retain(|row| row.connection_id == scene.connection.id);
-        rows.sort_by_key(|row| row.email.to_lowercase() != email);
+        rows.sort_by_key(|row| address::compared(&row.email) != email);
         for row in rows {
             match scene.client.access_user(&scene.account, &row.id).await {
                 Ok(raw) => return Ok(Some((row.id, raw))),
@@ -125,6 +126,6 @@ async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(String, Value)>,
         .map_err(|source| scene.failed(source))?;
     Ok(users
         .into_iter()
-        .find(|user| user.email.eq_ignore_ascii_case(email))
+        .find(|user| address::compared(&user.email) == email)
         .map(|user| (user.id.clone(), serde_json::to_value(&user).unwrap_or_default())))
 }

@@ -6,7 +6,8 @@
 use super::plan::{Effect, Guard, Plan};
 use super::request::Request;
 use super::{ProvisionError, Scene};
-use crate::access::account::{Account, Verdict};
+use crate::access::Verdict;
+use crate::access::account::Account;
 use crate::access::rule::{Selector, in_words};
 use crate::access::subject::Subject;
 use crate::access::view;

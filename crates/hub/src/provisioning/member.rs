@@ -1,13 +1,19 @@
 //! Members of an account: roles or policies, invitations, removal.
 //!
-//! A member has roles or policies, never both; a PUT replaces the whole list. Members are found by the stored list
-//! and read again by their membership's id, which is not their user's. Plans are made from the member as it is at
-//! that moment.
+//! A member holds what they hold by roles or by policies, and is changed in the same way: Cloudflare may show the
+//! other as well, as a mirror. A PUT replaces the whole list. Members are found by the stored list and read again by
+//! their membership's id, which is not their user's. Plans are made from the member as it is at that moment.
 
 use super::plan::{Guard, Plan};
 use super::request::Request;
 use super::{ProvisionError, Scene};
-use cloudflare::{CloudflareError, SUPER_ADMINISTRATOR_ROLE_ID, Write};
+use crate::access::dashboard::{
+    Dashboard, Form, Permit, Reach, Seat, Standing, UserGroup, is_super, policies_of, roles_of, same_name,
+    user_group_members,
+};
+use crate::access::view;
+use cloudflare::{CloudflareError, Write};
+use model::address;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use store::{LIST_LIMIT_MAX, MemberRow};
@@ -75,7 +81,7 @@ async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(MemberRow, Value
     let mut rows = scene.app.store.member_by_person(&person.id).await?;
     rows.retain(|row| row.connection_id == scene.connection.id);
     // The address that was asked for before another of the person, an accepted membership before an invitation.
-    rows.sort_by_key(|row| (row.email.to_lowercase() != email, row.status != "accepted"));
+    rows.sort_by_key(|row| (address::compared(&row.email) != email, row.status != "accepted"));
     for row in rows {
         match scene.client.member(&scene.account, &row.id).await {
             Ok(raw) => return Ok(Some((row, raw))),
@@ -93,7 +99,10 @@ async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<
             if roles.is_empty() && policies.is_empty() {
                 return Ok(plan.refused(Guard::NoRoleLeft, "an invitation needs at least one role"));
             }
-            let names = role_names(scene, roles).await?;
+            let mut names = Vec::with_capacity(roles.len());
+            for role in roles {
+                names.push(role_name(scene, role).await?);
+            }
             plan.summary = format!(
                 "invite {email} into the account {} as {}",
                 scene.connection.account_name,
@@ -136,25 +145,46 @@ async fn remove(
     row: &MemberRow,
     raw: &Value,
 ) -> Result<Plan, ProvisionError> {
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, &BTreeSet::new(), true).await? {
+    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, None).await? {
         return Ok(refused);
     }
     plan.calls = vec![Write::member_remove(&row.id).map_err(ProvisionError::Id)?];
     plan.after = Value::Null;
-    let policies = held_policies(raw);
+    let (roles, policies) = match stored_dashboard(scene)
+        .await?
+        .form(&roles_of(raw), policies_of(raw))
+    {
+        Form::Roles => (role_ids(raw), Vec::new()),
+        Form::Policies => (Vec::new(), held_policies(raw)),
+        Form::Mixed => {
+            plan.warnings.push(format!(
+                "{} has roles and policies that do not mirror each other: this cannot be undone as a whole",
+                row.email
+            ));
+            return Ok(plan);
+        }
+    };
     plan.undo = Some(Request::MemberInvite {
         connection: plan.request.connection().clone(),
-        email: row.email.to_lowercase(),
-        roles: if policies.is_empty() {
-            role_ids(raw)
-        } else {
-            Vec::new()
-        },
+        email: address::compared(&row.email),
+        roles,
         policies,
     });
     plan.warnings
-        .push("taking it back is an invitation that they must accept".to_owned());
+        .push("undoing this is an invitation that they must accept".to_owned());
     Ok(plan)
+}
+
+/// A member whose roles and policies say different things: a write of one would drop the other.
+fn mixed(plan: Plan, row: &MemberRow) -> Plan {
+    plan.refused(
+        Guard::WrongState,
+        format!(
+            "{} has roles that no policy mirrors beside policies that mirror no role. A write of roles could drop the \
+             policies, and the other way round: make it one of the two in Cloudflare's dashboard, then sync",
+            row.email
+        ),
+    )
 }
 
 async fn role_grant(
@@ -164,12 +194,12 @@ async fn role_grant(
     raw: &Value,
     role: &str,
 ) -> Result<Plan, ProvisionError> {
-    let name = role_names(scene, &[role.to_owned()]).await?.join(", ");
+    let name = role_name(scene, role).await?;
     plan.summary = format!("give {} the role {name}", row.email);
     let undo = Request::RoleRevoke {
         connection: plan.request.connection().clone(),
         role: role.to_owned(),
-        email: row.email.to_lowercase(),
+        email: address::compared(&row.email),
     };
     if is_super(role, &name) {
         plan.warnings.push(format!(
@@ -177,39 +207,71 @@ async fn role_grant(
             row.email
         ));
     }
-    let policies = held_policies(raw);
-    if policies.is_empty() {
-        let mut roles = role_ids(raw);
-        if roles.iter().any(|held| held == role) {
-            return Ok(plan.already(format!("{} has the role {name} already", row.email)));
-        }
-        roles.push(role.to_owned());
-        let mut plan = set_roles(scene, plan, row, raw, roles).await?;
-        plan.undo = Some(undo);
-        return Ok(plan);
-    }
-    // Members with policies have no roles: the permission group of the same name over the whole account is it.
-    let Some((group, whole)) = account_wide(scene, &name).await? else {
+    let dashboard = stored_dashboard(scene).await?;
+    let (roles, policies) = (roles_of(raw), held_policies(raw));
+    let permits = dashboard.permits(&policies);
+    let wanted = |permit: &&Permit| is_role(permit, role, &name);
+    if let Some(denied) = permits.iter().filter(wanted).find(|permit| permit.is_denied) {
         return Ok(plan.refused(
             Guard::WrongState,
             format!(
-                "{} has policies in place of roles, and no permission group is called \"{name}\": set their policies instead",
+                "a policy of {} denies {} over {}: set their policies instead",
+                row.email,
+                denied.label(),
+                denied.reach.words()
+            ),
+        ));
+    }
+    let held = permits
+        .iter()
+        .filter(wanted)
+        .find(|permit| permit.reach.is_account());
+    let by_role = roles
+        .iter()
+        .any(|(id, held)| **id == *role || same_name(held, &name));
+    match dashboard.form(&roles, &policies) {
+        Form::Roles => {
+            if by_role {
+                return Ok(plan.already(format!("{} has the role {name} already", row.email)));
+            }
+            let mut roles = role_ids(raw);
+            roles.push(role.to_owned());
+            let mut plan = set_roles(scene, plan, row, raw, roles).await?;
+            plan.undo = plan.undo.is_some().then_some(undo);
+            return Ok(plan);
+        }
+        Form::Mixed if by_role || held.is_some() => {
+            return Ok(plan.already(format!("{} has {name} already", row.email)));
+        }
+        Form::Mixed => return Ok(mixed(plan, row)),
+        Form::Policies if held.is_some() => {
+            return Ok(plan.already(format!("{} has {name} over the whole account already", row.email)));
+        }
+        Form::Policies => {}
+    }
+    // Whoever holds by policies is given the permission group of the same name over the whole account.
+    let group = match permission_group(scene, &permits, role, &name).await? {
+        Ok(group) => group,
+        Err(reason) => return Ok(plan.refused(Guard::WrongState, reason)),
+    };
+    let Some(whole) = whole_account(scene, &dashboard, &permits).await? else {
+        return Ok(plan.refused(
+            Guard::WrongState,
+            format!(
+                "{} holds what they hold by policies, and the resource group of the whole account is in no list that \
+                 was read: set their policies instead",
                 row.email
             ),
         ));
     };
-    if policies
-        .iter()
-        .any(|policy| has_group(policy, &group) && is_over(policy, &whole))
-    {
-        return Ok(plan.already(format!("{} has {name} over the whole account already", row.email)));
-    }
     let mut wanted = policies;
     wanted.push(json!({
-        "access": "allow", "permission_groups": [{ "id": group }], "resource_groups": [{ "id": whole }],
+        "access": "allow",
+        "permission_groups": [{ "id": group, "name": name }],
+        "resource_groups": [{ "id": whole, "name": "the whole account" }],
     }));
     let mut plan = set_policies(scene, plan, row, raw, wanted).await?;
-    plan.undo = Some(undo);
+    plan.undo = plan.undo.is_some().then_some(undo);
     Ok(plan)
 }
 
@@ -220,56 +282,114 @@ async fn role_revoke(
     raw: &Value,
     role: &str,
 ) -> Result<Plan, ProvisionError> {
-    let name = role_names(scene, &[role.to_owned()]).await?.join(", ");
+    let name = role_name(scene, role).await?;
     plan.summary = format!("take the role {name} from {}", row.email);
     let undo = Request::RoleGrant {
         connection: plan.request.connection().clone(),
         role: role.to_owned(),
-        email: row.email.to_lowercase(),
+        email: address::compared(&row.email),
     };
-    let policies = held_policies(raw);
-    if policies.is_empty() {
-        let mut roles = role_ids(raw);
-        if !roles.iter().any(|held| held == role) {
-            return Ok(plan.already(format!("{} does not have the role {name}", row.email)));
+    let dashboard = stored_dashboard(scene).await?;
+    let (roles, policies) = (roles_of(raw), held_policies(raw));
+    // What a user group gives is not taken from one member.
+    for group in dashboard.groups_of(&row.id, &row.email) {
+        let permits = dashboard.permits(&group.policies);
+        let mut gives = permits
+            .iter()
+            .filter(|permit| !permit.is_denied && is_role(permit, role, &name));
+        if let Some(permit) = gives.next() {
+            plan.remains.push(format!(
+                "{} over {}, through the user group {}",
+                permit.label(),
+                permit.reach.words(),
+                group.name
+            ));
         }
-        roles.retain(|held| held != role);
-        let mut plan = set_roles(scene, plan, row, raw, roles).await?;
-        plan.undo = plan.undo.is_some().then_some(undo);
-        return Ok(plan);
     }
-    let Some((group, whole)) = account_wide(scene, &name).await? else {
-        return Ok(plan.already(format!("{} has policies, and none of them is {name}", row.email)));
-    };
-    let having: Vec<&Value> = policies
+    if let Some(gap) = dashboard.user_group_gap() {
+        plan.remains
+            .push(format!("what user groups give is not known: {gap}"));
+    }
+    let permits = dashboard.permits(&policies);
+    let by_role = roles
         .iter()
-        .filter(|policy| has_group(policy, &group))
-        .collect();
+        .any(|(id, held)| **id == *role || same_name(held, &name));
+    match dashboard.form(&roles, &policies) {
+        Form::Roles => {
+            if !by_role {
+                return Ok(plan.already(format!("{} does not have the role {name}", row.email)));
+            }
+            let kept = roles
+                .iter()
+                .filter(|(id, held)| **id != *role && !same_name(held, &name));
+            let kept = kept.map(|(id, _)| id.to_string()).collect();
+            let mut plan = set_roles(scene, plan, row, raw, kept).await?;
+            plan.undo = plan.undo.is_some().then_some(undo);
+            return Ok(plan);
+        }
+        Form::Mixed => return Ok(mixed(plan, row)),
+        Form::Policies => {}
+    }
+    let given = |permit: &&Permit| !permit.is_denied && is_role(permit, role, &name);
+    let having: Vec<&Permit> = permits.iter().filter(given).collect();
     if having.is_empty() {
+        if let Some(unnamed) = permits.iter().find(|permit| permit.name.is_none()) {
+            return Ok(plan.refused(
+                Guard::WrongState,
+                format!(
+                    "{} has the permission group {} by a policy, whose name Cloudflare does not say: whether it is \
+                     {name} cannot be told. Set their policies instead",
+                    row.email, unnamed.group
+                ),
+            ));
+        }
         return Ok(plan.already(format!("{} does not have {name}", row.email)));
     }
-    if !having.iter().any(|policy| is_over(policy, &whole)) {
+    if let Some(unknown) = having
+        .iter()
+        .find(|permit| matches!(permit.reach, Reach::Unknown(_)))
+    {
         return Ok(plan.refused(
             Guard::ScopedPolicy,
             format!(
-                "{} has {name} over other resources than the whole account: set their policies instead",
-                row.email
+                "{} has {name} over {}: whether that is the whole account cannot be told. Set their policies instead",
+                row.email,
+                unknown.reach.words()
+            ),
+        ));
+    }
+    if !having.iter().any(|permit| permit.reach.is_account()) {
+        let over: Vec<String> = having.iter().map(|permit| permit.reach.words()).collect();
+        return Ok(plan.refused(
+            Guard::ScopedPolicy,
+            format!(
+                "{} has {name} over {}, not over the whole account: set their policies instead",
+                row.email,
+                over.join(", ")
             ),
         ));
     }
     let mut wanted: Vec<Value> = Vec::new();
     for policy in &policies {
+        let of_policy = dashboard.permits(std::slice::from_ref(policy));
+        let matching: Vec<&Permit> = of_policy.iter().filter(given).collect();
+        let is_wide = matching.iter().any(|permit| permit.reach.is_account());
+        if !is_wide {
+            plan.remains.extend(
+                matching
+                    .iter()
+                    .map(|permit| format!("{name} over {}, by another policy", permit.reach.words())),
+            );
+            wanted.push(policy.clone());
+            continue;
+        }
         let mut policy = policy.clone();
-        if has_group(&policy, &group) && is_over(&policy, &whole) {
-            if let Some(groups) = policy["permission_groups"].as_array_mut() {
-                groups.retain(|held| held["id"] != group);
-                if groups.is_empty() {
-                    continue;
-                }
+        let ids: BTreeSet<&str> = matching.iter().map(|permit| permit.group.as_str()).collect();
+        if let Some(groups) = policy["permission_groups"].as_array_mut() {
+            groups.retain(|held| !held["id"].as_str().is_some_and(|id| ids.contains(id)));
+            if groups.is_empty() {
+                continue;
             }
-        } else if has_group(&policy, &group) {
-            plan.remains
-                .push(format!("{name} over other resources, by another policy"));
         }
         wanted.push(policy);
     }
@@ -286,9 +406,15 @@ async fn set_roles(
     roles: Vec<String>,
 ) -> Result<Plan, ProvisionError> {
     let held = role_ids(raw);
+    let form = stored_dashboard(scene)
+        .await?
+        .form(&roles_of(raw), policies_of(raw));
     let (old, new): (BTreeSet<&String>, BTreeSet<&String>) = (held.iter().collect(), roles.iter().collect());
-    if old == new && held_policies(raw).is_empty() {
+    if old == new && form == Form::Roles {
         return Ok(plan.already(format!("{} has exactly these roles already", row.email)));
+    }
+    if form == Form::Mixed {
+        return Ok(mixed(plan, row));
     }
     if roles.is_empty() {
         return Ok(plan.refused(
@@ -299,36 +425,21 @@ async fn set_roles(
             ),
         ));
     }
-    let names = role_names(scene, &roles).await?;
-    let kept: BTreeSet<String> = roles.iter().cloned().collect();
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, &kept, false).await? {
-        return Ok(refused);
+    let mut named = Vec::with_capacity(roles.len());
+    for id in &roles {
+        named.push(json!({ "id": id, "name": role_name(scene, id).await? }));
     }
-    plan.calls = vec![Write::member_roles(&row.id, &roles).map_err(ProvisionError::Id)?];
     let mut after = raw.clone();
-    after["roles"] = roles
-        .iter()
-        .zip(&names)
-        .map(|(id, name)| json!({ "id": id, "name": name }))
-        .collect();
+    after["roles"] = json!(named);
     if let Some(members) = after.as_object_mut() {
         members.remove("policies");
     }
+    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
+        return Ok(refused);
+    }
+    plan.calls = vec![Write::member_roles(&row.id, &roles).map_err(ProvisionError::Id)?];
     plan.after = after;
-    let policies = held_policies(raw);
-    plan.undo = Some(if policies.is_empty() {
-        Request::MemberRolesSet {
-            connection: plan.request.connection().clone(),
-            email: row.email.to_lowercase(),
-            roles: held,
-        }
-    } else {
-        Request::MemberPoliciesSet {
-            connection: plan.request.connection().clone(),
-            email: row.email.to_lowercase(),
-            policies,
-        }
-    });
+    plan.undo = Some(undo_to(&plan, row, raw, form));
     Ok(plan)
 }
 
@@ -340,8 +451,12 @@ async fn set_policies(
     policies: Vec<Value>,
 ) -> Result<Plan, ProvisionError> {
     let held = held_policies(raw);
+    let form = stored_dashboard(scene).await?.form(&roles_of(raw), &held);
     if meaning(&held) == meaning(&policies) {
         return Ok(plan.already(format!("{} has exactly these policies already", row.email)));
+    }
+    if form == Form::Mixed {
+        return Ok(mixed(plan, row));
     }
     if policies.is_empty() {
         return Ok(plan.refused(
@@ -352,46 +467,54 @@ async fn set_policies(
             ),
         ));
     }
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, &BTreeSet::new(), false).await? {
+    let mut after = raw.clone();
+    after["policies"] = json!(policies);
+    if let Some(members) = after.as_object_mut() {
+        members.remove("roles");
+    }
+    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
         return Ok(refused);
     }
     plan.calls = vec![Write::member_policies(&row.id, &bare(&policies)).map_err(ProvisionError::Id)?];
-    let mut after = raw.clone();
-    after["policies"] = json!(policies);
     plan.after = after;
-    plan.undo = Some(if held.is_empty() {
-        Request::MemberRolesSet {
-            connection: plan.request.connection().clone(),
-            email: row.email.to_lowercase(),
-            roles: role_ids(raw),
-        }
-    } else {
-        Request::MemberPoliciesSet {
-            connection: plan.request.connection().clone(),
-            email: row.email.to_lowercase(),
-            policies: held,
-        }
-    });
+    plan.undo = Some(undo_to(&plan, row, raw, form));
     Ok(plan)
 }
 
+/// The request that brings back what a member has now.
+fn undo_to(plan: &Plan, row: &MemberRow, raw: &Value, form: Form) -> Request {
+    let (connection, email) = (plan.request.connection().clone(), address::compared(&row.email));
+    if form == Form::Policies {
+        Request::MemberPoliciesSet {
+            connection,
+            email,
+            policies: held_policies(raw),
+        }
+    } else {
+        Request::MemberRolesSet {
+            connection,
+            email,
+            roles: role_ids(raw),
+        }
+    }
+}
+
 /// Refuses what would leave too few super administrators, or take the power of whoever's credential this is.
+/// `after` is the member as they would be; `None` when they would be removed.
 async fn guard_loss(
     scene: &Scene<'_>,
     plan: &mut Plan,
     row: &MemberRow,
     raw: &Value,
-    kept: &BTreeSet<String>,
-    is_removed: bool,
+    after: Option<&Value>,
 ) -> Result<Option<Plan>, ProvisionError> {
-    let held = role_ids(raw);
-    let loses: Vec<&String> = held.iter().filter(|role| !kept.contains(*role)).collect();
-    if loses.is_empty() && !is_removed && held_policies(raw).is_empty() {
+    let dashboard = stored_dashboard(scene).await?;
+    if !loses(&dashboard, raw, after) {
         return Ok(None);
     }
     let owner = scene.credential_owner().await;
     match &owner {
-        Some(owner) if owner.eq_ignore_ascii_case(&row.email) => {
+        Some(owner) if address::compared(owner) == address::compared(&row.email) => {
             return Ok(Some(plan.clone().refused(
                 Guard::OwnCredential,
                 format!(
@@ -414,32 +537,148 @@ async fn guard_loss(
             .warnings
             .push("Cloudflare does not say whose credential this connection has".to_owned()),
     }
-    let is_super_now = raw["status"] == "accepted" && holds_super(raw);
-    let stays_super = !is_removed && kept.iter().any(|role| is_super(role, ""));
-    if !is_super_now || stays_super {
+    if raw["status"] != "accepted" {
+        return Ok(None);
+    }
+    // User groups are asked for now: who is in one may have changed since the last sync.
+    let dashboard = dashboard.with_user_groups(user_groups_now(scene).await);
+    let before = standing(&dashboard, row, raw);
+    let stays = after.is_some_and(|after| matches!(standing(&dashboard, row, after), Standing::Yes(_)));
+    if before == Standing::No || stays {
         return Ok(None);
     }
     let keep = scene.app.settings.provisioning.super_administrators;
-    let others = other_super_administrators(scene, &row.id, keep).await?;
-    if others < keep {
-        return Ok(Some(plan.clone().refused(
+    let others = other_super_administrators(scene, &dashboard, &row.id, keep).await?;
+    if others >= keep {
+        plan.passes(
             Guard::LastSuperAdministrators,
-            format!(
-                "{others} other super {} would be left, and at least {keep} must stay (setting provisioning.super_administrators)",
-                if others == 1 { "administrator" } else { "administrators" }
-            ),
-        )));
+            format!("at least {keep} super administrators stay"),
+        );
+        return Ok(None);
     }
-    plan.passes(
-        Guard::LastSuperAdministrators,
-        format!("at least {keep} super administrators stay"),
-    );
-    Ok(None)
+    let noun = if others == 1 {
+        "administrator"
+    } else {
+        "administrators"
+    };
+    let rule = format!("at least {keep} must stay (setting provisioning.super_administrators)");
+    let reason = match before {
+        Standing::Unknown(why) => format!(
+            "whether {} is a super administrator is not known: {why}. {others} other super {noun} would surely be \
+             left, and {rule}",
+            row.email
+        ),
+        Standing::Yes(through) => format!(
+            "{} is a super administrator through {through}; {others} other super {noun} would be left, and {rule}",
+            row.email
+        ),
+        Standing::No => return Ok(None),
+    };
+    Ok(Some(plan.clone().refused(Guard::LastSuperAdministrators, reason)))
 }
 
-/// How many other super administrators there are, up to `enough`; each is looked at as Cloudflare has it now.
+/// Whether a member has less afterwards than before, or something that is denied.
+fn loses(dashboard: &Dashboard, before: &Value, after: Option<&Value>) -> bool {
+    let Some(after) = after else { return true };
+    let things = |member: &Value| -> BTreeSet<(String, String, bool)> {
+        // A role and the policy that mirrors it are one thing: the name over the whole account.
+        let roles = roles_of(member);
+        let by_role = roles.iter().map(|(id, name)| {
+            (
+                if name.is_empty() { id } else { name }.trim().to_lowercase(),
+                String::new(),
+                false,
+            )
+        });
+        let permits = dashboard.permits(policies_of(member));
+        let by_policy = permits.iter().map(|permit| {
+            let reach = if permit.reach.is_account() {
+                ""
+            } else {
+                permit.reach.id()
+            };
+            (
+                permit.label().trim().to_lowercase(),
+                reach.to_owned(),
+                permit.is_denied,
+            )
+        });
+        by_role.chain(by_policy).collect()
+    };
+    let (before, after) = (things(before), things(after));
+    let is_denied = |thing: &&(String, String, bool)| thing.2;
+    before
+        .iter()
+        .filter(|thing| !thing.2)
+        .any(|thing| !after.contains(thing))
+        || after
+            .iter()
+            .filter(is_denied)
+            .any(|thing| !before.contains(thing))
+}
+
+fn standing(dashboard: &Dashboard, row: &MemberRow, raw: &Value) -> Standing {
+    dashboard.super_administrator(Seat {
+        id: &row.id,
+        email: &row.email,
+        roles: &roles_of(raw),
+        policies: policies_of(raw),
+    })
+}
+
+/// What members are judged by, as the lists say.
+async fn stored_dashboard(scene: &Scene<'_>) -> Result<Dashboard, ProvisionError> {
+    let listings = scene.app.store.listing_list(&scene.connection.id).await?;
+    let gaps = view::gaps_of(&listings);
+    Ok(view::dashboard(scene.app, scene.connection, &gaps).await?)
+}
+
+/// The user groups that give super administrators, with their members, as Cloudflare has them now; or why they are
+/// not known.
+async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
+    use futures::TryStreamExt;
+    let failed =
+        |what: &str, error: &CloudflareError| format!("{what} could not be read: {}", crate::causes(error));
+    let list = cloudflare::LISTS.iter().find(|list| list.kind == "user_groups");
+    let Some(list) = list else {
+        return Err("there is no list of user groups".to_owned());
+    };
+    let pages: Vec<_> = scene
+        .client
+        .objects(&scene.account, list)
+        .try_collect()
+        .await
+        .map_err(|error| failed("the account's user groups", &error))?;
+    let mut groups = Vec::new();
+    for raw in pages.into_iter().flat_map(|page| page.items) {
+        let text = |name: &str| raw[name].as_str().unwrap_or_default().to_owned();
+        let (id, name) = (text("id"), text("name"));
+        // A group that gives nothing makes nobody a super administrator.
+        if policies_of(&raw).is_empty() {
+            continue;
+        }
+        let members = scene.client.user_group_members(&scene.account, &id).await;
+        groups.push(UserGroup {
+            policies: policies_of(&raw).to_vec(),
+            members: match members {
+                Ok(cloudflare::Listed { items, partial: None }) => Ok(user_group_members(items.iter())),
+                Ok(cloudflare::Listed {
+                    partial: Some(reason),
+                    ..
+                }) => Err(reason),
+                Err(error) => Err(failed(&format!("the members of the user group {name}"), &error)),
+            },
+            id: id.into(),
+            name: name.into(),
+        });
+    }
+    Ok(groups)
+}
+
+/// How many other super administrators there surely are, up to `enough`; each is looked at as Cloudflare has it now.
 async fn other_super_administrators(
     scene: &Scene<'_>,
+    dashboard: &Dashboard,
     except: &str,
     enough: usize,
 ) -> Result<usize, ProvisionError> {
@@ -460,12 +699,12 @@ async fn other_super_administrators(
             if found >= enough {
                 return Ok(found);
             }
-            let stored: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-            if row.id == except || row.status != "accepted" || !holds_super(&stored) {
+            let is_super = |raw: &Value| matches!(standing(dashboard, &row, raw), Standing::Yes(_));
+            if row.id == except || row.status != "accepted" || !is_super(&row.raw_json()?) {
                 continue;
             }
             match scene.client.member(&scene.account, &row.id).await {
-                Ok(now) if now["status"] == "accepted" && holds_super(&now) => found += 1,
+                Ok(now) if now["status"] == "accepted" && is_super(&now) => found += 1,
                 Ok(_) => {}
                 Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
                 Err(source) => return Err(scene.failed(source)),
@@ -474,17 +713,9 @@ async fn other_super_administrators(
     }
 }
 
-fn is_super(role: &str, name: &str) -> bool {
-    role == SUPER_ADMINISTRATOR_ROLE_ID || name.starts_with("Super Administrator")
-}
-
-fn holds_super(raw: &Value) -> bool {
-    raw["roles"].as_array().into_iter().flatten().any(|role| {
-        is_super(
-            role["id"].as_str().unwrap_or_default(),
-            role["name"].as_str().unwrap_or_default(),
-        )
-    })
+/// Whether a permission group is what a role of this id and name mirrors, over whatever it reaches.
+fn is_role(permit: &Permit, role: &str, name: &str) -> bool {
+    permit.group == role || permit.name.as_deref().is_some_and(|own| same_name(own, name))
 }
 
 fn role_ids(raw: &Value) -> Vec<String> {
@@ -546,59 +777,102 @@ fn meaning(policies: &[Value]) -> BTreeSet<String> {
         .collect()
 }
 
-fn has_group(policy: &Value, group: &str) -> bool {
-    policy["access"] != "deny"
-        && policy["permission_groups"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|held| held["id"] == group)
-}
-
-fn is_over(policy: &Value, resources: &str) -> bool {
-    policy["resource_groups"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|held| held["id"] == resources)
-}
-
-/// The permission group of a name, and the resource group that is the whole account.
-async fn account_wide(scene: &Scene<'_>, name: &str) -> Result<Option<(String, String)>, ProvisionError> {
-    let store = &scene.app.store;
-    let connection = &scene.connection.id;
-    let groups = store
+/// The permission group that a role's name stands for, or why it cannot be told.
+async fn permission_group(
+    scene: &Scene<'_>,
+    held: &[Permit],
+    role: &str,
+    name: &str,
+) -> Result<Result<String, String>, ProvisionError> {
+    let over_account = held
+        .iter()
+        .find(|permit| is_role(permit, role, name) && permit.reach.is_account());
+    if let Some(permit) = over_account {
+        return Ok(Ok(permit.group.clone()));
+    }
+    let (store, connection) = (&scene.app.store, &scene.connection.id);
+    let rows = store
         .account_object_by_name(connection, "permission_groups", name)
         .await?;
-    let Some(group) = groups.into_iter().next() else {
-        return Ok(None);
-    };
-    let key = format!("com.cloudflare.api.account.{}", scene.account.as_str());
-    let resources = store
-        .account_object_list("resource_groups", Some(connection), None, LIST_LIMIT_MAX)
-        .await?;
-    let whole = resources.into_iter().find(|row| {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-        // A scope is a list when it is read, and an object when it is written.
-        let scopes = match &raw["scope"] {
-            Value::Array(scopes) => scopes.clone(),
-            other => vec![other.clone()],
-        };
-        scopes.iter().any(|scope| {
-            let all = scope["objects"]
-                .as_array()
-                .is_some_and(|objects| objects.iter().any(|object| object["key"] == "*"));
-            scope["key"] == key.as_str() && all
-        })
-    });
-    Ok(whole.map(|whole| (group.id, whole.id)))
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let raw = row.raw_json()?;
+        let scopes = raw
+            .pointer("/meta/scopes")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        found.push((row.id, scopes.to_owned()));
+    }
+    // Of several with one name, the one that is made for accounts.
+    if found.len() > 1 {
+        let of_account: Vec<_> = found
+            .iter()
+            .filter(|(_, scopes)| scopes == "com.cloudflare.api.account")
+            .cloned()
+            .collect();
+        if of_account.len() == 1 {
+            found = of_account;
+        }
+    }
+    Ok(match found.as_slice() {
+        [(id, _)] => Ok(id.clone()),
+        [] => {
+            let gap = view::gaps_of(&store.listing_list(connection).await?).remove("permission_groups");
+            Err(match gap {
+                Some(gap) => format!(
+                    "they hold what they hold by policies, and {gap}: run `flareward sync`, or set their policies"
+                ),
+                None => format!(
+                    "they hold what they hold by policies, and no permission group is called \"{name}\": set their policies instead"
+                ),
+            })
+        }
+        several => {
+            let listed: Vec<String> = several
+                .iter()
+                .map(|(id, scopes)| match scopes.as_str() {
+                    "" => format!("{id} (no scope given)"),
+                    scopes => format!("{id} ({scopes})"),
+                })
+                .collect();
+            Err(format!(
+                "several permission groups are called \"{name}\": {}. Set their policies with the id of one",
+                listed.join(", ")
+            ))
+        }
+    })
 }
 
-async fn role_names(scene: &Scene<'_>, roles: &[String]) -> Result<Vec<String>, ProvisionError> {
-    let mut names = Vec::with_capacity(roles.len());
-    for role in roles {
-        let row = scene.app.store.role_get(&scene.connection.id, role).await?;
-        names.push(row.map_or_else(|| role.clone(), |row| row.name));
+/// The resource group that is the whole account.
+async fn whole_account(
+    scene: &Scene<'_>,
+    dashboard: &Dashboard,
+    held: &[Permit],
+) -> Result<Option<String>, ProvisionError> {
+    if let Some(permit) = held.iter().find(|permit| permit.reach.is_account()) {
+        return Ok(Some(permit.reach.id().to_owned()));
     }
-    Ok(names)
+    let rows = scene
+        .app
+        .store
+        .account_object_list(
+            "resource_groups",
+            Some(&scene.connection.id),
+            None,
+            LIST_LIMIT_MAX,
+        )
+        .await?;
+    for row in rows {
+        let one = json!([{ "access": "allow", "permission_groups": [{ "id": "" }], "resource_groups": [row.raw_json()?] }]);
+        let permits = dashboard.permits(one.as_array().map_or(&[], Vec::as_slice));
+        if permits.iter().any(|permit| permit.reach.is_account()) {
+            return Ok(Some(row.id));
+        }
+    }
+    Ok(None)
+}
+
+async fn role_name(scene: &Scene<'_>, role: &str) -> Result<String, ProvisionError> {
+    let row = scene.app.store.role_get(&scene.connection.id, role).await?;
+    Ok(row.map_or_else(|| role.to_owned(), |row| row.name))
 }

@@ -20,11 +20,11 @@ use crate::access::AccessView;
 use crate::access::subject::Subject;
 use crate::app::{App, ClientError};
 use crate::permission::Actor;
-use crate::sync::lists::{access_user_seen, as_text, canonical_email, fingerprint, member_seen};
+use crate::sync::lists::{access_user_seen, as_text, fingerprint, member_seen};
 use crate::{access, audit};
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError};
-use model::{ConnectionState, PersonId};
+use model::{ConnectionState, PersonId, address};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -521,7 +521,7 @@ async fn ensure(
     name: Option<String>,
 ) -> Result<HashMap<String, PersonId>, ProvisionError> {
     let now = scene.app.clock.now();
-    let Some(email) = canonical_email(email) else {
+    let Some(email) = address::canonical(email) else {
         return Ok(HashMap::new());
     };
     let seen = PersonSeen {
@@ -561,7 +561,7 @@ async fn note_new_member(
         let found = page.items.into_iter().find(|member| {
             member
                 .address()
-                .is_some_and(|address| address.eq_ignore_ascii_case(email))
+                .is_some_and(|address| address::compared(address) == *email)
         });
         if let Some(member) = found {
             return keep_member(scene, &serde_json::to_value(&member).unwrap_or_default()).await;
@@ -682,7 +682,7 @@ async fn connection_of(app: &App, request: &Request) -> Result<ConnectionRow, Pr
 
 /// The request with its address as people are joined by.
 fn canonical(request: &Request) -> Result<Request, ProvisionError> {
-    let email = canonical_email(request.email())
+    let email = address::canonical(request.email())
         .ok_or_else(|| ProvisionError::Address(request.email().to_owned()))?;
     let mut value = serde_json::to_value(request).unwrap_or_default();
     value["email"] = json!(email);

@@ -7,7 +7,7 @@ use super::{Changed, Options, Outcome, Plan, ProvisionError, Request, change, pr
 use crate::access::{AccessView, GrantFilter, Scope};
 use crate::app::App;
 use crate::permission::Actor;
-use model::{Certainty, ConnectionState, GrantKind};
+use model::{Certainty, ConnectionState, GrantKind, address};
 use serde::Serialize;
 use serde_json::json;
 use store::{AccessChangeRow, JournalEntry, LIST_LIMIT_MAX, PersonRow, StoreError};
@@ -199,7 +199,7 @@ async fn requests(
             }
         }
         for user in users.iter().filter(|user| user.connection_id == *id) {
-            let email = user.email.trim().to_lowercase();
+            let email = address::compared(&user.email);
             requests.push(Request::SessionsRevoke {
                 connection: id.clone(),
                 email: email.clone(),
@@ -218,7 +218,7 @@ async fn requests(
             });
         }
         for member in subject.members.iter().filter(|member| member.connection == place) {
-            let email = member.email.trim().to_lowercase();
+            let email = address::compared(&member.email);
             requests.push(if member.is_accepted {
                 Request::MemberRemove {
                     connection: id.clone(),

@@ -44,7 +44,7 @@ pub async fn grant_for(
     actor: &Actor,
 ) -> Result<TimedChange, ProvisionError> {
     let (kind, entitlement) = what(request).ok_or(ProvisionError::NotHere)?;
-    let email = request.email().trim().to_lowercase();
+    let email = model::address::compared(request.email());
     let now = now(app).await?;
     let expires_at = now + lasts;
     let notice_at = notice_at(app, now, expires_at);
@@ -116,7 +116,7 @@ pub async fn settle(app: &App, request: &Request, outcome: Outcome) -> Result<()
     if !matches!(outcome, Outcome::Changed | Outcome::Already) {
         return Ok(());
     }
-    let email = request.email().trim().to_lowercase();
+    let email = model::address::compared(request.email());
     let live = app
         .store
         .timed_grant_live(request.connection(), kind, entitlement, &email)

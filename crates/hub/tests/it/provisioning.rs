@@ -654,7 +654,7 @@ async fn nothing_is_changed_on_a_paused_connection_or_by_a_stale_list() {
     case!(story(), |case| {
         let store = &case.hub.app.store;
         store
-            .listing_stale(&case.connection, "access_groups", "it was cut off")
+            .listing_stale(&case.connection, "access_groups", "it was cut off", false)
             .await
             .unwrap();
         let reason = case
