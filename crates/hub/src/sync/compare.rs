@@ -5,10 +5,10 @@
 
 use super::{Count, Run, SyncError};
 use crate::access::account::Account;
+use crate::access::dashboard::Dashboard;
 use crate::access::subject::{Membership, Subject, User};
-use crate::access::view::nested_in;
+use crate::access::view::{add_list, nested_in};
 use crate::access::{AccessView, GrantFilter};
-use crate::sync::lists::canonical_email;
 use model::{Certainty, ConnectionId, GrantKind, PersonId};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -120,9 +120,7 @@ struct Differences {
 
 impl Before {
     async fn load(run: &Run<'_>, changes: &[SyncChangeRow]) -> Result<Before, StoreError> {
-        let read = |text: &Option<String>| -> Option<Value> {
-            text.as_deref().and_then(|text| serde_json::from_str(text).ok())
-        };
+        let read = |row: &SyncChangeRow| row.before_json();
         // Of several runs the first says how it was.
         let mut first: HashMap<(&str, &str), &SyncChangeRow> = HashMap::new();
         let mut ordered: Vec<&SyncChangeRow> = changes.iter().collect();
@@ -141,8 +139,7 @@ impl Before {
         let lists_changed = changes.iter().any(|row| row.kind == "list_items");
         for id in current_lists(run, &mut account).await? {
             if let Some(row) = first.get(&("list_items", id.as_str())) {
-                let values = read(&row.before).unwrap_or_default();
-                account.add_list(&id, values_of(&values));
+                add_list(&mut account, &id, &read(row)?.unwrap_or_default());
             }
         }
         let mut names_list: HashSet<String> = HashSet::new();
@@ -170,13 +167,12 @@ impl Before {
             for row in rows {
                 match first.get(&("access_groups", row.id.as_str())) {
                     Some(change) => {
-                        if let Some(raw) = read(&change.before) {
+                        if let Some(raw) = read(change)? {
                             add(&mut account, &raw, &row.raw);
                         }
                     }
                     None => {
-                        let raw = serde_json::from_str(&row.raw).unwrap_or_default();
-                        add(&mut account, &raw, &row.raw);
+                        add(&mut account, &row.raw_json()?, &row.raw);
                     }
                 }
             }
@@ -187,7 +183,7 @@ impl Before {
                 "access_groups" => {
                     touched.insert(id.to_lowercase());
                     if row.change == "removed"
-                        && let Some(raw) = read(&row.before)
+                        && let Some(raw) = read(row)?
                     {
                         add(&mut account, &raw, row.before.as_deref().unwrap_or_default());
                     }
@@ -197,10 +193,10 @@ impl Before {
                 "access_users" => &mut users,
                 _ => continue,
             };
-            if let Some(email) = canonical_email(&row.name) {
+            if let Some(email) = model::address::canonical(&row.name) {
                 people.entry(email).or_default().push(Change {
                     id: (*id).to_owned(),
-                    before: read(&row.before),
+                    before: read(row)?,
                 });
             }
         }
@@ -235,7 +231,12 @@ impl Before {
             id: self.connection.clone(),
             label: String::new(),
             account: self.account,
-            user_groups: Vec::new(),
+            dashboard: now
+                .connections
+                .get(place)
+                .map(|connection| connection.dashboard.clone())
+                .unwrap_or_default(),
+            gaps: BTreeMap::new(),
             as_of: None,
         };
         connection.account.connection = place;
@@ -250,7 +251,8 @@ impl Before {
                 id: self.connection.clone(),
                 label: String::new(),
                 account: Account::default(),
-                user_groups: Vec::new(),
+                dashboard: Dashboard::default(),
+                gaps: BTreeMap::new(),
                 as_of: None,
             })
             .collect();
@@ -389,6 +391,7 @@ fn earlier(
             connection: place,
             email: now.email.clone(),
             identity: None,
+            problem: None,
         });
     }
     (!subject.members.is_empty() || !subject.users.is_empty()).then_some(subject)
@@ -421,16 +424,7 @@ async fn current_lists(run: &Run<'_>, account: &mut Account) -> Result<Vec<Strin
         .account_object_list("list_items", Some(run.connection), None, LIST_LIMIT_MAX)
         .await?;
     for row in &rows {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
-        account.add_list(&row.id, values_of(&raw));
+        add_list(account, &row.id, &row.raw_json()?);
     }
     Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
-fn values_of(raw: &Value) -> impl Iterator<Item = String> {
-    raw["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()))
 }

@@ -7,8 +7,8 @@
 use crate::access::rule::Selector;
 use crate::app::{App, ClientError};
 use chrono::TimeDelta;
-use cloudflare::{AccountId, CloudflareError};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use cloudflare::{AccountId, Cause, CloudflareError};
+use futures::{FutureExt, StreamExt, stream};
 use model::{ConnectionState, PersonId};
 use serde_json::Value;
 use store::{AccessUserDetailRow, ConnectionRow, StoreError};
@@ -27,6 +27,16 @@ pub enum DetailError {
         /// Why.
         #[source]
         source: CloudflareError,
+    },
+    /// This Access user alone; why stands at the user.
+    #[error(
+        "could not read more about the Access user {access_user} of {label}; the reason stands at the person"
+    )]
+    Unread {
+        /// Which connection.
+        label: String,
+        /// Cloudflare's id of the user.
+        access_user: String,
     },
     /// The store.
     #[error(transparent)]
@@ -132,7 +142,7 @@ async fn asks_provider(app: &App, connection: &ConnectionRow) -> Result<bool, St
         "\"saml\"",
         "\"oidc\"",
     ];
-    let asks = |text: &str| KINDS.iter().any(|kind| text.contains(kind)) && has_claim(text);
+    let may_ask = |text: &str| KINDS.iter().any(|kind| text.contains(kind));
     let mut after: Option<(String, String)> = None;
     loop {
         let place = after
@@ -142,8 +152,10 @@ async fn asks_provider(app: &App, connection: &ConnectionRow) -> Result<bool, St
         let rows = store.access_group_list(Some(&connection.id), place, 200).await?;
         let Some(last) = rows.last() else { break };
         after = Some((last.connection_id.0.clone(), last.id.clone()));
-        if rows.iter().any(|row| asks(&row.raw)) {
-            return Ok(true);
+        for row in rows.iter().filter(|row| may_ask(&row.raw)) {
+            if has_claim(&row.raw_json()?) {
+                return Ok(true);
+            }
         }
     }
     for kind in ["policies", "apps"] {
@@ -158,8 +170,10 @@ async fn asks_provider(app: &App, connection: &ConnectionRow) -> Result<bool, St
                 .await?;
             let Some(last) = rows.last() else { break };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
-            if rows.iter().any(|row| asks(&row.raw)) {
-                return Ok(true);
+            for row in rows.iter().filter(|row| may_ask(&row.raw)) {
+                if has_claim(&row.raw_json()?) {
+                    return Ok(true);
+                }
             }
         }
     }
@@ -167,9 +181,8 @@ async fn asks_provider(app: &App, connection: &ConnectionRow) -> Result<bool, St
 }
 
 /// Whether a rule anywhere in the object asks the identity provider.
-fn has_claim(text: &str) -> bool {
-    let raw: Value = serde_json::from_str(text).unwrap_or_default();
-    let mut waiting = vec![&raw];
+fn has_claim(raw: &Value) -> bool {
+    let mut waiting = vec![raw];
     while let Some(object) = waiting.pop() {
         for list in ["include", "require", "exclude"] {
             let mut rules = object[list].as_array().into_iter().flatten();
@@ -206,17 +219,54 @@ async fn read(
     } else {
         client
     };
-    let rows: Vec<AccessUserDetailRow> = stream::iter(ids.to_vec())
-        .map(|id| one(app, connection, client.clone(), account.clone(), id).boxed())
+    let read: Vec<(String, Result<AccessUserDetailRow, CloudflareError>)> = stream::iter(ids.to_vec())
+        .map(|id| {
+            let (client, account) = (client.clone(), account.clone());
+            async move { (id.clone(), one(app, connection, client, account, id).await) }.boxed()
+        })
         .buffered(4)
-        .try_collect()
-        .await
-        .map_err(failed)?;
-    for row in &rows {
-        app.store.access_user_detail_set(row).await?;
+        .collect()
+        .await;
+    let mut unread = Vec::new();
+    for (id, row) in read {
+        match row {
+            Ok(row) => app.store.access_user_detail_set(&row).await?,
+            // Nobody can be read now: that is no fault of these users, who come again.
+            Err(error) if is_general(&error) => return Err(failed(error)),
+            // One who always fails must not keep the others from being read.
+            Err(error) => {
+                let problem = crate::causes(&error);
+                tracing::warn!(connection = %connection.label, access_user = %id,
+                    "could not read more about the Access user {id} of {}: {problem}", connection.label);
+                app.store
+                    .access_user_detail_failed(&connection.id, &id, &problem, app.clock.now())
+                    .await?;
+                unread.push(id);
+            }
+        }
     }
     app.store.access_revision_bump().await?;
+    if ids.len() == 1 && !unread.is_empty() {
+        return Err(DetailError::Unread {
+            label: connection.label.clone(),
+            access_user: unread.remove(0),
+        });
+    }
     Ok(())
+}
+
+/// Whether a failure says nothing of the one user who was asked about.
+fn is_general(error: &CloudflareError) -> bool {
+    match error {
+        CloudflareError::RateLimited { .. }
+        | CloudflareError::Unreachable { .. }
+        | CloudflareError::Unusable(_) => true,
+        CloudflareError::Refused(refusal) => matches!(
+            refusal.cause(),
+            Cause::BadCredential | Cause::WrongAddress | Cause::WrongKind | Cause::NotPermitted
+        ),
+        _ => false,
+    }
 }
 
 async fn one(
@@ -249,5 +299,6 @@ async fn one(
         sessions: list(sessions)?,
         failed_logins: list(failed_logins)?,
         read_at: app.clock.now(),
+        problem: None,
     })
 }

@@ -1,13 +1,13 @@
 //! What a sync changed, for showing: each thing with its name before and after, and which of its members differ.
 //!
-//! Pure. Secrets of objects are left out. Start reading at [`Changed::read`].
+//! Secrets of objects are left out. Start reading at [`Changed::read`].
 
 use super::lists::RESTLESS;
 use crate::objects::without_secrets;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use store::SyncChangeRow;
+use store::{StoreError, SyncChangeRow};
 
 /// A thing that a sync found added, changed or removed.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,11 +34,12 @@ pub struct Changed {
 
 impl Changed {
     /// Reads a stored change.
-    pub fn read(row: SyncChangeRow) -> Changed {
-        let parse = |text: &Option<String>| -> Option<Value> {
-            text.as_deref().and_then(|text| serde_json::from_str(text).ok())
-        };
-        let (before, after) = (parse(&row.before), parse(&row.after));
+    ///
+    /// # Errors
+    ///
+    /// When what is stored of it is damaged.
+    pub fn read(row: SyncChangeRow) -> Result<Changed, StoreError> {
+        let (before, after) = (row.before_json()?, row.after_json()?);
         let name = |raw: &Option<Value>| {
             let raw = raw.as_ref()?;
             let named = ["name", "email"].iter().find_map(|member| raw[*member].as_str());
@@ -58,7 +59,7 @@ impl Changed {
                 }
             }
         }
-        Changed {
+        Ok(Changed {
             name_before: name(&before),
             name_after: name(&after),
             fields: fields.into_iter().collect(),
@@ -68,7 +69,7 @@ impl Changed {
             id: row.object_id,
             change: row.change,
             at: row.at,
-        }
+        })
     }
 }
 
@@ -89,7 +90,7 @@ mod tests {
             after: Some(json!({ "name": "New", "include": [] }).to_string()),
             at: DateTime::UNIX_EPOCH,
         };
-        let changed = Changed::read(row);
+        let changed = Changed::read(row).unwrap();
         assert_eq!(changed.name_before.as_deref(), Some("Old"));
         assert_eq!(changed.name_after.as_deref(), Some("New"));
         assert_eq!(changed.fields, ["name"]);

@@ -4,17 +4,11 @@ use super::{Count, Progress, Run, SyncError};
 use cloudflare::paging::Pages;
 use cloudflare::{AccessGroup, AccessUser, AccountId, CloudflareError, Member, SUPER_ADMINISTRATOR_ROLE_ID};
 use futures::TryStreamExt;
-use model::PersonId;
+use model::{PersonId, address};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::HashMap;
 use store::{AccessGroupSeen, AccessUserSeen, MemberSeen, PersonSeen, RoleSeen, StoreError, Touched};
-
-/// An address as people are joined by: lower case, without surrounding space.
-pub(crate) fn canonical_email(text: &str) -> Option<String> {
-    let email = text.trim().to_lowercase();
-    (email.contains('@') && !email.contains(char::is_whitespace)).then_some(email)
-}
 
 impl Run<'_> {
     pub(super) fn account(&self) -> Result<&AccountId, SyncError> {
@@ -87,7 +81,7 @@ impl Run<'_> {
                 let members: Vec<Member> = members;
                 let addresses = members
                     .iter()
-                    .filter_map(|member| Some((canonical_email(member.address()?)?, full_name(member))));
+                    .filter_map(|member| Some((address::canonical(member.address()?)?, full_name(member))));
                 let people = self.people(addresses).await?;
                 let rows: Vec<MemberSeen> = members
                     .iter()
@@ -136,7 +130,7 @@ impl Run<'_> {
                 let users: Vec<AccessUser> = users;
                 let addresses = users.iter().filter_map(|user| {
                     let name = user.name.clone().filter(|name| !name.is_empty());
-                    Some((canonical_email(&user.email)?, name))
+                    Some((address::canonical(&user.email)?, name))
                 });
                 let people = self.people(addresses).await?;
                 let rows: Vec<AccessUserSeen> =
@@ -424,7 +418,7 @@ pub(crate) fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -
         .collect();
     MemberSeen {
         id: member.id.clone(),
-        person_id: canonical_email(&email).and_then(|email| people.get(&email).cloned()),
+        person_id: address::canonical(&email).and_then(|email| people.get(&email).cloned()),
         email,
         name: full_name(member),
         status: member.status.clone(),
@@ -448,7 +442,7 @@ pub(crate) fn member_seen(member: &Member, people: &HashMap<String, PersonId>) -
 pub(crate) fn access_user_seen(user: &AccessUser, people: &HashMap<String, PersonId>) -> AccessUserSeen {
     AccessUserSeen {
         id: user.id.clone(),
-        person_id: canonical_email(&user.email).and_then(|email| people.get(&email).cloned()),
+        person_id: address::canonical(&user.email).and_then(|email| people.get(&email).cloned()),
         email: user.email.clone(),
         name: user.name.clone(),
         access_seat: user.access_seat,

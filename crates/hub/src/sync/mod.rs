@@ -115,6 +115,14 @@ pub enum SyncError {
         #[source]
         source: CloudflareError,
     },
+    /// A list was read, and not all of it.
+    #[error("only a part of {what} could be read: {reason}")]
+    Part {
+        /// What was listed.
+        what: &'static str,
+        /// What is missing, and why.
+        reason: String,
+    },
     /// Fewer than half of what was there before came.
     #[error("only {seen} of {before} {what} are listed now")]
     Halved {
@@ -128,6 +136,17 @@ pub enum SyncError {
     /// The store.
     #[error("could not store what was listed")]
     Store(#[from] StoreError),
+}
+
+impl SyncError {
+    /// Whether a part of a list came: what it lacks may be there all the same.
+    fn is_partial(&self) -> bool {
+        match self {
+            SyncError::Part { .. } => true,
+            SyncError::List { source, .. } => source.is_partial(),
+            _ => false,
+        }
+    }
 }
 
 /// How a sync is asked for.
@@ -196,10 +215,10 @@ async fn begin(
             .map_or_else(|| app.ids.new_id(now), |run| run.id.clone()),
         requests_before: client.requests(),
         requests_earlier: cut_off.as_ref().map_or(0, |run| run.requests.unsigned_abs()),
-        counts_earlier: cut_off
-            .as_ref()
-            .and_then(|run| serde_json::from_str(&run.counts).ok())
-            .unwrap_or_default(),
+        counts_earlier: match &cut_off {
+            Some(run) => counts_of(run)?,
+            None => BTreeMap::new(),
+        },
         is_resumed: cut_off.is_some(),
         listings: listings.into_iter().map(|row| (row.kind.clone(), row)).collect(),
     };
@@ -272,15 +291,26 @@ pub async fn grant_total(app: &App) -> Result<i64, StoreError> {
     let mut total = 0;
     for connection in app.store.connection_list().await? {
         let runs = app.store.sync_run_list(Some(&connection.id), 20).await?;
-        let counted = runs.iter().find_map(|run| {
-            let counts: BTreeMap<String, Count> = serde_json::from_str(&run.counts).ok()?;
+        for run in &runs {
+            let counts = counts_of(run)?;
             let of_grants = counts.iter().filter(|(kind, _)| kind.ends_with("_grants"));
             let counts: Vec<usize> = of_grants.map(|(_, count)| count.seen).collect();
-            (!counts.is_empty()).then(|| counts.iter().sum::<usize>())
-        });
-        total += counted.unwrap_or(0) as i64;
+            if !counts.is_empty() {
+                total += counts.iter().sum::<usize>() as i64;
+                break;
+            }
+        }
     }
     Ok(total)
+}
+
+/// What a run counted, by kind of thing.
+///
+/// # Errors
+///
+/// When what is stored of it is damaged.
+pub fn counts_of(run: &SyncRunRow) -> Result<BTreeMap<String, Count>, StoreError> {
+    store::stored("sync_run", &run.id, "counts", &run.counts)
 }
 
 /// Shows at the connection why a sync that nobody waits for could not begin.
@@ -424,7 +454,7 @@ impl Run<'_> {
         let reason = crate::causes(&error);
         self.app
             .store
-            .listing_stale(self.connection, kind, &reason)
+            .listing_stale(self.connection, kind, &reason, error.is_partial())
             .await?;
         let is_refused = matches!(&error, SyncError::List { source: CloudflareError::Refused(refusal), .. } if refusal.status < 500);
         if is_refused || matches!(error, SyncError::Halved { .. }) {
@@ -437,7 +467,7 @@ impl Run<'_> {
         let is_strange = matches!(
             &error,
             SyncError::List {
-                source: CloudflareError::NotJson { status: 200, .. },
+                source: CloudflareError::NotJson { status: 200, .. } | CloudflareError::Shape { .. },
                 ..
             }
         );
@@ -478,7 +508,13 @@ impl Run<'_> {
             } else {
                 ConnectionState::Degraded
             };
-            ("complete", state, (!dark.is_empty()).then(|| dark.join("; ")))
+            // A list that could not be read is a part of the account that nothing is known about.
+            let outcome = if report.dark.is_empty() {
+                "complete"
+            } else {
+                "partial"
+            };
+            (outcome, state, (!dark.is_empty()).then(|| dark.join("; ")))
         };
         report.outcome = outcome.to_owned();
         let run = SyncRunRow {
@@ -487,7 +523,15 @@ impl Run<'_> {
             started_at: self.started_at,
             finished_at: Some(now),
             outcome: report.outcome.clone(),
-            problem: reason,
+            problem: {
+                let unread: Vec<&str> = report
+                    .problems
+                    .iter()
+                    .chain(&report.dark)
+                    .map(String::as_str)
+                    .collect();
+                (!unread.is_empty()).then(|| unread.join("; "))
+            },
             requests: i64::try_from(report.requests).unwrap_or(i64::MAX),
             counts: serde_json::to_string(&report.counts).unwrap_or_default(),
             attempts: 1,

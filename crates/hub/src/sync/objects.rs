@@ -48,7 +48,7 @@ impl Run<'_> {
         let before = store.account_object_live(self.connection, list.kind).await?;
         let mut pages = self.client.objects(self.account()?, list);
         let mut touched = Touched::default();
-        let (mut seen, mut total) = (BTreeSet::new(), None);
+        let (mut seen, mut total, mut unreadable) = (BTreeSet::new(), None, 0_usize);
         while let Some(page) = pages
             .try_next()
             .await
@@ -56,6 +56,7 @@ impl Run<'_> {
         {
             total = page.total.or(total);
             let things: Vec<AccountObjectSeen> = page.items.iter().filter_map(object_seen).collect();
+            unreadable += page.items.len() - things.len();
             seen.extend(things.iter().map(|thing| thing.id.clone()));
             let found = store
                 .account_object_upsert(
@@ -72,6 +73,12 @@ impl Run<'_> {
                 what: list.words,
                 done: seen.len() as u64,
                 total,
+            });
+        }
+        if unreadable > 0 {
+            return Err(SyncError::Part {
+                what: list.words,
+                reason: format!("{unreadable} of {} have no id", seen.len() + unreadable),
             });
         }
         self.refuse_incomplete(list.words, seen.len() as i64, total)?;
@@ -143,43 +150,21 @@ impl Run<'_> {
         let groups = store
             .account_object_list("user_groups", Some(self.connection), None, LIST_LIMIT_MAX)
             .await?;
-        if groups.len() > USER_GROUPS_MAX {
-            tracing::warn!(
-                "only the first {USER_GROUPS_MAX} of {} user groups are read",
-                groups.len()
-            );
-        }
-        let ids = groups
-            .into_iter()
-            .take(USER_GROUPS_MAX)
-            .map(|row| row.id)
-            .collect();
-        self.contents(Content::UserGroup, ids).await
+        let ids = groups.into_iter().map(|row| row.id).collect();
+        self.contents(Content::UserGroup, ids, USER_GROUPS_MAX).await
     }
 
     async fn list_items(&self) -> Result<Count, SyncError> {
-        let ids = self.named_lists().await?;
-        if ids.len() > NAMED_LISTS_MAX {
-            tracing::warn!(
-                "only the first {NAMED_LISTS_MAX} of {} Zero Trust lists are read",
-                ids.len()
-            );
-        }
-        let ids = ids.into_iter().take(NAMED_LISTS_MAX).collect();
-        self.contents(Content::List, ids).await
+        let ids = self.named_lists().await?.into_iter().collect();
+        self.contents(Content::List, ids, NAMED_LISTS_MAX).await
     }
 
     /// The e-mail lists that groups and policies name.
     async fn named_lists(&self) -> Result<BTreeSet<String>, StoreError> {
         let store = &self.app.store;
         let mut named = BTreeSet::new();
-        let mut look = |text: &str| {
-            // Most objects name none, and need not be parsed to know that.
-            if text.contains("email_list") {
-                let raw: Value = serde_json::from_str(text).unwrap_or_default();
-                named.extend(lists_in(&raw));
-            }
-        };
+        // Most objects name none, and need not be parsed to know that.
+        let may_name = |text: &str| text.contains("email_list");
         let mut after: Option<(String, String)> = None;
         loop {
             let place = after
@@ -188,7 +173,9 @@ impl Run<'_> {
             let rows = store.access_group_list(Some(self.connection), place, 200).await?;
             let Some(last) = rows.last() else { break };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
-            rows.iter().for_each(|row| look(&row.raw));
+            for row in rows.iter().filter(|row| may_name(&row.raw)) {
+                named.extend(lists_in(&row.raw_json()?));
+            }
         }
         for kind in ["policies", "apps"] {
             let mut after: Option<(String, String)> = None;
@@ -201,65 +188,141 @@ impl Run<'_> {
                     .await?;
                 let Some(last) = rows.last() else { break };
                 after = Some((last.connection_id.0.clone(), last.id.clone()));
-                rows.iter().for_each(|row| look(&row.raw));
+                for row in rows.iter().filter(|row| may_name(&row.raw)) {
+                    named.extend(lists_in(&row.raw_json()?));
+                }
             }
         }
         Ok(named)
     }
 
-    /// Reads the content of each of these and keeps it under the same id.
-    async fn contents(&self, what: Content, ids: Vec<String>) -> Result<Count, SyncError> {
+    /// Reads the content of each of the first `at_most` of these and keeps it under the same id. One that fails, or
+    /// is given in part, stops no other: what could not be read is named.
+    async fn contents(
+        &self,
+        what: Content,
+        mut ids: Vec<String>,
+        at_most: usize,
+    ) -> Result<Count, SyncError> {
         let kind = what.kind();
-        let contents: Vec<(String, Value)> = stream::iter(ids)
+        let mut gaps = Vec::new();
+        if ids.len() > at_most {
+            gaps.push(format!("only the first {at_most} of {} are read", ids.len()));
+            ids.truncate(at_most);
+        }
+        let tried = ids.len();
+        let read: Vec<(String, Result<Value, SyncError>)> = stream::iter(ids)
             .map(|id| self.content(what, id).boxed())
             .buffered(LISTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let seen: Vec<AccountObjectSeen> = contents
-            .into_iter()
-            .filter(|(_, content)| !content.is_null())
-            .map(|(id, content)| AccountObjectSeen {
-                id,
-                name: String::new(),
-                raw: as_text(&content),
-                fingerprint: fingerprint(&content),
-            })
-            .collect();
+            .collect()
+            .await;
+        let (mut seen, mut failed) = (Vec::new(), Vec::new());
+        for (id, content) in read {
+            match content {
+                Ok(Value::Null) => {}
+                Ok(content) => {
+                    if let Some(reason) = content["partial"].as_str() {
+                        gaps.push(format!("{id}: {reason}"));
+                    }
+                    seen.push(AccountObjectSeen {
+                        id,
+                        name: String::new(),
+                        raw: as_text(&content),
+                        fingerprint: fingerprint(&content),
+                    });
+                }
+                Err(error) => {
+                    gaps.push(format!("{id}: {}", crate::causes(&error)));
+                    failed.push(error);
+                }
+            }
+        }
         let touched = self
             .app
             .store
             .account_object_upsert(self.connection, kind, &seen, self.recorded(kind), self.started_at)
             .await?;
+        if touched.added + touched.changed > 0 {
+            self.app.store.access_revision_bump().await?;
+        }
+        if failed.len() == tried
+            && let Some(error) = failed.pop()
+        {
+            // All alike: the reason says it better than a list of ids.
+            return Err(error);
+        }
+        if !gaps.is_empty() {
+            return Err(SyncError::Part {
+                what: what.words(),
+                reason: gaps.join("; "),
+            });
+        }
         let gone = self.mark_gone(kind).await?;
         Ok(counted(seen.len(), gone, touched))
     }
 
-    async fn content(&self, what: Content, id: String) -> Result<(String, Value), SyncError> {
-        let account = self.account()?;
+    async fn content(&self, what: Content, id: String) -> (String, Result<Value, SyncError>) {
         let content = match what {
-            Content::UserGroup => {
-                let members = self.client.user_group_members(account, &id).await;
-                members
-                    .map(|members| json!({ "members": members }))
-                    .map_err(|source| {
-                        listing_failed("members of user groups", "Account Settings Read", source)
-                    })?
-            }
-            Content::List => match self.client.list_items(account, &id).await {
-                Ok(items) => json!({ "items": items }),
-                // A rule may name a list that is gone: the rest can still be read.
-                Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => Value::Null,
-                Err(source) => {
-                    return Err(listing_failed(
-                        "the content of Zero Trust lists",
-                        "Zero Trust Read",
-                        source,
-                    ));
-                }
-            },
+            Content::UserGroup => self.user_group_content(&id).await,
+            Content::List => self.list_content(&id).await,
         };
-        Ok((id, content))
+        (id, content)
     }
+
+    async fn user_group_content(&self, id: &str) -> Result<Value, SyncError> {
+        let members = self.client.user_group_members(self.account()?, id).await;
+        let members = members
+            .map_err(|source| listing_failed("members of user groups", "Account Settings Read", source))?;
+        let nameless = members
+            .items
+            .iter()
+            .filter(|member| member["id"].as_str().or(member["email"].as_str()).is_none())
+            .count();
+        let partial = members
+            .partial
+            .or_else(|| (nameless > 0).then(|| format!("{nameless} members have neither id nor address")));
+        Ok(with_reason(json!({ "members": members.items }), partial))
+    }
+
+    async fn list_content(&self, id: &str) -> Result<Value, SyncError> {
+        let listed = self
+            .app
+            .store
+            .account_object_get(self.connection, "lists", id)
+            .await?;
+        let count = match listed {
+            Some(row) => row.raw_json()?["count"].as_f64().map(|count| count as u64),
+            None => None,
+        };
+        match self.client.list_items(self.account()?, id, count).await {
+            Ok(items) => {
+                let unreadable = items
+                    .items
+                    .iter()
+                    .filter(|item| !item["value"].is_string())
+                    .count();
+                let partial = items
+                    .partial
+                    .or_else(|| (unreadable > 0).then(|| format!("{unreadable} entries have no value")));
+                Ok(with_reason(json!({ "items": items.items }), partial))
+            }
+            // A rule may name a list that is gone: the rest can still be read.
+            Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => Ok(Value::Null),
+            Err(source) => Err(listing_failed(
+                "the content of Zero Trust lists",
+                "Zero Trust Read",
+                source,
+            )),
+        }
+    }
+}
+
+/// The content with the reason why it is only a part, where it is.
+fn with_reason(mut content: Value, partial: Option<String>) -> Value {
+    if let Some(reason) = partial {
+        content["partial"] = json!(reason);
+    }
+    content
 }
 
 /// What is read of one thing at its own address.
@@ -272,6 +335,13 @@ enum Content {
 }
 
 impl Content {
+    fn words(self) -> &'static str {
+        match self {
+            Content::UserGroup => "the members of user groups",
+            Content::List => "the content of Zero Trust lists",
+        }
+    }
+
     fn kind(self) -> &'static str {
         match self {
             Content::UserGroup => "user_group_members",

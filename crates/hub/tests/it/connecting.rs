@@ -159,7 +159,7 @@ async fn an_address_that_is_not_the_api_says_so() {
         });
         let error = try_connect(&hub, &request).await.unwrap_err();
         assert!(
-            words(&error).contains("is the base URL right?"),
+            words(&error).contains("\"Checking your browser\"") && words(&error).contains("wrong base URL"),
             "{}",
             words(&error)
         );
