@@ -8,9 +8,8 @@ use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
 use crate::settings::People;
-use crate::sync::lists::canonical_email;
 use chrono::{DateTime, Utc};
-use model::PersonId;
+use model::{PersonId, address};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
 use store::{PersonRow, PersonSeen, StoreError};
@@ -30,7 +29,7 @@ impl AddressRules {
     pub fn new(settings: &People) -> Self {
         let pair = |text: &String| {
             let (old, new) = text.split_once('=')?;
-            let domain = |text: &str| text.trim().trim_start_matches('@').to_lowercase();
+            let domain = address::canonical_domain;
             let (old, new) = (domain(old), domain(new));
             (!old.is_empty() && !new.is_empty() && old != new).then_some((old, new))
         };
@@ -173,7 +172,7 @@ pub async fn find(app: &App, addresses: &[String]) -> Result<HashMap<String, Per
 ///
 /// When the store refuses.
 pub async fn one(app: &App, wanted: &str) -> Result<Option<PersonRow>, StoreError> {
-    let address = wanted.trim().to_lowercase();
+    let address = address::compared(wanted);
     if let Some(row) = app.store.person_by_email(&address).await? {
         return Ok(Some(row));
     }
@@ -299,7 +298,7 @@ pub async fn plan(
 }
 
 async fn step(app: &App, wish: &Wish, may_merge: bool) -> Result<Result<Step, AliasProblem>, StoreError> {
-    let Some(alias) = canonical_email(&wish.alias) else {
+    let Some(alias) = address::canonical(&wish.alias) else {
         return Ok(Err(AliasProblem::NoAddress(wish.alias.clone())));
     };
     let Some(person) = one(app, &wish.person).await? else {
@@ -360,7 +359,7 @@ pub async fn apply(app: &App, steps: &[Step], source: &str, actor: &Actor) -> Re
 ///
 /// When the store refuses.
 pub async fn alias_remove(app: &App, address: &str, actor: &Actor) -> Result<bool, StoreError> {
-    let address = address.trim().to_lowercase();
+    let address = address::compared(address);
     let Some(owner) = app.store.person_by_email(&address).await? else {
         return Ok(false);
     };

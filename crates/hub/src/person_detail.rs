@@ -55,8 +55,10 @@ pub struct Seen {
     pub connection_id: ConnectionId,
     /// Cloudflare's id of the Access user.
     pub access_user_id: String,
-    /// When it was read.
+    /// When it was read, or last tried.
     pub read_at: DateTime<Utc>,
+    /// Why it could not be read the last time; what is here is then from before.
+    pub problem: Option<String>,
     /// When they last proved who they are.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// With which kind of identity provider.
@@ -122,7 +124,7 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
             sign_ins.insert(row.connection_id.clone(), found);
         }
         let sign_in = sign_ins[&row.connection_id].of(&row.email);
-        members.push(member(row, sign_in, &grants));
+        members.push(member(row, sign_in, &grants)?);
     }
     let newest = EventFilter {
         person_id: Some(person.id.clone()),
@@ -135,7 +137,7 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
         .await?
         .into_iter()
         .map(read)
-        .collect();
+        .collect::<Result<_, _>>()?;
     let last_seen_at = users
         .iter()
         .filter_map(|user| user.last_login_at)
@@ -153,33 +155,28 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
     })
 }
 
-fn member(row: MemberRow, sign_in: &'static str, grants: &[Grant]) -> MemberFacts {
-    let parse = |text: &str| -> Value { serde_json::from_str(text).unwrap_or_default() };
-    let roles = parse(&row.roles);
-    let roles = roles.as_array().into_iter().flatten();
-    MemberFacts {
+fn member(row: MemberRow, sign_in: &'static str, grants: &[Grant]) -> Result<MemberFacts, StoreError> {
+    Ok(MemberFacts {
         sign_in,
-        roles: roles
+        roles: row
+            .roles_json()?
+            .iter()
             .filter_map(|role| Some(role["name"].as_str()?.to_owned()))
             .collect(),
-        policies: crate::objects::policy_names(&parse(&row.policies)),
+        policies: crate::objects::policy_names(&Value::Array(row.policies_json()?)),
         user_groups: grants
             .iter()
             .filter(|grant| grant.kind == GrantKind::UserGroup && grant.connection_id == row.connection_id)
             .map(|grant| grant.entitlement_name.clone())
             .collect(),
         row,
-    }
+    })
 }
 
 /// Reads what Cloudflare gave about an Access user.
-fn read(row: AccessUserDetailRow) -> Seen {
-    let identity: Value = row
-        .identity
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let parse = |text: &str| -> Vec<Value> { serde_json::from_str(text).unwrap_or_default() };
+fn read(row: AccessUserDetailRow) -> Result<Seen, StoreError> {
+    let identity = row.identity_json()?.unwrap_or_default();
+    let (sessions, failed_logins) = (row.sessions_json()?, row.failed_logins_json()?);
     let text = |value: Option<&Value>| Some(value?.as_str()?.to_owned()).filter(|text| !text.is_empty());
     let seconds = |value: Option<&Value>| DateTime::from_timestamp(value?.as_i64()?, 0);
     let own = text(identity.get("device_id"));
@@ -199,7 +196,6 @@ fn read(row: AccessUserDetailRow) -> Seen {
         });
     }
     let methods = identity["amr"].as_array().into_iter().flatten();
-    let sessions = parse(&row.sessions);
     let sessions = sessions.iter().map(|session| {
         let about = &session["metadata"];
         let apps = about["apps"].as_object().into_iter().flatten();
@@ -211,7 +207,7 @@ fn read(row: AccessUserDetailRow) -> Seen {
                 .collect(),
         }
     });
-    Seen {
+    Ok(Seen {
         read_at: row.read_at,
         last_seen_at: seconds(identity.get("iat")),
         provider: text(identity.pointer("/idp/type")),
@@ -221,10 +217,11 @@ fn read(row: AccessUserDetailRow) -> Seen {
         country: text(identity.pointer("/geo/country")),
         devices,
         sessions: sessions.collect(),
-        failed_logins: parse(&row.failed_logins),
+        failed_logins,
         connection_id: row.connection_id,
         access_user_id: row.access_user_id,
-    }
+        problem: row.problem,
+    })
 }
 
 #[cfg(test)]
@@ -248,8 +245,9 @@ mod tests {
             .to_string(),
             failed_logins: "[]".into(),
             read_at: at,
+            problem: None,
         };
-        let seen = read(row.clone());
+        let seen = read(row.clone()).unwrap();
         assert_eq!(
             (seen.last_seen_at, seen.provider.as_deref()),
             (Some(at), Some("okta"))
@@ -264,7 +262,8 @@ mod tests {
         let never = read(AccessUserDetailRow {
             identity: None,
             ..row
-        });
+        })
+        .unwrap();
         assert_eq!((never.last_seen_at, never.devices.len()), (None, 0));
     }
 }

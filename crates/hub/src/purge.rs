@@ -236,7 +236,7 @@ async fn look_through_arrivals(
 
 /// Every address and name that records of this person carry, in lower case.
 async fn identifiers(app: &App, person: &PersonRow) -> Result<BTreeSet<String>, StoreError> {
-    let mut all = BTreeSet::from([person.email.to_lowercase()]);
+    let mut all = BTreeSet::from([model::address::compared(&person.email)]);
     all.extend(app.store.person_alias_by_person(&person.id).await?);
     all.extend(app.store.event_identifiers(&person.id).await?);
     Ok(all.into_iter().map(|one| one.to_lowercase()).collect())

@@ -94,7 +94,16 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_none() {
-        for text in ["", "ana", "@x.example", "ana@", "ana @x.example", "ana@x .example", "a\u{0}b@x", "ana@."] {
+        for text in [
+            "",
+            "ana",
+            "@x.example",
+            "ana@",
+            "ana @x.example",
+            "ana@x .example",
+            "a\u{0}b@x",
+            "ana@.",
+        ] {
             assert_eq!(canonical(text), None, "{text:?}");
         }
         assert_eq!(compared("TIDEWATER\\Ben"), "tidewater\\ben");
@@ -102,7 +111,12 @@ mod tests {
 
     #[test]
     fn canonical_is_canonical_already() {
-        for text in ["Eva@Bücher.example", "a@xn--zz9999999.example", "a@[192.0.2.1]", "ΣΊΣΥΦΟΣ@x.example"] {
+        for text in [
+            "Eva@Bücher.example",
+            "a@xn--zz9999999.example",
+            "a@[192.0.2.1]",
+            "ΣΊΣΥΦΟΣ@x.example",
+        ] {
             let once = canonical(text).unwrap();
             assert_eq!(canonical(&once).as_deref(), Some(once.as_str()), "{text}");
         }

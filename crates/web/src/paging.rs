@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use store::{LIST_LIMIT_MAX, TimeCursor};
+use store::{LIST_LIMIT_MAX, StoreError, TimeCursor};
 use utoipa::ToSchema;
 
 /// Rows of a page when nothing else is asked for.
@@ -31,6 +31,40 @@ impl<T> Page<T> {
             items: rows.into_iter().map(body).collect(),
             next_cursor,
         }
+    }
+
+    /// The same where a row may be damaged: then there is no page.
+    ///
+    /// # Errors
+    ///
+    /// The first row's that cannot be read.
+    pub fn read<R>(
+        rows: Vec<R>,
+        limit: i64,
+        cursor: impl Fn(&R) -> String,
+        body: impl FnMut(R) -> Result<T, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+        let next_cursor = rows.last().filter(|_| is_full).map(cursor);
+        Ok(Self {
+            items: rows.into_iter().map(body).collect::<Result<_, _>>()?,
+            next_cursor,
+        })
+    }
+
+    /// The same for a list that has no further pages.
+    ///
+    /// # Errors
+    ///
+    /// The first row's that cannot be read.
+    pub fn read_whole<R>(
+        rows: Vec<R>,
+        body: impl FnMut(R) -> Result<T, StoreError>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            items: rows.into_iter().map(body).collect::<Result<_, _>>()?,
+            next_cursor: None,
+        })
     }
 
     /// A list that has no further pages.

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             };
             let filter = store::AccessChangeFilter {
                 connection_id,
-                email: person.map(|person| person.trim().to_lowercase()),
+                email: person.map(|person| model::address::compared(&person)),
                 outcome,
                 before: None,
                 limit,

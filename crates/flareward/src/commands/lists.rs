@@ -286,8 +286,10 @@ pub(crate) async fn write_members(
 ) -> anyhow::Result<()> {
     let sign_ins = SignIns::of_all(app).await?;
     each_listed!(app, filters, printer, member_list, |row, label| {
-        let policies: Value = serde_json::from_str(&row.policies).unwrap_or_default();
-        let roles: Value = serde_json::from_str(&row.roles).unwrap_or_default();
+        let (policies, roles) = (
+            Value::Array(row.policies_json()?),
+            Value::Array(row.roles_json()?),
+        );
         let names: Vec<&str> = roles
             .as_array()
             .into_iter()
@@ -323,7 +325,7 @@ pub(crate) async fn write_groups(
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     each_listed!(app, filters, printer, access_group_list, |row, label| {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        let raw = row.raw_json()?;
         json!({
             "connection": label, "name": row.name, "id": row.id, "include": raw["include"],
             "require": raw["require"], "exclude": raw["exclude"],
@@ -362,7 +364,7 @@ pub(crate) async fn write_objects(
         let Some(last) = page.last() else { return Ok(()) };
         after = Some((last.connection_id.0.clone(), last.id.clone()));
         for row in page {
-            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            let raw = row.raw_json()?;
             let facts = hub::objects::facts(kind, &raw);
             printer.row(&json!({
                 "connection": labels.get(&row.connection_id), "kind": kind, "name": row.name, "id": row.id,
@@ -434,7 +436,7 @@ pub(crate) async fn write_grants(
     view.grants(&filter, |grant| {
         let mut line = json!({
             "person": grant.person_id, "email": grant.email, "kind": grant.kind, "group": grant.entitlement_name,
-            "certainty": grant.certainty, "via": grant.via, "connection": grant.connection,
+            "scope": grant.scope, "certainty": grant.certainty, "via": grant.via, "connection": grant.connection,
         });
         let id = match grant.kind {
             GrantKind::AccessGroup => "group_id",

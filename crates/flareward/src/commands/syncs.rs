@@ -64,7 +64,7 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
             let mut printer = Printer::new(global.output, RUNS);
             for row in app.store.sync_run_list(only.as_ref(), limit).await? {
                 let label = labels.get(&row.connection_id).cloned();
-                printer.row(&run_json(&row, label))?;
+                printer.row(&run_json(&row, label)?)?;
             }
             printer.finish("Not synced yet: run `flareward sync`")?;
         }
@@ -81,8 +81,8 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn run_json(row: &SyncRunRow, label: Option<String>) -> Value {
-    let counts: Value = serde_json::from_str(&row.counts).unwrap_or_default();
+fn run_json(row: &SyncRunRow, label: Option<String>) -> anyhow::Result<Value> {
+    let counts = row.counts_json()?;
     let sum = |name: &str| -> u64 {
         let lists = counts.as_object().into_iter().flatten();
         lists
@@ -90,19 +90,19 @@ fn run_json(row: &SyncRunRow, label: Option<String>) -> Value {
             .filter_map(|(_, count)| count[name].as_u64())
             .sum()
     };
-    json!({
+    Ok(json!({
         "id": row.id, "connection": label, "started_at": row.started_at, "finished_at": row.finished_at,
         "seconds": row.finished_at.map(|end| (end - row.started_at).num_milliseconds() as f64 / 1000.0),
         "outcome": row.outcome, "problem": row.problem, "requests": row.requests, "attempts": row.attempts,
         "added": sum("added"), "changed": sum("changed"), "removed": sum("gone"), "counts": counts,
-    })
+    }))
 }
 
 async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format) -> anyhow::Result<()> {
     let changes = changes(app, &row.id).await?;
     let grants = grant_changes(app, &row.id).await?;
     if matches!(format, Format::Json | Format::Ndjson) {
-        let mut value = run_json(row, label);
+        let mut value = run_json(row, label)?;
         value["changes"] = Value::Array(changes);
         value["grant_changes"] = Value::Array(grants);
         match format {
@@ -119,14 +119,29 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
             row.outcome,
             row.started_at.format("%Y-%m-%d %H:%M:%S UTC")
         );
+        if let Some(problem) = &row.problem {
+            println!("Could not be read: {problem}");
+        }
     }
     for (rows, columns, nothing) in [
         (
             changes,
             CHANGES,
-            "It changed nothing, or was the first to read the lists",
+            if row.outcome == "complete" {
+                "It changed nothing, or was the first to read the lists"
+            } else {
+                "Nothing that it read is different; what it could not read may be: see the problem above"
+            },
         ),
-        (grants, GRANTS, "No grant of a group or role changed with it"),
+        (
+            grants,
+            GRANTS,
+            if row.outcome == "complete" {
+                "No grant of a group or role changed with it"
+            } else {
+                "No grant that follows from what it read changed"
+            },
+        ),
     ] {
         let mut printer = Printer::new(format, columns);
         for row in &rows {
@@ -145,13 +160,13 @@ async fn changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
         let page = app.store.sync_change_list(run, place, LIST_LIMIT_MAX).await?;
         let Some(last) = page.last() else { return Ok(all) };
         after = Some((last.kind.clone(), last.object_id.clone()));
-        all.extend(page.into_iter().map(|row| {
-            let row = Changed::read(row);
-            json!({
+        for row in page {
+            let row = Changed::read(row)?;
+            all.push(json!({
                 "change": row.change, "kind": row.kind, "id": row.id, "before": row.name_before,
                 "after": row.name_after, "fields": row.fields, "at": row.at,
-            })
-        }));
+            }));
+        }
     }
 }
 

@@ -88,6 +88,7 @@ pub async fn export(
         sign_ins: SignIns::of_connection(app, &connection.id).await?,
         sync: writer.begin_sync(began, random).await?,
         tallies: HashMap::new(),
+        scoped: BTreeMap::new(),
         refused: Vec::new(),
     };
     export.types().await?;
@@ -116,6 +117,9 @@ struct Export<'a> {
     sync: SyncWriter,
     /// How many hold a thing for sure, conditionally, and not known.
     tallies: HashMap<(GrantKind, Box<str>), [u64; 3]>,
+    /// Permission groups that are held over less than the whole account, by the id that they have in the file, with
+    /// a name that says over what.
+    scoped: BTreeMap<Box<str>, String>,
     refused: Vec<String>,
 }
 
@@ -217,9 +221,7 @@ impl Export<'_> {
             .find(|row| row.status == "accepted")
             .or(members.first());
         let user = users.first();
-        let raw: Value = member
-            .and_then(|row| serde_json::from_str(&row.raw).ok())
-            .unwrap_or_default();
+        let raw = member.map(MemberRow::raw_json).transpose()?.unwrap_or_default();
         let part = |name: &str| raw.pointer(&format!("/user/{name}")).and_then(Value::as_str);
         let name = member
             .and_then(|row| row.name.clone())
@@ -296,11 +298,8 @@ impl Export<'_> {
     }
 
     async fn invitation(&mut self, member: &MemberRow) -> Result<(), ExportError> {
-        let roles: Value = serde_json::from_str(&member.roles).unwrap_or_default();
-        let of = |name: &'static str| {
-            let roles = roles.as_array().into_iter().flatten();
-            list(roles.filter_map(|role| role[name].as_str()).map(text))
-        };
+        let roles = member.roles_json()?;
+        let of = |name: &'static str| list(roles.iter().filter_map(|role| role[name].as_str()).map(text));
         let about = profile([
             ("email", text(member.email.clone())),
             ("status", text(member.status.clone())),
@@ -319,21 +318,27 @@ impl Export<'_> {
 
     async fn grants(&mut self, subject: &Subject) -> Result<(), ExportError> {
         for held in self.view.held(subject, self.place) {
+            // Over the whole account and over a part of it are two things to hold.
+            let id: Box<str> = match &held.scope {
+                Some(scope) if scope.is_account != Some(true) => {
+                    let id: Box<str> = format!("{}/{}", held.id, scope.id).into();
+                    let name = || format!("{} over {}", held.name, scope.name);
+                    self.scoped.entry(id.clone()).or_insert_with(name);
+                    id
+                }
+                _ => held.id.clone(),
+            };
             let at = match held.certainty {
                 Certainty::Yes => 0,
                 Certainty::Conditional => 1,
                 Certainty::Unknown => 2,
             };
-            self.tallies.entry((held.kind, held.id.clone())).or_default()[at] += 1;
+            self.tallies.entry((held.kind, id.clone())).or_default()[at] += 1;
             if held.certainty != Certainty::Yes {
                 continue;
             }
             let (kind, slug) = of_grant(held.kind);
-            let mut grant = Grant::new(
-                ResourceId::new(kind, &*held.id),
-                slug,
-                user_id(&subject.person_id),
-            );
+            let mut grant = Grant::new(ResourceId::new(kind, &*id), slug, user_id(&subject.person_id));
             if let Some(through) = held.through.filter(|through| !through.is_empty()) {
                 grant = grant.derived(
                     through
@@ -353,9 +358,7 @@ impl Export<'_> {
             .store
             .account_object_get(&self.connection.id, "account", id)
             .await?;
-        let raw: Value = row
-            .and_then(|row| serde_json::from_str(&row.raw).ok())
-            .unwrap_or_default();
+        let raw = row.map(|row| row.raw_json()).transpose()?.unwrap_or_default();
         let mut about = vec![
             ("account_id", text(id.clone())),
             ("account_name", text(self.connection.account_name.clone())),
@@ -415,7 +418,7 @@ impl Export<'_> {
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for row in rows {
-                let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+                let raw = row.raw_json()?;
                 let mut about = vec![
                     ("group_id", text(row.id.clone())),
                     ("group_name", text(row.name.clone())),
@@ -472,6 +475,13 @@ impl Export<'_> {
             self.held_thing(PERMISSION_GROUP, Resource::role(id, row.name, profile(about)))
                 .await?;
         }
+        for (scoped, name) in std::mem::take(&mut self.scoped) {
+            let mut about = vec![("permission_group_id", text(&*scoped))];
+            about.extend(self.counts(GrantKind::PermissionGroup, &scoped));
+            let id = ResourceId::new(PERMISSION_GROUP, &*scoped);
+            self.held_thing(PERMISSION_GROUP, Resource::role(id, name, profile(about)))
+                .await?;
+        }
         Ok(())
     }
 
@@ -489,10 +499,10 @@ impl Export<'_> {
     async fn apps(&mut self) -> Result<(), ExportError> {
         let mut policies: HashMap<String, Value> = HashMap::new();
         for row in self.objects("policies").await? {
-            policies.insert(row.id, serde_json::from_str(&row.raw).unwrap_or_default());
+            policies.insert(row.id.clone(), row.raw_json()?);
         }
         for row in self.objects("apps").await? {
-            let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+            let raw = row.raw_json()?;
             let said = |name: &str| text(raw[name].as_str().unwrap_or_default());
             let mut words = Vec::new();
             for given in raw["policies"].as_array().into_iter().flatten() {
@@ -548,7 +558,7 @@ impl Export<'_> {
     async fn tokens(&mut self) -> Result<(), ExportError> {
         for (list, kind) in [("service_tokens", SERVICE_TOKEN), ("account_tokens", API_TOKEN)] {
             for row in self.objects(list).await? {
-                let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+                let raw = row.raw_json()?;
                 let at = |names: [&str; 2]| names.iter().find_map(|name| time(&raw[*name])).map(timestamp);
                 let mut about = vec![("token_id", text(row.id.clone()))];
                 for name in ["client_id", "duration", "status"] {

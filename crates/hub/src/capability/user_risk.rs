@@ -120,7 +120,7 @@ fn explain(failure: Failure) -> Failure {
 /// addresses that only contain it.
 async fn find(context: &Context<'_>) -> Result<User, Failure> {
     let email = context.text("email")?;
-    let wanted = email.to_lowercase();
+    let wanted = model::address::compared(email);
     if !wanted.contains('@') {
         return Err(Failure::input("/properties/email", "is not an e-mail address"));
     }
@@ -142,7 +142,7 @@ async fn find(context: &Context<'_>) -> Result<User, Failure> {
                 .filter(|item| {
                     item["email"]
                         .as_str()
-                        .is_some_and(|email| email.to_lowercase() == wanted)
+                        .is_some_and(|email| model::address::compared(email) == wanted)
                 })
                 .filter_map(|item| {
                     Some(User {

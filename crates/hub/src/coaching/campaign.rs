@@ -133,8 +133,12 @@ pub async fn put(
 }
 
 /// The rules of a campaign.
-pub fn rules_of(campaign: &CampaignRow) -> Vec<String> {
-    serde_json::from_str(&campaign.rules).unwrap_or_default()
+///
+/// # Errors
+///
+/// When they are damaged.
+pub fn rules_of(campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
+    store::stored("campaign", &campaign.id, "rules", &campaign.rules)
 }
 
 /// Where a campaign's address is sealed for.

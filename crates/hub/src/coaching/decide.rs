@@ -41,12 +41,14 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         let mut decided: HashMap<(CampaignId, PersonId), chrono::DateTime<chrono::Utc>> = HashMap::new();
         let ids: Vec<String> = entries.into_iter().filter_map(|entry| entry.subject_id).collect();
         let detections = app.store.detection_get_many(&ids).await?;
-        let meant: Vec<(&DetectionRow, &CampaignRow)> = ids
-            .iter()
-            .filter_map(|id| detections.get(id))
-            .flat_map(|detection| campaigns.iter().map(move |campaign| (detection, campaign)))
-            .filter(|(detection, campaign)| is_meant(campaign, detection))
-            .collect();
+        let mut meant: Vec<(&DetectionRow, &CampaignRow)> = Vec::new();
+        for detection in ids.iter().filter_map(|id| detections.get(id)) {
+            for campaign in &campaigns {
+                if is_meant(campaign, detection)? {
+                    meant.push((detection, campaign));
+                }
+            }
+        }
         let events: Vec<String> = meant
             .iter()
             .map(|(detection, _)| detection.event_id.0.clone())
@@ -70,12 +72,14 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
     }
 }
 
-fn is_meant(campaign: &CampaignRow, detection: &DetectionRow) -> bool {
-    campaign.enabled
-        && detection.detected_at >= campaign.created_at
-        && rules_of(campaign)
-            .iter()
-            .any(|name| name == "*" || *name == detection.rule_name)
+fn is_meant(campaign: &CampaignRow, detection: &DetectionRow) -> Result<bool, StoreError> {
+    if !campaign.enabled || detection.detected_at < campaign.created_at {
+        return Ok(false);
+    }
+    let rules = rules_of(campaign)?;
+    Ok(rules
+        .iter()
+        .any(|name| name == "*" || *name == detection.rule_name))
 }
 
 async fn decide(

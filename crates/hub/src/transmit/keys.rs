@@ -64,8 +64,8 @@ pub async fn jwks(app: &App) -> Result<Jwks, SigningKeyError> {
     let rows = app.store.signing_key_list().await?;
     let public: Vec<PublicJwk> = rows
         .iter()
-        .filter_map(|row| serde_json::from_str(&row.public_jwk).ok())
-        .collect();
+        .map(|row| store::stored("signing_key", &row.kid, "public_jwk", &row.public_jwk))
+        .collect::<Result<_, _>>()?;
     Ok(Jwks::new(&public))
 }
 

@@ -1,7 +1,6 @@
 //! Members, Access users, Access groups, roles, and the grants computed from them.
 
 use super::connections::id_in_query;
-use super::document;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -9,13 +8,14 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::access::grant::{GrantCursor, GrantScope};
 use hub::access::{AccessView, Grant, GrantFilter, SignIns};
 use hub::person_detail::MemberFacts;
 use model::{ConnectionId, GrantKind, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
-use store::{AccessGroupRow, AccessUserRow, AccountObjectRow, MemberRow, RoleRow};
+use store::{AccessGroupRow, AccessUserRow, AccountObjectRow, MemberRow, RoleRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// Someone who may log in to an account's dashboard.
@@ -48,12 +48,14 @@ pub struct MemberBody {
 }
 
 impl MemberBody {
-    pub(crate) fn new(row: MemberRow, sign_ins: &HashMap<ConnectionId, SignIns>) -> Self {
+    pub(crate) fn new(row: MemberRow, sign_ins: &HashMap<ConnectionId, SignIns>) -> Result<Self, StoreError> {
         let sign_ins = sign_ins.get(&row.connection_id);
-        Self {
+        let roles = Value::Array(row.roles_json()?);
+        let policies = hub::objects::policy_names(&Value::Array(row.policies_json()?));
+        Ok(Self {
             sign_in: sign_ins.map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
             invitation: row.status != "accepted",
-            policies: hub::objects::policy_names(&document(&row.policies)),
+            policies,
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,
@@ -61,16 +63,17 @@ impl MemberBody {
             name: row.name,
             status: row.status,
             two_factor: row.two_factor,
-            roles: document(&row.roles),
+            roles,
             seen_at: row.seen_at,
-        }
+        })
     }
 }
 
 impl MemberBody {
-    pub(crate) fn of(member: MemberFacts) -> Self {
+    pub(crate) fn of(member: MemberFacts) -> Result<Self, StoreError> {
         let row = member.row;
-        Self {
+        let roles = Value::Array(row.roles_json()?);
+        Ok(Self {
             sign_in: member.sign_in,
             invitation: row.status != "accepted",
             policies: member.policies,
@@ -81,9 +84,9 @@ impl MemberBody {
             name: row.name,
             status: row.status,
             two_factor: row.two_factor,
-            roles: document(&row.roles),
+            roles,
             seen_at: row.seen_at,
-        }
+        })
     }
 }
 
@@ -145,14 +148,14 @@ pub struct AccessGroupBody {
 }
 
 impl AccessGroupBody {
-    fn new(row: AccessGroupRow) -> Self {
-        Self {
+    fn new(row: AccessGroupRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            raw: row.raw_json()?,
             connection_id: row.connection_id.0,
             id: row.id,
             name: row.name,
-            raw: document(&row.raw),
             seen_at: row.seen_at,
-        }
+        })
     }
 }
 
@@ -194,6 +197,9 @@ pub struct GrantBody {
     pub entitlement_id: String,
     /// Its name.
     pub entitlement_name: String,
+    /// Over what a permission group is held: over the whole account and over a part of it are two grants. Null for
+    /// everything else.
+    pub scope: Option<ScopeBody>,
     /// Who holds it.
     pub person_id: String,
     /// Their address.
@@ -206,6 +212,27 @@ pub struct GrantBody {
     pub as_of: Option<DateTime<Utc>>,
 }
 
+/// The resource group over which a permission group is held.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScopeBody {
+    /// Cloudflare's id of the resource group; empty where Cloudflare names none.
+    pub id: String,
+    /// `the whole account`, or the resource group's name.
+    pub name: String,
+    /// Whether it is the whole account; null where that is not known.
+    pub is_account: Option<bool>,
+}
+
+impl ScopeBody {
+    fn new(scope: GrantScope) -> Self {
+        Self {
+            id: scope.id,
+            name: scope.name,
+            is_account: scope.is_account,
+        }
+    }
+}
+
 impl GrantBody {
     pub(crate) fn new(row: Grant) -> Self {
         Self {
@@ -213,6 +240,7 @@ impl GrantBody {
             kind: row.kind.as_str(),
             entitlement_id: row.entitlement_id,
             entitlement_name: row.entitlement_name,
+            scope: row.scope.map(ScopeBody::new),
             person_id: row.person_id.0,
             email: row.email,
             certainty: row.certainty.as_str(),
@@ -236,7 +264,7 @@ pub struct ListedQuery {
 }
 
 macro_rules! listed {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $operation:literal, $rows:ident, $body:ident) => {
+    ($(#[$doc:meta])* $name:ident, $path:literal, $operation:literal, $rows:ident, $body:ident, $read:expr) => {
         $(#[$doc])*
         #[utoipa::path(get, path = $path, tag = "access", operation_id = $operation,
             security(("token" = ["read"])), params(ListedQuery),
@@ -252,7 +280,7 @@ macro_rules! listed {
             let after = after.as_ref().map(|[connection, id]| (connection.as_str(), id.as_str()));
             let rows = app.store.$rows(connection.as_ref(), after, limit).await?;
             let cursor = |row: &_| place(row);
-            Ok(Json(Page::new(rows, limit, cursor, $body::new)))
+            Ok(Json(Page::read(rows, limit, cursor, $read)?))
         }
     };
 }
@@ -301,19 +329,19 @@ pub async fn members(
     let rows = app.store.member_list(connection.as_ref(), after, limit).await?;
     let sign_ins = SignIns::of_all(&app).await?;
     let body = |row| MemberBody::new(row, &sign_ins);
-    Ok(Json(Page::new(rows, limit, place, body)))
+    Ok(Json(Page::read(rows, limit, place, body)?))
 }
 listed! {
     /// Zero Trust users of the connected accounts.
-    access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody
+    access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody, |row| Ok(AccessUserBody::new(row))
 }
 listed! {
     /// Access groups of the connected accounts.
-    access_groups, "/access-groups", "access_group_list", access_group_list, AccessGroupBody
+    access_groups, "/access-groups", "access_group_list", access_group_list, AccessGroupBody, AccessGroupBody::new
 }
 listed! {
     /// Dashboard roles of the connected accounts.
-    roles, "/roles", "role_list", role_list, RoleBody
+    roles, "/roles", "role_list", role_list, RoleBody, |row| Ok(RoleBody::new(row))
 }
 
 /// Something of an account beside people, roles and Access groups.
@@ -345,10 +373,10 @@ pub struct ObjectBody {
 }
 
 impl ObjectBody {
-    fn new(row: AccountObjectRow) -> Self {
-        let raw = document(&row.raw);
+    fn new(row: AccountObjectRow) -> Result<Self, StoreError> {
+        let raw = row.raw_json()?;
         let facts = hub::objects::facts(&row.kind, &raw);
-        Self {
+        Ok(Self {
             connection_id: row.connection_id.0,
             kind: row.kind,
             id: row.id,
@@ -360,7 +388,7 @@ impl ObjectBody {
             detail: facts.detail,
             raw: hub::objects::without_secrets(raw),
             seen_at: row.seen_at,
-        }
+        })
     }
 }
 
@@ -403,7 +431,7 @@ pub async fn objects(
         .store
         .account_object_list(kind, connection.as_ref(), after, limit)
         .await?;
-    Ok(Json(Page::new(rows, limit, place, ObjectBody::new)))
+    Ok(Json(Page::read(rows, limit, place, ObjectBody::new)?))
 }
 
 /// Which grants.
@@ -443,16 +471,24 @@ pub async fn grants(
         person_id: query.person.map(PersonId),
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         entitlement_id: query.entitlement,
-        after: after.map(|[email, connection, kind, entitlement]| (email, connection, kind, entitlement)),
+        after: after.map(|[email, connection, kind, entitlement, scope]| GrantCursor {
+            email,
+            connection,
+            kind,
+            entitlement,
+            scope,
+        }),
     };
     let view = AccessView::current(&app).await?;
     let rows = view.grant_page(&filter, usize::try_from(limit).unwrap_or(0));
     let cursor = |row: &Grant| {
+        let last = row.cursor();
         paging::cursor([
-            &row.email,
-            row.connection_id.as_str(),
-            row.kind.as_str(),
-            &row.entitlement_id,
+            &last.email,
+            &last.connection,
+            &last.kind,
+            &last.entitlement,
+            &last.scope,
         ])
     };
     Ok(Json(Page::new(rows, limit, cursor, GrantBody::new)))

@@ -1,6 +1,5 @@
 //! The audit log.
 
-use super::document;
 use crate::auth::IsAdmin;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -10,7 +9,7 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::AuditRow;
+use store::{AuditRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// What someone did or tried.
@@ -37,18 +36,18 @@ pub struct AuditBody {
 }
 
 impl AuditBody {
-    pub(crate) fn new(row: AuditRow) -> Self {
-        Self {
+    pub(crate) fn new(row: AuditRow) -> Result<Self, StoreError> {
+        Ok(Self {
             seq: row.seq,
             at: row.at,
             actor: row.actor,
             action: row.action,
             target: row.target,
             outcome: row.outcome,
-            detail: document(&row.detail),
+            detail: store::stored("audit", row.seq, "detail", &row.detail)?,
             previous_hash: row.previous_hash,
             hash: row.hash,
-        }
+        })
     }
 }
 
@@ -76,5 +75,5 @@ pub async fn list(
     let before = paging::read_number(query.cursor.as_deref())?;
     let rows = app.store.audit_list(before, limit).await?;
     let cursor = |row: &AuditRow| paging::cursor([&row.seq.to_string()]);
-    Ok(Json(Page::new(rows, limit, cursor, AuditBody::new)))
+    Ok(Json(Page::read(rows, limit, cursor, AuditBody::new)?))
 }

@@ -1,7 +1,6 @@
 //! Changes of access: planned, made, listed, taken back; grants for a time; offboarding.
 
 use super::connections::id_in_query;
-use super::document;
 use crate::auth::{CanChangeAccess, CanRead};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -159,8 +158,9 @@ pub struct AccessChangeBody {
 }
 
 impl AccessChangeBody {
-    fn new(row: AccessChangeRow) -> Self {
-        Self {
+    fn new(row: AccessChangeRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            detail: row.detail_json()?,
             id: row.id,
             connection_id: row.connection_id.0,
             parent_id: row.parent_id,
@@ -171,11 +171,10 @@ impl AccessChangeBody {
             note: row.note,
             outcome: row.outcome,
             reason: row.reason,
-            detail: document(&row.detail),
             can_be_undone: row.undo.is_some(),
             created_at: row.created_at,
             finished_at: row.finished_at,
-        }
+        })
     }
 }
 
@@ -361,14 +360,14 @@ pub async fn list(
     let limit = paging::limit(query.limit)?;
     let filter = AccessChangeFilter {
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
-        email: query.email.map(|email| email.trim().to_lowercase()),
+        email: query.email.map(|email| model::address::compared(&email)),
         outcome: query.outcome,
         before: paging::read_time(query.cursor.as_deref())?,
         limit,
     };
     let rows = app.store.access_change_list(&filter).await?;
     let cursor = |row: &AccessChangeRow| paging::time_cursor(row.created_at, &row.id);
-    Ok(Json(Page::new(rows, limit, cursor, AccessChangeBody::new)))
+    Ok(Json(Page::read(rows, limit, cursor, AccessChangeBody::new)?))
 }
 
 /// One change, with its plan.
@@ -383,11 +382,14 @@ pub async fn get_one(
     let row = found(&app, &id).await?;
     let steps = app.store.access_change_steps(&id).await?;
     Ok(Json(AccessChangeDetailBody {
-        request: document(&row.request),
-        plan: document(&row.plan),
-        undo: row.undo.as_deref().map(document),
-        steps: steps.into_iter().map(AccessChangeBody::new).collect(),
-        change: AccessChangeBody::new(row),
+        request: row.request_json()?,
+        plan: row.plan_json()?,
+        undo: row.undo_json()?,
+        steps: steps
+            .into_iter()
+            .map(AccessChangeBody::new)
+            .collect::<Result<_, _>>()?,
+        change: AccessChangeBody::new(row)?,
     }))
 }
 
@@ -403,11 +405,7 @@ pub async fn undo(
     Json(body): Json<UndoBody>,
 ) -> Result<Json<ChangedBody>, ApiError> {
     let row = found(&app, &id).await?;
-    let Some(request) = row
-        .undo
-        .as_deref()
-        .and_then(|undo| serde_json::from_str(undo).ok())
-    else {
+    let Some(request) = row.undo_json()? else {
         return Err(ApiError::Conflict(format!(
             "this change is {} and cannot be taken back",
             row.outcome
@@ -430,7 +428,7 @@ pub async fn timed_grants(
     State(app): State<App>,
     Query(query): Query<TimedQuery>,
 ) -> Result<Json<Page<TimedGrantBody>>, ApiError> {
-    let email = query.email.map(|email| email.trim().to_lowercase());
+    let email = query.email.map(|email| model::address::compared(&email));
     let rows = app
         .store
         .timed_grant_list(email.as_deref(), query.all, store::LIST_LIMIT_MAX)

@@ -1,6 +1,5 @@
 //! Campaigns and the messages they sent.
 
-use super::document;
 use crate::auth::{CanCoach, CanRead};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -14,7 +13,7 @@ use hub::coaching::campaign::{self, CampaignError, CampaignRequest};
 use model::{CampaignId, MessageState, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{CampaignRow, MessageRow};
+use store::{CampaignRow, MessageRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// Who is coached for what, and how.
@@ -43,11 +42,11 @@ pub struct CampaignBody {
 }
 
 impl CampaignBody {
-    pub(crate) fn new(row: CampaignRow) -> Self {
-        Self {
+    pub(crate) fn new(row: CampaignRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            rules: store::stored("campaign", &row.id, "rules", &row.rules)?,
             id: row.id.0,
             name: row.name,
-            rules: document(&row.rules),
             channel: row.channel,
             destination_hint: row.destination_hint,
             delivery_limit_minutes: row.delivery_limit_minutes,
@@ -55,7 +54,7 @@ impl CampaignBody {
             enabled: row.enabled,
             created_at: row.created_at,
             updated_at: row.updated_at,
-        }
+        })
     }
 }
 
@@ -174,7 +173,7 @@ pub struct MessagesQuery {
     responses((status = 200, description = "The campaigns", body = Page<CampaignBody>), Problems))]
 pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<CampaignBody>>, ApiError> {
     let rows = app.store.campaign_list().await?;
-    Ok(Json(Page::whole(rows, CampaignBody::new)))
+    Ok(Json(Page::read_whole(rows, CampaignBody::new)?))
 }
 
 /// Makes a campaign.
@@ -193,7 +192,7 @@ pub async fn create(
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, at)],
-        Json(CampaignBody::new(row)),
+        Json(CampaignBody::new(row)?),
     )
         .into_response())
 }
@@ -209,7 +208,7 @@ pub async fn get_one(
 ) -> Result<Json<CampaignBody>, ApiError> {
     let row = app.store.campaign_get(&CampaignId(id)).await?;
     let row = row.ok_or(ApiError::NotFound("campaign"))?;
-    Ok(Json(CampaignBody::new(row)))
+    Ok(Json(CampaignBody::new(row)?))
 }
 
 /// Changes a campaign: what is left out goes back to its default.
@@ -230,7 +229,7 @@ pub async fn update(
     let row = campaign::put(&app, Some(id), &body.request(), &caller.actor)
         .await
         .map_err(refusal)?;
-    Ok(Json(CampaignBody::new(row)))
+    Ok(Json(CampaignBody::new(row)?))
 }
 
 /// The newest messages.

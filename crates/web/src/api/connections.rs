@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::json;
-use store::{ConnectionRow, ListingRow, ProbeRow, SyncRunRow};
+use store::{ConnectionRow, ListingRow, ProbeRow, StoreError, SyncRunRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// A connection.
@@ -140,8 +140,9 @@ pub struct SyncRunBody {
 }
 
 impl SyncRunBody {
-    pub(crate) fn new(row: SyncRunRow) -> Self {
-        Self {
+    pub(crate) fn new(row: SyncRunRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            counts: row.counts_json()?,
             id: row.id,
             connection_id: row.connection_id.0,
             started_at: row.started_at,
@@ -149,8 +150,7 @@ impl SyncRunBody {
             outcome: row.outcome,
             problem: row.problem,
             requests: row.requests,
-            counts: super::document(&row.counts),
-        }
+        })
     }
 }
 
@@ -416,7 +416,7 @@ pub async fn sync_runs(
     let connection = found(&app, &name).await?;
     let limit = paging::limit(query.limit)?;
     let rows = app.store.sync_run_list(Some(&connection.id), limit).await?;
-    Ok(Json(Page::whole(rows, SyncRunBody::new)))
+    Ok(Json(Page::read_whole(rows, SyncRunBody::new)?))
 }
 
 fn connect_refusal(error: ConnectError) -> ApiError {

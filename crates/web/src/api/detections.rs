@@ -12,7 +12,7 @@ use hub::App;
 use model::{DetectionId, PersonId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::{DetectionFilter, DetectionRow};
+use store::{DetectionFilter, DetectionRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// A rule that matched for a person, or for an identifier that nobody owns.
@@ -57,8 +57,13 @@ pub struct DetectionBody {
 }
 
 impl DetectionBody {
-    pub(crate) fn new(row: DetectionRow) -> Self {
-        Self {
+    pub(crate) fn new(row: DetectionRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            detail: match &row.detail {
+                Some(text) => Some(store::stored("detection", &row.id, "detail", text)?),
+                None => None,
+            },
+            evidence: store::stored("detection", &row.id, "evidence", &row.evidence)?,
             id: row.id.0,
             rule_id: row.rule_id,
             rule_name: row.rule_name,
@@ -73,11 +78,9 @@ impl DetectionBody {
             identifier: row.identifier,
             at: row.at,
             detected_at: row.detected_at,
-            detail: row.detail.as_deref().map(document),
             matches: row.matches,
             last_at: row.last_at,
-            evidence: serde_json::from_str(&row.evidence).unwrap_or_default(),
-        }
+        })
     }
 }
 
@@ -126,7 +129,7 @@ pub async fn list(
     };
     let rows = app.store.detection_list(&filter).await?;
     let cursor = |row: &DetectionRow| paging::time_cursor(row.at, row.id.as_str());
-    Ok(Json(Page::new(rows, limit, cursor, DetectionBody::new)))
+    Ok(Json(Page::read(rows, limit, cursor, DetectionBody::new)?))
 }
 
 /// One detection, with its event and why the rule matched.
@@ -151,7 +154,7 @@ pub async fn get_one(
         .map(|(event, rule)| json!(rule.explain(&document(&event.raw))))
         .unwrap_or_default();
     Ok(Json(DetectionDetailBody {
-        detection: DetectionBody::new(row),
+        detection: DetectionBody::new(row)?,
         event: event.map(EventBody::new),
         explanation,
     }))

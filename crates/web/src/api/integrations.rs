@@ -1,7 +1,6 @@
 //! Risk score integrations of all accounts, and the signals sent through them. They are made and changed by
 //! Cloudflare's own API (`crate::risk_integrations`).
 
-use super::document;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -12,7 +11,7 @@ use hub::{App, transmit};
 use model::{IntegrationId, PersonId, SignalState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{IntegrationRow, SignalRow};
+use store::{IntegrationRow, SignalRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// A risk score integration.
@@ -93,8 +92,9 @@ pub struct SignalBody {
 }
 
 impl SignalBody {
-    pub(crate) fn new(row: SignalRow) -> Self {
-        Self {
+    pub(crate) fn new(row: SignalRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            claims: store::stored("signal", &row.id, "claims", &row.claims)?,
             id: row.id.0,
             integration_id: row.integration_id.0,
             person_id: row.person_id.0,
@@ -102,7 +102,6 @@ impl SignalBody {
             subject: row.subject,
             previous: row.previous.as_str(),
             current: row.current.as_str(),
-            claims: document(&row.claims),
             state: row.state.as_str(),
             attempts: row.attempts,
             next_attempt_at: row.next_attempt_at,
@@ -110,7 +109,7 @@ impl SignalBody {
             problem: row.problem,
             created_at: row.created_at,
             delivered_at: row.delivered_at,
-        }
+        })
     }
 }
 
@@ -154,5 +153,5 @@ pub async fn signals(
         .store
         .signal_list(integration.as_ref(), person.as_ref(), query.state, limit)
         .await?;
-    Ok(Json(Page::whole(rows, SignalBody::new)))
+    Ok(Json(Page::read_whole(rows, SignalBody::new)?))
 }

@@ -1,6 +1,5 @@
 //! What happened: the journal in pages, and as a stream.
 
-use super::document;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -21,7 +20,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use store::JournalRow;
+use store::{JournalRow, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,8 +57,8 @@ pub struct JournalBody {
 }
 
 impl JournalBody {
-    pub(crate) fn new(row: JournalRow) -> Self {
-        Self {
+    pub(crate) fn new(row: JournalRow) -> Result<Self, StoreError> {
+        Ok(Self {
             seq: row.seq,
             at: row.at,
             kind: row.kind,
@@ -67,8 +66,8 @@ impl JournalBody {
             connection_id: row.connection_id,
             subject_id: row.subject_id,
             summary: row.summary,
-            data: document(&row.data),
-        }
+            data: store::stored("journal", row.seq, "data", &row.data)?,
+        })
     }
 }
 
@@ -111,7 +110,7 @@ pub async fn list(
     let person = query.person.map(PersonId);
     let rows = app.store.journal_latest(person.as_ref(), before, limit).await?;
     let cursor = |row: &JournalRow| paging::cursor([&row.seq.to_string()]);
-    Ok(Json(Page::new(rows, limit, cursor, JournalBody::new)))
+    Ok(Json(Page::read(rows, limit, cursor, JournalBody::new)?))
 }
 
 /// What happens, as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry as JSON.
@@ -187,8 +186,11 @@ fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(reader, |mut reader| async move {
         let row = reader.next().await?;
         let event = Event::default().id(row.seq.to_string()).event(row.kind.clone());
-        let event = event.json_data(JournalBody::new(row)).unwrap_or_default();
-        Some((Ok(event), reader))
+        // An entry that is damaged ends the stream: whoever reads on from it asks again and is told why.
+        let body = JournalBody::new(row)
+            .inspect_err(|error| tracing::error!("the journal's stream ends: {}", hub::causes(error)))
+            .ok()?;
+        Some((Ok(event.json_data(body).ok()?), reader))
     })
 }
 

@@ -177,7 +177,7 @@ pub(crate) fn router() -> Router<App> {
         .layer(axum::Extension(purges::Turn::default()))
 }
 
-/// A JSON column as JSON; text that is none stays text.
+/// A record as it came, as JSON; text that is none stays text.
 fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

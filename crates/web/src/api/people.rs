@@ -231,7 +231,11 @@ pub async fn get_one(
     let changes = app.store.risk_change_by_person(&id, 100).await?;
     Ok(Json(PersonDetailBody {
         person: PersonBody::new(person),
-        members: detail.members.into_iter().map(MemberBody::of).collect(),
+        members: detail
+            .members
+            .into_iter()
+            .map(MemberBody::of)
+            .collect::<Result<_, _>>()?,
         access_users: detail.users.into_iter().map(AccessUserBody::new).collect(),
         details: detail.seen.into_iter().map(SeenBody::new).collect(),
         grants: detail.grants.into_iter().map(GrantBody::new).collect(),
@@ -281,7 +285,7 @@ pub async fn alias_remove(
     Path((id, address)): Path<(String, String)>,
 ) -> Result<Json<AliasesBody>, ApiError> {
     let id = PersonId(id);
-    let address = address.trim().to_lowercase();
+    let address = model::address::compared(&address);
     let aliases = app.store.person_alias_by_person(&id).await?;
     if !aliases.contains(&address) || !hub::people::alias_remove(&app, &address, &caller.actor).await? {
         return Err(ApiError::NotFound("further address"));

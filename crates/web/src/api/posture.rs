@@ -1,7 +1,6 @@
 //! Posture: the checks, what they came to, what they found, and accepting a finding.
 
 use super::connections::id_in_query;
-use super::document;
 use crate::auth::{CanRead, CanWritePosture};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -12,7 +11,7 @@ use hub::App;
 use hub::posture::{self, Check, MuteError, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{CheckResultRow, FindingFilter, FindingRow};
+use store::{CheckResultRow, FindingFilter, FindingRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// A check of the catalogue.
@@ -98,10 +97,10 @@ pub struct FindingBody {
 }
 
 impl FindingBody {
-    fn new(row: FindingRow) -> Self {
-        Self {
+    fn new(row: FindingRow) -> Result<Self, StoreError> {
+        Ok(Self {
             remedy: posture::check(&row.check_id).map(|check| check.remedy),
-            evidence: document(&row.evidence),
+            evidence: store::stored("finding", &row.id, "evidence", &row.evidence)?,
             id: row.id,
             connection_id: row.connection_id.0,
             check_id: row.check_id,
@@ -116,7 +115,7 @@ impl FindingBody {
             mute_reason: row.mute_reason,
             muted_by: row.muted_by,
             muted_until: row.muted_until,
-        }
+        })
     }
 }
 
@@ -240,7 +239,7 @@ pub async fn findings(
     };
     let rows = app.store.finding_list(&filter).await?;
     let cursor = |row: &FindingRow| paging::cursor([&row.check_id, &row.id]);
-    Ok(Json(Page::new(rows, limit, cursor, FindingBody::new)))
+    Ok(Json(Page::read(rows, limit, cursor, FindingBody::new)?))
 }
 
 /// This severity and those that are worse; without one, all.
@@ -291,7 +290,7 @@ pub async fn mute(
     let finding = posture::mute(&app, &id, &body.reason, body.until, &caller.actor)
         .await
         .map_err(refused)?;
-    Ok(Json(FindingBody::new(finding)))
+    Ok(Json(FindingBody::new(finding)?))
 }
 
 /// Opens a muted finding again; one that is not muted stays as it is.
@@ -305,7 +304,7 @@ pub async fn unmute(
     Path(id): Path<String>,
 ) -> Result<Json<FindingBody>, ApiError> {
     let (finding, _) = posture::unmute(&app, &id, &caller.actor).await.map_err(refused)?;
-    Ok(Json(FindingBody::new(finding)))
+    Ok(Json(FindingBody::new(finding)?))
 }
 
 fn refused(error: MuteError) -> ApiError {

@@ -117,7 +117,7 @@ pub async fn list(
     let limit = paging::limit(query.limit)?;
     let connection = id_in_query(&app, query.connection.as_deref()).await?;
     let rows = app.store.sync_run_list(connection.as_ref(), limit).await?;
-    Ok(Json(Page::whole(rows, SyncRunBody::new)))
+    Ok(Json(Page::read_whole(rows, SyncRunBody::new)?))
 }
 
 /// One sync.
@@ -130,8 +130,8 @@ pub async fn get_one(
     Path(id): Path<String>,
 ) -> Result<Json<SyncRunBody>, ApiError> {
     let row = app.store.sync_run_get(&id).await?;
-    row.map(|row| Json(SyncRunBody::new(row)))
-        .ok_or(ApiError::NotFound("sync"))
+    let row = row.ok_or(ApiError::NotFound("sync"))?;
+    Ok(Json(SyncRunBody::new(row)?))
 }
 
 /// What a sync added, changed and removed. What the first reading of a list found is no change.
@@ -152,8 +152,8 @@ pub async fn changes(
     }
     let rows = app.store.sync_change_list(&id, after, limit).await?;
     let cursor = |row: &store::SyncChangeRow| paging::cursor([&row.kind, &row.object_id]);
-    let body = |row| SyncChangeBody::new(Changed::read(row));
-    Ok(Json(Page::new(rows, limit, cursor, body)))
+    let body = |row| Changed::read(row).map(SyncChangeBody::new);
+    Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
 /// Which grants of groups and roles changed with a sync; at most 10,000 are kept.

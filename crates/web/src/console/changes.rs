@@ -162,8 +162,7 @@ pub(super) async fn show_change(
         .access_change_get(&id)
         .await?
         .ok_or(PageError::NotFound("change"))?;
-    let plan: Value = serde_json::from_str(&row.plan).unwrap_or_default();
-    let detail: Value = serde_json::from_str(&row.detail).unwrap_or_default();
+    let (plan, detail) = (row.plan_json()?, row.detail_json()?);
     let texts = |value: &Value| -> Vec<String> {
         let values = value.as_array().into_iter().flatten();
         values
@@ -212,9 +211,7 @@ pub(super) async fn undo(
         .await?
         .ok_or(PageError::NotFound("change"))?;
     let request: Request = row
-        .undo
-        .as_deref()
-        .and_then(|undo| serde_json::from_str(undo).ok())
+        .undo_json()?
         .ok_or_else(|| PageError::Asked("this change cannot be taken back".to_owned()))?;
     let options = Options {
         note: Some(format!("takes back change {id}")),

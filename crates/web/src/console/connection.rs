@@ -11,9 +11,8 @@ use hub::{App, Permission, audit, connect, sync};
 use model::ConnectionState;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::time::Duration;
-use store::{BatchCounts, ConnectionRow, ListingRow, ProbeRow, RejectRow, SyncRunRow};
+use store::{BatchCounts, ConnectionRow, ListingRow, ProbeRow, RejectRow, StoreError, SyncRunRow};
 
 /// Syncs and rejects shown.
 const LATEST_ROWS: i64 = 15;
@@ -75,17 +74,15 @@ impl ConnectionPage {
 }
 
 impl Run {
-    fn read(row: SyncRunRow) -> Run {
-        let counts: BTreeMap<String, BTreeMap<String, i64>> =
-            serde_json::from_str(&row.counts).unwrap_or_default();
-        let of = |count: &BTreeMap<String, i64>, name: &str| count.get(name).copied().unwrap_or(0);
-        Run {
+    fn read(row: SyncRunRow) -> Result<Run, StoreError> {
+        let counts = hub::sync::counts_of(&row)?;
+        Ok(Run {
             counts: counts
                 .iter()
-                .map(|(kind, count)| (show::words(kind), of(count, "seen"), of(count, "gone")))
+                .map(|(kind, count)| (show::words(kind), count.seen as i64, count.gone as i64))
                 .collect(),
             row,
-        }
+        })
     }
 
     fn seconds(&self) -> Option<i64> {
@@ -107,7 +104,7 @@ pub(super) async fn show_connection(
         .await?
         .into_iter()
         .map(Run::read)
-        .collect();
+        .collect::<Result<_, _>>()?;
     page::rendered(&ConnectionPage {
         frame: visitor.frame(connection.label.clone(), Section::Connections),
         progress: progress_of(&app, &connection).await?,
@@ -219,6 +216,9 @@ async fn progress_of(app: &App, connection: &ConnectionRow) -> Result<Progress, 
     Ok(Progress {
         label: connection.label.clone(),
         state: connection.state,
-        run: newest.filter(|run| run.outcome == "running").map(Run::read),
+        run: newest
+            .filter(|run| run.outcome == "running")
+            .map(Run::read)
+            .transpose()?,
     })
 }

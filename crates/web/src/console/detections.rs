@@ -119,7 +119,7 @@ pub(super) async fn show_detection(
         .await?
         .ok_or(PageError::NotFound("detection"))?;
     let event = app.store.event_get(&detection.event_id).await?;
-    let ids: Vec<String> = serde_json::from_str(&detection.evidence).unwrap_or_default();
+    let ids: Vec<String> = store::stored("detection", &detection.id, "evidence", &detection.evidence)?;
     let mut evidence = Vec::with_capacity(ids.len());
     for id in ids {
         let event = app.store.event_get(&EventId(id.clone())).await?;

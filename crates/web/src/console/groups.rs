@@ -7,12 +7,12 @@ use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
+use hub::access::grant::GrantCursor;
 use hub::access::rule::in_words;
 use hub::access::{AccessView, Grant, GrantFilter};
 use model::GrantKind;
 use serde::Deserialize;
-use serde_json::Value;
-use store::AccessGroupRow;
+use store::{AccessGroupRow, StoreError};
 
 /// Rules of a group that the list shows; the group's own page shows all.
 const SHOWN_RULES: usize = 4;
@@ -75,7 +75,7 @@ pub(super) async fn list(
                 let connection = labels.get(&row.connection_id).cloned().unwrap_or_default();
                 group(connection, row, SHOWN_RULES)
             })
-            .collect(),
+            .collect::<Result<_, _>>()?,
         first: page::first(&asked.after, "/groups", &[]),
         next,
     })
@@ -102,9 +102,12 @@ pub(super) async fn show_group(
         kind: Some(GrantKind::AccessGroup),
         connection_id: Some(connection.id.clone()),
         entitlement_id: Some(id.clone()),
-        after: (!asked.after.is_empty()).then(|| {
-            let kind = GrantKind::AccessGroup.as_str().to_owned();
-            (asked.after.clone(), connection.id.0.clone(), kind, id.clone())
+        after: (!asked.after.is_empty()).then(|| GrantCursor {
+            email: asked.after.clone(),
+            connection: connection.id.0.clone(),
+            kind: GrantKind::AccessGroup.as_str().to_owned(),
+            entitlement: id.clone(),
+            scope: String::new(),
         }),
         ..GrantFilter::default()
     };
@@ -120,15 +123,15 @@ pub(super) async fn show_group(
     );
     page::rendered(&GroupPage {
         frame: visitor.frame(row.name.clone(), Section::Groups),
-        group: group(label, row, usize::MAX),
+        group: group(label, row, usize::MAX)?,
         members,
         first: page::first(&asked.after, &path, &[]),
         next,
     })
 }
 
-fn group(connection: String, row: AccessGroupRow, shown: usize) -> Group {
-    let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+fn group(connection: String, row: AccessGroupRow, shown: usize) -> Result<Group, StoreError> {
+    let raw = row.raw_json()?;
     let rules = ["include", "require", "exclude"]
         .into_iter()
         .filter_map(|list| {
@@ -140,9 +143,9 @@ fn group(connection: String, row: AccessGroupRow, shown: usize) -> Group {
             })
         })
         .collect();
-    Group {
+    Ok(Group {
         connection,
         row,
         rules,
-    }
+    })
 }

@@ -14,7 +14,7 @@ use model::ConnectionId;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
-use store::{CheckResultRow, FindingFilter, FindingRow};
+use store::{CheckResultRow, FindingFilter, FindingRow, StoreError};
 
 /// Findings of each check when all checks are shown; its own page has the rest.
 const PART_ROWS: i64 = 10;
@@ -174,7 +174,10 @@ pub(super) async fn list(
         if !rows.is_empty() {
             groups.push(Group {
                 check: one,
-                rows: rows.into_iter().map(|finding| row(finding, &labels)).collect(),
+                rows: rows
+                    .into_iter()
+                    .map(|finding| row(finding, &labels))
+                    .collect::<Result<_, _>>()?,
                 more,
             });
         }
@@ -225,8 +228,9 @@ fn tiles(counts: &[(String, String, i64)], connection: &str, chosen: Option<Seve
         .collect()
 }
 
-fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Row {
-    let evidence: HashMap<String, Value> = serde_json::from_str(&finding.evidence).unwrap_or_default();
+fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Result<Row, StoreError> {
+    let evidence: HashMap<String, Value> =
+        store::stored("finding", &finding.id, "evidence", &finding.evidence)?;
     let summary = evidence
         .get("summary")
         .and_then(Value::as_str)
@@ -238,14 +242,14 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Row {
         .filter(|(_, value)| !value.is_empty())
         .collect();
     details.sort();
-    Row {
+    Ok(Row {
         summary: summary.to_owned(),
         details,
         connection: labels.get(&finding.connection_id).cloned().unwrap_or_default(),
         link: (finding.subject_kind == "person")
             .then(|| format!("/people/{}", path_part(&finding.subject_id))),
         finding,
-    }
+    })
 }
 
 fn in_words(value: &Value) -> String {

@@ -45,7 +45,7 @@ pub(super) async fn show_run(
             Section::Connections,
         ),
         is_cut: is_full(changes.len()) || is_full(grants.len()),
-        changes: changes.into_iter().map(Changed::read).collect(),
+        changes: changes.into_iter().map(Changed::read).collect::<Result<_, _>>()?,
         run,
         label,
         grants,
