@@ -4,7 +4,9 @@ use crate::Others;
 use crate::account::AccountId;
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;
+use crate::paging::Style;
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -93,7 +95,9 @@ impl Client {
     ///
     /// See [`CloudflareError`].
     pub async fn logpush_jobs(&self, account: &AccountId) -> Result<Vec<LogpushJob>, CloudflareError> {
-        self.get(&account.path("/logpush/jobs"), &[]).await
+        self.list(account.path("/logpush/jobs"), Vec::new(), Style::Single)
+            .try_collect()
+            .await
     }
 
     /// The fields that a dataset has now, with what each means.

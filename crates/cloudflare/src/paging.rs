@@ -354,7 +354,8 @@ fn counted<T: Send + 'static>(
     )
 }
 
-fn number(info: &Value, member: &str) -> Option<u64> {
+/// A number of the answer about where in a list it stands.
+pub(crate) fn number(info: &Value, member: &str) -> Option<u64> {
     // Some services send their counts as text.
     match info.get(member)? {
         Value::Number(number) => number

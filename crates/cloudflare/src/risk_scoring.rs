@@ -4,6 +4,7 @@ use crate::Others;
 use crate::account::AccountId;
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;
+use crate::paging::number;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,11 +79,24 @@ impl Client {
     pub async fn risk_summary(&self, account: &AccountId) -> Result<Vec<RiskSummaryUser>, CloudflareError> {
         #[derive(Deserialize)]
         struct Summary {
-            #[serde(default)]
             users: Vec<RiskSummaryUser>,
         }
-        let summary: Summary = self.get(&account.path("/zt_risk_scoring/summary"), &[]).await?;
-        Ok(summary.users)
+        let path = account.path("/zt_risk_scoring/summary");
+        let answer: Answer<Summary> = self.send(Method::GET, &path, &[], None).await?;
+        let users = answer.result.map(|summary| summary.users);
+        let users = users.ok_or_else(|| CloudflareError::Shape {
+            call: format!("GET {path}"),
+            place: "the member result is missing or null".to_owned(),
+        })?;
+        let total = answer.result_info.and_then(|info| number(&info, "total_count"));
+        match total {
+            Some(total) if (users.len() as u64) < total => Err(CloudflareError::Incomplete {
+                call: format!("GET {path}"),
+                listed: users.len() as u64,
+                total,
+            }),
+            _ => Ok(users),
+        }
     }
 
     /// One user's score.

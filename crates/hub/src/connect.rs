@@ -10,7 +10,7 @@ use crate::audit;
 use crate::permission::Actor;
 use crate::secret::{self, SecretError};
 use chrono::TimeDelta;
-use cloudflare::{AccountId, Client, CloudflareError};
+use cloudflare::{AccountId, Cause, Client, CloudflareError};
 use model::{ConnectionId, ConnectionState, CredentialKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -50,7 +50,7 @@ pub enum ConnectError {
     #[error("name the account with --account: {0}")]
     AccountNeeded(String),
     /// No account has this name or id.
-    #[error("no account \"{0}\" can be reached with this credential")]
+    #[error("no account {0} can be reached with this credential")]
     AccountUnknown(String),
     /// Several accounts have this name.
     #[error("several accounts are called \"{name}\": give the id of one: {ids}")]
@@ -480,8 +480,11 @@ async fn identify(
     let (id, name) = match (as_id, named) {
         (Some(id), _) => match client.account(&id).await {
             Ok(account) => (id, account.name),
-            Err(CloudflareError::Refused(refusal)) if refusal.status != 429 && refusal.status < 500 => {
-                return Err(ConnectError::AccountUnknown(id.to_string()));
+            // No such account, or not one of this credential's. Any other refusal says what is the matter.
+            Err(CloudflareError::Refused(refusal))
+                if refusal.status < 500 && matches!(refusal.cause(), Cause::NotPermitted | Cause::Other) =>
+            {
+                return Err(ConnectError::AccountUnknown(format!("{id} ({refusal})")));
             }
             Err(error) => return Err(error.into()),
         },
@@ -528,7 +531,19 @@ async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<Cred
     };
     match client.account_token_verify(account).await {
         Ok(status) => active(&status.status).map(|()| CredentialKind::AccountToken),
-        Err(CloudflareError::Refused(_)) => Err(not_accepted(refused)),
+        // Each of the two calls refuses the other's tokens as invalid: whatever else is said is the reason.
+        Err(error @ CloudflareError::Refused(_)) => {
+            let says_more = |error: &CloudflareError| {
+                error
+                    .refusal()
+                    .is_some_and(|one| one.cause() != Cause::BadCredential)
+            };
+            Err(not_accepted(if says_more(&refused) || !says_more(&error) {
+                refused
+            } else {
+                error
+            }))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -561,7 +576,7 @@ fn one_of(accounts: Vec<cloudflare::Account>, name: &str) -> Result<(AccountId, 
         .collect();
     match exact.as_slice() {
         [only] => parsed(&only.id, &only.name),
-        [] => Err(ConnectError::AccountUnknown(name.to_owned())),
+        [] => Err(ConnectError::AccountUnknown(format!("\"{name}\""))),
         several => Err(ConnectError::AccountAmbiguous {
             name: name.to_owned(),
             ids: listed(several),

@@ -78,6 +78,11 @@ impl Call {
         PageAsked::read(style, self.query("page"), self.query("per_page"))
     }
 
+    /// Whether members who hold roles are answered with policies that mirror them.
+    pub(crate) fn mirrors_policies(&self) -> bool {
+        self.shared.faults.settings().mirrored_policies
+    }
+
     /// Lets a call pass that has one of the permissions. A missing one looks like a wrong credential.
     pub(crate) fn needs(&self, any_of: AnyOf) -> Result<(), Refusal> {
         if any_of.is_empty() || self.credential == Credential::Key || self.has(any_of) {

@@ -66,8 +66,31 @@ pub struct Faults {
     pub removed_permissions: Vec<String>,
     /// Risk scoring is not part of the plan: its calls answer 403.
     pub risk_not_entitled: bool,
+    /// Members who hold roles are answered with policies that mirror them as well: other ids, the same names.
+    pub mirrored_policies: bool,
+    /// The call for the items of a Zero Trust list gives this many at most, whatever page is asked for, unless it is
+    /// given a `limit`, which its description does not have.
+    pub list_items_cap: Option<usize>,
+    /// The same call takes no notice of a `limit` either.
+    pub list_items_limit_ignored: bool,
+    /// Calls that are refused in these words.
+    pub refusals: Vec<PathRefusal>,
     /// How the chat and mail sinks and the Okta-like receiver refuse.
     pub sinks: SinkFaults,
+}
+
+/// How calls of some paths are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathRefusal {
+    /// What the path contains; empty for every call.
+    pub path: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// Cloudflare's number.
+    pub code: u32,
+    /// The words.
+    pub message: String,
 }
 
 /// A rule that somebody else adds to a group's `include`.
@@ -395,6 +418,14 @@ fn refusal(faults: &Faults, counting: &Counting, path: &str, query: &str) -> Opt
         .any(|failing| failing.page == page && path.ends_with(failing.path.as_str()))
     {
         return Some(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 10013, "Unknown error").into_response());
+    }
+    if let Some(refused) = faults
+        .refusals
+        .iter()
+        .find(|refused| path.contains(&refused.path))
+    {
+        let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::FORBIDDEN);
+        return Some(Refusal::new(status, refused.code, &*refused.message).into_response());
     }
     if faults
         .not_json_path

@@ -114,7 +114,15 @@ async fn items(call: Call) -> Answer {
     call.needs(ZERO_TRUST_READ)?;
     let asked = call.page(access_pages(1000))?;
     let world = call.world();
-    listed(asked.cut(&asked_for(&call, &world)?.items, |item| item))
+    let items = &asked_for(&call, &world)?.items;
+    let faults = call.shared.faults.settings();
+    if let Some(cap) = faults.list_items_cap {
+        let limit = call.query("limit").filter(|_| !faults.list_items_limit_ignored);
+        let limit = limit.and_then(|limit| limit.parse().ok());
+        let given: Vec<&Value> = items.iter().take(limit.unwrap_or(cap)).collect();
+        return found(given);
+    }
+    listed(asked.cut(items, |item| item))
 }
 
 fn asked_for<'a>(call: &Call, world: &'a World) -> Result<&'a GatewayList, Refusal> {

@@ -144,7 +144,7 @@ impl WorldHandle {
             .members
             .iter()
             .find(|member| member.email.eq_ignore_ascii_case(email))?;
-        Some(member.to_json(&world.roles))
+        Some(member.to_json(&world, false))
     }
 
     /// The addresses of all members, as they are written.
@@ -215,6 +215,34 @@ impl WorldHandle {
             member.policies = policies;
         };
         self.member_change(email, set).is_some()
+    }
+
+    /// Puts a user group that gives its members these policies, written as the API shows them, in place of one of the
+    /// same name. Members who do not exist are left out. Answers its id.
+    pub fn user_group_put(&self, name: &str, policies: Vec<Value>, emails: &[&str]) -> String {
+        let mut world = self.shared.world();
+        let id = crate::ids::hex32_of(&format!("user group: {name}"));
+        let member_ids = world
+            .members
+            .iter()
+            .filter(|member| emails.contains(&member.email.as_str()))
+            .map(|member| member.id.clone())
+            .collect();
+        world.user_groups.retain(|held| held.group["id"] != id.as_str());
+        world.user_groups.push(crate::world::UserGroup {
+            group: serde_json::json!({ "id": id, "name": name, "policies": policies }),
+            member_ids,
+        });
+        id
+    }
+
+    /// A policy as the API shows it: a permission group of this name over the whole account.
+    #[must_use]
+    pub fn policy_over_account(&self, access: &str, permission_group: &str) -> Value {
+        let world = self.shared.world();
+        let mut policy = crate::iam::over_account(permission_group, &world.account_id);
+        policy["access"] = Value::from(access);
+        policy
     }
 
     /// Whether a member has accepted the invitation; `None` without such a member.

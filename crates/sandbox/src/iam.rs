@@ -36,6 +36,21 @@ pub(crate) fn whole_account(account_id: &str) -> Value {
     })
 }
 
+/// The policy that Cloudflare shows beside a role: a permission group of the same name and another id.
+pub(crate) fn mirror_of(role: &crate::roles::Role, account_id: &str) -> Value {
+    over_account(&role.name, account_id)
+}
+
+/// A policy with a permission group of this name over the whole account.
+pub(crate) fn over_account(name: &str, account_id: &str) -> Value {
+    json!({
+        "id": hex32_of(&format!("policy of {name}")), "access": "allow",
+        "permission_groups": [{ "id": hex32_of(&format!("permission group of {name}")), "name": name,
+            "meta": { "editable": "false", "scopes": "com.cloudflare.api.account" } }],
+        "resource_groups": [whole_account(account_id)],
+    })
+}
+
 /// A policy that lets `holder` read the account's settings.
 pub(crate) fn policy(holder: &str, account_id: &str) -> Value {
     json!({

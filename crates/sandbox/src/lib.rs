@@ -50,7 +50,7 @@ mod story;
 mod world;
 
 pub use config::{SandboxConfig, SandboxInfo};
-pub use faults::{AddedRule, FailingPage, Faults, SinkFault, SinkFaults};
+pub use faults::{AddedRule, FailingPage, Faults, PathRefusal, SinkFault, SinkFaults};
 pub use handle::{Seats, WorldHandle};
 pub use logpush::delivery::Pushed;
 pub use received::{ReceivedMessage, ReceivedSignal, Sink};

@@ -79,14 +79,19 @@ impl Member {
         if self.accepted { "accepted" } else { "pending" }
     }
 
-    pub(crate) fn to_json(&self, roles: &[Role]) -> Value {
+    pub(crate) fn to_json(&self, world: &World, mirrors_policies: bool) -> Value {
         let mut member = self.to_json_without_grants();
         if self.policies.is_empty() {
-            let held: Vec<Value> = roles
+            let held: Vec<&Role> = world
+                .roles
                 .iter()
                 .filter(|role| self.role_ids.contains(&role.id))
-                .map(Role::to_json)
                 .collect();
+            if mirrors_policies {
+                let mirror = |role: &&Role| crate::iam::mirror_of(role, &world.account_id);
+                member["policies"] = held.iter().map(mirror).collect();
+            }
+            let held: Vec<Value> = held.into_iter().map(Role::to_json).collect();
             member["roles"] = json!(held);
         } else {
             member["roles"] = json!([]);
@@ -147,7 +152,8 @@ async fn list(call: Call) -> Answer {
     if call.query("direction") == Some("desc") {
         shown.reverse();
     }
-    listed(asked.cut(&shown, |member| member.to_json(&world.roles)))
+    let mirrors = call.mirrors_policies();
+    listed(asked.cut(&shown, |member| member.to_json(&world, mirrors)))
 }
 
 async fn invite(call: Call, Body(body): Body) -> Answer {
@@ -208,7 +214,11 @@ async fn get(call: Call) -> Answer {
     call.needs(MEMBERS_READ)?;
     let world = call.world();
     let member = world.members.find(call.path("member_id"));
-    found(member.ok_or_else(not_found)?.to_json(&world.roles))
+    found(
+        member
+            .ok_or_else(not_found)?
+            .to_json(&world, call.mirrors_policies()),
+    )
 }
 
 async fn change(call: Call, Body(body): Body) -> Answer {
@@ -234,7 +244,7 @@ async fn change(call: Call, Body(body): Body) -> Answer {
         std::mem::replace(&mut member.role_ids, role_ids),
         std::mem::replace(&mut member.policies, policies),
     );
-    let answer = world.members[at].to_json(&world.roles);
+    let answer = world.members[at].to_json(&world, call.mirrors_policies());
     if call.shared.faults.write_is_lost(call.path("member_id")) {
         let member = &mut world.members[at];
         (member.role_ids, member.policies) = before;

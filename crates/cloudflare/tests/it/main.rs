@@ -1,6 +1,8 @@
 //! The client against the simulated service: pages, repetition, the budget.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod whole_lists;
+
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;

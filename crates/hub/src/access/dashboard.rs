@@ -75,13 +75,15 @@ impl Permit {
         self.name.as_deref().unwrap_or(&self.group)
     }
 
-    /// Whether it is the permission group of this name, over the whole account, that a role mirrors.
-    fn is_role(&self, id: &str, name: &str) -> bool {
-        self.reach.is_account() && self.is_called(id, name)
+    /// Whether it is what this role mirrors: the same name, over the whole account.
+    pub fn mirrors(&self, role: &str, name: &str) -> bool {
+        self.reach.is_account() && self.is_role(role, name)
     }
 
-    fn is_called(&self, id: &str, name: &str) -> bool {
-        self.group == id || self.name.as_deref().is_some_and(|own| same_name(own, name))
+    /// Whether it is the permission group of this role, over whatever it reaches.
+    pub fn is_role(&self, role: &str, name: &str) -> bool {
+        let both_super = || is_super(role, name) && is_super(&self.group, self.label());
+        self.group == role || self.name.as_deref().is_some_and(|own| same_name(own, name)) || both_super()
     }
 }
 
@@ -312,10 +314,10 @@ impl Dashboard {
         let is_mirrored = |(id, name): &Role| {
             permits
                 .iter()
-                .any(|permit| !permit.is_denied && permit.is_role(id, name))
+                .any(|permit| !permit.is_denied && permit.mirrors(id, name))
         };
         let mirrors =
-            |permit: &Permit| !permit.is_denied && roles.iter().any(|(id, name)| permit.is_role(id, name));
+            |permit: &Permit| !permit.is_denied && roles.iter().any(|(id, name)| permit.mirrors(id, name));
         if permits.iter().all(mirrors) {
             Form::Roles
         } else if roles.iter().all(is_mirrored) {
@@ -342,7 +344,7 @@ impl Dashboard {
             .collect();
         let is_taken = |id: &str, name: &str, reach: Option<&Reach>| {
             denied.iter().any(|permit| {
-                permit.is_called(id, name)
+                permit.is_role(id, name)
                     && (permit.reach.is_account()
                         || reach.is_some_and(|reach| reach.id() == permit.reach.id()))
             })
@@ -357,7 +359,7 @@ impl Dashboard {
         let mut seen = BTreeSet::new();
         let mut permits = Vec::new();
         for (permit, through) in all {
-            let mirrors = seat.roles.iter().any(|(id, name)| permit.is_role(id, name));
+            let mirrors = seat.roles.iter().any(|(id, name)| permit.mirrors(id, name));
             let is_gone = is_taken(&permit.group, permit.label(), Some(&permit.reach));
             if permit.is_denied || mirrors || is_gone || !seen.insert((permit.clone(), through.clone())) {
                 continue;

@@ -221,6 +221,25 @@ const CASES: &[(&str, &[&str], Break)] = &[
         raw!(facts, service_tokens, 0)["duration"] = json!("forever");
         raw!(facts, service_tokens, 0)["expires_at"] = Value::Null;
     }),
+    (
+        "access_rule_never_holds",
+        &["byp", "idp", "pol1", "svc"],
+        |facts| {
+            let policy = &mut raw!(facts, policies, 0);
+            policy["include"] =
+                json!([{ "group": { "id": "g1" } }, { "service_token": { "token_id": "st1" } }]);
+            let inline = |id: &str, decision: &str, rule: Value| json!({ "id": id, "name": id, "decision": decision, "include": [rule] });
+            add_app(
+                facts,
+                json!({ "id": "app2", "name": "Odd", "type": "self_hosted", "session_duration": "8h",
+                "app_launcher_visible": true, "allowed_idps": ["idp1"], "policies": [
+                inline("byp", "bypass", json!({ "email": { "email": "ana@corp.example" } })),
+                inline("svc", "non_identity", json!({ "okta": { "name": "eng" } })),
+                inline("ok", "non_identity", json!({ "any_valid_service_token": {} })),
+                inline("idp", "allow", json!({ "login_method": { "id": "idp2" } })) ] }),
+            );
+        },
+    ),
     ("idp_onetimepin_only_for_sensitive_app", &["app2"], |facts| {
         add_app(
             facts,

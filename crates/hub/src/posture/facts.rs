@@ -385,7 +385,8 @@ impl Facts {
 
     /// The policies of an application, and how many of those it names could not be read.
     pub fn policies_of<'a>(&'a self, app: &'a Object) -> (Vec<Policy<'a>>, usize) {
-        let mut missing = 0;
+        // What Cloudflare did not give is not "none".
+        let mut missing = usize::from(!app.raw["policies"].is_array());
         let mut found = Vec::new();
         for given in app.raw["policies"].as_array().into_iter().flatten() {
             // A reference may be an id alone, or an object that has the rules or only names them.

@@ -208,8 +208,12 @@ fn second_factors<'a>(
 }
 
 fn super_administrators_with_second_factor(facts: &Facts) -> Result<Judged, Unknown> {
-    let (found, _) = super_administrators(facts)?;
-    Ok(second_factors(facts, Severity::Critical, found.into_iter()))
+    let (found, unsure) = super_administrators(facts)?;
+    let mut judged = second_factors(facts, Severity::Critical, found.into_iter());
+    if let Some(Unknown(reason)) = unsure {
+        judged.unsure("account", &facts.connection.account_id, reason);
+    }
+    Ok(judged)
 }
 
 fn members_with_second_factor(facts: &Facts) -> Result<Judged, Unknown> {

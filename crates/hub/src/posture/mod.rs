@@ -12,6 +12,7 @@ pub mod facts;
 mod groups;
 mod members;
 mod people;
+mod policies;
 pub mod reference;
 mod risk;
 mod tokens;
@@ -45,6 +46,7 @@ pub fn catalogue() -> impl Iterator<Item = &'static Check> {
         members::CHECKS,
         tokens::CHECKS,
         apps::CHECKS,
+        policies::CHECKS,
         groups::CHECKS,
         people::CHECKS,
         risk::CHECKS,

@@ -4,13 +4,11 @@
 //! other as well, as a mirror. A PUT replaces the whole list. Members are found by the stored list and read again by
 //! their membership's id, which is not their user's. Plans are made from the member as it is at that moment.
 
+use super::loss::guard_loss;
 use super::plan::{Guard, Plan};
 use super::request::Request;
 use super::{ProvisionError, Scene};
-use crate::access::dashboard::{
-    Dashboard, Form, Permit, Reach, Seat, Standing, UserGroup, is_super, policies_of, roles_of, same_name,
-    user_group_members,
-};
+use crate::access::dashboard::{Dashboard, Form, Permit, Reach, is_super, policies_of, roles_of, same_name};
 use crate::access::view;
 use cloudflare::{CloudflareError, Write};
 use model::address;
@@ -210,7 +208,7 @@ async fn role_grant(
     let dashboard = stored_dashboard(scene).await?;
     let (roles, policies) = (roles_of(raw), held_policies(raw));
     let permits = dashboard.permits(&policies);
-    let wanted = |permit: &&Permit| is_role(permit, role, &name);
+    let wanted = |permit: &&Permit| permit.is_role(role, &name);
     if let Some(denied) = permits.iter().filter(wanted).find(|permit| permit.is_denied) {
         return Ok(plan.refused(
             Guard::WrongState,
@@ -296,7 +294,7 @@ async fn role_revoke(
         let permits = dashboard.permits(&group.policies);
         let mut gives = permits
             .iter()
-            .filter(|permit| !permit.is_denied && is_role(permit, role, &name));
+            .filter(|permit| !permit.is_denied && permit.is_role(role, &name));
         if let Some(permit) = gives.next() {
             plan.remains.push(format!(
                 "{} over {}, through the user group {}",
@@ -330,7 +328,7 @@ async fn role_revoke(
         Form::Mixed => return Ok(mixed(plan, row)),
         Form::Policies => {}
     }
-    let given = |permit: &&Permit| !permit.is_denied && is_role(permit, role, &name);
+    let given = |permit: &&Permit| !permit.is_denied && permit.is_role(role, &name);
     let having: Vec<&Permit> = permits.iter().filter(given).collect();
     if having.is_empty() {
         if let Some(unnamed) = permits.iter().find(|permit| permit.name.is_none()) {
@@ -416,6 +414,21 @@ async fn set_roles(
     if form == Form::Mixed {
         return Ok(mixed(plan, row));
     }
+    let mut named = Vec::with_capacity(roles.len());
+    for id in &roles {
+        named.push(json!({ "id": id, "name": role_name(scene, id).await? }));
+    }
+    let mut after = raw.clone();
+    after["roles"] = json!(named);
+    // Policies that mirror roles that stay are there afterwards too.
+    let dashboard = stored_dashboard(scene).await?;
+    if let Some(policies) = after["policies"].as_array_mut() {
+        let kept = roles_of(&json!({ "roles": named }));
+        policies.retain(|policy| dashboard.form(&kept, std::slice::from_ref(policy)) == Form::Roles);
+    }
+    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
+        return Ok(refused);
+    }
     if roles.is_empty() {
         return Ok(plan.refused(
             Guard::NoRoleLeft,
@@ -424,18 +437,6 @@ async fn set_roles(
                 row.email
             ),
         ));
-    }
-    let mut named = Vec::with_capacity(roles.len());
-    for id in &roles {
-        named.push(json!({ "id": id, "name": role_name(scene, id).await? }));
-    }
-    let mut after = raw.clone();
-    after["roles"] = json!(named);
-    if let Some(members) = after.as_object_mut() {
-        members.remove("policies");
-    }
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
-        return Ok(refused);
     }
     plan.calls = vec![Write::member_roles(&row.id, &roles).map_err(ProvisionError::Id)?];
     plan.after = after;
@@ -458,6 +459,14 @@ async fn set_policies(
     if form == Form::Mixed {
         return Ok(mixed(plan, row));
     }
+    let mut after = raw.clone();
+    after["policies"] = json!(policies);
+    if let Some(members) = after.as_object_mut() {
+        members.remove("roles");
+    }
+    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
+        return Ok(refused);
+    }
     if policies.is_empty() {
         return Ok(plan.refused(
             Guard::NoRoleLeft,
@@ -466,14 +475,6 @@ async fn set_policies(
                 row.email
             ),
         ));
-    }
-    let mut after = raw.clone();
-    after["policies"] = json!(policies);
-    if let Some(members) = after.as_object_mut() {
-        members.remove("roles");
-    }
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
-        return Ok(refused);
     }
     plan.calls = vec![Write::member_policies(&row.id, &bare(&policies)).map_err(ProvisionError::Id)?];
     plan.after = after;
@@ -499,223 +500,11 @@ fn undo_to(plan: &Plan, row: &MemberRow, raw: &Value, form: Form) -> Request {
     }
 }
 
-/// Refuses what would leave too few super administrators, or take the power of whoever's credential this is.
-/// `after` is the member as they would be; `None` when they would be removed.
-async fn guard_loss(
-    scene: &Scene<'_>,
-    plan: &mut Plan,
-    row: &MemberRow,
-    raw: &Value,
-    after: Option<&Value>,
-) -> Result<Option<Plan>, ProvisionError> {
-    let dashboard = stored_dashboard(scene).await?;
-    if !loses(&dashboard, raw, after) {
-        return Ok(None);
-    }
-    let owner = scene.credential_owner().await;
-    match &owner {
-        Some(owner) if address::compared(owner) == address::compared(&row.email) => {
-            return Ok(Some(plan.clone().refused(
-                Guard::OwnCredential,
-                format!(
-                    "the credential of connection {} belongs to {}: Flareward could lose its own access",
-                    scene.connection.label, row.email
-                ),
-            )));
-        }
-        Some(_) => plan.passes(
-            Guard::OwnCredential,
-            "the connection's credential belongs to someone else",
-        ),
-        None if scene.connection.credential_kind == model::CredentialKind::AccountToken => {
-            plan.passes(
-                Guard::OwnCredential,
-                "the connection's credential belongs to the account",
-            );
-        }
-        None => plan
-            .warnings
-            .push("Cloudflare does not say whose credential this connection has".to_owned()),
-    }
-    if raw["status"] != "accepted" {
-        return Ok(None);
-    }
-    // User groups are asked for now: who is in one may have changed since the last sync.
-    let dashboard = dashboard.with_user_groups(user_groups_now(scene).await);
-    let before = standing(&dashboard, row, raw);
-    let stays = after.is_some_and(|after| matches!(standing(&dashboard, row, after), Standing::Yes(_)));
-    if before == Standing::No || stays {
-        return Ok(None);
-    }
-    let keep = scene.app.settings.provisioning.super_administrators;
-    let others = other_super_administrators(scene, &dashboard, &row.id, keep).await?;
-    if others >= keep {
-        plan.passes(
-            Guard::LastSuperAdministrators,
-            format!("at least {keep} super administrators stay"),
-        );
-        return Ok(None);
-    }
-    let noun = if others == 1 {
-        "administrator"
-    } else {
-        "administrators"
-    };
-    let rule = format!("at least {keep} must stay (setting provisioning.super_administrators)");
-    let reason = match before {
-        Standing::Unknown(why) => format!(
-            "whether {} is a super administrator is not known: {why}. {others} other super {noun} would surely be \
-             left, and {rule}",
-            row.email
-        ),
-        Standing::Yes(through) => format!(
-            "{} is a super administrator through {through}; {others} other super {noun} would be left, and {rule}",
-            row.email
-        ),
-        Standing::No => return Ok(None),
-    };
-    Ok(Some(plan.clone().refused(Guard::LastSuperAdministrators, reason)))
-}
-
-/// Whether a member has less afterwards than before, or something that is denied.
-fn loses(dashboard: &Dashboard, before: &Value, after: Option<&Value>) -> bool {
-    let Some(after) = after else { return true };
-    let things = |member: &Value| -> BTreeSet<(String, String, bool)> {
-        // A role and the policy that mirrors it are one thing: the name over the whole account.
-        let roles = roles_of(member);
-        let by_role = roles.iter().map(|(id, name)| {
-            (
-                if name.is_empty() { id } else { name }.trim().to_lowercase(),
-                String::new(),
-                false,
-            )
-        });
-        let permits = dashboard.permits(policies_of(member));
-        let by_policy = permits.iter().map(|permit| {
-            let reach = if permit.reach.is_account() {
-                ""
-            } else {
-                permit.reach.id()
-            };
-            (
-                permit.label().trim().to_lowercase(),
-                reach.to_owned(),
-                permit.is_denied,
-            )
-        });
-        by_role.chain(by_policy).collect()
-    };
-    let (before, after) = (things(before), things(after));
-    let is_denied = |thing: &&(String, String, bool)| thing.2;
-    before
-        .iter()
-        .filter(|thing| !thing.2)
-        .any(|thing| !after.contains(thing))
-        || after
-            .iter()
-            .filter(is_denied)
-            .any(|thing| !before.contains(thing))
-}
-
-fn standing(dashboard: &Dashboard, row: &MemberRow, raw: &Value) -> Standing {
-    dashboard.super_administrator(Seat {
-        id: &row.id,
-        email: &row.email,
-        roles: &roles_of(raw),
-        policies: policies_of(raw),
-    })
-}
-
 /// What members are judged by, as the lists say.
-async fn stored_dashboard(scene: &Scene<'_>) -> Result<Dashboard, ProvisionError> {
+pub(super) async fn stored_dashboard(scene: &Scene<'_>) -> Result<Dashboard, ProvisionError> {
     let listings = scene.app.store.listing_list(&scene.connection.id).await?;
     let gaps = view::gaps_of(&listings);
     Ok(view::dashboard(scene.app, scene.connection, &gaps).await?)
-}
-
-/// The user groups that give super administrators, with their members, as Cloudflare has them now; or why they are
-/// not known.
-async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
-    use futures::TryStreamExt;
-    let failed =
-        |what: &str, error: &CloudflareError| format!("{what} could not be read: {}", crate::causes(error));
-    let list = cloudflare::LISTS.iter().find(|list| list.kind == "user_groups");
-    let Some(list) = list else {
-        return Err("there is no list of user groups".to_owned());
-    };
-    let pages: Vec<_> = scene
-        .client
-        .objects(&scene.account, list)
-        .try_collect()
-        .await
-        .map_err(|error| failed("the account's user groups", &error))?;
-    let mut groups = Vec::new();
-    for raw in pages.into_iter().flat_map(|page| page.items) {
-        let text = |name: &str| raw[name].as_str().unwrap_or_default().to_owned();
-        let (id, name) = (text("id"), text("name"));
-        // A group that gives nothing makes nobody a super administrator.
-        if policies_of(&raw).is_empty() {
-            continue;
-        }
-        let members = scene.client.user_group_members(&scene.account, &id).await;
-        groups.push(UserGroup {
-            policies: policies_of(&raw).to_vec(),
-            members: match members {
-                Ok(cloudflare::Listed { items, partial: None }) => Ok(user_group_members(items.iter())),
-                Ok(cloudflare::Listed {
-                    partial: Some(reason),
-                    ..
-                }) => Err(reason),
-                Err(error) => Err(failed(&format!("the members of the user group {name}"), &error)),
-            },
-            id: id.into(),
-            name: name.into(),
-        });
-    }
-    Ok(groups)
-}
-
-/// How many other super administrators there surely are, up to `enough`; each is looked at as Cloudflare has it now.
-async fn other_super_administrators(
-    scene: &Scene<'_>,
-    dashboard: &Dashboard,
-    except: &str,
-    enough: usize,
-) -> Result<usize, ProvisionError> {
-    let mut found = 0;
-    let mut after: Option<(String, String)> = None;
-    loop {
-        let place = after
-            .as_ref()
-            .map(|(connection, id)| (connection.as_str(), id.as_str()));
-        let rows = scene
-            .app
-            .store
-            .member_list(Some(&scene.connection.id), place, LIST_LIMIT_MAX)
-            .await?;
-        let Some(last) = rows.last() else { return Ok(found) };
-        after = Some((last.connection_id.0.clone(), last.id.clone()));
-        for row in rows {
-            if found >= enough {
-                return Ok(found);
-            }
-            let is_super = |raw: &Value| matches!(standing(dashboard, &row, raw), Standing::Yes(_));
-            if row.id == except || row.status != "accepted" || !is_super(&row.raw_json()?) {
-                continue;
-            }
-            match scene.client.member(&scene.account, &row.id).await {
-                Ok(now) if now["status"] == "accepted" && is_super(&now) => found += 1,
-                Ok(_) => {}
-                Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
-                Err(source) => return Err(scene.failed(source)),
-            }
-        }
-    }
-}
-
-/// Whether a permission group is what a role of this id and name mirrors, over whatever it reaches.
-fn is_role(permit: &Permit, role: &str, name: &str) -> bool {
-    permit.group == role || permit.name.as_deref().is_some_and(|own| same_name(own, name))
 }
 
 fn role_ids(raw: &Value) -> Vec<String> {
@@ -786,7 +575,7 @@ async fn permission_group(
 ) -> Result<Result<String, String>, ProvisionError> {
     let over_account = held
         .iter()
-        .find(|permit| is_role(permit, role, name) && permit.reach.is_account());
+        .find(|permit| permit.is_role(role, name) && permit.reach.is_account());
     if let Some(permit) = over_account {
         return Ok(Ok(permit.group.clone()));
     }

@@ -7,6 +7,7 @@
 
 mod access_user;
 mod group;
+mod loss;
 mod member;
 pub mod offboard;
 mod plan;

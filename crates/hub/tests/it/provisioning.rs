@@ -566,6 +566,209 @@ async fn the_last_super_administrators_and_the_own_credential_stay() {
     });
 }
 
+/// An account whose super administrators are as told: nobody holds the role but the owner of the credential.
+async fn with_supers(case: &Case<'_>, by_policy: &[&str], by_group: &[&str]) {
+    const SUPER: &str = "Super Administrator - All Privileges";
+    for who in ["priya.nair", "victor.lindqvist"] {
+        case.world.member_roles_set(&Case::email(who), &["Billing"]);
+    }
+    for who in by_policy {
+        let policy = case.world.policy_over_account("allow", SUPER);
+        assert!(case.world.member_policies_set(&Case::email(who), vec![policy]));
+    }
+    let emails: Vec<String> = by_group.iter().map(|who| Case::email(who)).collect();
+    let emails: Vec<&str> = emails.iter().map(String::as_str).collect();
+    let policy = case.world.policy_over_account("allow", SUPER);
+    case.world.user_group_put("Roots", vec![policy], &emails);
+    case.hub.sync().await;
+}
+
+#[tokio::test]
+async fn super_administrators_by_policy_and_by_user_group_are_guarded_and_counted() {
+    case!(story(), |case| {
+        // One by role, one by policy, one through a user group: each can go once, and then none.
+        with_supers(&case, &["ben.carter"], &["priya.nair"]).await;
+        for who in ["ben.carter", "priya.nair"] {
+            let request = Request::MemberRemove {
+                connection: case.connection.clone(),
+                email: Case::email(who),
+            };
+            let plan = hub::provisioning::preview(&case.hub.app, &request, &Options::default()).await;
+            assert_eq!(plan.unwrap().step, hub::provisioning::Step::Write, "{who}");
+        }
+        assert_eq!(case.remove("ben.carter").await.outcome, Outcome::Changed);
+        let last = case.remove("priya.nair").await;
+        assert_eq!(last.guard, Some(Guard::LastSuperAdministrators), "{last:#?}");
+        assert!(last.reason.unwrap().contains("the user group Roots"));
+        // Other roles of hers can still be changed: the user group keeps her.
+        assert_eq!(
+            case.role_grant("priya.nair", "DNS").await.outcome,
+            Outcome::Changed
+        );
+        assert_eq!(
+            case.role_revoke("priya.nair", "Billing").await.outcome,
+            Outcome::Changed
+        );
+    });
+}
+
+#[tokio::test]
+async fn every_change_that_could_take_a_super_administrator_is_guarded() {
+    case!(story(), |case| {
+        with_supers(&case, &["ben.carter"], &[]).await;
+        let (connection, email) = (case.connection.clone(), Case::email("ben.carter"));
+        let billing = case.role("Billing").await;
+        let dns = case.world.policy_over_account("allow", "Account Settings Read");
+        let denial = case
+            .world
+            .policy_over_account("deny", "Super Administrator - All Privileges");
+        let mut with_denial = case.world.member_policies(&email);
+        with_denial.push(denial);
+        for request in [
+            Request::MemberRemove {
+                connection: connection.clone(),
+                email: email.clone(),
+            },
+            Request::MemberRolesSet {
+                connection: connection.clone(),
+                email: email.clone(),
+                roles: vec![billing],
+            },
+            Request::MemberPoliciesSet {
+                connection: connection.clone(),
+                email: email.clone(),
+                policies: vec![dns],
+            },
+            Request::MemberPoliciesSet {
+                connection: connection.clone(),
+                email: email.clone(),
+                policies: with_denial,
+            },
+            Request::RoleRevoke {
+                connection: connection.clone(),
+                role: case.role("Super Administrator").await,
+                email: email.clone(),
+            },
+        ] {
+            case.refused(&request, Guard::LastSuperAdministrators).await;
+        }
+        let person = case.hub.app.store.person_by_email(&email).await.unwrap().unwrap();
+        let gone = hub::provisioning::offboard::offboard(
+            &case.hub.app,
+            &person,
+            Default::default(),
+            None,
+            &Actor::CommandLine,
+        )
+        .await
+        .unwrap();
+        let guards: Vec<_> = gone.steps.iter().filter_map(|step| step.changed.guard).collect();
+        assert_eq!(guards, [Guard::LastSuperAdministrators], "{gone:#?}");
+        assert_eq!(case.world.member_accepted(&email), Some(true));
+    });
+}
+
+#[tokio::test]
+async fn who_may_be_a_super_administrator_is_not_removed_while_too_few_surely_are() {
+    case!(story(), |case| {
+        with_supers(&case, &[], &["priya.nair", "ben.carter"]).await;
+        case.world.faults_set(Faults {
+            refusals: vec![sandbox::PathRefusal {
+                path: "/iam/user_groups".to_owned(),
+                status: 500,
+                code: 10_013,
+                message: "Unknown error".to_owned(),
+            }],
+            ..Faults::default()
+        });
+        let asked = case.remove("greta.olsen").await;
+        assert_eq!(asked.guard, Some(Guard::LastSuperAdministrators), "{asked:#?}");
+        let reason = asked.reason.unwrap();
+        assert!(
+            reason.contains("is not known") && reason.contains("Unknown error"),
+            "{reason}"
+        );
+        case.world.faults_clear();
+        assert_eq!(case.remove("greta.olsen").await.outcome, Outcome::Changed);
+    });
+}
+
+#[tokio::test]
+async fn roles_with_policies_that_mirror_them_are_one_holding_and_one_write() {
+    case!(story(), |case| {
+        case.world.faults_set(Faults {
+            mirrored_policies: true,
+            ..Faults::default()
+        });
+        case.hub.sync().await;
+        let view = hub::access::AccessView::current(&case.hub.app).await.unwrap();
+        let held = view.grant_page(&Default::default(), usize::MAX);
+        let of = |who: &str| {
+            let email = Case::email(who);
+            let mut names: Vec<&str> = held
+                .iter()
+                .filter(|grant| grant.email == email && grant.kind != model::GrantKind::AccessGroup)
+                .map(|grant| grant.entitlement_name.as_str())
+                .collect();
+            names.sort_unstable();
+            let count = names.len();
+            names.dedup();
+            assert_eq!(names.len(), count, "{who} holds something twice: {held:#?}");
+            names.len()
+        };
+        assert_eq!(
+            of("ben.carter"),
+            case.world.member_roles(&Case::email("ben.carter")).len()
+        );
+        of("priya.nair");
+        let changed = case.role_grant("ben.carter", "DNS").await;
+        assert_eq!(
+            (changed.outcome, changed.writes),
+            (Outcome::Changed, 1),
+            "{changed:#?}"
+        );
+        // Nothing is taken from a super administrator who gets a role more.
+        assert_eq!(case.remove("priya.nair").await.outcome, Outcome::Changed);
+        let changed = case.role_grant("victor.lindqvist", "DNS").await;
+        assert_eq!(
+            (changed.outcome, changed.writes),
+            (Outcome::Changed, 1),
+            "{changed:#?}"
+        );
+        let changed = case
+            .made(
+                &Request::MemberRolesSet {
+                    connection: case.connection.clone(),
+                    email: Case::email("ben.carter"),
+                    roles: vec![case.role("Billing").await],
+                },
+                Outcome::Changed,
+            )
+            .await;
+        assert_eq!(changed.writes, 1, "{changed:#?}");
+        // Also where permission groups cannot be read.
+        case.world.faults_set(Faults {
+            mirrored_policies: true,
+            refusals: vec![sandbox::PathRefusal {
+                path: "/iam/permission_groups".to_owned(),
+                status: 403,
+                code: 10_000,
+                message: "Authentication error".to_owned(),
+            }],
+            ..Faults::default()
+        });
+        assert_eq!(
+            case.role_grant("ben.carter", "DNS").await.outcome,
+            Outcome::Changed
+        );
+        assert_eq!(
+            case.role_revoke("ben.carter", "DNS").await.outcome,
+            Outcome::Changed
+        );
+        assert_eq!(case.world.member_roles(&Case::email("ben.carter")), ["Billing"]);
+    });
+}
+
 #[tokio::test]
 async fn two_super_administrators_cannot_be_removed_at_the_same_time() {
     each(async |scratch| {

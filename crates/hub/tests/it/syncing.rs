@@ -662,3 +662,140 @@ async fn more_is_read_about_a_few_at_a_time_and_only_where_a_rule_asks_for_it() 
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_email_list_that_was_given_in_part_makes_nobody_absent() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        let world = sandbox.world();
+        let group = world.access_group("Contractors").unwrap();
+        let rules = group["include"].as_array().unwrap();
+        let rule = rules
+            .iter()
+            .find(|rule| rule.get("email_list").is_some())
+            .unwrap();
+        let (only, none) = (serde_json::json!([rule]), serde_json::json!([]));
+        world.access_group_put("Listed", only, none.clone(), none);
+        // One of the two contractors is given, and asking for more is no help.
+        sandbox.world().faults_set(Faults {
+            list_items_cap: Some(1),
+            ..Faults::default()
+        });
+        let report = hub.sync().await;
+        assert_eq!(
+            report.outcome, "complete",
+            "the call gives more when it is given a limit: {report:?}"
+        );
+        sandbox.world().faults_set(Faults {
+            list_items_cap: Some(1),
+            list_items_limit_ignored: true,
+            ..Faults::default()
+        });
+        let report = hub.sync().await;
+        assert_eq!(report.outcome, "partial", "{report:?}");
+        assert!(
+            report
+                .dark
+                .iter()
+                .chain(&report.problems)
+                .any(|why| why.contains("1 of the 2 that the list says it has")),
+            "{report:?}"
+        );
+        let listing = listing(&hub, "list_items").await;
+        assert!(
+            listing.is_partial && listing.stale_reason.is_some(),
+            "{listing:?}"
+        );
+        let verdicts: Vec<String> = grants(&hub)
+            .await
+            .iter()
+            .filter(|grant| grant.entitlement_name == "Listed")
+            .map(|grant| grant.certainty.to_string())
+            .collect();
+        assert!(
+            verdicts.contains(&"yes".to_owned()) && verdicts.contains(&"unknown".to_owned()),
+            "{verdicts:?}"
+        );
+        // Whole again, it is fresh again.
+        sandbox.world().faults_clear();
+        assert_eq!(hub.sync().await.outcome, "complete");
+        let again = self::listing(&hub, "list_items").await;
+        assert!(!again.is_partial && again.stale_reason.is_none(), "{again:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_access_user_who_cannot_be_read_is_named_and_holds_up_nobody() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let world = sandbox.world();
+        let bad = world.access_user_id("omar.said@tidewater.example").unwrap();
+        world.faults_set(Faults {
+            refusals: vec![sandbox::PathRefusal {
+                path: format!("/access/users/{bad}/"),
+                status: 500,
+                code: 10_013,
+                message: "Unknown error".to_owned(),
+            }],
+            ..Faults::default()
+        });
+        let connection = hub.connection().await;
+        let read = hub::sync::detail::background(&hub.app, &connection, hub.app.clock.now(), 1_000).await;
+        assert_eq!(read.unwrap(), world.access_user_emails().len());
+        let rows = hub
+            .app
+            .store
+            .access_user_detail_list(None, None, 1_000)
+            .await
+            .unwrap();
+        assert_eq!(rows.len(), world.access_user_emails().len(), "everyone was tried");
+        let failed: Vec<_> = rows.iter().filter(|row| row.problem.is_some()).collect();
+        assert_eq!(failed.len(), 1);
+        assert_eq!(failed[0].access_user_id, bad);
+        assert!(failed[0].problem.as_ref().unwrap().contains("Unknown error"));
+        // Asked for alone, the failure is an error.
+        let store = &hub.app.store;
+        let person = store
+            .person_by_email("omar.said@tidewater.example")
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(hub::sync::detail::of_person(&hub.app, &person.id).await.is_err());
+        world.faults_clear();
+        hub::sync::detail::of_person(&hub.app, &person.id).await.unwrap();
+        let rows = store.access_user_detail_by_person(&person.id).await.unwrap();
+        assert!(rows.iter().all(|row| row.problem.is_none()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stored_json_that_is_damaged_is_an_error_that_names_the_row() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        hub.sync().await;
+        let connection = hub.connection().await;
+        let store = &hub.app.store;
+        let group = store.access_group_list(None, None, 1).await.unwrap().remove(0);
+        let seen = store::AccessGroupSeen {
+            id: group.id.clone(),
+            name: group.name,
+            raw: group.raw[..group.raw.len() / 2].to_owned(),
+            fingerprint: "damaged".to_owned(),
+        };
+        store
+            .access_group_upsert(&connection.id, &[seen], None, hub.app.clock.now())
+            .await
+            .unwrap();
+        store.access_revision_bump().await.unwrap();
+        let error = hub::access::AccessView::current(&hub.app).await.unwrap_err();
+        let words = error.to_string();
+        assert!(
+            words.contains("access_group") && words.contains(&group.id) && words.contains("column raw"),
+            "{words}"
+        );
+    })
+    .await;
+}
