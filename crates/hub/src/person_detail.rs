@@ -27,6 +27,8 @@ pub struct PersonDetail {
     pub grants: Vec<Grant>,
     /// Applications that they reach, and why.
     pub apps: Vec<Grant>,
+    /// Why they may hold more than is told here: lists that are not whole.
+    pub gaps: Vec<String>,
     /// Further addresses.
     pub aliases: Vec<String>,
     /// Their newest login or event.
@@ -149,6 +151,7 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
         users,
         seen,
         apps: held(Some(GrantKind::App)),
+        gaps: view.gaps(),
         grants,
         aliases: store.person_alias_by_person(&person.id).await?,
         last_seen_at,

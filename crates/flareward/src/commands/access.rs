@@ -128,7 +128,12 @@ fn in_words(explanation: &Explanation) -> String {
 /// One group or policy, and what is nested in it, each rule on a line with its verdict first.
 fn tree(set: &RuleSet, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
-    let _ = writeln!(text, "{indent}{:<12}{}", set.verdict, set.what);
+    let terms = if set.terms.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", set.terms.join(", "))
+    };
+    let _ = writeln!(text, "{indent}{:<12}{}{terms}", set.verdict, set.what);
     let inner = "  ".repeat(depth + 1);
     for rule in &set.rules {
         match &rule.group {
@@ -137,7 +142,12 @@ fn tree(set: &RuleSet, depth: usize, text: &mut String) {
                 tree(group, depth + 2, text);
             }
             None => {
-                let _ = writeln!(text, "{inner}{:<12}{} {}", rule.verdict, rule.list, rule.rule);
+                let never = rule.never.map(|never| format!(": {never}")).unwrap_or_default();
+                let _ = writeln!(
+                    text,
+                    "{inner}{:<12}{} {}{never}",
+                    rule.verdict, rule.list, rule.rule
+                );
             }
         }
     }

@@ -11,7 +11,7 @@ use super::verdict::Verdict;
 use super::view::{AccessView, Scope, nested_in};
 use crate::app::App;
 use chrono::{DateTime, Utc};
-use model::GrantKind;
+use model::{GrantKind, address};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ impl Explanation {
             GrantKind::Role => "the role",
             GrantKind::UserGroup => "the user group",
         };
-        let (email, name) = (&self.email, &self.entitlement_name);
+        let (email, name) = (address::shown(&self.email), &self.entitlement_name);
         let (is, may) = match self.kind {
             GrantKind::App => ("reaches", "may reach"),
             GrantKind::AccessGroup | GrantKind::UserGroup => ("is in", "may be in"),

@@ -253,6 +253,23 @@ impl AccessView {
             .ok()
     }
 
+    /// Why there may be more grants than follow from this view: lists that are not whole, by connection.
+    pub fn gaps(&self) -> Vec<String> {
+        self.connections
+            .iter()
+            .flat_map(|connection| {
+                let reasons = connection.gaps.values().cloned();
+                let dashboard = connection.dashboard.user_group_gap();
+                let mut reasons: Vec<String> = reasons.chain(dashboard).collect();
+                reasons.sort();
+                reasons.dedup();
+                reasons
+                    .into_iter()
+                    .map(|reason| format!("{}: {reason}", connection.label))
+            })
+            .collect()
+    }
+
     /// The person with this id.
     pub fn person(&self, id: &PersonId) -> Option<&Subject> {
         self.people.iter().find(|subject| subject.person_id == *id)

@@ -454,7 +454,8 @@ fn needs_second_look(request: &Request) -> bool {
 
 /// Plans from what Cloudflare has now, and keeps that: the guards of the next change look at the stored lists.
 async fn plan_again(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
-    let planned = route(scene, request).await?;
+    let mut planned = route(scene, request).await?;
+    planned.name_ids();
     keep(scene, &planned).await?;
     Ok(planned)
 }
@@ -590,6 +591,7 @@ async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionErr
         return Ok(blank().refused(Guard::ListStale, stale));
     }
     let mut planned = route(scene, request).await?;
+    planned.name_ids();
     planned.passes(Guard::ConnectionPaused, format!("connection {label} works"));
     planned.passes(
         Guard::ListStale,

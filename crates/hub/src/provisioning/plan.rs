@@ -5,6 +5,7 @@ use crate::access::Verdict;
 use cloudflare::Write;
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Something that a guard looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -134,6 +135,8 @@ pub struct Plan {
     pub after: Value,
     /// The calls, below the account.
     pub calls: Vec<Write>,
+    /// The names of what the calls, and the object before and after, have ids of.
+    pub names: BTreeMap<String, String>,
     /// What the guards say.
     pub guards: Vec<GuardVerdict>,
     /// What else would change for this person.
@@ -161,6 +164,7 @@ impl Plan {
             before: Value::Null,
             after: Value::Null,
             calls: Vec::new(),
+            names: BTreeMap::new(),
             guards: Vec::new(),
             effects: Vec::new(),
             warnings: Vec::new(),
@@ -192,6 +196,29 @@ impl Plan {
         self.undo = None;
         self.step = Step::Refused { guard, reason };
         self
+    }
+
+    /// Notes the name of everything in the object, before and after, that has an id and a name.
+    pub(super) fn name_ids(&mut self) {
+        let mut waiting = vec![&self.before, &self.after];
+        let mut found = BTreeMap::new();
+        while let Some(value) = waiting.pop() {
+            match value {
+                Value::Object(members) => {
+                    let text = |name: &str| members.get(name).and_then(Value::as_str);
+                    if let (Some(id), Some(name)) = (text("id"), text("name")) {
+                        found.insert(id.to_owned(), name.to_owned());
+                    }
+                    waiting.extend(members.values());
+                }
+                Value::Array(values) => waiting.extend(values),
+                _ => {}
+            }
+        }
+        if !self.object_id.is_empty() {
+            found.insert(self.object_id.clone(), self.object_name.clone());
+        }
+        self.names.extend(found);
     }
 
     /// Notes that a guard lets it pass.

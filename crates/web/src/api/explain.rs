@@ -57,7 +57,9 @@ pub struct RuleSetBody {
     pub what: String,
     /// Whether its rules hold: `yes`, `no`, `conditional` or `unknown`.
     pub verdict: &'static str,
-    /// The rules that do not simply say no; of requirements, all.
+    /// What comes with access through a policy: approval, a justification, the length of a session, isolation.
+    pub terms: Vec<String>,
+    /// The rules that do not simply say no, and those that can never hold; of requirements, all.
     pub rules: Vec<RuleVerdictBody>,
     /// How many further rules do not concern the person.
     pub other_rules: usize,
@@ -72,6 +74,9 @@ pub struct RuleVerdictBody {
     pub rule: String,
     /// Whether it holds: `yes`, `no`, `conditional` or `unknown`.
     pub verdict: &'static str,
+    /// Why it cannot hold in this place, whoever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never: Option<&'static str>,
     /// The group that it names, with its own rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion)]
@@ -107,11 +112,13 @@ impl RuleSetBody {
             list: rule.list,
             rule: rule.rule,
             verdict: rule.verdict,
+            never: rule.never,
             group: rule.group.map(|group| Box::new(RuleSetBody::new(*group))),
         };
         Self {
             what: set.what,
             verdict: set.verdict,
+            terms: set.terms,
             rules: set.rules.into_iter().map(rule).collect(),
             other_rules: set.other_rules,
         }

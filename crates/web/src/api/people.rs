@@ -68,6 +68,8 @@ pub struct PersonDetailBody {
     pub grants: Vec<GrantBody>,
     /// The applications that the person reaches and why; at most 1,000.
     pub apps: Vec<GrantBody>,
+    /// Why the person may hold more than is told here: lists that are not whole.
+    pub gaps: Vec<String>,
     /// Further addresses.
     pub aliases: Vec<String>,
     /// The newest login or event.
@@ -83,8 +85,10 @@ pub struct SeenBody {
     pub connection_id: String,
     /// Cloudflare's id of the Access user.
     pub access_user_id: String,
-    /// When it was read.
+    /// When it was read, or last tried.
     pub read_at: DateTime<Utc>,
+    /// Why it could not be read the last time; what is here is then from before.
+    pub problem: Option<String>,
     /// When they last proved who they are.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// With which kind of identity provider.
@@ -127,6 +131,7 @@ impl SeenBody {
             connection_id: seen.connection_id.0,
             access_user_id: seen.access_user_id,
             read_at: seen.read_at,
+            problem: seen.problem,
             last_seen_at: seen.last_seen_at,
             provider: seen.provider,
             methods: seen.methods,
@@ -240,6 +245,7 @@ pub async fn get_one(
         details: detail.seen.into_iter().map(SeenBody::new).collect(),
         grants: detail.grants.into_iter().map(GrantBody::new).collect(),
         apps: detail.apps.into_iter().map(GrantBody::new).collect(),
+        gaps: detail.gaps,
         aliases: detail.aliases,
         last_seen_at: detail.last_seen_at,
         risk_changes: changes.into_iter().map(RiskChangeBody::new).collect(),

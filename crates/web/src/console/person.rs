@@ -36,6 +36,7 @@ struct PersonPage {
     seen: Vec<SeenIn>,
     aliases: Vec<String>,
     grants: Vec<Grant>,
+    gaps: Vec<String>,
     apps: Vec<Grant>,
     detections: Vec<DetectionRow>,
     events: Vec<EventRow>,
@@ -147,6 +148,7 @@ pub(super) async fn show_person(
             })
             .collect(),
         grants: detail.grants,
+        gaps: detail.gaps,
         apps: detail.apps,
         detections: app.store.detection_list(&detections).await?,
         messages: app.store.message_list(None, Some(&id), None, PART_ROWS).await?,

@@ -61,6 +61,11 @@ pub(super) fn text_or(text: &Option<String>, otherwise: &str) -> Html {
     }
 }
 
+/// An address as people read it: its domain in Unicode.
+pub(super) fn address(address: &(impl AsRef<str> + ?Sized)) -> String {
+    model::address::shown(address.as_ref())
+}
+
 /// Yes, no, or not known, which is neither.
 pub(super) fn known(truth: &Option<bool>) -> Html {
     Html(
