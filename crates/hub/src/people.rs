@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use model::{PersonId, address};
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
-use store::{PersonRow, PersonSeen, StoreError};
+use store::{LIST_LIMIT_MAX, PersonRow, PersonSeen, StoreError};
 
 /// Who said so, for an address that a rule joined.
 const BY_RULE: &str = "rule";
@@ -351,6 +351,53 @@ pub async fn apply(app: &App, steps: &[Step], source: &str, actor: &Actor) -> Re
     }
     app.wake();
     Ok(())
+}
+
+/// Joins people who were kept under a spelling of their address that is not the one that is compared, with those
+/// of the compared one. Once for each store: what is kept since then is in that form. Answers how many were joined.
+///
+/// # Errors
+///
+/// When the store refuses; people who were joined before stay so.
+pub async fn join_spellings(app: &App) -> Result<usize, StoreError> {
+    const DONE: &str = "people-in-one-spelling";
+    let now = app.clock.now();
+    if app.store.time_mark(DONE, DateTime::UNIX_EPOCH).await? > DateTime::UNIX_EPOCH {
+        return Ok(0);
+    }
+    let (mut joined, mut after) = (0, String::new());
+    loop {
+        let page = app.store.person_brief(&after, LIST_LIMIT_MAX).await?;
+        let Some((_, last)) = page.last() else { break };
+        after.clone_from(last);
+        for (from, email) in page {
+            let Some(main) = address::canonical(&email).filter(|main| *main != email) else {
+                continue;
+            };
+            let seen = PersonSeen {
+                new_id: PersonId(app.ids.new_id(now)),
+                email: main.clone(),
+                name: app.store.person_get(&from).await?.and_then(|person| person.name),
+            };
+            let Some(into) = app.store.person_ensure(&[seen], now).await?.remove(&main) else {
+                continue;
+            };
+            let detail = json!({ "address": email, "from": from, "source": "spelling" });
+            audit::record(
+                app,
+                &Actor::System,
+                "person.merge",
+                into.as_str(),
+                "changed",
+                detail,
+            )
+            .await?;
+            app.store.person_merge(&from, &into, now).await?;
+            joined += 1;
+        }
+    }
+    app.store.time_mark(DONE, now).await?;
+    Ok(joined)
 }
 
 /// Takes a further address away; `false` when nobody had it as one.

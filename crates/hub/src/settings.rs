@@ -58,6 +58,10 @@ pub struct Server {
     /// How others reach this server: the base of log destinations and of the issuer of signals. Empty: `http://`
     /// and the address that it listens on.
     pub public_url: String,
+    /// The most connections at once; when all are taken, the one that has waited the longest without a request is
+    /// closed for the next. 0: as many as the process may have open files, less those that it needs itself, and at
+    /// most 16,384.
+    pub connections_max: usize,
 }
 
 /// Where rows are kept.
@@ -258,6 +262,7 @@ impl Default for Server {
         Self {
             listen: "127.0.0.1:8787".to_owned(),
             public_url: String::new(),
+            connections_max: 0,
         }
     }
 }

@@ -195,6 +195,7 @@ async fn begin(
     progress: &(dyn Fn(Progress) + Send + Sync),
     client: &cloudflare::Client,
 ) -> Result<Report, SyncError> {
+    crate::people::join_spellings(app).await?;
     let now = app.clock.now();
     let cut_off = match cut_off_run(app, connection, now).await? {
         Some(run) if !options.fresh && !options.confirm => Some(run),

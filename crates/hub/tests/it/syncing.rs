@@ -799,3 +799,48 @@ async fn stored_json_that_is_damaged_is_an_error_that_names_the_row() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn people_kept_under_two_spellings_of_one_address_become_one() {
+    each(async |scratch| {
+        let (_sandbox, hub) = connected(scratch, story()).await;
+        let store = &hub.app.store;
+        let now = hub.app.clock.now();
+        let seen = |id: &str, email: &str| store::PersonSeen {
+            new_id: model::PersonId(id.to_owned()),
+            email: email.to_owned(),
+            name: Some("Eva".to_owned()),
+        };
+        // As a version kept them that compared letters alone.
+        store
+            .person_ensure(
+                &[seen("p1", "eva@bücher.example"), seen("p2", "max@straße.example")],
+                now,
+            )
+            .await
+            .unwrap();
+        store
+            .person_ensure(&[seen("p3", "eva@xn--bcher-kva.example")], now)
+            .await
+            .unwrap();
+        hub.sync().await;
+        let find = async |email: &str| {
+            store
+                .person_by_email(email)
+                .await
+                .unwrap()
+                .map(|person| person.id.0)
+        };
+        assert_eq!(find("eva@xn--bcher-kva.example").await.as_deref(), Some("p3"));
+        assert_eq!(find("eva@bücher.example").await, None);
+        assert!(find("max@xn--strae-oqa.example").await.is_some());
+        assert_eq!(find("max@straße.example").await, None);
+        // Asked for in either spelling, she is found.
+        let eva = hub::people::one(&hub.app, "Eva@BÜCHER.example")
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(eva.id.0, "p3");
+    })
+    .await;
+}
