@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod connections;
 mod ingest;
 mod receiver;
 mod rules;
@@ -56,7 +57,7 @@ fn print(title: &str, figures: &[Figure]) {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What can be measured alone, by its name; all of it without one.
-const PARTS: [&str; 4] = ["ingest", "rules", "sync", "access"];
+const PARTS: [&str; 5] = ["ingest", "rules", "sync", "access", "connections"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -72,6 +73,9 @@ async fn main() -> anyhow::Result<()> {
     let is_wanted = |part: &str| arguments.is_empty() || arguments.iter().any(|wanted| wanted == part);
     // A provider that is installed already is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if is_wanted("connections") {
+        connections::print().await?;
+    }
     if is_wanted("ingest") {
         print(
             "One core: a record from text to rules (baseline: serde_json alone)",

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use store::ConnectionRow;
 
 /// The header that may carry the log secret.
-const SECRET_HEADER: &str = "x-flareward-secret";
+pub(crate) const SECRET_HEADER: &str = "x-flareward-secret";
 
 /// When a sender should come again.
 const RETRY_AFTER_SECONDS: u64 = 10;

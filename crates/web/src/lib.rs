@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod auth;
+mod connections;
 pub mod console;
 pub mod error;
 pub mod extract;

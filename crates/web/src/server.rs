@@ -4,7 +4,7 @@
 //! route's template, the status and how long it took: never the path, the query, a header or a body.
 
 use crate::error::{self, ApiError};
-use crate::telemetry;
+use crate::{connections, telemetry};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -35,17 +35,19 @@ pub struct Stopping(pub CancellationToken);
 ///
 /// # Errors
 ///
-/// When the listener fails.
+/// When the listener has no address.
 pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    listener.local_addr()?;
+    let most = connections::most(app.settings.server.connections_max);
     let router = crate::router(app).layer(axum::Extension(Stopping(stop.clone())));
     tokio::spawn(telemetry::upkeep(stop.clone()));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving = connections::serve(router, listener, most, stop.clone());
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        result = async { serving.await } => result,
+        () = serving => Ok(()),
         () = overdue => {
             tracing::warn!("some requests did not end within {} s and were cut off", GRACE.as_secs());
             Ok(())

@@ -455,15 +455,26 @@ pub struct GrantsQuery {
     cursor: Option<String>,
 }
 
+/// A page of grants.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GrantPage {
+    /// The grants.
+    pub items: Vec<GrantBody>,
+    /// Ask again with `cursor` set to this for the rows that follow; null when there are none.
+    pub next_cursor: Option<String>,
+    /// Why there may be grants that are in no page: lists that are not whole, each with its connection.
+    pub gaps: Vec<String>,
+}
+
 /// Who holds what, and why.
 #[utoipa::path(get, path = "/grants", tag = "access", operation_id = "grant_list",
     security(("token" = ["read"])), params(GrantsQuery),
-    responses((status = 200, description = "A page, by address", body = Page<GrantBody>), Problems))]
+    responses((status = 200, description = "A page, by address", body = GrantPage), Problems))]
 pub async fn grants(
     _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<GrantsQuery>,
-) -> Result<Json<Page<GrantBody>>, ApiError> {
+) -> Result<Json<GrantPage>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let after = paging::read(query.cursor.as_deref())?;
     let filter = GrantFilter {
@@ -491,5 +502,10 @@ pub async fn grants(
             &last.scope,
         ])
     };
-    Ok(Json(Page::new(rows, limit, cursor, GrantBody::new)))
+    let page = Page::new(rows, limit, cursor, GrantBody::new);
+    Ok(Json(GrantPage {
+        items: page.items,
+        next_cursor: page.next_cursor,
+        gaps: view.gaps(),
+    }))
 }

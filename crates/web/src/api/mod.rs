@@ -30,9 +30,10 @@ pub mod syncs;
 pub mod tokens;
 
 use crate::error::{FieldProblem, Problem};
-use crate::extract::Json;
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
+use bytes::Bytes;
 use hub::App;
 use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -167,11 +168,11 @@ pub fn openapi() -> OpenApi {
 
 pub(crate) fn router() -> Router<App> {
     let (router, description) = routes().split_for_parts();
+    // Written once: every request is answered from the same bytes.
+    let description: Bytes = serde_json::to_vec(&description).unwrap_or_default().into();
+    let described = move || std::future::ready(([(CONTENT_TYPE, "application/json")], description.clone()));
     router
-        .route(
-            "/api/v1/openapi.json",
-            get(move || std::future::ready(Json(description.clone()))),
-        )
+        .route("/api/v1/openapi.json", get(described))
         .layer(axum::Extension(journal::Streams::default()))
         .layer(axum::Extension(backtest::Trials::default()))
         .layer(axum::Extension(purges::Turn::default()))

@@ -1,8 +1,10 @@
 //! The server itself, over a real connection.
 
 use crate::world::World;
+use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -32,4 +34,72 @@ async fn a_server_that_is_told_to_stop_ends_its_streams_and_itself() {
         .expect("the server ends")
         .unwrap()
         .unwrap();
+}
+
+/// A server with room for this many connections.
+async fn small(connections_max: usize) -> (SocketAddr, CancellationToken) {
+    let mut settings = hub::settings::Settings::default();
+    let folder = tempfile::tempdir().unwrap();
+    settings.data.dir = folder.keep();
+    settings.server.connections_max = connections_max;
+    let app = hub::App::open(settings).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(web::serve(app, listener, stop.clone()));
+    (address, stop)
+}
+
+/// One request on a new connection: the first line of its answer.
+async fn asked(address: SocketAddr, path: &str, header: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{header}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0_u8; 64];
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer));
+    let count = read.await.expect("an answer in time").unwrap();
+    let text = String::from_utf8_lossy(&answer[..count]).into_owned();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let (address, stop) = small(16).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // Health is answered, and so are those with a credential, however it turns out; the last places are theirs.
+    assert_eq!(asked(address, "/health/live", "").await, "HTTP/1.1 200 OK");
+    let known = asked(address, "/api/v1/people", "authorization: Bearer nobody\r\n").await;
+    assert_eq!(known, "HTTP/1.1 401 Unauthorized");
+    assert_eq!(
+        asked(address, "/login", "").await,
+        "HTTP/1.1 503 Service Unavailable"
+    );
+    // The silent ones that waited the longest were closed for the others.
+    let mut byte = [0_u8; 1];
+    let closed = tokio::time::timeout(Duration::from_secs(5), silent[0].read(&mut byte)).await;
+    assert_eq!(closed.expect("closed in time").unwrap_or(0), 0);
+    drop(silent);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_and_closed_when_the_server_stops() {
+    let (address, stop) = small(0).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..3 {
+        stream
+            .write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = vec![0_u8; 4_096];
+        let count = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..count].starts_with(b"HTTP/1.1 200 OK"));
+    }
+    stop.cancel();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "an idle connection ends with the server");
 }
