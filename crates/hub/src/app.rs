@@ -37,6 +37,8 @@ pub struct App {
     pub(crate) rules_from: Arc<Mutex<String>>,
     /// This process, as the holder of leases.
     pub holder: Arc<str>,
+    /// Whether the stages that this process runs succeed.
+    pub stage_health: Arc<crate::stage_health::StageHealth>,
     pub(crate) wake: Arc<Notify>,
     pub(crate) receiving: Arc<Semaphore>,
     /// By digest of the credential and base URL: connections that share a credential share its budget.
@@ -142,6 +144,7 @@ impl App {
             rules: Arc::new(RwLock::new(Arc::new(rules))),
             rules_from: Arc::default(),
             holder,
+            stage_health: Arc::default(),
             wake: Arc::new(Notify::new()),
             clients: Arc::default(),
             access_view: Arc::default(),

@@ -256,9 +256,15 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                     () = stop.cancelled() => break,
                 };
                 match result {
-                    Ok(true) => continue,
-                    Ok(false) => {}
+                    Ok(more) => {
+                        app.stage_health.succeeded(name);
+                        if more {
+                            continue;
+                        }
+                    }
                     Err(error) => {
+                        app.stage_health
+                            .failed(name, crate::causes(&error), app.clock.now());
                         metrics::counter!("flareward_stage_failures_total", "stage" => name).increment(1);
                         tracing::error!(
                             stage = name,
@@ -268,8 +274,11 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                     }
                 }
             }
-            Ok(false) => {}
+            // Another process runs it, and tells how it fares.
+            Ok(false) => app.stage_health.succeeded(name),
             Err(error) => {
+                app.stage_health
+                    .failed(name, crate::causes(&error), app.clock.now());
                 tracing::error!(
                     stage = name,
                     "the lease cannot be asked for: {}",

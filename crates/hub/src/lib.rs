@@ -44,6 +44,7 @@ pub mod search;
 pub mod secret;
 pub mod settings;
 pub mod source;
+pub mod stage_health;
 pub mod sync;
 pub mod transmit;
 

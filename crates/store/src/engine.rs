@@ -146,6 +146,7 @@ impl Store {
                 .pragma("wal_autocheckpoint", "8192");
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
+                .before_acquire(|connection, _| Box::pin(async { Ok(is_known(connection).await) }))
                 .connect_with(options.clone())
                 .await?;
             sqlx::migrate!("migrations/sqlite").run(&write).await?;
@@ -160,6 +161,7 @@ impl Store {
             let pool = PgPoolOptions::new()
                 .max_connections(10)
                 .acquire_timeout(Duration::from_secs(30))
+                .before_acquire(|connection, _| Box::pin(async { Ok(is_known(connection).await) }))
                 .connect(address)
                 .await?;
             sqlx::migrate!("migrations/postgres").run(&pool).await?;
@@ -181,6 +183,15 @@ impl Store {
     /// Whether the database answers.
     pub async fn is_ready(&self) -> bool {
         on_reader!(self, pool => sqlx::query("SELECT 1").execute(pool).await.is_ok())
+    }
+
+    /// Whether the database takes a write now: it may answer questions while its disk is full.
+    ///
+    /// # Errors
+    ///
+    /// The database's own refusal.
+    pub async fn write_try(&self, now: chrono::DateTime<chrono::Utc>) -> Result<(), StoreError> {
+        self.time_mark("write-tried", now).await.map(|_| ())
     }
 
     /// Closes every connection to the database.
@@ -231,6 +242,21 @@ macro_rules! json_columns {
     };
 }
 pub(crate) use json_columns;
+
+/// Whether the state of a connection is known: one that is still in a transaction that nobody holds, because its end
+/// failed, is closed instead of used again. A full disk leaves SQLite's only writer so.
+async fn is_known<C: sqlx::Connection>(connection: &mut C) -> bool {
+    if !connection.is_in_transaction() {
+        return true;
+    }
+    // What was begun to be undone may not have been done yet.
+    let undone = connection.ping().await.is_ok();
+    if undone && !connection.is_in_transaction() {
+        return true;
+    }
+    tracing::warn!("a connection to the database is closed: a transaction on it did not end");
+    false
+}
 
 /// A limit that a caller asked for, within what any list answers with.
 pub(crate) fn bounded(limit: i64) -> i64 {

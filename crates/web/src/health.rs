@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can answer.
+//! Whether the process lives, and whether it can do its work.
 
 use crate::error::ApiError;
 use axum::extract::State;
@@ -6,6 +6,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hub::App;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long the store may take to answer and to write.
+const STORE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn router() -> Router<App> {
     Router::new()
@@ -17,14 +21,30 @@ async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// Ready means that the store answers.
+/// Ready means that the store answers and takes writes, and that no stage of this process keeps failing.
 async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
-    if app.store.is_ready().await {
-        Ok(Json(json!({ "status": "ready" })))
-    } else {
-        Err(ApiError::Unavailable {
-            detail: "the store does not answer".to_owned(),
-            retry_after_seconds: 5,
-        })
+    let now = app.clock.now();
+    let mut problems = app.stage_health.problems(now);
+    let store = async {
+        if !app.store.is_ready().await {
+            return Err("the store does not answer".to_owned());
+        }
+        let written = app.store.write_try(now).await;
+        written.map_err(|error| format!("the store takes no writes: {}", hub::causes(&error)))
+    };
+    match tokio::time::timeout(STORE_WITHIN, store).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => problems.push(problem),
+        Err(_) => problems.push(format!(
+            "the store did not answer within {} s",
+            STORE_WITHIN.as_secs()
+        )),
     }
+    if problems.is_empty() {
+        return Ok(Json(json!({ "status": "ready" })));
+    }
+    Err(ApiError::Unavailable {
+        detail: problems.join("; "),
+        retry_after_seconds: 5,
+    })
 }

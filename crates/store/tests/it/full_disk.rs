@@ -1,0 +1,85 @@
+//! A disk that was full once: what failed is told, and nothing fails any more once there is room again.
+//!
+//! Needs a small file system, which only root can mount; elsewhere the test says that it was skipped.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use store::{AuditEntry, Store};
+
+/// A file system of a few megabytes, unmounted at the end.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount() -> Option<Small> {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .arg(&folder)
+            .stderr(std::process::Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Small(folder));
+        }
+        eprintln!("skipped: no small file system can be mounted here");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let _ = std::fs::write(&path, vec![0_u8; 8 << 20]);
+        path
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-11-20T12:00:00Z".parse().unwrap()
+}
+
+async fn write(store: &Store, size: usize) -> Result<(), store::StoreError> {
+    let entry = AuditEntry {
+        at: now(),
+        actor: "test".to_owned(),
+        action: "test.write",
+        target: "disk".to_owned(),
+        outcome: "changed".to_owned(),
+        detail: json!({ "text": "x".repeat(size) }),
+    };
+    store.audit_append(&entry).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn after_the_disk_was_full_every_transaction_works_again() {
+    let Some(small) = Small::mount() else { return };
+    let address = format!("sqlite://{}", small.path().join("flareward.db").display());
+    let store = Store::connect(&address).await.unwrap();
+    write(&store, 10).await.unwrap();
+    store.write_try(now()).await.unwrap();
+    for round in 0..5 {
+        let filler = small.fill();
+        let mut failures = 0;
+        for _ in 0..20 {
+            failures += usize::from(write(&store, 40_000).await.is_err());
+        }
+        assert!(failures > 0, "round {round}: the disk was never full");
+        std::fs::remove_file(filler).unwrap();
+        write(&store, 10)
+            .await
+            .unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+        let later = now() + TimeDelta::seconds(round + 1);
+        store.write_try(later).await.unwrap();
+    }
+}
