@@ -37,6 +37,7 @@ mod first_seen;
 mod matching;
 mod modifier;
 mod pattern;
+mod pcre;
 mod resolve;
 mod rule;
 mod timestamp;

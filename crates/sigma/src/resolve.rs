@@ -14,11 +14,11 @@ use crate::detection::{Item, Refusal};
 use crate::encoding::{base64, base64_at, utf16};
 use crate::modifier::{Modifier, TimePart};
 use crate::pattern::{Part, Pattern};
+use crate::pcre;
 
 /// How long a regular expression may be, in bytes. Chosen; public rules stay under 2 000.
 const MAX_REGEX_BYTES: usize = 16 * 1024;
-/// How large a compiled regular expression may become, in bytes: the library's own limit. One
-/// public rule needs more than 2 MiB, because `\w{1,64}` counts every letter of Unicode.
+/// How large a compiled regular expression may become, in bytes: the library's own limit.
 const MAX_REGEX_COMPILED_BYTES: usize = 10 * 1024 * 1024;
 /// How many values the placeholders of one item may expand to.
 const MAX_EXPANDED: usize = 20_000;
@@ -334,21 +334,18 @@ fn test(
                     "split it over several values",
                 ));
             }
-            // Flags stand in the expression, so that equal texts are equal expressions.
-            let flags: String = [(*ignore_case, 'i'), (*multi_line, 'm'), (*dot_all, 's')]
-                .into_iter()
-                .filter_map(|(is_set, flag)| is_set.then_some(flag))
-                .collect();
-            let source = if flags.is_empty() {
-                source
-            } else {
-                format!("(?{flags}){source}")
+            // The translation has the flags in it, so that equal texts are equal expressions.
+            let flags = pcre::Flags {
+                ignore_case: *ignore_case,
+                multi_line: *multi_line,
+                dot_all: *dot_all,
             };
+            let translated = pcre::translate(&source, flags)
+                .map_err(|pcre::Refused { reason, advice }| refused(item, &reason, advice))?;
             Test::Regex(
-                RegexBuilder::new(&source)
+                RegexBuilder::new(&translated)
                     .size_limit(MAX_REGEX_COMPILED_BYTES)
                     .dfa_size_limit(MAX_REGEX_COMPILED_BYTES)
-                    .nest_limit(100)
                     .build()
                     .map_err(|error| bad_regex(item, &error))?,
             )
@@ -380,25 +377,18 @@ fn test(
     })
 }
 
-/// The last line of the library's message says what is wrong; the lines before it draw a picture.
+/// A translated expression that the library does not take has the right syntax: it is too large or too deep.
 fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
-    if let regex::Error::CompiledTooBig(limit) = error {
-        return refused(
-            item,
-            &format!("the regular expression needs more than {limit} bytes"),
-            "lower its counts `{n,m}`, or use [a-z] in place of \\w",
-        );
-    }
-    let message = error.to_string();
-    let reason = message
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
+    let reason = match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("the regular expression needs more than {limit} bytes")
+        }
+        _ => "the regular expression has groups too deep inside each other".to_owned(),
+    };
     refused(
         item,
-        &format!("the regular expression is refused: {reason}"),
-        "use . ^ $ * + ? {n,m} classes, alternation and groups; look-around and back-references are not supported",
+        &reason,
+        "lower its counts `{n,m}`, or split it over several values",
     )
 }
 
