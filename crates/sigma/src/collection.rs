@@ -9,7 +9,7 @@ use crate::correlation::Correlation;
 use crate::document::Document;
 use crate::filter::{Filter, FilterTarget};
 use crate::resolve::Placeholders;
-use crate::rule::Rule;
+use crate::rule::{Rule, canonical_name};
 
 /// How deep correlations may refer to correlations. Chosen.
 const MAX_NESTING: usize = 8;
@@ -197,6 +197,7 @@ impl Collection {
             .iter()
             .flat_map(|(_, correlation)| [correlation.header.id.clone(), correlation.header.name.clone()])
             .flatten()
+            .map(|name| canonical_name(&name).into_owned())
             .collect();
         for (origin, correlation) in waiting {
             let missing = correlation
@@ -322,13 +323,17 @@ impl<'a> Names<'a> {
 fn claim(taken: &mut HashSet<String>, names: Names<'_>) -> Option<String> {
     let own = [names.id, names.name];
     for word in own.into_iter().flatten() {
-        if taken.contains(word) {
+        if taken.contains(canonical_name(word).as_ref()) {
             return Some(format!(
                 "{}: another document has the id or name {word}; give this one its own",
                 names.title
             ));
         }
     }
-    taken.extend(own.into_iter().flatten().map(str::to_owned));
+    taken.extend(
+        own.into_iter()
+            .flatten()
+            .map(|word| canonical_name(word).into_owned()),
+    );
     None
 }

@@ -15,6 +15,7 @@ use crate::encoding::{base64, base64_at, utf16};
 use crate::modifier::{Modifier, TimePart};
 use crate::pattern::{Part, Pattern};
 use crate::pcre;
+use crate::yaml::is_plain_number;
 
 /// How long a regular expression may be, in bytes. Chosen; public rules stay under 2 000.
 const MAX_REGEX_BYTES: usize = 16 * 1024;
@@ -43,8 +44,9 @@ impl Placeholders {
 #[derive(Debug, Clone)]
 enum Operand {
     Null,
-    Bool(bool),
-    Number(serde_json::Number),
+    Bool(bool, String),
+    /// With the text that it was written as.
+    Number(serde_json::Number, String),
     Text(Pattern),
     Bytes(Vec<u8>),
 }
@@ -97,12 +99,17 @@ fn refused(item: &Item, reason: &str, advice: &str) -> Refusal {
 }
 
 fn exists(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
-    match (&item.field, item.modifiers.as_slice(), item.values.as_slice()) {
-        (Some(_), [Modifier::Exists], [Value::Bool(present)]) => Ok(vec![vec![Test::Exists(*present)]]),
-        // YAML 1.1, which many rule authors' tools still write, has these as truth values.
-        (Some(_), [Modifier::Exists], [Value::String(word)]) if word == "yes" || word == "no" => {
-            Ok(vec![vec![Test::Exists(word == "yes")]])
-        }
+    // YAML 1.1, which many rule authors' tools still write, has more words for truth values.
+    let present = match item.values.as_slice() {
+        [only] => match only.text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (&item.field, item.modifiers.as_slice(), present) {
+        (Some(_), [Modifier::Exists], Some(present)) => Ok(vec![vec![Test::Exists(present)]]),
         _ => Err(refused(
             item,
             "`exists` stands alone on a field, with true or false",
@@ -159,13 +166,13 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
     let mut operands: Vec<Vec<Operand>> = item
         .values
         .iter()
-        .map(|value| {
-            vec![match value {
+        .map(|literal| {
+            vec![match &literal.value {
                 Value::Null => Operand::Null,
-                Value::Bool(truth) => Operand::Bool(*truth),
-                Value::Number(number) => Operand::Number(number.clone()),
-                Value::String(text) if raw => Operand::Text(Pattern::literal(text)),
-                Value::String(text) => Operand::Text(Pattern::parse(text, expands)),
+                Value::Bool(truth) => Operand::Bool(*truth, literal.text.clone()),
+                Value::Number(number) => Operand::Number(number.clone(), literal.text.clone()),
+                Value::String(_) if raw => Operand::Text(Pattern::literal(&literal.text)),
+                Value::String(_) => Operand::Text(Pattern::parse(&literal.text, expands)),
                 // A list or mapping was refused when the document was read.
                 Value::Array(_) | Value::Object(_) => Operand::Null,
             }]
@@ -255,12 +262,33 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
     operands
         .into_iter()
         .map(|group| {
-            group
-                .into_iter()
-                .map(|operand| test(item, operand, &kind, time, cased, anywhere))
-                .collect()
+            let mut tests = Vec::with_capacity(group.len());
+            for operand in group {
+                if let (Operand::Number(number, text), Kind::Equal, None, false, false) =
+                    (&operand, &kind, time, anywhere, cased)
+                    && let Some(number) = number_beside(number, text)
+                {
+                    tests.push(Test::NumberAlone(number));
+                    let pattern = Pattern::literal(text);
+                    tests.push(Test::Text { pattern, cased });
+                    continue;
+                }
+                tests.push(test(item, operand, &kind, time, cased, anywhere)?);
+            }
+            Ok(tests)
         })
         .collect()
+}
+
+/// The number that a scalar is beside its text: one that is not a whole number in plain decimals is compared with texts
+/// as it was written.
+fn number_beside(number: &serde_json::Number, text: &str) -> Option<Number> {
+    let is_whole = is_plain_number(text) && !text.contains('.');
+    if is_whole {
+        None
+    } else {
+        Number::from_value(number)
+    }
 }
 
 fn each(
@@ -286,7 +314,7 @@ fn test(
     anywhere: bool,
 ) -> Result<Test, Refusal> {
     let number = |operand: Operand| match &operand {
-        Operand::Number(number) => Number::from_value(number),
+        Operand::Number(number, _) => Number::from_value(number),
         Operand::Text(pattern) => pattern.as_literal().and_then(Number::from_text),
         _ => None,
     };
@@ -351,7 +379,7 @@ fn test(
             )
         }
         Kind::Equal => match operand {
-            Operand::Null | Operand::Bool(_) if item.field.is_none() => {
+            Operand::Null | Operand::Bool(..) if item.field.is_none() => {
                 return Err(refused(
                     item,
                     "a keyword is a text or a number",
@@ -359,8 +387,8 @@ fn test(
                 ));
             }
             Operand::Null => Test::Null,
-            Operand::Bool(truth) if !cased => Test::Bool(truth),
-            Operand::Number(number) if !anywhere && !cased => match Number::from_value(&number) {
+            Operand::Bool(truth, _) if !cased => Test::Bool(truth),
+            Operand::Number(number, _) if !anywhere && !cased => match Number::from_value(&number) {
                 Some(number) => Test::Number(number),
                 None => return Err(not_a_number()),
             },
@@ -395,8 +423,7 @@ fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
 fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
     match operand {
         Operand::Text(pattern) => Ok(pattern),
-        Operand::Number(number) => Ok(Pattern::literal(&number.to_string())),
-        Operand::Bool(truth) => Ok(Pattern::literal(if truth { "true" } else { "false" })),
+        Operand::Number(_, text) | Operand::Bool(_, text) => Ok(Pattern::literal(&text)),
         Operand::Bytes(bytes) => String::from_utf8(bytes)
             .map(|text| Pattern::literal(&text))
             .map_err(|_| {
@@ -409,7 +436,7 @@ fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
         Operand::Null => Err(refused(
             item,
             "null goes with no text modifier",
-            "write `Field: null`",
+            "write `Field: null`, or put quotes around `~` and `null` where the texts are meant",
         )),
     }
 }

@@ -26,15 +26,27 @@ pub(super) struct Reading {
     pub(super) origins: HashMap<String, Origin>,
     pub(super) parameters: Parameters,
     pub(super) problems: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Reading {
     pub(super) fn document(&mut self, name: &str, text: &str, origin: Origin) {
         self.origins.insert(name.to_owned(), origin);
         match parse_documents(text) {
-            Ok(documents) => self
-                .documents
-                .extend(documents.into_iter().map(|document| (name.to_owned(), document))),
+            Ok(documents) => {
+                for document in documents {
+                    let (label, warnings) = match &document {
+                        Document::Rule(rule) => (rule.label(), &rule.warnings),
+                        Document::Correlation(one) => (one.header.label(), &one.header.warnings),
+                        Document::Filter(one) => (one.header.label(), &one.header.warnings),
+                    };
+                    let words = warnings
+                        .iter()
+                        .map(|warning| format!("{name}: rule {label}: {warning}"));
+                    self.warnings.extend(words);
+                    self.documents.push((name.to_owned(), document));
+                }
+            }
             Err(error) => self.problems.push(format!("{name}: {}", crate::causes(&error))),
         }
     }
