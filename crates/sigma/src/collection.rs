@@ -247,16 +247,21 @@ impl Collection {
                 return Ok(None);
             };
             let meaning = |field: &String| -> String {
+                let (bare, cased) = without_cased(field);
                 let aliased = correlation
                     .aliases
-                    .get(field)
+                    .get(bare)
                     .and_then(|meanings| meanings.get(name));
-                aliased.unwrap_or(field).clone()
+                match aliased {
+                    Some(meant) if cased => format!("{meant}{CASED}"),
+                    Some(meant) => meant.clone(),
+                    None => field.clone(),
+                }
             };
             for field in &correlation.group_by {
                 let is_lacking = correlation
                     .aliases
-                    .get(field)
+                    .get(without_cased(field).0)
                     .is_some_and(|meanings| !meanings.contains_key(name));
                 if is_lacking {
                     return Err(format!("the alias {field} does not say what it means in {name}"));
@@ -294,6 +299,17 @@ impl Collection {
             }
         }
         taps
+    }
+}
+
+/// After the name of a field whose values are compared: letter case counts. Without it, it does not.
+const CASED: &str = "|cased";
+
+/// The name of a field of a correlation, and whether the letter case of its values counts (`Field|cased`).
+pub fn without_cased(field: &str) -> (&str, bool) {
+    match field.strip_suffix(CASED) {
+        Some(bare) => (bare, true),
+        None => (field, false),
     }
 }
 

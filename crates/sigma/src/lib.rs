@@ -44,7 +44,7 @@ mod rule;
 mod timestamp;
 mod yaml;
 
-pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem};
+pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem, without_cased};
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
 pub use correlation::{
@@ -58,6 +58,7 @@ pub use event::{Event, Scalar};
 pub use explain::{Explanation, ItemExplanation, SelectionExplanation};
 pub use filter::{Filter, FilterTarget};
 pub use first_seen::{Sighting, day, first_seen};
+pub use matching::fold;
 pub use modifier::{Modifier, TimePart};
 pub use resolve::Placeholders;
 pub use rule::{Header, Level, LogSource, Rule, Status, canonical_name};

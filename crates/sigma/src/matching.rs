@@ -226,6 +226,11 @@ pub(crate) fn fold_char(c: char) -> char {
     }
 }
 
+/// The text as it compares where letter case does not count: two that match each other have the same.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    folded(text, false)
+}
+
 pub(crate) fn folded(text: &str, cased: bool) -> Cow<'_, str> {
     if cased
         || text

@@ -197,7 +197,8 @@ impl Trial {
                 && found.rules.contains(&rule)
             {
                 let stretch = record.at.timestamp_micros().div_euclid(self.collapse_us);
-                let key = (who.clone(), record.target.unwrap_or_default(), stretch);
+                let target = sigma::fold(&record.target.unwrap_or_default()).into_owned();
+                let key = (who.clone(), target, stretch);
                 let first = self.repeats.entry(key).or_insert(record.at);
                 *first = record.at.min(*first);
             }

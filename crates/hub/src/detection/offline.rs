@@ -149,6 +149,7 @@ pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
         for key in groups.of(place) {
+            let shown = groups.shown(place, &key);
             let mut kept = groups.take(place, &key);
             for firing in watch.firings(&mut kept) {
                 // Ids here are numbers of 64 bits.
@@ -159,7 +160,12 @@ pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
                 }
                 fired.push(Fired {
                     reports: watch.reports,
-                    key: watch.group_by.iter().cloned().zip(key.iter().cloned()).collect(),
+                    key: watch
+                        .group_by
+                        .iter()
+                        .cloned()
+                        .zip(shown.iter().cloned())
+                        .collect(),
                     id,
                     count: firing.count,
                     detail: firing.detail,

@@ -1,5 +1,6 @@
 //! One line of a batch becomes one event, or the reason why not.
 
+use super::country;
 use super::dataset::Dataset;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, EventId};
@@ -30,7 +31,7 @@ pub struct Normalised {
     pub target: Option<String>,
     /// From which address.
     pub source_ip: Option<String>,
-    /// From which country, upper case.
+    /// From which country, upper case; nothing where Cloudflare knows none, and for Tor.
     pub country: Option<String>,
 }
 
@@ -76,7 +77,9 @@ pub fn normalise(
         action: first(&record, dataset.action),
         target: first(&record, dataset.target),
         source_ip: first(&record, dataset.source_ip),
-        country: first(&record, dataset.country).map(|code| code.to_uppercase()),
+        country: first(&record, dataset.country)
+            .filter(|code| !country::is_none(code))
+            .map(|code| code.to_uppercase()),
     })
 }
 

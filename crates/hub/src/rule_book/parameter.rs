@@ -33,7 +33,15 @@ pub fn read(text: &str) -> Result<Parameters, String> {
     // Values are texts, however YAML would read them.
     let parameters: Parameters = match yaml {
         None => Parameters::new(),
-        Some(yaml) => serde_json::from_value(yaml.texts).map_err(|error| words::plain(&error))?,
+        Some(yaml) => {
+            let lists = yaml.texts.as_object().into_iter().flatten();
+            if let Some((name, _)) = lists.into_iter().find(|(_, list)| !list.is_object()) {
+                return Err(format!(
+                    "{name} is not a mapping; write `{name}: {{values: [...]}}`"
+                ));
+            }
+            serde_json::from_value(yaml.texts).map_err(|error| words::plain(&error))?
+        }
     };
     for (name, parameter) in &parameters {
         let is_plain = name

@@ -70,7 +70,7 @@ mod tests {
                 "the key `colour` is not known; known are description, values",
             ),
             ("x: {values: a}", "the text \"a\" stands where a list belongs"),
-            ("x: [a]", "stands where"),
+            ("x: [a]", "x is not a mapping"),
             ("x: {values: [[a]]}", "a list stands where a text belongs"),
             (
                 "x: {values: [a]}\nx: {values: [b]}",

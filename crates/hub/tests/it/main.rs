@@ -10,6 +10,7 @@ mod flow;
 mod forgetting;
 mod ingesting;
 mod kit;
+mod letter_case;
 mod log_objects;
 mod log_sources;
 mod posture;
