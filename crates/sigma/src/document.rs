@@ -92,34 +92,43 @@ pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ParseError> {
 /// [`ParseError`] for the first document that cannot be honoured, for instance because of old aggregations or
 /// unknown modifiers.
 pub fn parse_documents(yaml: &str) -> Result<Vec<Document>, ParseError> {
+    parse_each(yaml).into_iter().collect()
+}
+
+/// Reads every document of a YAML text, in order: each by itself, so that one that cannot be honoured keeps no other
+/// from being read.
+pub fn parse_each(yaml: &str) -> Vec<Result<Document, ParseError>> {
     if yaml.len() > MAX_DOCUMENT_BYTES {
-        return Err(ParseError {
+        return vec![Err(ParseError {
             line: None,
             column: None,
             rule: None,
             reason: format!("the text has {} bytes", yaml.len()),
             advice: format!("split it into files of at most {MAX_DOCUMENT_BYTES} bytes"),
-        });
+        })];
     }
-    let mut rules = Vec::new();
-    for (first_line, document) in split(yaml) {
-        if let Some(yaml) = yaml::read(document, first_line)? {
-            let named = |key: &str| yaml.texts.get(key).and_then(Value::as_str);
-            let label = named("title").or(named("id")).or(named("name"));
-            let rule = parse_document(&yaml).map_err(|refusal| {
-                let line = refusal.near.as_deref().and_then(|near| line_of(document, near));
-                ParseError {
-                    line: Some(first_line + line.unwrap_or(0)),
-                    column: None,
-                    rule: label.map(ToOwned::to_owned),
-                    reason: refusal.reason,
-                    advice: refusal.advice,
-                }
-            })?;
-            rules.push(rule);
+    split(yaml)
+        .into_iter()
+        .filter_map(|(first_line, document)| parse_one(document, first_line).transpose())
+        .collect()
+}
+
+fn parse_one(document: &str, first_line: usize) -> Result<Option<Document>, ParseError> {
+    let Some(yaml) = yaml::read(document, first_line)? else {
+        return Ok(None);
+    };
+    let named = |key: &str| yaml.texts.get(key).and_then(Value::as_str);
+    let label = named("title").or(named("id")).or(named("name"));
+    parse_document(&yaml).map(Some).map_err(|refusal| {
+        let line = refusal.near.as_deref().and_then(|near| line_of(document, near));
+        ParseError {
+            line: Some(first_line + line.unwrap_or(0)),
+            column: None,
+            rule: label.map(ToOwned::to_owned),
+            reason: refusal.reason,
+            advice: refusal.advice,
         }
-    }
-    Ok(rules)
+    })
 }
 
 /// The documents with the number of their first line. A `---` at the start of a line always ends a

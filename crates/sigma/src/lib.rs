@@ -52,7 +52,7 @@ pub use correlation::{
 };
 pub use derived::{PERSON, add_to as add_derived};
 pub use detection::{Detection, Item, Literal, NamedSelection, Selection};
-pub use document::{Document, MAX_DOCUMENT_BYTES, ParseError, parse_documents, parse_rules};
+pub use document::{Document, MAX_DOCUMENT_BYTES, ParseError, parse_documents, parse_each, parse_rules};
 pub use engine::{Matcher, NotARecord, Scanned, Scratch};
 pub use event::{Event, Scalar};
 pub use explain::{Explanation, ItemExplanation, SelectionExplanation};

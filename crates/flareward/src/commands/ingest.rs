@@ -58,8 +58,8 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
     hub::driver::pipeline(&app).await?;
     let counts = app.store.batch_counts(Some(&row.id)).await?;
     eprintln!(
-        "{} now holds {} records: {} events, {} duplicates, {} rejected",
-        row.label, counts.records, counts.accepted, counts.duplicates, counts.rejected
+        "{} now holds {} records: {} events ({} repaired), {} duplicates, {} rejected",
+        row.label, counts.records, counts.accepted, counts.repaired, counts.duplicates, counts.rejected
     );
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
 //! [`Trace`]. Start reading at [`Detector::look`].
 
-use super::log_source::runs_on;
+use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};
 use crate::ingest::recognise::{OTHER_KEY, key_weights, weighs_enough};
 use crate::ingest::{DATASETS, country};
@@ -30,7 +30,7 @@ const OTHER_TIMES: [&str; 7] = [
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
 pub struct Detector {
-    /// One for each dataset, as in [`DATASETS`]; last [`Detector::OTHER`].
+    /// One for each dataset, as in [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
     sources: Vec<Source>,
     /// What looks at several matches together; one stands after those that it refers to.
     pub watches: Vec<Watch>,
@@ -162,22 +162,28 @@ impl Detector {
         times.extend(OTHER_TIMES);
         times.sort_unstable();
         times.dedup();
-        sources.push(Source::new(
-            &all,
-            &["Email", "UserEmail", "User"],
-            &times,
-            &watches,
-        ));
+        let identity = ["Email", "UserEmail", "User"];
+        let untold = Source::new(&all, &identity, &times, &watches);
+        all.retain(|(_, compiled, _)| !is_of_cloudflare(compiled.rule()));
+        sources.push(Source::new(&all, &identity, &times, &watches));
+        sources.push(untold);
         Self { sources, watches }
     }
 
-    /// The source of records of no known dataset: every rule with its fields as written.
+    /// The source of records of other products: every rule that is not for Cloudflare's alone, with its fields as written.
     pub const OTHER: usize = DATASETS.len();
+    /// The source of records that may be of several datasets: every rule, with its fields as written.
+    pub const UNTOLD: usize = DATASETS.len() + 1;
 
     /// The source of a dataset's records.
     pub fn source(dataset: Option<&str>) -> usize {
         let place = |name| DATASETS.iter().position(|dataset| dataset.name == name);
-        dataset.and_then(place).unwrap_or(Self::OTHER)
+        dataset.and_then(place).unwrap_or(Self::UNTOLD)
+    }
+
+    /// The fields that the rules of a source ask for; none where a rule asks for any field.
+    pub(super) fn asked(&self, source: usize) -> Option<Vec<&str>> {
+        self.sources[source].matcher.asked_names()
     }
 
     /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where

@@ -1,8 +1,8 @@
 //! The lines of a file, plain or gzip, in bounded memory.
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,56 @@ impl Read for Counted {
         let read = self.file.read(buffer)?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+/// What gzip members hold, one behind the other. Zeros behind the last fill a block up and are passed over.
+enum Members<R: BufRead> {
+    Inside(Box<GzDecoder<R>>),
+    Between(R),
+    Over,
+}
+
+impl<R: BufRead> Members<R> {
+    /// The next member's decoder, if there is one.
+    fn next_of(mut from: R) -> std::io::Result<Self> {
+        loop {
+            let rest = from.fill_buf()?;
+            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+            match rest.get(zeros) {
+                None if rest.is_empty() => return Ok(Self::Over),
+                None => from.consume(zeros),
+                Some(byte) if *byte == GZIP_MAGIC[0] => {
+                    from.consume(zeros);
+                    return Ok(Self::Inside(Box::new(GzDecoder::new(from))));
+                }
+                Some(_) => {
+                    return Err(std::io::Error::new(
+                        std::io::ErrorKind::InvalidData,
+                        "what follows the last gzip member is not gzip",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match std::mem::replace(self, Self::Over) {
+                Self::Over => return Ok(0),
+                Self::Between(from) => *self = Self::next_of(from)?,
+                Self::Inside(mut decoder) => {
+                    let read = decoder.read(buffer)?;
+                    if read > 0 || buffer.is_empty() {
+                        *self = Self::Inside(decoder);
+                        return Ok(read);
+                    }
+                    *self = Self::Between(decoder.into_inner());
+                }
+            }
+        }
     }
 }
 
@@ -74,7 +124,7 @@ impl Lines {
         let is_gzip = head == GZIP_MAGIC;
         let whole = std::io::Cursor::new(head).chain(from);
         let from: Box<dyn Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, whole)))
+            Box::new(Members::Between(BufReader::with_capacity(READ_BYTES, whole)))
         } else {
             // Read into the buffer of lines at once, without another in between.
             Box::new(whole)

@@ -6,6 +6,7 @@
 pub mod adopt;
 pub(crate) mod country;
 pub mod dataset;
+pub(crate) mod form;
 pub mod normalise;
 pub mod process;
 pub mod receive;

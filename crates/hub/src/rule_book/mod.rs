@@ -80,6 +80,8 @@ pub struct RuleBook {
     pub problems: Vec<String>,
     /// What of documents was left out although they are honoured, each with the file.
     pub warnings: Vec<String>,
+    /// Documents of the organisation's own that were looked at, good or not.
+    pub read: usize,
 }
 
 impl RuleBook {
@@ -160,6 +162,7 @@ impl RuleBook {
             tips: system_tips(),
             problems,
             warnings: reading.warnings,
+            read: reading.read,
         }
     }
 

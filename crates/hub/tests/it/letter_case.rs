@@ -37,6 +37,7 @@ fn fired(rules: &str, records: &[Value]) -> Vec<(String, Value)> {
         dataset: None,
         matches: Some(&out),
         threads: 1,
+        now: crate::kit::start() + chrono::TimeDelta::days(30),
         progress: &|_| {},
     };
     offline::run(&book, &[file], options).unwrap();
