@@ -89,7 +89,8 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     match format {
         Format::Ndjson => {}
-        Format::Counts | Format::Json => println!("{}", offline::counts(&totals)),
+        Format::Counts => println!("{}", offline::counts(&totals)),
+        Format::Json => println!("{}", offline::summary(&totals)),
         Format::Table | Format::Csv => {
             let mut printer = Printer::new(format, COLUMNS);
             for (rule, matches) in &totals.rules {

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) const LINE_LIMIT_BYTES: usize = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+/// Said of a file whose gzip is followed by something else.
+const GARBAGE: &str = "what follows the last gzip member is not gzip";
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -49,10 +51,7 @@ impl<R: BufRead> Members<R> {
                     return Ok(Self::Inside(Box::new(GzDecoder::new(from))));
                 }
                 Some(_) => {
-                    return Err(std::io::Error::new(
-                        std::io::ErrorKind::InvalidData,
-                        "what follows the last gzip member is not gzip",
-                    ));
+                    return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, GARBAGE));
                 }
             }
         }
@@ -89,6 +88,8 @@ pub(super) struct Lines {
     start: usize,
     end: usize,
     is_over: bool,
+    /// Why nothing more can be read.
+    failed: Option<std::io::Error>,
     /// Passing over the rest of a line that is too long.
     skipping: bool,
     /// The number of the last line, from 1.
@@ -136,6 +137,7 @@ impl Lines {
             start: 0,
             end: 0,
             is_over: false,
+            failed: None,
             skipping: false,
             number: 0,
             read: Arc::default(),
@@ -169,7 +171,7 @@ impl Lines {
                         .then(|| self.buffer[from..to].trim_ascii());
                     return Ok(Some((self.number, line)));
                 }
-                return Ok(None);
+                return self.failed.take().map_or(Ok(None), Err);
             }
             if self.end - self.start > LINE_LIMIT_BYTES {
                 self.skipping = true;
@@ -182,7 +184,15 @@ impl Lines {
                 self.buffer.resize(self.buffer.len() + READ_BYTES, 0);
             }
             searched = self.end;
-            let read = self.from.read(&mut self.buffer[self.end..])?;
+            let read = match self.from.read(&mut self.buffer[self.end..]) {
+                Ok(read) => read,
+                // What came before it is whole; it is told of at the end.
+                Err(error) if error.to_string() == GARBAGE => {
+                    self.failed = Some(error);
+                    0
+                }
+                Err(error) => return Err(error),
+            };
             self.end += read;
             self.is_over = read == 0;
         }

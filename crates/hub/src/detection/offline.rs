@@ -498,13 +498,14 @@ impl<'a> Worker<'a> {
             let source = match self.look(line) {
                 Ok(Some(source)) => source,
                 // It is looked at as it is.
-                Ok(None) => match self.look_from(Detector::OTHER, line) {
-                    Ok(()) => Detector::OTHER,
-                    Err(reason) => {
+                Ok(None) => {
+                    let source = tell(line);
+                    if let Err(reason) = self.look_from(source, line) {
                         self.reject(path, number, &reason);
                         continue;
                     }
-                },
+                    source
+                }
                 Err(reason) => {
                     self.reject(path, number, &reason);
                     continue;
@@ -641,6 +642,9 @@ impl<'a> Worker<'a> {
     /// Shows the line to the rules of its dataset, and answers with the detector's source; nothing when it is an
     /// envelope, of which the inside is to be looked at.
     fn look(&mut self, line: &[u8]) -> Result<Option<usize>, String> {
+        if line.first() == Some(&b'[') {
+            return Ok(None);
+        }
         if let Some(dataset) = self.options.dataset {
             let source = Detector::source(Some(dataset.name));
             if !self.is_of(source, line)? {
@@ -804,15 +808,18 @@ fn digest(before: u64, bytes: &[u8]) -> u64 {
 
 /// The totals as `flareward rules run --output counts` prints them.
 pub fn counts(totals: &Totals) -> Value {
-    let mut counts = json!({ "events": totals.events, "matches": totals.matches, "rules": totals.rules });
+    json!({ "events": totals.events, "matches": totals.matches, "rules": totals.rules })
+}
+
+/// The totals with what became of other lines: `--output json`.
+pub fn summary(totals: &Totals) -> Value {
+    let mut counts = counts(totals);
     for (name, count) in [
         ("rejected", totals.rejected),
         ("repaired", totals.repaired),
         ("repeated", totals.repeated),
     ] {
-        if count > 0 {
-            counts[name] = json!(count);
-        }
+        counts[name] = json!(count);
     }
     counts
 }

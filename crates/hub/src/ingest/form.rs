@@ -310,7 +310,7 @@ pub(crate) fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         let message = error.to_string();
         if message.starts_with("recursion limit") {
-            return "not JSON that can be read: nested too deep".to_owned();
+            return "nested more than 127 deep".to_owned();
         }
         let message = message.split(" at line ").next().unwrap_or_default();
         format!("not JSON: {message} at column {}", error.column())
@@ -341,6 +341,13 @@ fn is_record(map: &Map<String, Value>, dataset: Option<&Dataset>) -> bool {
         }
         None => dataset_of(map.keys().map(String::as_str)).is_some(),
     }
+}
+
+/// The same for what an envelope holds, which has the time of a record.
+fn is_surely_record(map: &Map<String, Value>, dataset: Option<&Dataset>) -> bool {
+    dataset
+        .or_else(|| dataset_of(map.keys().map(String::as_str)))
+        .is_some_and(|dataset| map.contains_key(dataset.time))
 }
 
 /// The records in a value: itself, the members of a list, what an envelope holds.
@@ -390,7 +397,7 @@ fn envelope<'m>(map: &'m Map<String, Value>, dataset: Option<&Dataset>) -> Optio
         other => other.as_object(),
     };
     let is_known = first.is_some_and(|inner| {
-        is_record(inner, dataset) || envelope(inner, dataset).is_some_and(|_| inner.len() == 1)
+        is_surely_record(inner, dataset) || envelope(inner, dataset).is_some_and(|_| inner.len() == 1)
     });
     let is_alone_list = map.len() == 1 && map[only.as_str()].is_array();
     (is_known || is_alone_list).then_some(only.as_str())
@@ -556,6 +563,13 @@ mod tests {
         }
         assert_eq!(formed(r#"{"success":true,"result":[]}"#), Vec::<String>::new());
         assert_eq!(formed("eyJhbGciOiJkaXIiaaaa.bbb-_"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_object_inside_a_record_of_another_product_is_no_record() {
+        let line = r##"{"#attributes":{"Name":"TaskDisabled"},"TaskName":"x","EventID":142}"##;
+        let looked = second_look(line.as_bytes(), None).unwrap();
+        assert_eq!(looked[0].text, line);
     }
 
     #[test]

@@ -840,8 +840,8 @@ fn refuse_group(rest: &[char]) -> Result<(), Refused> {
     let (first, second) = (rest.first().copied(), rest.get(1).copied());
     Err(match (first, second) {
         (Some('>'), _) => not_supported("an atomic group `(?>…)`", "write `(?:…)`"),
-        (Some('=' | '!' | '*'), _) => not_supported("look-ahead", LOOK),
-        (Some('<'), _) => not_supported("look-behind", LOOK),
+        (Some('=' | '!' | '*'), _) => not_supported("look-around (a look-ahead)", LOOK),
+        (Some('<'), _) => not_supported("look-around (a look-behind)", LOOK),
         (Some('P'), Some('=')) => back_reference(),
         (Some('R' | '&' | '0'..='9' | '+' | 'P'), _) | (Some('-'), Some('0'..='9')) => {
             not_supported("recursion", "write the repeated part out")
