@@ -3,6 +3,7 @@
 
 mod addresses;
 mod adopting;
+mod both_paths;
 mod capabilities;
 mod connecting;
 mod detecting;
