@@ -165,8 +165,10 @@ impl Watch {
     /// When it fires, given every match of one group. They are put in order of time first.
     pub fn firings(&self, kept: &mut [Kept]) -> Vec<WatchFiring> {
         kept.sort_by(|left, right| {
-            (left.at_ns, left.part, left.id)
-                .cmp(&(right.at_ns, right.part, right.id))
+            (left.at_ns, left.part)
+                .cmp(&(right.at_ns, right.part))
+                .then_with(|| sigma::fold(text(left)).cmp(&sigma::fold(text(right))))
+                .then_with(|| left.id.cmp(&right.id))
                 .then_with(|| text(left).cmp(text(right)))
         });
         match &self.kind {
