@@ -8,6 +8,7 @@ use anyhow::Context;
 use flate2::{Compression, write::GzEncoder};
 use hub::detection::offline::{self, Options};
 use hub::rule_book::RuleBook;
+use model::{Clock, SystemClock};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -78,6 +79,7 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
             dataset: None,
             matches: None,
             threads: 1,
+            now: SystemClock.now(),
             progress: &|_| {},
         },
     )?;

@@ -15,6 +15,7 @@ use self::stream::{DNS_EVENTS, Files, HTTP_EVENTS};
 use crate::say;
 use hub::detection::offline::{self, Options, Totals};
 use hub::rule_book::RuleBook;
+use model::{Clock, SystemClock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -33,6 +34,7 @@ fn run(book: &RuleBook, path: &Path) -> anyhow::Result<Totals> {
         dataset: None,
         matches: None,
         threads: 1,
+        now: SystemClock.now(),
         progress: &|_| {},
     };
     let totals = offline::run(book, &[path.to_owned()], options)?;

@@ -9,7 +9,7 @@ use crate::correlation::Correlation;
 use crate::document::Document;
 use crate::filter::{Filter, FilterTarget};
 use crate::resolve::Placeholders;
-use crate::rule::Rule;
+use crate::rule::{Rule, canonical_name};
 
 /// How deep correlations may refer to correlations. Chosen.
 const MAX_NESTING: usize = 8;
@@ -197,6 +197,7 @@ impl Collection {
             .iter()
             .flat_map(|(_, correlation)| [correlation.header.id.clone(), correlation.header.name.clone()])
             .flatten()
+            .map(|name| canonical_name(&name).into_owned())
             .collect();
         for (origin, correlation) in waiting {
             let missing = correlation
@@ -246,16 +247,21 @@ impl Collection {
                 return Ok(None);
             };
             let meaning = |field: &String| -> String {
+                let (bare, cased) = without_cased(field);
                 let aliased = correlation
                     .aliases
-                    .get(field)
+                    .get(bare)
                     .and_then(|meanings| meanings.get(name));
-                aliased.unwrap_or(field).clone()
+                match aliased {
+                    Some(meant) if cased => format!("{meant}{CASED}"),
+                    Some(meant) => meant.clone(),
+                    None => field.clone(),
+                }
             };
             for field in &correlation.group_by {
                 let is_lacking = correlation
                     .aliases
-                    .get(field)
+                    .get(without_cased(field).0)
                     .is_some_and(|meanings| !meanings.contains_key(name));
                 if is_lacking {
                     return Err(format!("the alias {field} does not say what it means in {name}"));
@@ -296,6 +302,17 @@ impl Collection {
     }
 }
 
+/// After the name of a field whose values are compared: letter case counts. Without it, it does not.
+const CASED: &str = "|cased";
+
+/// The name of a field of a correlation, and whether the letter case of its values counts (`Field|cased`).
+pub fn without_cased(field: &str) -> (&str, bool) {
+    match field.strip_suffix(CASED) {
+        Some(bare) => (bare, true),
+        None => (field, false),
+    }
+}
+
 fn names(document: &Document) -> Names<'_> {
     match document {
         Document::Rule(rule) => Names {
@@ -322,13 +339,17 @@ impl<'a> Names<'a> {
 fn claim(taken: &mut HashSet<String>, names: Names<'_>) -> Option<String> {
     let own = [names.id, names.name];
     for word in own.into_iter().flatten() {
-        if taken.contains(word) {
+        if taken.contains(canonical_name(word).as_ref()) {
             return Some(format!(
                 "{}: another document has the id or name {word}; give this one its own",
                 names.title
             ));
         }
     }
-    taken.extend(own.into_iter().flatten().map(str::to_owned));
+    taken.extend(
+        own.into_iter()
+            .flatten()
+            .map(|word| canonical_name(word).into_owned()),
+    );
     None
 }

@@ -24,10 +24,12 @@ impl Number {
             .or_else(|| value.as_f64().map(Self::Float))
     }
 
-    /// Reads a decimal number, as a text in an event may hold.
+    /// Reads a number in plain decimals, as a text in an event may hold. One with an exponent is not taken for a number:
+    /// it may be the hexadecimal digits of an id.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
-        let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
+        let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
+            && !text.contains(['e', 'E']);
         if !numeric {
             return None;
         }
@@ -67,7 +69,10 @@ pub(crate) enum Test {
         cased: bool,
     },
     Regex(Regex),
+    /// A number, or a text that reads as it.
     Number(Number),
+    /// A number of the record itself, not a text.
+    NumberAlone(Number),
     Bool(bool),
     /// Absent or null.
     Null,

@@ -58,8 +58,8 @@ impl Selection {
                         item.field = Some(other.clone());
                     }
                     for value in item.values.iter_mut().filter(|_| refers) {
-                        if let Some(other) = value.as_str().and_then(|field| names.get(field)) {
-                            *value = Value::from(other.as_str());
+                        if let Some(other) = names.get(&value.text) {
+                            *value = Literal::new(&Value::from(other.as_str()), None);
                         }
                     }
                 }
@@ -74,12 +74,7 @@ impl Selection {
                 for item in items {
                     found.extend(item.field.clone());
                     if item.modifiers.contains(&Modifier::FieldRef) {
-                        found.extend(
-                            item.values
-                                .iter()
-                                .filter_map(Value::as_str)
-                                .map(ToOwned::to_owned),
-                        );
+                        found.extend(item.values.iter().map(|name| name.text.clone()));
                     }
                 }
             }
@@ -95,10 +90,37 @@ pub struct Item {
     pub field: Option<String>,
     /// In the order written.
     pub modifiers: Vec<Modifier>,
-    /// Scalars, as the document has them; at least one.
-    pub values: Vec<Value>,
+    /// At least one.
+    pub values: Vec<Literal>,
     /// The key as written, for messages (`Field|contains`).
     pub written: String,
+}
+
+/// A scalar of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Literal {
+    /// The value as YAML has it; no list and no mapping.
+    pub value: Value,
+    /// The text that was written, without quotes.
+    pub text: String,
+}
+
+impl Literal {
+    fn new(value: &Value, text: Option<&Value>) -> Self {
+        let text = match (text, value) {
+            (Some(Value::String(text)), _) | (_, Value::String(text)) => text.clone(),
+            (_, other) => other.to_string(),
+        };
+        Self {
+            value: value.clone(),
+            text,
+        }
+    }
+
+    /// The text, where it is one by its type.
+    pub fn as_str(&self) -> Option<&str> {
+        self.value.is_string().then_some(self.text.as_str())
+    }
 }
 
 /// Why something in a rule cannot be honoured, and what to do about it.
@@ -126,7 +148,8 @@ impl Refusal {
 }
 
 impl Detection {
-    pub(crate) fn parse(section: &Map<String, Value>) -> Result<Self, Refusal> {
+    /// Reads the section; `texts` is the same with scalars as they were written.
+    pub(crate) fn parse(section: &Map<String, Value>, texts: &Value) -> Result<Self, Refusal> {
         if section.contains_key("timeframe") {
             return Err(Refusal::new(
                 "`timeframe` belongs to the old aggregations, which are not supported",
@@ -138,8 +161,8 @@ impl Detection {
             .iter()
             .filter(|(name, _)| *name != "condition")
             .map(|(name, content)| {
-                let selection =
-                    parse_selection(content, 0).map_err(|refusal| refusal.near(format!("{name}:")))?;
+                let selection = parse_selection(content, &texts[name], 0)
+                    .map_err(|refusal| refusal.near(format!("{name}:")))?;
                 Ok(NamedSelection {
                     name: name.clone(),
                     selection,
@@ -210,7 +233,7 @@ fn no_condition(reason: &str) -> Refusal {
     .near("detection:")
 }
 
-fn parse_selection(content: &Value, depth: usize) -> Result<Selection, Refusal> {
+fn parse_selection(content: &Value, texts: &Value, depth: usize) -> Result<Selection, Refusal> {
     if depth > MAX_DEPTH {
         return Err(Refusal::new(
             "lists lie too deep inside each other",
@@ -221,7 +244,9 @@ fn parse_selection(content: &Value, depth: usize) -> Result<Selection, Refusal> 
         Value::Object(map) if map.is_empty() => Err(Refusal::new("a selection is empty", "give it an item")),
         Value::Object(map) => map
             .iter()
-            .map(|(key, value)| parse_item(key, value).map_err(|refusal| refusal.near(key.as_str())))
+            .map(|(key, value)| {
+                parse_item(key, value, &texts[key]).map_err(|refusal| refusal.near(key.as_str()))
+            })
             .collect::<Result<_, _>>()
             .map(Selection::AllOf),
         Value::Array(list) if list.is_empty() || list.len() > MAX_VALUES => Err(Refusal::new(
@@ -229,22 +254,33 @@ fn parse_selection(content: &Value, depth: usize) -> Result<Selection, Refusal> 
             format!("give it 1 to {MAX_VALUES}"),
         )),
         Value::Array(list) if !list.iter().any(|member| member.is_object() || member.is_array()) => {
-            Ok(Selection::AllOf(vec![keywords(list.clone())?]))
+            Ok(Selection::AllOf(vec![keywords(literals(list, texts))?]))
         }
         Value::Array(list) => list
             .iter()
-            .map(|member| parse_selection(member, depth + 1))
+            .enumerate()
+            .map(|(place, member)| parse_selection(member, &texts[place], depth + 1))
             .collect::<Result<_, _>>()
             .map(Selection::AnyOf),
-        scalar => Ok(Selection::AllOf(vec![keywords(vec![scalar.clone()])?])),
+        scalar => Ok(Selection::AllOf(vec![keywords(vec![Literal::new(
+            scalar,
+            Some(texts),
+        )])?])),
     }
 }
 
-fn keywords(values: Vec<Value>) -> Result<Item, Refusal> {
-    if values.iter().any(Value::is_null) {
+fn literals(list: &[Value], texts: &Value) -> Vec<Literal> {
+    list.iter()
+        .enumerate()
+        .map(|(place, value)| Literal::new(value, texts.get(place)))
+        .collect()
+}
+
+fn keywords(values: Vec<Literal>) -> Result<Item, Refusal> {
+    if values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             "null is not a keyword",
-            "name the field that must be null",
+            "name the field that must be null, or put quotes around `~` and `null` where the texts are meant",
         ));
     }
     Ok(Item {
@@ -255,7 +291,7 @@ fn keywords(values: Vec<Value>) -> Result<Item, Refusal> {
     })
 }
 
-fn parse_item(key: &str, value: &Value) -> Result<Item, Refusal> {
+fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> {
     let mut names = key.split('|');
     let field = names
         .next()
@@ -278,8 +314,8 @@ fn parse_item(key: &str, value: &Value) -> Result<Item, Refusal> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     let values = match value {
-        Value::Array(list) => list.clone(),
-        one => vec![one.clone()],
+        Value::Array(list) => literals(list, texts),
+        one => vec![Literal::new(one, Some(texts))],
     };
     if values.is_empty() || values.len() > MAX_VALUES {
         return Err(Refusal::new(
@@ -287,16 +323,19 @@ fn parse_item(key: &str, value: &Value) -> Result<Item, Refusal> {
             format!("give it 1 to {MAX_VALUES}, or null for an absent field"),
         ));
     }
-    if values.iter().any(|value| value.is_object() || value.is_array()) {
+    if values
+        .iter()
+        .any(|literal| literal.value.is_object() || literal.value.is_array())
+    {
         return Err(Refusal::new(
             format!("`{key}` has a mapping or a list as a value"),
             "name inner fields with a dot, for instance `Outer.Inner`",
         ));
     }
-    if values.len() > 1 && values.iter().any(Value::is_null) {
+    if values.len() > 1 && values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             format!("`{key}` has null among several values"),
-            "give null a selection of its own and join the two in the condition",
+            "give null a selection of its own and join the two in the condition; put quotes around `~` where the text is meant",
         ));
     }
     Ok(Item {

@@ -5,20 +5,18 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::correlation::{self, Correlation};
 use crate::detection::{Detection, Refusal};
 use crate::filter::{self, Filter};
-use crate::rule::{Header, LogSource, Rule};
+use crate::rule::{Header, Level, LogSource, Rule, Status};
+use crate::yaml::{self, Yaml};
 
 /// How long a text with rules may be, in bytes.
 ///
 /// Chosen; the largest public rule has under 200 kB.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
-/// How deep a document may be nested.
-const MAX_DEPTH: usize = 32;
 
 /// Why a document is not a usable rule, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,37 +92,43 @@ pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ParseError> {
 /// [`ParseError`] for the first document that cannot be honoured, for instance because of old aggregations or
 /// unknown modifiers.
 pub fn parse_documents(yaml: &str) -> Result<Vec<Document>, ParseError> {
+    parse_each(yaml).into_iter().collect()
+}
+
+/// Reads every document of a YAML text, in order: each by itself, so that one that cannot be honoured keeps no other
+/// from being read.
+pub fn parse_each(yaml: &str) -> Vec<Result<Document, ParseError>> {
     if yaml.len() > MAX_DOCUMENT_BYTES {
-        return Err(ParseError {
+        return vec![Err(ParseError {
             line: None,
             column: None,
             rule: None,
             reason: format!("the text has {} bytes", yaml.len()),
             advice: format!("split it into files of at most {MAX_DOCUMENT_BYTES} bytes"),
-        });
+        })];
     }
-    let mut rules = Vec::new();
-    for (first_line, document) in split(yaml) {
-        if let Some(value) = read(document, first_line)? {
-            let label = value
-                .get("title")
-                .or(value.get("id"))
-                .or(value.get("name"))
-                .and_then(Value::as_str);
-            let rule = parse_document(&value).map_err(|refusal| {
-                let line = refusal.near.as_deref().and_then(|near| line_of(document, near));
-                ParseError {
-                    line: Some(first_line + line.unwrap_or(0)),
-                    column: None,
-                    rule: label.map(ToOwned::to_owned),
-                    reason: refusal.reason,
-                    advice: refusal.advice,
-                }
-            })?;
-            rules.push(rule);
+    split(yaml)
+        .into_iter()
+        .filter_map(|(first_line, document)| parse_one(document, first_line).transpose())
+        .collect()
+}
+
+fn parse_one(document: &str, first_line: usize) -> Result<Option<Document>, ParseError> {
+    let Some(yaml) = yaml::read(document, first_line)? else {
+        return Ok(None);
+    };
+    let named = |key: &str| yaml.texts.get(key).and_then(Value::as_str);
+    let label = named("title").or(named("id")).or(named("name"));
+    parse_document(&yaml).map(Some).map_err(|refusal| {
+        let line = refusal.near.as_deref().and_then(|near| line_of(document, near));
+        ParseError {
+            line: Some(first_line + line.unwrap_or(0)),
+            column: None,
+            rule: label.map(ToOwned::to_owned),
+            reason: refusal.reason,
+            advice: refusal.advice,
         }
-    }
-    Ok(rules)
+    })
 }
 
 /// The documents with the number of their first line. A `---` at the start of a line always ends a
@@ -162,90 +166,62 @@ fn line_of(document: &str, near: &str) -> Option<usize> {
         .position(|line| !line.trim_start().starts_with('#') && line.contains(near))
 }
 
-fn read(document: &str, first_line: usize) -> Result<Option<Value>, ParseError> {
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
-    };
-    match serde_saphyr::from_str_with_options::<Value>(document, options) {
-        Ok(Value::Null) => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(error) => {
-            let error = error.without_snippet();
-            let place = error.location();
-            // The message ends with a place inside this document; ours is inside the whole text.
-            let message = error.to_string();
-            let message = message.split(" at line ").next().unwrap_or_default();
-            let number = |n: u64| usize::try_from(n).ok().filter(|n| *n > 0);
-            Err(ParseError {
-                line: place
-                    .and_then(|place| number(place.line()))
-                    .map(|line| first_line + line - 1),
-                column: place.and_then(|place| number(place.column())),
-                rule: None,
-                reason: format!("this is not YAML that can be read: {message}"),
-                advice: "check indentation, quotes and repeated keys".to_owned(),
-            })
-        }
-    }
-}
-
-fn parse_document(document: &Value) -> Result<Document, Refusal> {
-    let Some(map) = document.as_object() else {
+fn parse_document(document: &Yaml) -> Result<Document, Refusal> {
+    let (Some(values), Some(texts)) = (document.value.as_object(), document.texts.as_object()) else {
         return Err(Refusal::new(
             "the document is not a mapping",
             "begin it with `title:`",
         ));
     };
-    if map.contains_key("action") {
+    if values.contains_key("action") {
         return Err(Refusal::new(
             "collections with `action` are not supported: Sigma 2 left them out",
             "write whole rules",
         )
         .near("action:"));
     }
-    let mut map = map.clone();
-    let section = |map: &mut Map<String, Value>, key: &str| match map.shift_remove(key) {
+    let section = |key: &str| match values.get(key) {
         None => Ok(None),
-        Some(Value::Object(section)) => Ok(Some(section)),
+        Some(Value::Object(section)) => Ok(Some((section, &texts[key]))),
         Some(_) => Err(Refusal::new(
             format!("`{key}` is not a mapping"),
             "see the Sigma specification 2.1.0",
         )
         .near(format!("{key}:"))),
     };
-    if let Some(section) = section(&mut map, "correlation")? {
-        if map.contains_key("detection") || map.contains_key("filter") {
+    if let Some((section, section_texts)) = section("correlation")? {
+        if values.contains_key("detection") || values.contains_key("filter") {
             return Err(Refusal::new(
                 "`correlation` stands beside `detection` or `filter`",
                 "write them as documents of their own, with `---` between",
             )
             .near("correlation:"));
         }
-        let header = parse_header(map)?;
+        let header = parse_header(document, &["correlation", "logsource"]);
         return Ok(Document::Correlation(Box::new(correlation::parse(
-            header, &section,
+            header,
+            section,
+            section_texts,
         )?)));
     }
-    if let Some(section) = section(&mut map, "filter")? {
-        let logsource = match map.shift_remove("logsource") {
+    if let Some((section, section_texts)) = section("filter")? {
+        let mut header = parse_header(document, &["filter", "logsource"]);
+        let logsource = match texts.get("logsource") {
             None | Some(Value::Null) => None,
-            some => Some(parse_logsource(some)?),
+            some => Some(parse_logsource(some, &mut header.warnings)?),
         };
-        let header = parse_header(map)?;
         return Ok(Document::Filter(Box::new(filter::parse(
-            header, logsource, &section,
+            header,
+            logsource,
+            section,
+            section_texts,
         )?)));
     }
-    let logsource = map.shift_remove("logsource");
-    let detection = map.shift_remove("detection");
-    let fields = texts(&mut map, "fields")?;
-    let header = parse_header(map)?;
-    let logsource = parse_logsource(logsource)?;
-    let detection = match detection {
-        Some(Value::Object(section)) => Detection::parse(&section)?,
+    let mut header = parse_header(document, &["logsource", "detection", "fields"]);
+    let fields = Described(texts, &mut header.warnings).texts("fields");
+    let logsource = parse_logsource(texts.get("logsource"), &mut header.warnings)?;
+    let detection = match values.get("detection") {
+        Some(Value::Object(section)) => Detection::parse(section, &texts["detection"])?,
         _ => {
             return Err(Refusal::new(
                 "the rule has no detection",
@@ -267,6 +243,7 @@ fn parse_document(document: &Value) -> Result<Document, Refusal> {
         tags,
         falsepositives,
         custom,
+        warnings,
     } = header;
     Ok(Document::Rule(Box::new(Rule {
         title,
@@ -285,47 +262,105 @@ fn parse_document(document: &Value) -> Result<Document, Refusal> {
         fields,
         detection,
         custom,
+        warnings,
     })))
 }
 
-fn parse_header(mut map: Map<String, Value>) -> Result<Header, Refusal> {
-    let title = text(&mut map, "title")?
-        .filter(|title| !title.trim().is_empty())
-        .ok_or_else(|| Refusal::new("the document has no title", "add `title:`"))?;
-    Ok(Header {
+/// Reads what describes a document. Nothing in it decides what matches, so nothing in it refuses the document: what
+/// cannot be understood is left out with a warning.
+fn parse_header(document: &Yaml, sections: &[&str]) -> Header {
+    const OWN: [&str; 13] = [
+        "title",
+        "id",
+        "name",
+        "status",
+        "description",
+        "author",
+        "references",
+        "date",
+        "modified",
+        "level",
+        "tags",
+        "falsepositives",
+        "fields",
+    ];
+    let empty = Map::new();
+    let texts = document.texts.as_object().unwrap_or(&empty);
+    let mut warnings = Vec::new();
+    let mut described = Described(texts, &mut warnings);
+    let (id, name) = (described.text("id"), described.text("name"));
+    let title = described.text("title").filter(|title| !title.trim().is_empty());
+    let title = title.unwrap_or_else(|| {
+        described.1.push("there is no title".to_owned());
+        name.clone()
+            .or_else(|| id.clone())
+            .unwrap_or_else(|| "Untitled".to_owned())
+    });
+    let mut custom = document.value.as_object().cloned().unwrap_or_default();
+    custom.retain(|key, _| !OWN.contains(&key.as_str()) && !sections.contains(&key.as_str()));
+    let header = Header {
         title,
-        id: text(&mut map, "id")?,
-        name: text(&mut map, "name")?,
-        status: word(&mut map, "status")?,
-        description: text(&mut map, "description")?,
-        author: text(&mut map, "author")?,
-        references: texts(&mut map, "references")?,
-        date: text(&mut map, "date")?,
-        modified: text(&mut map, "modified")?,
-        level: word(&mut map, "level")?,
-        tags: texts(&mut map, "tags")?,
-        falsepositives: texts(&mut map, "falsepositives")?,
-        custom: map,
-    })
+        id,
+        name,
+        status: described.word("status", &Status::NAMES),
+        description: described.text("description"),
+        author: described.text("author"),
+        references: described.texts("references"),
+        date: described.text("date"),
+        modified: described.text("modified"),
+        level: described.word("level", &Level::NAMES),
+        tags: described.texts("tags"),
+        falsepositives: described.texts("falsepositives"),
+        custom,
+        warnings: Vec::new(),
+    };
+    Header { warnings, ..header }
 }
 
-fn parse_logsource(section: Option<Value>) -> Result<LogSource, Refusal> {
+fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Result<LogSource, Refusal> {
+    /// Keys that say something about the log source and do not narrow it.
+    const ABOUT: [&str; 9] = [
+        "definition",
+        "description",
+        "comment",
+        "comments",
+        "note",
+        "notes",
+        "title",
+        "author",
+        "references",
+    ];
     let advice = "add `logsource:` with category, product or service";
-    let Some(Value::Object(mut section)) = section else {
+    let Some(Value::Object(section)) = section else {
         return Err(Refusal::new("the rule has no log source", advice));
     };
-    let source = LogSource {
-        category: text(&mut section, "category")?,
-        product: text(&mut section, "product")?,
-        service: text(&mut section, "service")?,
+    let part = |key: &str| match section.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
+        Some(_) => {
+            Err(Refusal::new(format!("`{key}` is not a text"), "write one text").near(format!("{key}:")))
+        }
     };
-    section.shift_remove("definition");
-    if let Some(key) = section.keys().next() {
-        return Err(Refusal::new(
-            format!("the log source has the key `{key}`, which would narrow it and is not understood"),
-            "use category, product and service",
-        )
-        .near(format!("{key}:")));
+    let source = LogSource {
+        category: part("category")?,
+        product: part("product")?,
+        service: part("service")?,
+    };
+    for key in section
+        .keys()
+        .filter(|key| !["category", "product", "service"].contains(&key.as_str()))
+    {
+        if !ABOUT.contains(&key.to_ascii_lowercase().as_str()) {
+            return Err(Refusal::new(
+                format!("the log source has the key `{key}`, which would narrow it and is not understood"),
+                "use category, product and service",
+            )
+            .near(format!("{key}:")));
+        }
+        if key != "definition" {
+            warnings.push(format!("`logsource.{key}` is left out: it is not a key of Sigma"));
+        }
     }
     if source == LogSource::default() {
         return Err(Refusal::new("the log source names nothing", advice).near("logsource:"));
@@ -333,49 +368,56 @@ fn parse_logsource(section: Option<Value>) -> Result<LogSource, Refusal> {
     Ok(source)
 }
 
-fn text(map: &mut Map<String, Value>, key: &str) -> Result<Option<String>, Refusal> {
-    match map.shift_remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => scalar_text(&value).map(Some).ok_or_else(|| {
-            Refusal::new(format!("`{key}` is not a text"), "write one text").near(format!("{key}:"))
-        }),
+/// Keys that describe a document, as texts, and where warnings about them go.
+struct Described<'a>(&'a Map<String, Value>, &'a mut Vec<String>);
+
+impl Described<'_> {
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.0.get(key)? {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            _ => {
+                self.1.push(format!("`{key}` is left out: it is not a text"));
+                None
+            }
+        }
     }
-}
 
-fn texts(map: &mut Map<String, Value>, key: &str) -> Result<Vec<String>, Refusal> {
-    let listed = match map.shift_remove(key) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(list)) => list,
-        Some(one) => vec![one],
-    };
-    listed
-        .iter()
-        .map(|value| {
-            scalar_text(value).ok_or_else(|| {
-                Refusal::new(format!("`{key}` is not a list of texts"), "write texts").near(format!("{key}:"))
-            })
-        })
-        .collect()
-}
-
-fn word<T: DeserializeOwned>(map: &mut Map<String, Value>, key: &str) -> Result<Option<T>, Refusal> {
-    match map.shift_remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => serde_json::from_value(value).map(Some).map_err(|error| {
-            Refusal::new(
-                format!("`{key}` has a value that is not known: {error}"),
-                "use one of those",
-            )
-            .near(format!("{key}:"))
-        }),
+    fn texts(&mut self, key: &str) -> Vec<String> {
+        let listed = match self.0.get(key) {
+            None | Some(Value::Null) => return Vec::new(),
+            Some(Value::Array(list)) => list.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        let texts: Vec<String> = listed
+            .iter()
+            .filter_map(|value| value.as_str().map(ToOwned::to_owned))
+            .collect();
+        if texts.len() < listed.len() {
+            self.1.push(format!(
+                "members of `{key}` are left out: they are empty, or not texts"
+            ));
+        }
+        texts
     }
-}
 
-fn scalar_text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    fn word<T: Copy>(&mut self, key: &str, known: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let word = text.trim();
+        let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        match found {
+            Some((name, _)) if *name != text => {
+                self.1.push(format!("`{key}: {text}` is read as `{name}`"));
+            }
+            Some(_) => {}
+            None => {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                self.1.push(format!(
+                    "`{key}: {text}` is left out: it is none of {}",
+                    names.join(", ")
+                ));
+            }
+        }
+        found.map(|(_, value)| *value)
     }
 }

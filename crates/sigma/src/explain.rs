@@ -152,7 +152,7 @@ fn item(written: &Item, resolved: &Resolved, event: &Value, out: &mut Vec<ItemEx
     matching.dedup();
     out.push(ItemExplanation {
         item: written.written.clone(),
-        wanted: shown(written.values.iter().collect()),
+        wanted: shown(written.values.iter().map(|literal| &literal.value).collect()),
         matched,
         matching: shown(matching),
         found: if resolved.field.is_some() {

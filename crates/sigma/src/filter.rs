@@ -59,9 +59,11 @@ pub(crate) fn parse(
     header: Header,
     logsource: Option<LogSource>,
     section: &Map<String, Value>,
+    texts: &Value,
 ) -> Result<Filter, Refusal> {
     let mut section = section.clone();
-    let target = match section.shift_remove("rules") {
+    section.shift_remove("rules");
+    let target = match texts.get("rules").cloned() {
         None | Some(Value::Null) => FilterTarget::Any,
         Some(Value::String(word)) if word.eq_ignore_ascii_case("any") => FilterTarget::Any,
         Some(Value::String(one)) => FilterTarget::Named(vec![one]),
@@ -90,6 +92,6 @@ pub(crate) fn parse(
         header,
         logsource,
         target,
-        detection: Detection::parse(&section)?,
+        detection: Detection::parse(&section, texts)?,
     })
 }

@@ -13,7 +13,8 @@
 //!
 //! - a field that holds a list matches when any member does; with `all`, each value needs some member;
 //! - `null` matches a field that is absent or null, but not an empty list or an empty text;
-//! - a number matches a text that reads as the same number;
+//! - a whole number matches a text that reads as the same number in plain decimals; any other number is compared with
+//!   texts as it is written (`1.10` is not `1.1`), and with numbers by its value;
 //! - `neq` is the exact negation of the item without it, so it holds for an absent field;
 //! - letter case is folded per character where Unicode's lower case is one character (`İ` and `ß`
 //!   stay as they are);
@@ -37,24 +38,28 @@ mod first_seen;
 mod matching;
 mod modifier;
 mod pattern;
+mod pcre;
 mod resolve;
 mod rule;
 mod timestamp;
+mod yaml;
 
-pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem};
+pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, PartOf, Problem, without_cased};
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
 pub use correlation::{
     Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Hit, HitValue,
 };
 pub use derived::{PERSON, add_to as add_derived};
-pub use detection::{Detection, Item, NamedSelection, Selection};
-pub use document::{Document, MAX_DOCUMENT_BYTES, ParseError, parse_documents, parse_rules};
+pub use detection::{Detection, Item, Literal, NamedSelection, Selection};
+pub use document::{Document, MAX_DOCUMENT_BYTES, ParseError, parse_documents, parse_each, parse_rules};
 pub use engine::{Matcher, NotARecord, Scanned, Scratch};
 pub use event::{Event, Scalar};
 pub use explain::{Explanation, ItemExplanation, SelectionExplanation};
 pub use filter::{Filter, FilterTarget};
 pub use first_seen::{Sighting, day, first_seen};
+pub use matching::fold;
 pub use modifier::{Modifier, TimePart};
 pub use resolve::Placeholders;
-pub use rule::{Header, Level, LogSource, Rule, Status};
+pub use rule::{Header, Level, LogSource, Rule, Status, canonical_name};
+pub use yaml::{Yaml, parse_yaml};

@@ -29,6 +29,7 @@ pub(crate) enum Matcher {
     Text(TextMatcher),
     Regex(Regex),
     Number(Number),
+    NumberAlone(Number),
     Bool(bool),
     Null,
     Exists(bool),
@@ -115,6 +116,7 @@ impl Matcher {
             Test::Text { pattern, cased } => Self::Text(TextMatcher::new(pattern, *cased)),
             Test::Regex(regex) => Self::Regex(regex.clone()),
             Test::Number(number) => Self::Number(*number),
+            Test::NumberAlone(number) => Self::NumberAlone(*number),
             Test::Bool(truth) => Self::Bool(*truth),
             Test::Null => Self::Null,
             Test::Exists(present) => Self::Exists(*present),
@@ -134,6 +136,10 @@ impl Matcher {
             Self::Text(matcher) => scalar.text().is_some_and(|text| matcher.fits(&text)),
             Self::Regex(regex) => scalar.text().is_some_and(|text| regex.is_match(&text)),
             Self::Number(wanted) => {
+                number(scalar).is_some_and(|found| compare(found, *wanted) == Some(Ordering::Equal))
+            }
+            Self::NumberAlone(_) if matches!(scalar, Scalar::Text(_)) => false,
+            Self::NumberAlone(wanted) => {
                 number(scalar).is_some_and(|found| compare(found, *wanted) == Some(Ordering::Equal))
             }
             Self::Bool(wanted) => match scalar {
@@ -218,6 +224,11 @@ pub(crate) fn fold_char(c: char) -> char {
         (Some(only), None) => only,
         _ => c,
     }
+}
+
+/// The text as it compares where letter case does not count: two that match each other have the same.
+pub fn fold(text: &str) -> Cow<'_, str> {
+    folded(text, false)
 }
 
 pub(crate) fn folded(text: &str, cased: bool) -> Cow<'_, str> {

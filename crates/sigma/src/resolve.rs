@@ -14,11 +14,12 @@ use crate::detection::{Item, Refusal};
 use crate::encoding::{base64, base64_at, utf16};
 use crate::modifier::{Modifier, TimePart};
 use crate::pattern::{Part, Pattern};
+use crate::pcre;
+use crate::yaml::is_plain_number;
 
 /// How long a regular expression may be, in bytes. Chosen; public rules stay under 2 000.
 const MAX_REGEX_BYTES: usize = 16 * 1024;
-/// How large a compiled regular expression may become, in bytes: the library's own limit. One
-/// public rule needs more than 2 MiB, because `\w{1,64}` counts every letter of Unicode.
+/// How large a compiled regular expression may become, in bytes: the library's own limit.
 const MAX_REGEX_COMPILED_BYTES: usize = 10 * 1024 * 1024;
 /// How many values the placeholders of one item may expand to.
 const MAX_EXPANDED: usize = 20_000;
@@ -43,8 +44,9 @@ impl Placeholders {
 #[derive(Debug, Clone)]
 enum Operand {
     Null,
-    Bool(bool),
-    Number(serde_json::Number),
+    Bool(bool, String),
+    /// With the text that it was written as.
+    Number(serde_json::Number, String),
     Text(Pattern),
     Bytes(Vec<u8>),
 }
@@ -97,12 +99,17 @@ fn refused(item: &Item, reason: &str, advice: &str) -> Refusal {
 }
 
 fn exists(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
-    match (&item.field, item.modifiers.as_slice(), item.values.as_slice()) {
-        (Some(_), [Modifier::Exists], [Value::Bool(present)]) => Ok(vec![vec![Test::Exists(*present)]]),
-        // YAML 1.1, which many rule authors' tools still write, has these as truth values.
-        (Some(_), [Modifier::Exists], [Value::String(word)]) if word == "yes" || word == "no" => {
-            Ok(vec![vec![Test::Exists(word == "yes")]])
-        }
+    // YAML 1.1, which many rule authors' tools still write, has more words for truth values.
+    let present = match item.values.as_slice() {
+        [only] => match only.text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (&item.field, item.modifiers.as_slice(), present) {
+        (Some(_), [Modifier::Exists], Some(present)) => Ok(vec![vec![Test::Exists(present)]]),
         _ => Err(refused(
             item,
             "`exists` stands alone on a field, with true or false",
@@ -159,13 +166,13 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
     let mut operands: Vec<Vec<Operand>> = item
         .values
         .iter()
-        .map(|value| {
-            vec![match value {
+        .map(|literal| {
+            vec![match &literal.value {
                 Value::Null => Operand::Null,
-                Value::Bool(truth) => Operand::Bool(*truth),
-                Value::Number(number) => Operand::Number(number.clone()),
-                Value::String(text) if raw => Operand::Text(Pattern::literal(text)),
-                Value::String(text) => Operand::Text(Pattern::parse(text, expands)),
+                Value::Bool(truth) => Operand::Bool(*truth, literal.text.clone()),
+                Value::Number(number) => Operand::Number(number.clone(), literal.text.clone()),
+                Value::String(_) if raw => Operand::Text(Pattern::literal(&literal.text)),
+                Value::String(_) => Operand::Text(Pattern::parse(&literal.text, expands)),
                 // A list or mapping was refused when the document was read.
                 Value::Array(_) | Value::Object(_) => Operand::Null,
             }]
@@ -255,12 +262,33 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
     operands
         .into_iter()
         .map(|group| {
-            group
-                .into_iter()
-                .map(|operand| test(item, operand, &kind, time, cased, anywhere))
-                .collect()
+            let mut tests = Vec::with_capacity(group.len());
+            for operand in group {
+                if let (Operand::Number(number, text), Kind::Equal, None, false, false) =
+                    (&operand, &kind, time, anywhere, cased)
+                    && let Some(number) = number_beside(number, text)
+                {
+                    tests.push(Test::NumberAlone(number));
+                    let pattern = Pattern::literal(text);
+                    tests.push(Test::Text { pattern, cased });
+                    continue;
+                }
+                tests.push(test(item, operand, &kind, time, cased, anywhere)?);
+            }
+            Ok(tests)
         })
         .collect()
+}
+
+/// The number that a scalar is beside its text: one that is not a whole number in plain decimals is compared with texts
+/// as it was written.
+fn number_beside(number: &serde_json::Number, text: &str) -> Option<Number> {
+    let is_whole = is_plain_number(text) && !text.contains('.');
+    if is_whole {
+        None
+    } else {
+        Number::from_value(number)
+    }
 }
 
 fn each(
@@ -286,7 +314,7 @@ fn test(
     anywhere: bool,
 ) -> Result<Test, Refusal> {
     let number = |operand: Operand| match &operand {
-        Operand::Number(number) => Number::from_value(number),
+        Operand::Number(number, _) => Number::from_value(number),
         Operand::Text(pattern) => pattern.as_literal().and_then(Number::from_text),
         _ => None,
     };
@@ -334,27 +362,24 @@ fn test(
                     "split it over several values",
                 ));
             }
-            // Flags stand in the expression, so that equal texts are equal expressions.
-            let flags: String = [(*ignore_case, 'i'), (*multi_line, 'm'), (*dot_all, 's')]
-                .into_iter()
-                .filter_map(|(is_set, flag)| is_set.then_some(flag))
-                .collect();
-            let source = if flags.is_empty() {
-                source
-            } else {
-                format!("(?{flags}){source}")
+            // The translation has the flags in it, so that equal texts are equal expressions.
+            let flags = pcre::Flags {
+                ignore_case: *ignore_case,
+                multi_line: *multi_line,
+                dot_all: *dot_all,
             };
+            let translated = pcre::translate(&source, flags)
+                .map_err(|pcre::Refused { reason, advice }| refused(item, &reason, advice))?;
             Test::Regex(
-                RegexBuilder::new(&source)
+                RegexBuilder::new(&translated)
                     .size_limit(MAX_REGEX_COMPILED_BYTES)
                     .dfa_size_limit(MAX_REGEX_COMPILED_BYTES)
-                    .nest_limit(100)
                     .build()
                     .map_err(|error| bad_regex(item, &error))?,
             )
         }
         Kind::Equal => match operand {
-            Operand::Null | Operand::Bool(_) if item.field.is_none() => {
+            Operand::Null | Operand::Bool(..) if item.field.is_none() => {
                 return Err(refused(
                     item,
                     "a keyword is a text or a number",
@@ -362,8 +387,8 @@ fn test(
                 ));
             }
             Operand::Null => Test::Null,
-            Operand::Bool(truth) if !cased => Test::Bool(truth),
-            Operand::Number(number) if !anywhere && !cased => match Number::from_value(&number) {
+            Operand::Bool(truth, _) if !cased => Test::Bool(truth),
+            Operand::Number(number, _) if !anywhere && !cased => match Number::from_value(&number) {
                 Some(number) => Test::Number(number),
                 None => return Err(not_a_number()),
             },
@@ -380,33 +405,25 @@ fn test(
     })
 }
 
-/// The last line of the library's message says what is wrong; the lines before it draw a picture.
+/// A translated expression that the library does not take has the right syntax: it is too large or too deep.
 fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
-    if let regex::Error::CompiledTooBig(limit) = error {
-        return refused(
-            item,
-            &format!("the regular expression needs more than {limit} bytes"),
-            "lower its counts `{n,m}`, or use [a-z] in place of \\w",
-        );
-    }
-    let message = error.to_string();
-    let reason = message
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
+    let reason = match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("the regular expression needs more than {limit} bytes")
+        }
+        _ => "the regular expression has groups too deep inside each other".to_owned(),
+    };
     refused(
         item,
-        &format!("the regular expression is refused: {reason}"),
-        "use . ^ $ * + ? {n,m} classes, alternation and groups; look-around and back-references are not supported",
+        &reason,
+        "lower its counts `{n,m}`, or split it over several values",
     )
 }
 
 fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
     match operand {
         Operand::Text(pattern) => Ok(pattern),
-        Operand::Number(number) => Ok(Pattern::literal(&number.to_string())),
-        Operand::Bool(truth) => Ok(Pattern::literal(if truth { "true" } else { "false" })),
+        Operand::Number(_, text) | Operand::Bool(_, text) => Ok(Pattern::literal(&text)),
         Operand::Bytes(bytes) => String::from_utf8(bytes)
             .map(|text| Pattern::literal(&text))
             .map_err(|_| {
@@ -419,7 +436,7 @@ fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
         Operand::Null => Err(refused(
             item,
             "null goes with no text modifier",
-            "write `Field: null`",
+            "write `Field: null`, or put quotes around `~` and `null` where the texts are meant",
         )),
     }
 }

@@ -1,5 +1,6 @@
 //! A rule as its author wrote it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub struct Rule {
     pub detection: Detection,
     /// Every other top-level key, as it stands.
     pub custom: Map<String, Value>,
+    /// What of the description cannot be understood and was left out; what the rule matches does not hang on it.
+    pub warnings: Vec<String>,
 }
 
 impl Rule {
@@ -52,7 +55,7 @@ impl Rule {
 
     /// Whether other documents may mean this one by `word`.
     pub fn is_called(&self, word: &str) -> bool {
-        self.id.as_deref() == Some(word) || self.name.as_deref() == Some(word)
+        is_called(self.id.as_deref(), self.name.as_deref(), word)
     }
 
     /// The rule with the names of its fields replaced where `names` has another for them, as a
@@ -93,6 +96,7 @@ pub struct Header {
     pub tags: Vec<String>,
     pub falsepositives: Vec<String>,
     pub custom: Map<String, Value>,
+    pub warnings: Vec<String>,
 }
 
 impl Header {
@@ -103,8 +107,50 @@ impl Header {
 
     /// Whether other documents may mean this one by `word`.
     pub fn is_called(&self, word: &str) -> bool {
-        self.id.as_deref() == Some(word) || self.name.as_deref() == Some(word)
+        is_called(self.id.as_deref(), self.name.as_deref(), word)
     }
+}
+
+fn is_called(id: Option<&str>, name: Option<&str>, word: &str) -> bool {
+    let word = canonical_name(word);
+    [id, name]
+        .into_iter()
+        .flatten()
+        .any(|own| canonical_name(own) == word)
+}
+
+/// A name as it compares: a UUID in small letters with dashes, whatever its letter case, braces or missing dashes;
+/// anything else as it is.
+pub fn canonical_name(name: &str) -> Cow<'_, str> {
+    let trimmed = name.trim();
+    let bare = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let bare = bare.unwrap_or(trimmed);
+    let prefix = "urn:uuid:";
+    let bare = match bare.get(..prefix.len()) {
+        Some(start) if start.eq_ignore_ascii_case(prefix) => &bare[prefix.len()..],
+        _ => bare,
+    };
+    let has_form = match bare.len() {
+        36 => [8, 13, 18, 23].iter().all(|at| bare.as_bytes()[*at] == b'-'),
+        32 => true,
+        _ => false,
+    };
+    let digits: String = bare
+        .chars()
+        .filter(|c| *c != '-')
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    if !has_form || digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!(
+        "{}-{}-{}-{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..]
+    ))
 }
 
 fn label(title: &str, id: Option<&str>) -> String {
@@ -155,4 +201,47 @@ pub enum Status {
     Deprecated,
     /// Not usable as it is.
     Unsupported,
+}
+
+impl Level {
+    /// Each with the word that rules write.
+    pub(crate) const NAMES: [(&str, Self); 5] = [
+        ("informational", Self::Informational),
+        ("low", Self::Low),
+        ("medium", Self::Medium),
+        ("high", Self::High),
+        ("critical", Self::Critical),
+    ];
+}
+
+impl Status {
+    /// Each with the word that rules write.
+    pub(crate) const NAMES: [(&str, Self); 5] = [
+        ("stable", Self::Stable),
+        ("test", Self::Test),
+        ("experimental", Self::Experimental),
+        ("deprecated", Self::Deprecated),
+        ("unsupported", Self::Unsupported),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_compare_whatever_their_spelling_and_other_names_as_they_are() {
+        let canonical = "5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11";
+        for name in [
+            "5D7B7A7E-3D0C-4C7F-9F43-0F3F7F5B2A11",
+            "{5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11}",
+            "urn:uuid:5D7B7A7E-3d0c-4c7f-9f43-0f3f7f5b2a11",
+            " 5d7b7a7e3d0c4c7f9f430f3f7f5b2a11 ",
+        ] {
+            assert_eq!(canonical_name(name), canonical);
+        }
+        for name in ["Mine", "", "5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a1", "{x}", "é"] {
+            assert_eq!(canonical_name(name), name);
+        }
+    }
 }

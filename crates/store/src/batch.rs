@@ -50,6 +50,8 @@ pub struct BatchRow {
     pub duplicates: i64,
     /// Lines that could not be understood.
     pub rejected: i64,
+    /// Records that became events although something in them was damaged.
+    pub repaired: i64,
 }
 
 /// What was received so far, over all batches.
@@ -65,6 +67,7 @@ pub struct BatchCounts {
     pub accepted: i64,
     pub duplicates: i64,
     pub rejected: i64,
+    pub repaired: i64,
     pub pending: i64,
     pub failed: i64,
 }
@@ -72,7 +75,7 @@ pub struct BatchCounts {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY,
+    ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY, RECENT,
 ];
 
 const ARCHIVE: &str = "
@@ -87,13 +90,13 @@ const ARCHIVE: &str = "
 const GET: &str = "SELECT * FROM batch WHERE id = $1";
 const NEXT: &str = "SELECT * FROM batch WHERE state = $1 ORDER BY received_at, id LIMIT 1";
 // Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
-// comes to the same figures.
+// comes to the same figures. What stands at line 0 is about the whole batch, and no record of it.
 const STORED: &str = "
-    UPDATE batch SET state = 'stored', records = $2,
+    UPDATE batch SET state = 'stored', records = $2, repaired = $3,
         accepted = (SELECT COUNT(*) FROM event WHERE batch_id = $1),
         rejected = (SELECT COUNT(*) FROM reject WHERE batch_id = $1),
         duplicates = $2 - (SELECT COUNT(*) FROM event WHERE batch_id = $1)
-            - (SELECT COUNT(*) FROM reject WHERE batch_id = $1)
+            - (SELECT COUNT(*) FROM reject WHERE batch_id = $1 AND line > 0)
     WHERE id = $1 AND state = 'archived'";
 const DETECTED: &str = "UPDATE batch SET state = 'detected' WHERE id = $1";
 const FAILED: &str = "UPDATE batch SET state = 'failed', problem = $2 WHERE id = $1";
@@ -109,12 +112,17 @@ const REPLAY: &str = "
     UPDATE batch SET state = 'stored'
     WHERE state = 'detected' AND received_at >= $1 AND received_at < $2
         AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)";
+const RECENT: &str = "
+    SELECT * FROM batch
+    WHERE connection_id = $1 AND dataset = $2 AND source = $3 AND state IN ('stored', 'detected')
+    ORDER BY received_at DESC LIMIT $4";
 const COUNTS: &str = "
     SELECT COUNT(*) AS batches, CAST(COALESCE(SUM(deliveries), 0) AS BIGINT) AS deliveries,
         CAST(COALESCE(SUM(records), 0) AS BIGINT) AS records,
         CAST(COALESCE(SUM(accepted), 0) AS BIGINT) AS accepted,
         CAST(COALESCE(SUM(duplicates), 0) AS BIGINT) AS duplicates,
         CAST(COALESCE(SUM(rejected), 0) AS BIGINT) AS rejected,
+        CAST(COALESCE(SUM(repaired), 0) AS BIGINT) AS repaired,
         COUNT(CASE WHEN state IN ('archived', 'stored') THEN 1 END) AS pending,
         COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed
     FROM batch WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1";
@@ -144,9 +152,25 @@ impl Store {
     }
 
     /// Ends the storing of a batch that held `records` lines.
-    pub async fn batch_stored(&self, id: &str, records: i64) -> Result<(), StoreError> {
-        on_engine!(self, pool => { sqlx::query(STORED).bind(id).bind(records).execute(pool).await?; });
+    pub async fn batch_stored(&self, id: &str, records: i64, repaired: i64) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(STORED).bind(id).bind(records).bind(repaired).execute(pool).await?;
+        });
         Ok(())
+    }
+
+    /// The newest batches of a source that were read, newest first.
+    pub async fn batch_recent(
+        &self,
+        connection: &ConnectionId,
+        dataset: &str,
+        source: &str,
+        limit: i64,
+    ) -> Result<Vec<BatchRow>, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_as(RECENT).bind(connection.as_str()).bind(dataset).bind(source).bind(bounded(limit))
+                .fetch_all(pool).await?
+        }))
     }
 
     /// Ends the detection over a batch.

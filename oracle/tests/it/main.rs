@@ -1,4 +1,5 @@
-//! Rules and events at random, shown to Flareward and to rsigma, an engine that others wrote.
+//! Rules and events at random, shown to Flareward and to rsigma, an engine that others wrote; and regular expressions,
+//! shown to Flareward and to PCRE2 ([`pcre`]).
 //!
 //! More than 20,000 pairs of a rule and an event are compared, always the same ones; `FLAREWARD_PAIRS=1000000` compares so
 //! many of each kind, others in every run. What is generated keeps to what both mean alike. The known differences:
@@ -21,6 +22,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod correlations;
+mod pcre;
 mod single;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -30,10 +32,15 @@ const EVENTS: usize = 5;
 
 /// How many pairs are compared, and a runner for as many rules.
 fn runner() -> (usize, TestRunner) {
+    runner_of(30_000)
+}
+
+/// The same with another number where none is set.
+fn runner_of(default_pairs: usize) -> (usize, TestRunner) {
     let wanted = std::env::var("FLAREWARD_PAIRS")
         .ok()
         .map(|pairs| pairs.parse().unwrap());
-    let pairs: usize = wanted.unwrap_or(30_000);
+    let pairs: usize = wanted.unwrap_or(default_pairs);
     let config = Config {
         cases: u32::try_from(pairs.div_ceil(EVENTS)).unwrap(),
         max_global_rejects: u32::MAX,

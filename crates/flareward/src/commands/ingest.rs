@@ -3,7 +3,7 @@
 use super::connection;
 use crate::Global;
 use crate::output::{Format, Printer};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures::TryStreamExt;
 use hub::ingest::{Received, receive};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
     let app = crate::open(global).await?;
     let row = connection(&app, args.connection.as_deref()).await?;
     let mut printer = Printer::new(global.output, COLUMNS);
+    let mut taken = Vec::new();
     for path in &args.files {
         let file = tokio::fs::File::open(path)
             .await
@@ -53,14 +54,40 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
             Received::Empty => ("empty", None),
         };
         printer.row(&json!({ "file": path.display().to_string(), "received": word, "batch_id": id }))?;
+        taken.extend(id.map(|id| (path, id.clone())));
     }
     printer.finish("no files")?;
     hub::driver::pipeline(&app).await?;
     let counts = app.store.batch_counts(Some(&row.id)).await?;
     eprintln!(
-        "{} now holds {} records: {} events, {} duplicates, {} rejected",
-        row.label, counts.records, counts.accepted, counts.duplicates, counts.rejected
+        "{} now holds {} records: {} events ({} repaired), {} duplicates, {} rejected",
+        row.label, counts.records, counts.accepted, counts.repaired, counts.duplicates, counts.rejected
     );
+    let rejects = app
+        .store
+        .reject_list(Some(&row.id), store::LIST_LIMIT_MAX)
+        .await?;
+    let mut useless = 0;
+    for (path, id) in &taken {
+        let Some(batch) = app.store.batch_get(id).await?.filter(|batch| batch.rejected > 0) else {
+            continue;
+        };
+        let reject = rejects.iter().find(|reject| reject.batch_id == *id);
+        let reason = reject.map_or("", |reject| reject.reason.as_str());
+        eprintln!(
+            "{}: {} of {} records were rejected, for instance: {reason}",
+            path.display(),
+            batch.rejected,
+            batch.records.max(batch.rejected)
+        );
+        useless += usize::from(batch.accepted + batch.duplicates == 0);
+    }
+    if useless > 0 {
+        bail!(
+            "{useless} of {} files hold no record that can be used",
+            args.files.len()
+        );
+    }
     Ok(())
 }
 

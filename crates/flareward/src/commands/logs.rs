@@ -276,7 +276,14 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
     }))?;
     printer.finish("no objects")?;
     hub::driver::pipeline(app).await?;
-    Ok(if set_aside.is_empty() {
+    let fares = status(app, Some(&row.id)).await?;
+    let failing = fares
+        .into_iter()
+        .find(|one| one.dataset == args.dataset && one.source == "object" && one.state == "failing");
+    if let Some(problem) = failing.as_ref().and_then(|one| one.problem.as_ref()) {
+        eprintln!("{}: {problem}", args.dataset);
+    }
+    Ok(if set_aside.is_empty() && failing.is_none() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

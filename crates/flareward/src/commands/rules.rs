@@ -224,19 +224,25 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
             .iter()
             .filter(|rule| rule.origin == Origin::Custom)
             .collect();
+        let name = path.display().to_string();
         for problem in &book.problems {
             good = false;
-            printer.row(&json!({ "file": path.display().to_string(), "ok": false, "problem": problem }))?;
+            printer.row(&json!({ "file": name, "ok": false, "problem": problem }))?;
+        }
+        for warning in &book.warnings {
+            eprintln!("warning: {warning}");
         }
         let mut datasets: Vec<&str> = ours.iter().flat_map(|rule| rule.dataset.split(',')).collect();
         datasets.sort_unstable();
         datasets.dedup();
-        if book.problems.is_empty() {
+        let fine = book.read.saturating_sub(book.problems.len());
+        if fine > 0 || book.problems.is_empty() {
             printer.row(
-                &json!({ "file": path.display().to_string(), "ok": true, "rules": ours.len(),
-                "datasets": datasets.join(", ") }),
+                &json!({ "file": name, "ok": true, "rules": ours.len(), "documents": book.read,
+                "fine": fine, "warnings": book.warnings, "datasets": datasets.join(", ") }),
             )?;
         }
+        eprintln!("{name}: {fine} of {} documents are fine", book.read);
     }
     printer.finish("no files")?;
     Ok(if good {

@@ -6,7 +6,9 @@ use hub::detection::offline::{self, Options};
 use hub::ingest::Dataset;
 use hub::rule_book::RuleBook;
 use indicatif::{ProgressBar, ProgressStyle};
+use model::{Clock, SystemClock};
 use serde_json::json;
+use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ pub(crate) struct RunArgs {
 const COLUMNS: &[&str] = &["rule", "matches"];
 /// Problems that are named before a run without `--skip-invalid` ends.
 const PROBLEMS_SHOWN: usize = 10;
+/// Fields that are named where records have none of them.
+const FIELDS_SHOWN: usize = 10;
 
 pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     let dataset = match &args.dataset {
@@ -77,6 +81,7 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
             dataset,
             matches: (format == Format::Ndjson).then_some(&out),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            now: SystemClock.now(),
             progress: &|bytes| bar.inc(bytes),
         },
     )
@@ -84,7 +89,8 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     match format {
         Format::Ndjson => {}
-        Format::Counts | Format::Json => println!("{}", offline::counts(&totals)),
+        Format::Counts => println!("{}", offline::counts(&totals)),
+        Format::Json => println!("{}", offline::summary(&totals)),
         Format::Table | Format::Csv => {
             let mut printer = Printer::new(format, COLUMNS);
             for (rule, matches) in &totals.rules {
@@ -105,18 +111,54 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     for broken in &totals.broken {
         eprintln!("not read to its end: {broken}");
     }
-    eprintln!(
+    if let Some(fields) = &totals.unasked {
+        eprintln!("{}", unasked(fields));
+    }
+    let mut words = format!(
         "{} events, {} matches of {} rules, {} lines rejected",
         totals.events,
         totals.matches,
         totals.rules.len(),
         totals.rejected
     );
-    Ok(if totals.broken.is_empty() {
+    for (count, what) in [
+        (totals.repaired, "repaired"),
+        (totals.repeated, "matches left out: their records came before"),
+    ] {
+        if count > 0 {
+            write!(words, ", {count} {what}")?;
+        }
+    }
+    eprintln!("{words}");
+    let nothing = totals.events == 0;
+    if nothing {
+        let reason = if totals.rejected > 0 || !totals.broken.is_empty() {
+            "no record could be read"
+        } else {
+            "the files hold no records"
+        };
+        eprintln!("{reason}");
+    }
+    Ok(if totals.broken.is_empty() && !(nothing && totals.rejected > 0) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What to say where no record has a field that the rules ask for.
+fn unasked(fields: &[String]) -> String {
+    if fields.is_empty() {
+        return "no rule runs on records of this kind: see `flareward rules check` for the datasets of the rules".to_owned();
+    }
+    let shown = fields
+        .iter()
+        .take(FIELDS_SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = if fields.len() > FIELDS_SHOWN { ", …" } else { "" };
+    format!("no record has a field that the rules ask for: {shown}{more}")
 }
 
 fn bar(format: Format, args: &RunArgs) -> ProgressBar {

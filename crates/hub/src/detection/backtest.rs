@@ -8,11 +8,14 @@ use super::lines::Lines;
 use super::offline::fire;
 use crate::app::App;
 use crate::archive::ArchiveError;
-use crate::ingest::Dataset;
-use crate::ingest::normalise::normalise;
+use crate::ingest::form::{Former, second_look};
+use crate::ingest::normalise::{id_in_batch, normalise};
+use crate::ingest::recognise::keys_of_line;
+use crate::ingest::{Dataset, has_field};
 use crate::rule_book::{BookRule, RuleBook};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
+use model::EventId;
 use serde::Serialize;
 use sigma::PartOf;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -153,6 +156,11 @@ pub async fn run(
     Ok(backtest)
 }
 
+fn has_any_field(line: &[u8], dataset: &Dataset) -> bool {
+    let keys = keys_of_line(line).unwrap_or_default();
+    keys.iter().any(|key| has_field(dataset.name, key))
+}
+
 fn unread(label: &str, error: &ArchiveError) -> String {
     format!("{label}: {}", crate::causes(error))
 }
@@ -164,52 +172,98 @@ impl Trial {
         };
         let mut lines = Lines::new(reader)?;
         let mut scratch = DetectorScratch::default();
-        while let Some((_, line)) = lines.next()? {
-            let Some(line) = line else { continue };
-            let name = Some(dataset.name);
-            if self.detector.look(name, line, None, &mut scratch).is_err() {
-                continue;
+        let mut former = Former::new();
+        let mut formed = Vec::new();
+        let mut alike = HashMap::new();
+        let mut is_over = false;
+        while !is_over {
+            match lines.next()? {
+                Some((number, Some(line))) => former.take(number, line, &mut formed),
+                Some((_, None)) => {}
+                None => {
+                    former.end(&mut formed);
+                    is_over = true;
+                }
             }
-            self.events += 1;
-            let found = &mut scratch.found;
-            if found.rules.is_empty() {
-                continue;
-            }
-            // Only what matches is normalised: that is slow, and few do.
-            let Ok(text) = std::str::from_utf8(line) else {
-                continue;
-            };
-            let Ok(record) = normalise(text, dataset, &batch.connection_id, self.now) else {
-                continue;
-            };
-            if record.at < self.since || record.at >= self.until {
-                continue;
-            }
-            let id = u128::from_str_radix(&record.id.0, 16).unwrap_or_default();
-            // The same record may lie in two batches.
-            if !self.seen.insert(id) {
-                continue;
-            }
-            self.matches += 1;
-            let who = record.identifier.unwrap_or_default();
-            if let PartOf::Rule(rule) = self.source
-                && !self.is_stateful
-                && found.rules.contains(&rule)
-            {
-                let stretch = record.at.timestamp_micros().div_euclid(self.collapse_us);
-                let key = (who.clone(), record.target.unwrap_or_default(), stretch);
-                let first = self.repeats.entry(key).or_insert(record.at);
-                *first = record.at.min(*first);
-            }
-            let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
-            if !found.traces.is_empty() {
-                self.whose.push((who, record.at));
-            }
-            for trace in found.traces.drain(..) {
-                self.groups.keep(trace, at_ns, self.whose.len() as u64 - 1);
+            for line in formed.drain(..).filter_map(|one| one.line.ok()) {
+                if self.record(batch, dataset, &line, &mut scratch, &mut alike) {
+                    continue;
+                }
+                // What is no record as it stands was taken in as those that it holds.
+                for record in second_look(&line, Some(dataset)).unwrap_or_default() {
+                    self.record(batch, dataset, record.text.as_bytes(), &mut scratch, &mut alike);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Looks at one record; answers whether it is one.
+    fn record(
+        &mut self,
+        batch: &BatchRow,
+        dataset: &Dataset,
+        line: &[u8],
+        scratch: &mut DetectorScratch,
+        alike: &mut HashMap<EventId, u32>,
+    ) -> bool {
+        let name = Some(dataset.name);
+        if self.detector.look(name, line, None, scratch).is_err() {
+            return false;
+        }
+        let found = &mut scratch.found;
+        if found.rules.is_empty() {
+            // Only what has an object inside may be an envelope.
+            let is_nested = memchr::memchr(b'{', line.get(1..).unwrap_or_default()).is_some();
+            if is_nested && !has_any_field(line, dataset) {
+                return false;
+            }
+            self.events += 1;
+            return true;
+        }
+        // Only what matches is normalised: that is slow, and few do.
+        let Some(record) = std::str::from_utf8(line)
+            .ok()
+            .and_then(|text| normalise(text, dataset, &batch.connection_id, self.now).ok())
+        else {
+            return false;
+        };
+        self.events += 1;
+        if record.at < self.since || record.at >= self.until {
+            return true;
+        }
+        let id = if record.is_keyed || batch.source == "pull" {
+            record.id.clone()
+        } else {
+            let occurrence = alike.entry(record.id.clone()).or_default();
+            *occurrence += 1;
+            id_in_batch(&record.id, &batch.id, *occurrence - 1)
+        };
+        let id = u128::from_str_radix(&id.0, 16).unwrap_or_default();
+        // The same record may lie in two batches.
+        if !self.seen.insert(id) {
+            return true;
+        }
+        self.matches += 1;
+        let who = record.identifier.unwrap_or_default();
+        if let PartOf::Rule(rule) = self.source
+            && !self.is_stateful
+            && found.rules.contains(&rule)
+        {
+            let stretch = record.at.timestamp_micros().div_euclid(self.collapse_us);
+            let target = sigma::fold(&record.target.unwrap_or_default()).into_owned();
+            let key = (who.clone(), target, stretch);
+            let first = self.repeats.entry(key).or_insert(record.at);
+            *first = record.at.min(*first);
+        }
+        let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
+        if !found.traces.is_empty() {
+            self.whose.push((who, record.at));
+        }
+        for trace in found.traces.drain(..) {
+            self.groups.keep(trace, at_ns, self.whose.len() as u64 - 1);
+        }
+        true
     }
 
     fn conclude(self, backtest: &mut Backtest) {

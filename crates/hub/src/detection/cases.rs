@@ -7,7 +7,7 @@ use super::detector::DetectorScratch;
 use super::kept::Groups;
 use super::offline::fire;
 use crate::ingest::{Dataset, dataset_of};
-use crate::rule_book::{BookRule, RuleBook};
+use crate::rule_book::{BookRule, RuleBook, words};
 use serde::Deserialize;
 use serde_json::Value;
 use sigma::PartOf;
@@ -68,7 +68,9 @@ pub struct Failure {
 ///
 /// What is wrong with the text.
 pub fn read(text: &str) -> Result<Cases, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
+    let yaml = sigma::parse_yaml(text).map_err(|error| error.to_string())?;
+    let record = yaml.map(|yaml| yaml.record()).unwrap_or_default();
+    serde_json::from_value(record).map_err(|error| words::plain(&error))
 }
 
 /// Judges a rule by its cases. Answers how many there were, and those that came out otherwise.

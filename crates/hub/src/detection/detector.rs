@@ -4,13 +4,14 @@
 //! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
 //! [`Trace`]. Start reading at [`Detector::look`].
 
-use super::log_source::runs_on;
-use super::watch::{Watch, WatchKind};
-use crate::ingest::DATASETS;
+use super::log_source::{is_of_cloudflare, runs_on};
+use super::watch::{BETWEEN, Watch, WatchKind};
 use crate::ingest::recognise::{OTHER_KEY, key_weights, weighs_enough};
+use crate::ingest::{DATASETS, country};
 use crate::rule_book::Own;
 use sha2::{Digest, Sha256};
 use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// Values of one field that are followed; a list may have more.
@@ -29,7 +30,7 @@ const OTHER_TIMES: [&str; 7] = [
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
 pub struct Detector {
-    /// One for each dataset, as in [`DATASETS`]; last [`Detector::OTHER`].
+    /// One for each dataset, as in [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
     sources: Vec<Source>,
     /// What looks at several matches together; one stands after those that it refers to.
     pub watches: Vec<Watch>,
@@ -51,15 +52,20 @@ type SourceRule = (usize, CompiledRule, BTreeMap<String, String>);
 struct Tap {
     watch: usize,
     part: usize,
-    key: Vec<KeyField>,
-    value: Vec<usize>,
+    key: Vec<TapField>,
+    value: Vec<TapField>,
     is_number: bool,
 }
 
+/// A field whose values are followed.
 #[derive(Debug, Clone, Copy)]
-enum KeyField {
-    Person(usize),
-    Field(usize),
+struct TapField {
+    /// Its place in the matcher's wanted fields.
+    place: usize,
+    is_person: bool,
+    /// Letter case counts (`Field|cased`).
+    is_cased: bool,
+    is_country: bool,
 }
 
 /// What a matched record leaves for a watch.
@@ -69,9 +75,11 @@ pub struct Trace {
     pub watch: usize,
     /// Which of its rules matched.
     pub part: usize,
-    /// The values of its `group-by` fields.
+    /// The values of its `group-by` fields, as they compare.
     pub key: Vec<String>,
-    /// The value that it looks at.
+    /// The same as the record has them, where that is otherwise.
+    pub written: Option<Vec<String>>,
+    /// The value that it looks at, as the record has it.
     pub value: Option<TraceValue>,
 }
 
@@ -154,22 +162,28 @@ impl Detector {
         times.extend(OTHER_TIMES);
         times.sort_unstable();
         times.dedup();
-        sources.push(Source::new(
-            &all,
-            &["Email", "UserEmail", "User"],
-            &times,
-            &watches,
-        ));
+        let identity = ["Email", "UserEmail", "User"];
+        let untold = Source::new(&all, &identity, &times, &watches);
+        all.retain(|(_, compiled, _)| !is_of_cloudflare(compiled.rule()));
+        sources.push(Source::new(&all, &identity, &times, &watches));
+        sources.push(untold);
         Self { sources, watches }
     }
 
-    /// The source of records of no known dataset: every rule with its fields as written.
+    /// The source of records of other products: every rule that is not for Cloudflare's alone, with its fields as written.
     pub const OTHER: usize = DATASETS.len();
+    /// The source of records that may be of several datasets: every rule, with its fields as written.
+    pub const UNTOLD: usize = DATASETS.len() + 1;
 
     /// The source of a dataset's records.
     pub fn source(dataset: Option<&str>) -> usize {
         let place = |name| DATASETS.iter().position(|dataset| dataset.name == name);
-        dataset.and_then(place).unwrap_or(Self::OTHER)
+        dataset.and_then(place).unwrap_or(Self::UNTOLD)
+    }
+
+    /// The fields that the rules of a source ask for; none where a rule asks for any field.
+    pub(super) fn asked(&self, source: usize) -> Option<Vec<&str>> {
+        self.sources[source].matcher.asked_names()
     }
 
     /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
@@ -249,9 +263,9 @@ fn time_of(record: &sigma::Scanned<'_>, place: usize) -> Option<i64> {
 fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
     let mut keys: Vec<Vec<String>> = vec![Vec::new()];
     for field in &tap.key {
-        let values = match (field, person) {
-            (KeyField::Person(_), Some(person)) => vec![person.to_owned()],
-            (KeyField::Person(place) | KeyField::Field(place), _) => texts(record, *place),
+        let values = match person.filter(|_| field.is_person) {
+            Some(person) => vec![person.to_owned()],
+            None => texts(record, *field),
         };
         keys = keys
             .iter()
@@ -271,7 +285,7 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
     if tap.value.is_empty() {
         values.push(None);
     } else if tap.is_number {
-        record.wanted(tap.value[0], &mut |scalar| {
+        record.wanted(tap.value[0].place, &mut |scalar| {
             let number = match scalar {
                 Scalar::Int(number) => Some(number as f64),
                 Scalar::Float(number) => Some(number),
@@ -290,7 +304,7 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
                 .flat_map(|before| {
                     texts.iter().map(move |text| match place {
                         0 => text.clone(),
-                        _ => format!("{before}\u{1f}{text}"),
+                        _ => format!("{before}{BETWEEN}{text}"),
                     })
                 })
                 .take(VALUES_MAX)
@@ -298,31 +312,52 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
         }
         values.extend(joined.into_iter().map(|text| Some(TraceValue::Text(text))));
     }
-    for key in keys {
+    for written in keys {
+        let key: Vec<String> = tap
+            .key
+            .iter()
+            .zip(&written)
+            .map(|(field, text)| field.compared(text).into_owned())
+            .collect();
+        let written = (key != written).then_some(written);
         for value in &values {
             found.traces.push(Trace {
                 watch: tap.watch,
                 part: tap.part,
                 key: key.clone(),
+                written: written.clone(),
                 value: value.clone(),
             });
         }
     }
 }
 
-/// The different values of a field as texts; none when it is missing, null or empty.
-fn texts(record: &sigma::Scanned<'_>, place: usize) -> Vec<String> {
+/// The different values of a field as texts; none when it is missing, null, empty, or a country that is not known.
+fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
-    record.wanted(place, &mut |scalar| {
+    record.wanted(field.place, &mut |scalar| {
         if let Some(text) = scalar.text()
             && !text.is_empty()
-            && !texts.iter().any(|other| *other == *text)
+            && !(field.is_country && country::is_none(&text))
+            && !texts
+                .iter()
+                .any(|other| field.compared(other) == field.compared(&text))
         {
             texts.push(text.into_owned());
         }
         texts.len() >= VALUES_MAX
     });
     texts
+}
+
+impl TapField {
+    fn compared(self, text: &str) -> Cow<'_, str> {
+        if self.is_cased {
+            Cow::Borrowed(text)
+        } else {
+            sigma::fold(text)
+        }
+    }
 }
 
 impl Source {
@@ -332,29 +367,25 @@ impl Source {
         let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();
         for (rule, _, renamed) in rules {
             let mut place = |field: &String| {
-                let field = renamed.get(field).unwrap_or(field);
-                wanted.iter().position(|other| other == field).unwrap_or_else(|| {
-                    wanted.push(field.clone());
+                let (field, is_cased) = sigma::without_cased(field);
+                let ours = renamed.get(field).map_or(field, String::as_str);
+                let place = wanted.iter().position(|other| other == ours).unwrap_or_else(|| {
+                    wanted.push(ours.to_owned());
                     wanted.len() - 1
-                })
+                });
+                TapField {
+                    place,
+                    is_person: field == PERSON,
+                    is_cased,
+                    is_country: country::is_field(ours),
+                }
             };
             for (number, watch) in watches.iter().enumerate() {
                 for (part, of) in watch.parts.iter().enumerate() {
                     if of.of != PartOf::Rule(*rule) {
                         continue;
                     }
-                    let key = of
-                        .key
-                        .iter()
-                        .map(|field| {
-                            let at = place(field);
-                            if field == PERSON {
-                                KeyField::Person(at)
-                            } else {
-                                KeyField::Field(at)
-                            }
-                        })
-                        .collect();
+                    let key = of.key.iter().map(&mut place).collect();
                     taps.entry(*rule).or_default().push(Tap {
                         watch: number,
                         part,
@@ -431,7 +462,10 @@ fn watches(
             let key = of
                 .key
                 .iter()
-                .filter_map(|field| watches[inner].group_by.iter().position(|other| other == field))
+                .filter_map(|field| {
+                    let bare = sigma::without_cased(field).0;
+                    watches[inner].group_by.iter().position(|other| other == bare)
+                })
                 .collect();
             outers.push((inner, (outer, part, key)));
         }

@@ -9,12 +9,17 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     by_group: hashbrown::HashMap<(usize, Box<[String]>), Vec<Row>>,
+    /// The earliest record of a group that writes its values otherwise than they compare.
+    written: hashbrown::HashMap<(usize, Box<[String]>), Written>,
     texts: Vec<Arc<str>>,
     text_places: HashMap<Arc<str>, u32>,
     numbers: Vec<f64>,
     /// How many matches are kept.
     pub(super) count: usize,
 }
+
+/// The time and number of a record, and the values that it writes.
+type Written = (i64, u64, Box<[String]>);
 
 /// A match in 24 bytes.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +42,29 @@ enum ValueKind {
 impl Groups {
     /// Keeps what a record left, whose number tells it from others.
     pub(super) fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
+        if let Some(written) = trace.written {
+            let group = (trace.watch, trace.key.clone().into_boxed_slice());
+            self.write(group, (at_ns, id, written.into()));
+        }
         self.push(trace.watch, trace.key, at_ns, id, trace.part, trace.value);
+    }
+
+    fn write(&mut self, group: (usize, Box<[String]>), written: Written) {
+        let known = self.written.entry(group).or_insert_with(|| written.clone());
+        if (written.0, written.1) < (known.0, known.1) {
+            *known = written;
+        }
+    }
+
+    /// The values of a group as its earliest record writes them.
+    pub(super) fn shown(&self, watch: usize, key: &[String]) -> Vec<String> {
+        let group = (watch, Box::from(key));
+        let rows = self.by_group.get(&group).into_iter().flatten();
+        let first = rows.map(|row| (row.at_ns, row.id)).min();
+        match self.written.get(&group) {
+            Some((at_ns, id, written)) if Some((*at_ns, *id)) == first => written.to_vec(),
+            _ => key.to_vec(),
+        }
     }
 
     fn push(
@@ -107,6 +134,9 @@ impl Groups {
             *self = other;
             return;
         }
+        for (group, written) in &other.written {
+            self.write(group.clone(), written.clone());
+        }
         for ((watch, key), rows) in &other.by_group {
             for row in rows {
                 let kept = other.unpacked(*row);
@@ -139,8 +169,26 @@ mod tests {
             watch,
             part: 1,
             key: vec![key.to_owned()],
+            written: None,
             value,
         }
+    }
+
+    #[test]
+    fn a_group_is_shown_as_its_earliest_record_writes_it() {
+        let spelled = |key: &str| Trace {
+            written: Some(vec![key.to_owned()]),
+            ..trace(0, "ana", None)
+        };
+        let mut groups = Groups::default();
+        groups.keep(spelled("ANA"), 5, 5);
+        groups.keep(spelled("Ana"), 3, 3);
+        assert_eq!(groups.shown(0, &["ana".to_owned()]), ["Ana"]);
+        let mut other = Groups::default();
+        other.keep(trace(0, "ana", None), 2, 2);
+        groups.merge(other);
+        assert_eq!(groups.shown(0, &["ana".to_owned()]), ["ana"]);
+        assert_eq!(groups.of(0).len(), 1);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The lines of a file, plain or gzip, in bounded memory.
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) const LINE_LIMIT_BYTES: usize = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+/// Said of a file whose gzip is followed by something else.
+const GARBAGE: &str = "what follows the last gzip member is not gzip";
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -28,6 +30,53 @@ impl Read for Counted {
     }
 }
 
+/// What gzip members hold, one behind the other. Zeros behind the last fill a block up and are passed over.
+enum Members<R: BufRead> {
+    Inside(Box<GzDecoder<R>>),
+    Between(R),
+    Over,
+}
+
+impl<R: BufRead> Members<R> {
+    /// The next member's decoder, if there is one.
+    fn next_of(mut from: R) -> std::io::Result<Self> {
+        loop {
+            let rest = from.fill_buf()?;
+            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+            match rest.get(zeros) {
+                None if rest.is_empty() => return Ok(Self::Over),
+                None => from.consume(zeros),
+                Some(byte) if *byte == GZIP_MAGIC[0] => {
+                    from.consume(zeros);
+                    return Ok(Self::Inside(Box::new(GzDecoder::new(from))));
+                }
+                Some(_) => {
+                    return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, GARBAGE));
+                }
+            }
+        }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match std::mem::replace(self, Self::Over) {
+                Self::Over => return Ok(0),
+                Self::Between(from) => *self = Self::next_of(from)?,
+                Self::Inside(mut decoder) => {
+                    let read = decoder.read(buffer)?;
+                    if read > 0 || buffer.is_empty() {
+                        *self = Self::Inside(decoder);
+                        return Ok(read);
+                    }
+                    *self = Self::Between(decoder.into_inner());
+                }
+            }
+        }
+    }
+}
+
 /// A line with its number from 1; without it when it is too long.
 pub(super) type Numbered<'a> = (u64, Option<&'a [u8]>);
 
@@ -39,6 +88,8 @@ pub(super) struct Lines {
     start: usize,
     end: usize,
     is_over: bool,
+    /// Why nothing more can be read.
+    failed: Option<std::io::Error>,
     /// Passing over the rest of a line that is too long.
     skipping: bool,
     /// The number of the last line, from 1.
@@ -74,7 +125,7 @@ impl Lines {
         let is_gzip = head == GZIP_MAGIC;
         let whole = std::io::Cursor::new(head).chain(from);
         let from: Box<dyn Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, whole)))
+            Box::new(Members::Between(BufReader::with_capacity(READ_BYTES, whole)))
         } else {
             // Read into the buffer of lines at once, without another in between.
             Box::new(whole)
@@ -86,6 +137,7 @@ impl Lines {
             start: 0,
             end: 0,
             is_over: false,
+            failed: None,
             skipping: false,
             number: 0,
             read: Arc::default(),
@@ -119,7 +171,7 @@ impl Lines {
                         .then(|| self.buffer[from..to].trim_ascii());
                     return Ok(Some((self.number, line)));
                 }
-                return Ok(None);
+                return self.failed.take().map_or(Ok(None), Err);
             }
             if self.end - self.start > LINE_LIMIT_BYTES {
                 self.skipping = true;
@@ -132,7 +184,15 @@ impl Lines {
                 self.buffer.resize(self.buffer.len() + READ_BYTES, 0);
             }
             searched = self.end;
-            let read = self.from.read(&mut self.buffer[self.end..])?;
+            let read = match self.from.read(&mut self.buffer[self.end..]) {
+                Ok(read) => read,
+                // What came before it is whole; it is told of at the end.
+                Err(error) if error.to_string() == GARBAGE => {
+                    self.failed = Some(error);
+                    0
+                }
+                Err(error) => return Err(error),
+            };
             self.end += read;
             self.is_over = read == 0;
         }

@@ -55,6 +55,17 @@ pub struct RunsOn {
     pub renamed: BTreeMap<String, String>,
 }
 
+/// Whether a rule was written for Cloudflare's logs alone: it names the product, or one of its datasets.
+pub fn is_of_cloudflare(rule: &Rule) -> bool {
+    let source = &rule.logsource;
+    let is = |part: &Option<String>, test: &dyn Fn(&str) -> bool| {
+        part.as_ref().is_some_and(|word| test(&word.to_ascii_lowercase()))
+    };
+    is(&source.product, &|word| word == PRODUCT)
+        || is(&source.service, &|word| Dataset::named(word).is_some())
+        || is(&source.category, &|word| Dataset::named(word).is_some())
+}
+
 /// The datasets that a rule runs on; none when it was written for other logs.
 pub fn runs_on(rule: &Rule) -> Vec<RunsOn> {
     let word = |part: &Option<String>| part.as_ref().map(|word| word.to_ascii_lowercase());

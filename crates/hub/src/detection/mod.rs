@@ -207,7 +207,7 @@ fn look(
             let own = event.identifier.is_none() && event.target.is_none();
             let key = json!([
                 who,
-                event.target,
+                event.target.as_deref().map(sigma::fold),
                 at_us.div_euclid(collapse_us),
                 own.then_some(&event.id.0)
             ]);

@@ -7,12 +7,16 @@ use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;
 use super::lines::{LINE_LIMIT_BYTES, Lines};
 use super::watch::Watch;
-use crate::ingest::recognise::WEIGHED_BYTES;
-use crate::ingest::{DATASETS, Dataset, dataset_of_line};
+use crate::ingest::form::{Former, second_look};
+use crate::ingest::normalise::{normalise, others};
+use crate::ingest::recognise::{WEIGHED_BYTES, keys_of_line, may_be_ours, plainly_other};
+use crate::ingest::{DATASETS, Dataset, dataset_of, dataset_of_line, has_field};
 use crate::rule_book::{BookRule, RuleBook, level_word};
+use chrono::{DateTime, Utc};
+use model::ConnectionId;
 use serde_json::{Value, json};
 use sigma::PartOf;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -51,6 +55,12 @@ pub struct Totals {
     pub broken: Vec<String>,
     /// Matches that a correlation could not take, for want of a time or a `group-by` field.
     pub untaken: u64,
+    /// Records that were read although something in them was damaged.
+    pub repaired: u64,
+    /// Records that matched and came a second time, by their key.
+    pub repeated: u64,
+    /// Where no record has any field that the rules ask for: those fields.
+    pub unasked: Option<Vec<String>>,
 }
 
 /// What to do with what is found.
@@ -62,6 +72,8 @@ pub struct Options<'a> {
     pub matches: Option<&'a Mutex<Box<dyn Write + Send>>>,
     /// How many files are read at once.
     pub threads: usize,
+    /// A record from well after this has no time that can be right.
+    pub now: DateTime<Utc>,
     /// Told how many bytes of the files were read.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -74,12 +86,13 @@ pub struct Options<'a> {
 pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io::Result<Totals> {
     let next = AtomicUsize::new(0);
     let kept_count = AtomicU64::new(0);
+    let seen = Mutex::new(HashSet::new());
     let threads = options.threads.clamp(1, files.len().max(1));
     let workers: Vec<std::io::Result<Worker<'_>>> = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut worker = Worker::new(book, options, &kept_count);
+                    let mut worker = Worker::new(book, options, &kept_count, &seen);
                     loop {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         let Some(path) = files.get(place) else { break };
@@ -102,8 +115,16 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
     let mut totals = Totals::default();
     let mut groups = Groups::default();
     let mut counts = vec![0; book.rules().len()];
+    let mut unasked: Option<BTreeSet<String>> = Some(BTreeSet::new());
     for worker in workers {
         let worker = worker?;
+        totals.repaired += worker.repaired;
+        totals.repeated += worker.repeated;
+        if worker.has_asked {
+            unasked = None;
+        } else if let Some(unasked) = &mut unasked {
+            unasked.extend(worker.unasked);
+        }
         totals.events += worker.events;
         totals.rejected += worker.rejected;
         totals.rejects.extend(worker.rejects);
@@ -115,6 +136,9 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
         groups.merge(worker.groups);
     }
     totals.rejects.truncate(REJECTS_MAX);
+    totals.unasked = unasked
+        .filter(|_| totals.events > 0)
+        .map(|fields| fields.into_iter().collect());
     let fired = fire(&book.detector.watches, groups);
     let mut reported = Vec::new();
     for firing in fired {
@@ -130,7 +154,7 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
         }
     }
     if let Some(out) = options.matches {
-        write_firings(book, files, &reported, out)?;
+        write_firings(book, files, &reported, options.dataset, out)?;
     }
     Ok(totals)
 }
@@ -149,6 +173,7 @@ pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
         for key in groups.of(place) {
+            let shown = groups.shown(place, &key);
             let mut kept = groups.take(place, &key);
             for firing in watch.firings(&mut kept) {
                 // Ids here are numbers of 64 bits.
@@ -159,7 +184,12 @@ pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
                 }
                 fired.push(Fired {
                     reports: watch.reports,
-                    key: watch.group_by.iter().cloned().zip(key.iter().cloned()).collect(),
+                    key: watch
+                        .group_by
+                        .iter()
+                        .cloned()
+                        .zip(shown.iter().cloned())
+                        .collect(),
                     id,
                     count: firing.count,
                     detail: firing.detail,
@@ -175,15 +205,22 @@ fn place_of(book: &RuleBook, source: PartOf) -> Option<usize> {
     book.rules().iter().position(|other| std::ptr::eq(other, rule))
 }
 
-/// Bits of an id that are the line's number; those above are the file's.
-const LINE_BITS: u32 = 40;
+/// Bits of an id that are the line's number, and those that are the record's place in it: 0 where the line is the
+/// record. Above them is the file's.
+const LINE_BITS: u32 = 32;
+const PART_BITS: u32 = 16;
 
-fn id_of_place(file: usize, line: u64) -> u64 {
-    ((file as u64) << LINE_BITS) | line
+fn id_of_place(file: usize, line: u64, part: u64) -> u64 {
+    ((file as u64) << (LINE_BITS + PART_BITS)) | (line << PART_BITS) | part
 }
 
-fn place_of_id(id: u64) -> (usize, u64) {
-    ((id >> LINE_BITS) as usize, id & ((1 << LINE_BITS) - 1))
+fn place_of_id(id: u64) -> (usize, u64, u64) {
+    let line = (id >> PART_BITS) & ((1 << LINE_BITS) - 1);
+    (
+        (id >> (LINE_BITS + PART_BITS)) as usize,
+        line,
+        id & ((1 << PART_BITS) - 1),
+    )
 }
 
 /// What stands before the event in a line about a match.
@@ -199,44 +236,86 @@ fn write_firings(
     book: &RuleBook,
     files: &[PathBuf],
     fired: &[(usize, Fired)],
+    dataset: Option<&'static Dataset>,
     out: &Mutex<Box<dyn Write + Send>>,
 ) -> std::io::Result<()> {
     let mut by_file: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
     for (_, firing) in fired {
-        let (file, number) = place_of_id(firing.id);
+        let (file, number, _) = place_of_id(firing.id);
         by_file.entry(file).or_default().insert(number);
     }
     let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for (file, numbers) in by_file {
         let mut events: HashMap<u64, Vec<u8>> = HashMap::new();
-        let mut lines = Lines::open(&files[file])?;
-        while let Ok(Some((number, line))) = lines.next() {
-            if let Some(line) = line.filter(|_| numbers.contains(&number)) {
+        read_file(&files[file], |number, line| {
+            if numbers.contains(&number) {
                 events.insert(number, line.to_vec());
             }
-            if events.len() == numbers.len() {
-                break;
-            }
-        }
+            events.len() < numbers.len()
+        })?;
         for (rule, firing) in fired
             .iter()
             .filter(|(_, firing)| place_of_id(firing.id).0 == file)
         {
-            let Some(event) = events.get(&place_of_id(firing.id).1) else {
+            let (_, number, part) = place_of_id(firing.id);
+            let Some(line) = events.get(&number) else {
                 continue;
             };
-            let dataset = dataset_of_line(event).map(|dataset| dataset.name);
+            let event = match usize::try_from(part).unwrap_or_default().checked_sub(1) {
+                None => line.clone(),
+                Some(place) => {
+                    let mut records = second_look(line, dataset).unwrap_or_default();
+                    if place >= records.len() {
+                        continue;
+                    }
+                    records.swap_remove(place).text.into_bytes()
+                }
+            };
+            let event = event.as_slice();
+            let told = dataset.or_else(|| dataset_of_line(event));
             let about = json!({ "group": firing.key, "count": firing.count, "detail": firing.detail });
             write!(
                 out,
                 "{}\"correlation\":{about},\"event\":",
-                opening(&book.rules()[*rule], dataset)
+                opening(&book.rules()[*rule], told.map(|dataset| dataset.name))
             )?;
             out.write_all(event)?;
             out.write_all(b"}\n")?;
         }
     }
     out.flush()
+}
+
+/// Shows the lines of a file that may be records, with their numbers, until `seen` says `false`.
+fn read_file(path: &Path, mut seen: impl FnMut(u64, &[u8]) -> bool) -> std::io::Result<()> {
+    let mut lines = Lines::open(path)?;
+    let mut former = Former::new();
+    let mut formed = Vec::new();
+    // What cannot be read was told of when the file was read first.
+    let mut is_over = false;
+    while !is_over {
+        match lines.next() {
+            Ok(Some((number, Some(line)))) if former.is_lines() => {
+                if !seen(number, line) {
+                    return Ok(());
+                }
+            }
+            Ok(Some((number, Some(line)))) => former.take(number, line, &mut formed),
+            Ok(Some((_, None))) => {}
+            Ok(None) | Err(_) => {
+                former.end(&mut formed);
+                is_over = true;
+            }
+        }
+        for one in formed.drain(..) {
+            if let Ok(line) = one.line
+                && !seen(one.number, &line)
+            {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Records of one source.
@@ -267,12 +346,24 @@ struct Worker<'a> {
     untaken: u64,
     groups: Groups,
     kept: &'a AtomicU64,
+    /// Records that matched, by their keys: one that comes again is the same.
+    seen: &'a Mutex<HashSet<u128>>,
+    repaired: u64,
+    repeated: u64,
+    /// Whether a record had a field that rules ask for; until then, the fields that they ask for.
+    has_asked: bool,
+    unasked: BTreeSet<String>,
     output: Vec<u8>,
     openings: HashMap<(usize, Option<&'static str>), String>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(book: &'a RuleBook, options: Options<'a>, kept: &'a AtomicU64) -> Self {
+    fn new(
+        book: &'a RuleBook,
+        options: Options<'a>,
+        kept: &'a AtomicU64,
+        seen: &'a Mutex<HashSet<u128>>,
+    ) -> Self {
         let reported = (0..book.collection.rules.len())
             .map(|rule| {
                 let place = place_of(book, PartOf::Rule(rule))?;
@@ -287,7 +378,7 @@ impl<'a> Worker<'a> {
             lanes: DATASETS
                 .iter()
                 .map(Some)
-                .chain([None])
+                .chain([None, None])
                 .map(|dataset| Lane {
                     dataset,
                     scratch: DetectorScratch::default(),
@@ -304,6 +395,11 @@ impl<'a> Worker<'a> {
             untaken: 0,
             groups: Groups::default(),
             kept,
+            seen,
+            repaired: 0,
+            repeated: 0,
+            has_asked: false,
+            unasked: BTreeSet::new(),
             output: Vec::new(),
             openings: HashMap::new(),
         }
@@ -318,13 +414,19 @@ impl<'a> Worker<'a> {
             }
         };
         let mut told = 0;
-        loop {
+        let mut former = Former::new();
+        let mut formed = Vec::new();
+        let mut is_over = false;
+        while !is_over {
             match lines.next() {
-                Ok(Some((number, Some(line)))) => self.line(place, path, number, line)?,
+                Ok(Some((number, Some(line)))) if former.is_lines() => {
+                    self.line(place, path, number, line, false)?;
+                }
+                Ok(Some((number, Some(line)))) => former.take(number, line, &mut formed),
                 Ok(Some((number, None))) => {
                     self.reject(path, number, &format!("longer than {LINE_LIMIT_BYTES} bytes"));
                 }
-                Ok(None) => break,
+                Ok(None) => is_over = true,
                 Err(error) => {
                     let what = if lines.is_gzip { "damaged gzip: " } else { "" };
                     self.broken.push(format!(
@@ -332,7 +434,16 @@ impl<'a> Worker<'a> {
                         path.display(),
                         lines.number
                     ));
-                    break;
+                    is_over = true;
+                }
+            }
+            if is_over {
+                former.end(&mut formed);
+            }
+            for one in formed.drain(..) {
+                match one.line {
+                    Ok(line) => self.line(place, path, one.number, &line, one.is_repaired)?,
+                    Err(reason) => self.reject(path, one.number, &reason),
                 }
             }
             if lines.number % 4096 == 0 {
@@ -353,15 +464,144 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn line(&mut self, file: usize, path: &Path, number: u64, line: &[u8]) -> std::io::Result<()> {
-        let source = match self.look(line) {
-            Ok(source) => source,
+    /// Looks at a line: a record, or several in an envelope.
+    fn line(
+        &mut self,
+        file: usize,
+        path: &Path,
+        number: u64,
+        line: &[u8],
+        is_repaired: bool,
+    ) -> std::io::Result<()> {
+        let first_reason = match self.look(line) {
+            Ok(Some(source)) => {
+                self.repaired += u64::from(is_repaired);
+                return self.judge((file, number, 0), path, source, line);
+            }
+            Ok(None) => None,
+            Err(reason) => Some(reason),
+        };
+        let records = match second_look(line, self.options.dataset) {
+            Ok(records) => records,
             Err(reason) => {
                 self.reject(path, number, &reason);
                 return Ok(());
             }
         };
+        let is_same = matches!(records.as_slice(), [only] if only.text.as_bytes() == line);
+        if let (true, Some(reason)) = (is_same, &first_reason) {
+            self.reject(path, number, reason);
+            return Ok(());
+        }
+        for (place, record) in (1_u64..).zip(records) {
+            let line = record.text.as_bytes();
+            let source = match self.look(line) {
+                Ok(Some(source)) => source,
+                // It is looked at as it is.
+                Ok(None) => {
+                    let source = tell(line);
+                    if let Err(reason) = self.look_from(source, line) {
+                        self.reject(path, number, &reason);
+                        continue;
+                    }
+                    source
+                }
+                Err(reason) => {
+                    self.reject(path, number, &reason);
+                    continue;
+                }
+            };
+            self.repaired += u64::from(record.is_repaired || is_repaired);
+            self.judge((file, number, place), path, source, line)?;
+        }
+        Ok(())
+    }
+
+    /// Judges a record that was looked at: as the server does, which takes no record without a time, and one with a key
+    /// only once.
+    fn judge(
+        &mut self,
+        place: (usize, u64, u64),
+        path: &Path,
+        source: usize,
+        line: &[u8],
+    ) -> std::io::Result<()> {
+        self.ask(source, line);
+        let lane = &self.lanes[source];
+        if lane.scratch.found.rules.is_empty() {
+            self.events += 1;
+            return Ok(());
+        }
+        let (Some(dataset), Ok(text)) = (lane.dataset, std::str::from_utf8(line)) else {
+            self.events += 1;
+            return self.take_found(place, source, line);
+        };
+        let connection = ConnectionId(String::new());
+        let record = match normalise(text, dataset, &connection, self.options.now) {
+            Ok(record) => record,
+            Err(reason) => {
+                self.reject(path, place.1, &reason);
+                return Ok(());
+            }
+        };
         self.events += 1;
+        if record.is_keyed {
+            let id = u128::from_str_radix(&record.id.0, 16).unwrap_or_default();
+            let mut seen = self
+                .seen
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !seen.insert(id) {
+                self.repeated += 1;
+                return Ok(());
+            }
+        }
+        let others = others(&record, text, dataset);
+        if others.is_empty() {
+            return self.take_found(place, source, line);
+        }
+        // A mail is an event of each of its recipients.
+        for one in std::iter::once(record).chain(others) {
+            let person = one.identifier.as_deref();
+            let looked = self
+                .book
+                .detector
+                .look_from(source, line, person, &mut self.lanes[source].scratch);
+            if looked.is_ok() {
+                self.take_found(place, source, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes whether the record has a field that the rules of its source ask for; nothing once one had.
+    fn ask(&mut self, source: usize, line: &[u8]) {
+        if self.has_asked {
+            return;
+        }
+        if !self.lanes[source].scratch.found.rules.is_empty() {
+            self.has_asked = true;
+            return;
+        }
+        let (Some(asked), Some(keys)) = (self.book.detector.asked(source), keys_of_line(line)) else {
+            self.has_asked = true;
+            return;
+        };
+        let has = |name: &str| {
+            name == sigma::PERSON
+                || keys.iter().any(|key| {
+                    name.strip_prefix(key.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                })
+        };
+        self.has_asked = asked.iter().any(|name| has(name));
+        if !self.has_asked {
+            self.unasked.extend(asked.into_iter().map(str::to_owned));
+        }
+    }
+
+    /// Keeps what the rules found in the last record that was looked at.
+    fn take_found(&mut self, place: (usize, u64, u64), source: usize, line: &[u8]) -> std::io::Result<()> {
         let lane = &mut self.lanes[source];
         let name = lane.dataset.map(|dataset| dataset.name);
         let found = &mut lane.scratch.found;
@@ -386,7 +626,7 @@ impl<'a> Worker<'a> {
             self.untaken += found.traces.len() as u64;
             return self.flush_if_full();
         };
-        let id = id_of_place(file, number);
+        let id = id_of_place(place.0, place.1, place.2);
         let more = found.traces.len() as u64;
         if more > 0 && self.kept.fetch_add(more, Ordering::Relaxed) + more > KEPT_MAX as u64 {
             return Err(std::io::Error::other(format!(
@@ -399,12 +639,29 @@ impl<'a> Worker<'a> {
         self.flush_if_full()
     }
 
-    /// Shows the line to the rules of its dataset, and answers with the detector's source.
-    fn look(&mut self, line: &[u8]) -> Result<usize, String> {
+    /// Shows the line to the rules of its dataset, and answers with the detector's source; nothing when it is an
+    /// envelope, of which the inside is to be looked at.
+    fn look(&mut self, line: &[u8]) -> Result<Option<usize>, String> {
+        if line.first() == Some(&b'[') {
+            return Ok(None);
+        }
         if let Some(dataset) = self.options.dataset {
             let source = Detector::source(Some(dataset.name));
-            self.look_from(source, line)?;
-            return Ok(source);
+            if !self.is_of(source, line)? {
+                let keys = keys_of_line(line).unwrap_or_default();
+                let names = || keys.iter().map(String::as_str);
+                if let Some(other) = plainly_other(names, dataset) {
+                    return Err(format!(
+                        "this is a record of {}, not of {}",
+                        other.name, dataset.name
+                    ));
+                }
+                if !names().any(|key| has_field(dataset.name, key)) && is_envelope(line, Some(dataset)) {
+                    return Ok(None);
+                }
+                self.lanes[source].is_told = true;
+            }
+            return Ok(Some(source));
         }
         let beginning = digest(0, &line[..line.len().min(BEGINNING_BYTES)]);
         let place = (beginning >> 32) as usize % RECENT;
@@ -413,19 +670,26 @@ impl<'a> Worker<'a> {
         if let Some(recent) = recent
             && self.is_of(recent, line)?
         {
-            return Ok(recent);
+            return Ok(Some(recent));
         }
         let signature = signature(line);
         let guess = self.guesses.get(&signature).copied();
+        if guess == Some(ENVELOPE) {
+            return Ok(None);
+        }
         if let Some(guess) = guess.filter(|_| guess != recent)
             && self.is_of(guess, line)?
         {
             self.recent[place] = (beginning, guess);
-            return Ok(guess);
+            return Ok(Some(guess));
         }
-        let told = Detector::source(dataset_of_line(line).map(|dataset| dataset.name));
         if self.guesses.len() >= GUESSES_MAX {
             self.guesses.clear();
+        }
+        let told = tell(line);
+        if told == Detector::OTHER && is_envelope(line, None) {
+            self.guesses.insert(signature, ENVELOPE);
+            return Ok(None);
         }
         self.guesses.insert(signature, told);
         self.recent[place] = (beginning, told);
@@ -433,7 +697,7 @@ impl<'a> Worker<'a> {
             self.look_from(told, line)?;
         }
         self.lanes[told].is_told = true;
-        Ok(told)
+        Ok(Some(told))
     }
 
     /// Shows the line to the rules of a source that it may be of. Whether it is surely.
@@ -468,6 +732,28 @@ impl<'a> Worker<'a> {
         }
         Ok(())
     }
+}
+
+/// Among the sources that records are guessed to be of: an envelope, in which they are.
+const ENVELOPE: usize = usize::MAX;
+
+/// The source of a record, told by all its keys.
+fn tell(line: &[u8]) -> usize {
+    let keys = keys_of_line(line).unwrap_or_default();
+    let names = || keys.iter().map(String::as_str);
+    match dataset_of(names()) {
+        Some(dataset) => Detector::source(Some(dataset.name)),
+        None if may_be_ours(names()) => Detector::UNTOLD,
+        None => Detector::OTHER,
+    }
+}
+
+/// Whether the line is an envelope around records.
+fn is_envelope(line: &[u8], dataset: Option<&Dataset>) -> bool {
+    // Without an object inside it is none; most records have none.
+    memchr::memchr(b'{', line.get(1..).unwrap_or_default()).is_some()
+        && second_look(line, dataset)
+            .is_ok_and(|records| !matches!(records.as_slice(), [only] if only.text.as_bytes() == line))
 }
 
 /// A digest of a record's first keys, as far as they are found without reading lists and objects.
@@ -525,6 +811,19 @@ pub fn counts(totals: &Totals) -> Value {
     json!({ "events": totals.events, "matches": totals.matches, "rules": totals.rules })
 }
 
+/// The totals with what became of other lines: `--output json`.
+pub fn summary(totals: &Totals) -> Value {
+    let mut counts = counts(totals);
+    for (name, count) in [
+        ("rejected", totals.rejected),
+        ("repaired", totals.repaired),
+        ("repeated", totals.repeated),
+    ] {
+        counts[name] = json!(count);
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -556,9 +855,11 @@ mod tests {
             dataset: None,
             matches: None,
             threads: 1,
+            now: DateTime::UNIX_EPOCH,
             progress: &|_| {},
         };
-        let mut worker = Worker::new(&book, options, &kept);
+        let seen = Mutex::new(HashSet::new());
+        let mut worker = Worker::new(&book, options, &kept, &seen);
         let mut state = 7_u64;
         let mut numbers = |end: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -568,7 +869,7 @@ mod tests {
         for _ in 0..20_000 {
             let line = line(&mut numbers);
             let expected = dataset_of_line(line.as_bytes()).map(|dataset| dataset.name);
-            let source = worker.look(line.as_bytes()).unwrap();
+            let source = worker.look(line.as_bytes()).unwrap().unwrap();
             assert_eq!(
                 worker.lanes[source].dataset.map(|dataset| dataset.name),
                 expected,

@@ -9,12 +9,16 @@ use crate::rule_book::{FirstSeen, Travel};
 use sigma::{
     CollectedCorrelation, Correlation, CorrelationKind, Hit, HitValue, PERSON, Part, PartOf, Sighting,
 };
+use std::borrow::Cow;
 
 /// How far back an earlier sign-in counts for a journey. A day: no two places are farther apart by air.
 const JOURNEY_NS: i64 = DAY_NS;
 const DAY_NS: i64 = 86_400_000_000_000;
 /// Matches that are named as the proof of a firing.
 pub const EVIDENCE_MAX: usize = 100;
+
+/// What stands between the values of several fields.
+pub(super) const BETWEEN: &str = "\u{1f}";
 
 /// One watch.
 #[derive(Debug, Clone)]
@@ -76,7 +80,12 @@ impl Watch {
     pub(super) fn correlation(place: usize, collected: &CollectedCorrelation) -> Self {
         Self {
             id: String::new(),
-            group_by: collected.correlation.group_by.clone(),
+            group_by: collected
+                .correlation
+                .group_by
+                .iter()
+                .map(|field| sigma::without_cased(field).0.to_owned())
+                .collect(),
             kind: WatchKind::Correlation(Box::new(collected.correlation.clone())),
             reports: PartOf::Correlation(place),
             parts: collected.parts.clone(),
@@ -156,8 +165,10 @@ impl Watch {
     /// When it fires, given every match of one group. They are put in order of time first.
     pub fn firings(&self, kept: &mut [Kept]) -> Vec<WatchFiring> {
         kept.sort_by(|left, right| {
-            (left.at_ns, left.part, left.id)
-                .cmp(&(right.at_ns, right.part, right.id))
+            (left.at_ns, left.part)
+                .cmp(&(right.at_ns, right.part))
+                .then_with(|| sigma::fold(text(left)).cmp(&sigma::fold(text(right))))
+                .then_with(|| left.id.cmp(&right.id))
                 .then_with(|| text(left).cmp(text(right)))
         });
         match &self.kind {
@@ -175,11 +186,28 @@ fn text(kept: &Kept) -> &str {
     }
 }
 
-fn digest(kept: &Kept) -> u64 {
-    match HitValue::digest_of(text(kept)) {
+/// The digest of the value as it compares: the values of `fields`, of which those with `|cased` keep their letter case.
+fn digest(fields: &[String], kept: &Kept) -> u64 {
+    let is_cased = |field: &String| sigma::without_cased(field).1;
+    let text = text(kept);
+    let compared = if fields.iter().any(is_cased) {
+        let parts = text.split(BETWEEN).zip(fields);
+        let folded = parts.map(|(part, field)| match is_cased(field) {
+            true => Cow::Borrowed(part),
+            false => sigma::fold(part),
+        });
+        Cow::Owned(folded.collect::<Vec<_>>().join(BETWEEN))
+    } else {
+        sigma::fold(text)
+    };
+    match HitValue::digest_of(&compared) {
         HitValue::Digest(digest) => digest,
         HitValue::Number(_) => 0,
     }
+}
+
+fn names(fields: &[String]) -> Vec<&str> {
+    fields.iter().map(|field| sigma::without_cased(field).0).collect()
 }
 
 fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
@@ -190,7 +218,7 @@ fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
             part: one.part,
             id: one.id,
             value: one.value.as_ref().map(|value| match value {
-                TraceValue::Text(text) => HitValue::digest_of(text),
+                TraceValue::Text(_) => HitValue::Digest(digest(&correlation.fields, one)),
                 TraceValue::Number(number) => HitValue::Number(*number),
             }),
         })
@@ -220,7 +248,7 @@ fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
 
 fn words(correlation: &Correlation, value: f64, is_estimate: bool) -> String {
     let span = span_words(correlation.timespan_ns);
-    let field = correlation.fields.join(" and ");
+    let field = names(&correlation.fields).join(" and ");
     let about = if is_estimate { "about " } else { "" };
     match correlation.kind {
         CorrelationKind::EventCount => format!("{value} matches within {span}"),
@@ -250,7 +278,7 @@ fn span_words(ns: i64) -> String {
 fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
     let mut sightings: Vec<Sighting> = Vec::new();
     for one in kept {
-        let (value, today) = (digest(one), sigma::day(one.at_ns));
+        let (value, today) = (digest(&first_seen.fields, one), sigma::day(one.at_ns));
         // Only the first of a day counts: kept is in order of time.
         let is_there = sightings
             .iter()
@@ -271,8 +299,8 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
             let sighting = sightings[place];
             let value = kept
                 .iter()
-                .find(|one| one.id == sighting.id && digest(one) == sighting.value)
-                .map(|one| text(one).replace('\u{1f}', ", "))
+                .find(|one| one.id == sighting.id && digest(&first_seen.fields, one) == sighting.value)
+                .map(|one| text(one).replace(BETWEEN, ", "))
                 .unwrap_or_default();
             WatchFiring {
                 at_ns: sighting.at_ns,
@@ -281,7 +309,7 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
                 count: 1,
                 detail: format!(
                     "{} {value} was not seen for {} days",
-                    first_seen.fields.join(", "),
+                    names(&first_seen.fields).join(", "),
                     first_seen.days
                 ),
             }

@@ -4,7 +4,9 @@
 //! and may be repeated ([`process::run`]). What cannot be understood becomes a counted, stored, visible reject.
 
 pub mod adopt;
+pub(crate) mod country;
 pub mod dataset;
+pub(crate) mod form;
 pub mod normalise;
 pub mod process;
 pub mod receive;

@@ -1,6 +1,8 @@
 //! One line of a batch becomes one event, or the reason why not.
 
+use super::country;
 use super::dataset::Dataset;
+use super::recognise::plainly_other;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, EventId};
 use serde_json::Value;
@@ -16,8 +18,10 @@ const IDENTITIES_MAX: usize = 500;
 /// What a record says, in the columns that every dataset shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Normalised {
-    /// Digest of connection, dataset and the record's key.
+    /// Digest of connection, dataset and the record's key; of one without a key, of its line.
     pub id: EventId,
+    /// Whether it has a key, so that it is the same record wherever it comes again.
+    pub is_keyed: bool,
     /// When it happened.
     pub at: DateTime<Utc>,
     /// The address or name that it carries, in lower case.
@@ -30,7 +34,7 @@ pub struct Normalised {
     pub target: Option<String>,
     /// From which address.
     pub source_ip: Option<String>,
-    /// From which country, upper case.
+    /// From which country, upper case; nothing where Cloudflare knows none, and for Tor.
     pub country: Option<String>,
 }
 
@@ -45,11 +49,39 @@ pub fn normalise(
     connection: &ConnectionId,
     now: DateTime<Utc>,
 ) -> Result<Normalised, String> {
-    let record: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+    let record: Value = serde_json::from_str(line).map_err(|error| {
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        format!("not JSON: {message} at column {}", error.column())
+    })?;
     if !record.is_object() {
         return Err("not a JSON object".to_owned());
     }
-    let time = field(&record, dataset.time)
+    normalise_record(line, &record, dataset, connection, now)
+}
+
+/// [`normalise`] of a line that was read already.
+pub(crate) fn normalise_record(
+    line: &str,
+    record: &Value,
+    dataset: &Dataset,
+    connection: &ConnectionId,
+    now: DateTime<Utc>,
+) -> Result<Normalised, String> {
+    let keys = || {
+        record
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.as_str())
+    };
+    if let Some(other) = plainly_other(keys, dataset) {
+        return Err(format!(
+            "this is a record of {}, not of {}: give each dataset a job and a folder of its own",
+            other.name, dataset.name
+        ));
+    }
+    let time = field(record, dataset.time)
         .ok_or_else(|| format!("the field {} is missing: a job must ask for it", dataset.time))?;
     let at = read_time(time)
         .ok_or_else(|| format!("{} is no time: {}", dataset.time, shorten(&time.to_string())))?;
@@ -63,21 +95,35 @@ pub fn normalise(
     let identifier = dataset
         .identifier
         .iter()
-        .find_map(|path| text(&record, path))
+        .find_map(|path| text(record, path))
         .map(|text| text.to_lowercase());
     let is_non_identity = identifier
         .as_deref()
         .is_some_and(|name| name.starts_with("non_identity@"));
+    let is_keyed = dataset
+        .key
+        .first()
+        .is_some_and(|path| whole_text(record, path).is_some());
     Ok(Normalised {
-        id: event_id(line, &record, dataset, connection),
+        id: event_id(line, record, dataset, connection),
+        is_keyed,
         at,
         identifier,
         is_non_identity,
-        action: first(&record, dataset.action),
-        target: first(&record, dataset.target),
-        source_ip: first(&record, dataset.source_ip),
-        country: first(&record, dataset.country).map(|code| code.to_uppercase()),
+        action: first(record, dataset.action),
+        target: first(record, dataset.target),
+        source_ip: first(record, dataset.source_ip),
+        country: first(record, dataset.country)
+            .filter(|code| !country::is_none(code))
+            .map(|code| code.to_uppercase()),
     })
+}
+
+/// The id of a record without a key: nothing but its batch and its place among lines that are alike tells it from
+/// another. The same batch again gives the same id; another batch brings another record, however alike.
+pub(crate) fn id_in_batch(alike: &EventId, batch: &str, occurrence: u32) -> EventId {
+    let digest = Sha256::digest(format!("{}\n{batch}\n{occurrence}", alike.0));
+    EventId(hex::encode(&digest[..16]))
 }
 
 /// The same record for each of its further identities: a mail belongs to all its recipients, and becomes an event

@@ -5,13 +5,14 @@
 //! database long; a part that is stored twice changes nothing. Start reading at [`run`].
 
 use super::dataset::Dataset;
-use super::normalise::{Normalised, normalise, others};
+use super::form::{Formed, Former, Mended, second_look};
+use super::normalise::{Normalised, id_in_batch, normalise, others};
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::detection::Detecting;
 use async_compression::tokio::bufread::GzipDecoder;
 use futures::TryStreamExt;
-use model::BatchState;
+use model::{BatchState, EventId};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use store::{BatchRow, EventRow, RejectRow, StoreError};
@@ -93,20 +94,35 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         BufReader::with_capacity(64 << 10, decoder),
         app.settings.ingest.line_limit_bytes,
     );
-    let mut records = 0_i64;
     let mut part = Part::default();
     let book = app.rules();
     let mut detecting = Detecting::begin(app, &book, batch).await?;
-    while let Some((number, line)) = lines.next().await? {
-        records += 1;
-        report.records += 1;
-        records += part.take(app, batch, dataset, number, line);
-        if part.len() >= PART || part.bytes >= PART_BYTES {
-            part.store(app, report, &mut detecting).await?;
+    let mut former = Former::new();
+    let mut formed = Vec::new();
+    loop {
+        match lines.next().await? {
+            Some((number, Ok(line))) => former.take(number, &line, &mut formed),
+            Some((number, Err(unreadable))) => {
+                part.reject(app, batch, number, unreadable.reason, unreadable.excerpt);
+            }
+            None => former.end(&mut formed),
+        }
+        let is_over = formed.is_empty() && lines.is_over;
+        for one in formed.drain(..) {
+            part.take(app, batch, dataset, one);
+            if part.len() >= PART || part.bytes >= PART_BYTES {
+                part.store(app, report, &mut detecting).await?;
+            }
+        }
+        if is_over {
+            break;
         }
     }
     part.store(app, report, &mut detecting).await?;
-    app.store.batch_stored(&batch.id, records).await?;
+    report.records += usize::try_from(part.lines).unwrap_or_default();
+    app.store
+        .batch_stored(&batch.id, part.records, part.repaired)
+        .await?;
     detecting.end().await?;
     app.store.batch_detected(&batch.id).await?;
     Ok(())
@@ -117,6 +133,13 @@ struct Part {
     events: Vec<(EventRow, bool)>,
     rejects: Vec<RejectRow>,
     bytes: usize,
+    /// Of the whole batch: lines and records, further recipients of mails counted or not, and those that were repaired.
+    records: i64,
+    lines: i64,
+    repaired: i64,
+    rejected_line: Option<u64>,
+    /// How often a record without a key came in the batch so far, by its id.
+    alike: HashMap<EventId, u32>,
 }
 
 impl Part {
@@ -124,42 +147,82 @@ impl Part {
         self.events.len() + self.rejects.len()
     }
 
-    /// Takes one line. Answers how many events it makes beyond the first.
-    fn take(
-        &mut self,
-        app: &App,
-        batch: &BatchRow,
-        dataset: &Dataset,
-        number: i64,
-        line: Result<String, Unreadable>,
-    ) -> i64 {
-        let now = app.clock.now();
-        let (reason, excerpt) = match line {
-            Err(unreadable) => (unreadable.reason, unreadable.excerpt),
-            Ok(line) => match normalise(&line, dataset, &batch.connection_id, now) {
-                Ok(record) => {
-                    let others = others(&record, &line, dataset);
-                    let more = i64::try_from(others.len()).unwrap_or(i64::MAX);
-                    self.bytes += line.len() * (1 + others.len());
-                    for record in others {
-                        self.events.push(event(batch, record, line.clone()));
-                    }
-                    self.events.push(event(batch, record, line));
-                    return more;
-                }
-                Err(reason) => (reason, excerpt(&line)),
-            },
-        };
+    fn reject(&mut self, app: &App, batch: &BatchRow, number: u64, reason: String, excerpt: String) {
+        // Of a line that holds several records, the first reason stands for all.
+        if self.rejected_line.replace(number) == Some(number) {
+            return;
+        }
+        self.records += 1;
+        self.lines += 1;
         self.rejects.push(RejectRow {
             batch_id: batch.id.clone(),
-            line: number,
+            line: i64::try_from(number).unwrap_or(i64::MAX),
             connection_id: batch.connection_id.clone(),
             dataset: batch.dataset.clone(),
             reason,
             excerpt,
-            rejected_at: now,
+            rejected_at: app.clock.now(),
         });
-        0
+    }
+
+    /// Takes one line: a record, or several in an envelope.
+    fn take(&mut self, app: &App, batch: &BatchRow, dataset: &Dataset, formed: Formed) {
+        let line = match formed.line {
+            Ok(line) => line,
+            Err(reason) => return self.reject(app, batch, formed.number, reason, String::new()),
+        };
+        let now = app.clock.now();
+        // Nearly every line is a record as it stands.
+        let reason = match String::from_utf8(line) {
+            Ok(text) => match normalise(&text, dataset, &batch.connection_id, now) {
+                Ok(record) => return self.accept(batch, dataset, record, text, formed.is_repaired),
+                Err(reason) => (reason, text.into_bytes()),
+            },
+            Err(error) => ("not UTF-8".to_owned(), error.into_bytes()),
+        };
+        let (first_reason, line) = reason;
+        let shown = excerpt(&String::from_utf8_lossy(&line));
+        let looked = match second_look(&line, Some(dataset)) {
+            Ok(records) => records,
+            Err(reason) => return self.reject(app, batch, formed.number, reason, shown),
+        };
+        let is_same = matches!(looked.as_slice(), [only] if only.text.as_bytes() == line);
+        if is_same {
+            return self.reject(app, batch, formed.number, first_reason, shown);
+        }
+        for Mended { text, is_repaired } in looked {
+            match normalise(&text, dataset, &batch.connection_id, now) {
+                Ok(record) => {
+                    self.accept(batch, dataset, record, text, is_repaired || formed.is_repaired);
+                }
+                Err(reason) => self.reject(app, batch, formed.number, reason, excerpt(&text)),
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        batch: &BatchRow,
+        dataset: &Dataset,
+        mut record: Normalised,
+        text: String,
+        is_repaired: bool,
+    ) {
+        // What is pulled comes again while its time is near: there, alike lines are one record.
+        if !record.is_keyed && batch.source != "pull" {
+            let occurrence = self.alike.entry(record.id.clone()).or_default();
+            record.id = id_in_batch(&record.id, &batch.id, *occurrence);
+            *occurrence += 1;
+        }
+        let others = others(&record, &text, dataset);
+        self.lines += 1;
+        self.records += 1 + i64::try_from(others.len()).unwrap_or(i64::MAX);
+        self.repaired += i64::from(is_repaired);
+        self.bytes += text.len() * (1 + others.len());
+        for record in others {
+            self.events.push(event(batch, record, text.clone()));
+        }
+        self.events.push(event(batch, record, text));
     }
 
     /// Finds the people behind the events, stores the part and shows it to the rules.
@@ -236,7 +299,9 @@ struct Unreadable {
 struct Lines<R> {
     from: R,
     limit_bytes: usize,
-    number: i64,
+    number: u64,
+    /// Whether all was read.
+    is_over: bool,
 }
 
 impl<R: AsyncBufRead + Unpin> Lines<R> {
@@ -245,11 +310,12 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             from,
             limit_bytes,
             number: 0,
+            is_over: false,
         }
     }
 
     /// The next line that is not blank, with its number from 1.
-    async fn next(&mut self) -> std::io::Result<Option<(i64, Result<String, Unreadable>)>> {
+    async fn next(&mut self) -> std::io::Result<Option<(u64, Result<Vec<u8>, Unreadable>)>> {
         loop {
             let mut line = Vec::new();
             let (mut length, mut ended) = (0_usize, false);
@@ -267,6 +333,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 self.from.consume(used);
             }
             if length == 0 {
+                self.is_over = true;
                 return Ok(None);
             }
             self.number += 1;
@@ -284,12 +351,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                     )),
                 })
             } else {
-                String::from_utf8(line)
-                    .map(|text| text.trim().to_owned())
-                    .map_err(|error| Unreadable {
-                        reason: format!("not UTF-8: {}", error.utf8_error()),
-                        excerpt: excerpt(&String::from_utf8_lossy(error.as_bytes())),
-                    })
+                Ok(line.trim_ascii().to_vec())
             };
             return Ok(Some((self.number, result)));
         }
@@ -300,10 +362,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 mod tests {
     use super::*;
 
-    async fn read(text: &[u8]) -> Vec<(i64, Result<String, String>)> {
+    async fn read(text: &[u8]) -> Vec<(u64, Result<String, String>)> {
         let mut lines = Lines::new(text, 10);
         let mut all = Vec::new();
         while let Some((number, line)) = lines.next().await.unwrap() {
+            let line = line.map(|line| String::from_utf8_lossy(&line).into_owned());
             all.push((number, line.map_err(|unreadable| unreadable.reason)));
         }
         all
@@ -317,9 +380,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_line_is_told_of_and_the_next_one_is_read() {
-        let all = read(b"0123456789abcdef\nok\n\xff\xfe\n").await;
+        let all = read(b"0123456789abcdef\nok\n").await;
         assert!(all[0].1.as_ref().unwrap_err().contains("longer than 10 bytes"));
         assert_eq!(all[1], (2, Ok("ok".to_owned())));
-        assert!(all[2].1.as_ref().unwrap_err().contains("not UTF-8"));
     }
 }

@@ -4,17 +4,19 @@
 //! gzip. Memory does not grow with the batch. Nothing of a refused body remains.
 
 use super::dataset::Dataset;
+use super::form::{CHALLENGE_BYTES, is_challenge};
 use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::{GzEncoder, MultiGzDecoder};
+use flate2::write::{GzDecoder, GzEncoder};
 use futures::{Stream, TryStreamExt};
 use model::BatchState;
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::ops::Range;
 use std::time::Duration;
-use store::{ConnectionRow, NewBatch, StoreError};
+use store::{ConnectionRow, NewBatch, RejectRow, StoreError};
 
 /// Below this size a high ratio of expansion is nothing to fear.
 const EXPANSION_FREE_BYTES: u64 = 16 << 20;
@@ -24,6 +26,10 @@ const TEST_UPLOAD_BYTES: usize = 64;
 const TURN: Duration = Duration::from_secs(5);
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Said of a body whose gzip is followed by something else.
+const GARBAGE: &str =
+    "what follows the last gzip member is not gzip, and was left out; the records before it are kept";
 
 /// What became of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +111,7 @@ pub async fn receive(
             return Err(error);
         }
     };
-    if content.is_test() || content.bytes == 0 {
+    if content.is_no_log() || content.bytes == 0 {
         writer.abort().await;
         return Ok(if content.bytes == 0 {
             Received::Empty
@@ -113,7 +119,7 @@ pub async fn receive(
             Received::Test
         });
     }
-    let id = hex::encode(content.digest.finalize());
+    let id = hex::encode(content.digest.clone().finalize());
     // The same content must not lie in the archive twice: other tools read it as it lies.
     let known = app.store.batch_get(&id).await;
     let path = match known {
@@ -140,7 +146,21 @@ pub async fn receive(
         bytes: i64::try_from(content.bytes).unwrap_or(i64::MAX),
         received_at,
     };
-    if app.store.batch_archive(&batch).await? {
+    let is_new = app.store.batch_archive(&batch).await?;
+    if let Some(reason) = content.tail {
+        // Said before the batch is worked on, at a line that no record has.
+        let reject = RejectRow {
+            batch_id: id.clone(),
+            line: 0,
+            connection_id: connection.id.clone(),
+            dataset: dataset.name.to_owned(),
+            reason: reason.to_owned(),
+            excerpt: String::new(),
+            rejected_at: received_at,
+        };
+        app.store.event_store(Vec::new(), &[reject]).await?;
+    }
+    if is_new {
         app.wake();
         Ok(Received::Stored(id))
     } else {
@@ -155,9 +175,16 @@ struct Content {
     start: Vec<u8>,
     limit_bytes: u64,
     is_over: bool,
+    /// What is to be said of bytes behind the last gzip member.
+    tail: Option<&'static str>,
 }
 
 impl Content {
+    /// Whether this is no log: a test upload, or what Cloudflare asks the owner of a bucket to read back.
+    fn is_no_log(&self) -> bool {
+        (self.bytes <= CHALLENGE_BYTES as u64 && is_challenge(&self.start)) || self.is_test()
+    }
+
     fn is_test(&self) -> bool {
         if self.bytes > TEST_UPLOAD_BYTES as u64 {
             return false;
@@ -182,7 +209,7 @@ impl Write for Content {
             return Err(std::io::Error::other("over the limit"));
         }
         self.digest.update(part);
-        let room = TEST_UPLOAD_BYTES.saturating_sub(self.start.len());
+        let room = CHALLENGE_BYTES.saturating_sub(self.start.len());
         self.start.extend_from_slice(&part[..part.len().min(room)]);
         Ok(part.len())
     }
@@ -209,6 +236,7 @@ async fn copy(
         start: Vec::new(),
         limit_bytes: limits.batch_limit_bytes,
         is_over: false,
+        tail: None,
     };
     let mut lead = Vec::new();
     while lead.len() < GZIP_MAGIC.len() {
@@ -219,31 +247,27 @@ async fn copy(
     }
     let mut next = Some(Bytes::from(lead));
     if next.as_deref().is_some_and(|lead| lead.starts_with(&GZIP_MAGIC)) {
-        let mut decoder = MultiGzDecoder::new(content);
+        let mut members = Members::new(content);
         let mut compressed = 0_u64;
         while let Some(part) = next.take() {
             compressed += part.len() as u64;
             // Small pieces, so that a bomb is noticed before it has grown.
             for piece in part.chunks(4096) {
-                decoder
-                    .write_all(piece)
-                    .map_err(|error| unpacking(decoder.get_ref(), &error))?;
-                let expanded = decoder.get_ref().bytes;
+                let used = members.write(piece)?;
+                let expanded = members.content().bytes;
                 if expanded > EXPANSION_FREE_BYTES && expanded / compressed.max(1) > limits.expansion_limit {
                     return Err(IngestError::Bomb {
                         limit: limits.expansion_limit,
                     });
                 }
+                // What stands behind the last member is not archived: other tools would stumble over it.
+                for kept in used {
+                    writer.write(&piece[kept]).await?;
+                }
             }
-            writer.write(&part).await?;
             next = body.try_next().await.map_err(IngestError::Body)?;
         }
-        decoder
-            .try_finish()
-            .map_err(|error| unpacking(decoder.get_ref(), &error))?;
-        return decoder
-            .finish()
-            .map_err(|error| IngestError::Gzip(error.to_string()));
+        return members.finish();
     }
     let mut content = content;
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -259,6 +283,88 @@ async fn copy(
         .write(&encoder.finish().map_err(IngestError::Body)?)
         .await?;
     Ok(content)
+}
+
+/// The gzip members of a body, one behind the other.
+enum Members {
+    Inside(Box<GzDecoder<Content>>),
+    /// A member is over; what follows may be another, zeros that fill a block up, or garbage.
+    Between(Content),
+    Garbage(Content),
+    /// While one becomes another.
+    Taken,
+}
+
+impl Members {
+    fn new(content: Content) -> Self {
+        Self::Inside(Box::new(GzDecoder::new(content)))
+    }
+
+    fn content(&self) -> &Content {
+        match self {
+            Self::Inside(decoder) => decoder.get_ref(),
+            Self::Between(content) | Self::Garbage(content) => content,
+            Self::Taken => unreachable!("nothing is asked while one state becomes another"),
+        }
+    }
+
+    /// Unpacks a piece. Answers which parts of it belong to members.
+    fn write(&mut self, piece: &[u8]) -> Result<Vec<Range<usize>>, IngestError> {
+        let mut at = 0;
+        let mut used = Vec::new();
+        while at < piece.len() {
+            match std::mem::replace(self, Self::Taken) {
+                Self::Inside(mut decoder) => {
+                    let count = decoder
+                        .write(&piece[at..])
+                        .map_err(|error| unpacking(decoder.get_ref(), &error))?;
+                    if count == 0 {
+                        let content = decoder
+                            .finish()
+                            .map_err(|error| IngestError::Gzip(error.to_string()))?;
+                        *self = Self::Between(content);
+                    } else {
+                        used.push(at..at + count);
+                        at += count;
+                        *self = Self::Inside(decoder);
+                    }
+                }
+                Self::Between(content) if piece[at..].starts_with(&GZIP_MAGIC) => {
+                    *self = Self::new(content);
+                }
+                Self::Between(content) if piece[at] == 0 => {
+                    at += 1;
+                    *self = Self::Between(content);
+                }
+                Self::Between(content) if piece[at..] == GZIP_MAGIC[..1] => {
+                    // The second byte of a beginning is in the next piece; a decoder tells what it is.
+                    *self = Self::new(content);
+                }
+                Self::Between(mut content) | Self::Garbage(mut content) => {
+                    content.tail = Some(GARBAGE);
+                    at = piece.len();
+                    *self = Self::Garbage(content);
+                }
+                Self::Taken => unreachable!("a state is always put back"),
+            }
+        }
+        Ok(used)
+    }
+
+    fn finish(self) -> Result<Content, IngestError> {
+        match self {
+            Self::Inside(mut decoder) => {
+                decoder
+                    .try_finish()
+                    .map_err(|error| unpacking(decoder.get_ref(), &error))?;
+                decoder
+                    .finish()
+                    .map_err(|error| IngestError::Gzip(error.to_string()))
+            }
+            Self::Between(content) | Self::Garbage(content) => Ok(content),
+            Self::Taken => unreachable!("a state is always put back"),
+        }
+    }
 }
 
 fn unpacking(content: &Content, error: &std::io::Error) -> IngestError {

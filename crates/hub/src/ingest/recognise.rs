@@ -49,6 +49,62 @@ pub fn dataset_of<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<&'stati
     (fitting.next().is_none() && best * 2 >= all).then(|| &DATASETS[place])
 }
 
+/// Whether the names may be those of a dataset's fields, though none fits best.
+pub(crate) fn may_be_ours<'k>(keys: impl IntoIterator<Item = &'k str>) -> bool {
+    let mut counts = [0_usize; DATASETS.len()];
+    let mut all = 0;
+    for key in keys {
+        all += 1;
+        for place in KNOWN.get(key).into_iter().flatten() {
+            counts[*place] += 1;
+        }
+    }
+    let best = counts.into_iter().max().unwrap_or(0);
+    best > 0 && best * 2 >= all
+}
+
+/// The keys of a line, if it is an object.
+pub(crate) fn keys_of_line(line: &[u8]) -> Option<Vec<String>> {
+    let record: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
+    Some(record.into_keys().collect())
+}
+
+/// The other dataset that a record is plainly of: it has the keys of it that are `dataset`'s too, at least two more, and
+/// none that is `dataset`'s alone; or one more, where the time of `dataset` is missing.
+pub(crate) fn plainly_other<'k, K: Iterator<Item = &'k str>>(
+    keys: impl Fn() -> K,
+    dataset: &Dataset,
+) -> Option<&'static Dataset> {
+    let own = DATASETS.iter().position(|other| other.name == dataset.name)?;
+    let places = |key: &str| KNOWN.get(key).map(Vec::as_slice).unwrap_or_default();
+    // Nearly every record has no key that only others know.
+    if !keys().any(|key| matches!(places(key), known if !known.is_empty() && !known.contains(&own))) {
+        return None;
+    }
+    let mut more = [0_usize; DATASETS.len()];
+    let mut lacks = [false; DATASETS.len()];
+    for key in keys() {
+        let known = places(key);
+        let is_own = known.contains(&own);
+        for place in 0..DATASETS.len() {
+            match (is_own, known.contains(&place)) {
+                (true, false) => lacks[place] = true,
+                (false, true) => more[place] += 1,
+                _ => {}
+            }
+        }
+    }
+    let needed = if keys().any(|key| key == dataset.time) {
+        2
+    } else {
+        1
+    };
+    (0..DATASETS.len())
+        .filter(|place| *place != own && !lacks[*place] && more[*place] >= needed)
+        .max_by_key(|place| more[*place])
+        .map(|place| &DATASETS[place])
+}
+
 /// Above this a record may have more keys than are counted by [`key_weights`].
 pub(crate) const WEIGHED_BYTES: usize = 256 << 10;
 /// A key of no dataset, as [`key_weights`] counts it.
@@ -134,6 +190,42 @@ mod tests {
             }
         }
         assert!(enough > 1_000, "{enough}");
+    }
+
+    #[test]
+    fn a_record_is_of_another_dataset_only_where_that_is_plain() {
+        for (keys, of, expected) in [
+            (
+                "Datetime Email SessionID Action SNI DestinationIP Transport",
+                "gateway_dns",
+                Some("gateway_network"),
+            ),
+            (
+                "CreatedAt Email RayID Action Allowed AppDomain",
+                "gateway_dns",
+                Some("access_requests"),
+            ),
+            (
+                "Datetime Email QueryID QueryName NewField Another",
+                "gateway_dns",
+                None,
+            ),
+            ("Datetime Email QueryID SNI DestinationIP", "gateway_dns", None),
+            ("Datetime Email", "gateway_dns", None),
+            ("Datetime Email Action SourceIP", "gateway_http", None),
+            ("Image ProcessId UtcTime", "gateway_dns", None),
+        ] {
+            let dataset = Dataset::named(of).unwrap();
+            let found = plainly_other(|| keys.split(' '), dataset).map(|other| other.name);
+            assert_eq!(found, expected, "{keys}");
+        }
+        for dataset in DATASETS {
+            let own: Vec<&str> = documented()
+                .filter(|(name, _)| *name == dataset.name)
+                .map(|(_, field)| field)
+                .collect();
+            assert_eq!(plainly_other(|| own.iter().copied(), dataset), None);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod own;
 pub mod parameter;
 mod reading;
 mod rule;
+pub(crate) mod words;
 
 use crate::detection::detector::Detector;
 use model::RiskLevel;
@@ -77,6 +78,10 @@ pub struct RuleBook {
     pub tips: BTreeMap<String, Tip>,
     /// Files that could not be honoured, each with the reason.
     pub problems: Vec<String>,
+    /// What of documents was left out although they are honoured, each with the file.
+    pub warnings: Vec<String>,
+    /// Documents of the organisation's own that were looked at, good or not.
+    pub read: usize,
 }
 
 impl RuleBook {
@@ -156,6 +161,8 @@ impl RuleBook {
             parameters: reading.parameters,
             tips: system_tips(),
             problems,
+            warnings: reading.warnings,
+            read: reading.read,
         }
     }
 
@@ -181,9 +188,10 @@ impl RuleBook {
 
     /// The rule with this name or id.
     pub fn rule(&self, name: &str) -> Option<&BookRule> {
+        let canonical = sigma::canonical_name(name);
         self.rules
             .iter()
-            .find(|rule| rule.name == name || rule.id == name)
+            .find(|rule| rule.name == name || rule.id == canonical)
     }
 
     /// What a rule says that counts the matches of others; nothing of one about single events.

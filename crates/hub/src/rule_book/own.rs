@@ -1,5 +1,6 @@
 //! What a rule says beyond Sigma, under its key `flareward`.
 
+use super::words;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -53,7 +54,7 @@ impl Own {
             return Ok(Self::default());
         };
         let own: Self = serde_json::from_value(value.clone())
-            .map_err(|error| format!("the part \"flareward\" is not understood: {error}"))?;
+            .map_err(|error| format!("the part `flareward` is not understood: {}", words::plain(&error)))?;
         if let Some(first_seen) = &own.first_seen
             && (first_seen.fields.is_empty()
                 || !(1..=365).contains(&first_seen.days)

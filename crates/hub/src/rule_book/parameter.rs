@@ -1,5 +1,6 @@
 //! Lists that a company fills in: what a rule means by `%approved_domains%`.
 
+use super::words;
 use serde::{Deserialize, Serialize};
 use sigma::Placeholders;
 use std::collections::BTreeMap;
@@ -28,7 +29,20 @@ pub type Parameters = BTreeMap<String, Parameter>;
 ///
 /// What is wrong with it, for a person.
 pub fn read(text: &str) -> Result<Parameters, String> {
-    let parameters: Parameters = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let yaml = sigma::parse_yaml(text).map_err(|error| error.to_string())?;
+    // Values are texts, however YAML would read them.
+    let parameters: Parameters = match yaml {
+        None => Parameters::new(),
+        Some(yaml) => {
+            let lists = yaml.texts.as_object().into_iter().flatten();
+            if let Some((name, _)) = lists.into_iter().find(|(_, list)| !list.is_object()) {
+                return Err(format!(
+                    "{name} is not a mapping; write `{name}: {{values: [...]}}`"
+                ));
+            }
+            serde_json::from_value(yaml.texts).map_err(|error| words::plain(&error))?
+        }
+    };
     for (name, parameter) in &parameters {
         let is_plain = name
             .chars()

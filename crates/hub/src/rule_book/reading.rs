@@ -5,7 +5,7 @@
 use super::parameter::{self, Parameters};
 use super::{Behaviour, Origin};
 use rust_embed::RustEmbed;
-use sigma::{Document, MAX_DOCUMENT_BYTES, parse_documents};
+use sigma::{Document, MAX_DOCUMENT_BYTES, parse_each};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -26,16 +26,33 @@ pub(super) struct Reading {
     pub(super) origins: HashMap<String, Origin>,
     pub(super) parameters: Parameters,
     pub(super) problems: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// Documents of the organisation's own that were looked at, good or not.
+    pub(super) read: usize,
 }
 
 impl Reading {
     pub(super) fn document(&mut self, name: &str, text: &str, origin: Origin) {
         self.origins.insert(name.to_owned(), origin);
-        match parse_documents(text) {
-            Ok(documents) => self
-                .documents
-                .extend(documents.into_iter().map(|document| (name.to_owned(), document))),
-            Err(error) => self.problems.push(format!("{name}: {}", crate::causes(&error))),
+        for read in parse_each(text) {
+            self.read += usize::from(origin == Origin::Custom);
+            let document = match read {
+                Ok(document) => document,
+                Err(error) => {
+                    self.problems.push(format!("{name}: {error}"));
+                    continue;
+                }
+            };
+            let (label, warnings) = match &document {
+                Document::Rule(rule) => (rule.label(), &rule.warnings),
+                Document::Correlation(one) => (one.header.label(), &one.header.warnings),
+                Document::Filter(one) => (one.header.label(), &one.header.warnings),
+            };
+            let words = warnings
+                .iter()
+                .map(|warning| format!("{name}: rule {label}: {warning}"));
+            self.warnings.extend(words);
+            self.documents.push((name.to_owned(), document));
         }
     }
 

@@ -158,6 +158,7 @@ impl BookRule {
                 let name = header.name.clone().or_else(|| header.id.clone());
                 let id = header.id.clone().or_else(|| header.name.clone());
                 let id = id.unwrap_or_else(|| header.title.clone());
+                let id = sigma::canonical_name(&id).into_owned();
                 BookRule {
                     mode: stored.modes.get(&id).copied().unwrap_or_default(),
                     id,

@@ -6,6 +6,7 @@
 //!
 //! The driver calls [`run`]; [`status`] tells how each source fares.
 
+pub(crate) mod health;
 pub mod logpush;
 pub mod objects;
 pub mod pull;
@@ -218,17 +219,26 @@ pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<Source
         all.push(read_status(row, label, last_batch_at, now));
     }
     for ((connection, dataset, source), received_at) in last {
-        // Files are taken in once; what is pushed without our doing goes on.
-        if source == "file" {
+        let connection = ConnectionId(connection);
+        // Files are taken in once, and told of only where they were of no use; what is pushed without our doing goes on.
+        let is_file = source == "file";
+        if is_file
+            && health::unusable(app, &connection, &dataset, &source)
+                .await?
+                .is_none()
+        {
             continue;
         }
-        let connection = ConnectionId(connection);
         let label = labels.get(&connection).cloned().unwrap_or_default();
         let row = LogSourceRow {
             state: "unmanaged".to_owned(),
             ..LogSourceRow::new(connection, &dataset, &source)
         };
         all.push(read_status(row, label, Some(received_at), now));
+    }
+    for one in &mut all {
+        let (state, problem) = (&mut one.state, &mut one.problem);
+        health::judge(app, &one.connection_id, &one.dataset, &one.source, state, problem).await?;
     }
     all.sort_by(|a, b| (&a.label, &a.dataset, &a.source).cmp(&(&b.label, &b.dataset, &b.source)));
     Ok(all)
@@ -271,6 +281,10 @@ async fn keep(
     before: &str,
     row: &LogSourceRow,
 ) -> Result<(), StoreError> {
+    let mut row = row.clone();
+    let (state, problem) = (&mut row.state, &mut row.problem);
+    health::judge(app, &connection.id, &row.dataset, &row.source, state, problem).await?;
+    let row = &row;
     let (was_bad, is_bad) = (SourceState::is_bad(before), SourceState::is_bad(&row.state));
     let what = format!("{} of {} by {}", row.dataset, connection.label, row.source);
     let told = match (was_bad, is_bad) {

@@ -10,6 +10,7 @@ use super::{Progress, SourceError, SourceState, is_due, keep};
 use crate::app::App;
 use crate::audit;
 use crate::bucket::{self, Bucket, BucketError, BucketKeys, Caller, DATE};
+use crate::ingest::form::is_other_object;
 use crate::ingest::{Dataset, IngestError, Received, receive};
 use crate::permission::Actor;
 use chrono::{DateTime, Days, NaiveDate, Utc};
@@ -21,8 +22,6 @@ use store::{ConnectionRow, JournalEntry, LogSourceRow, ObjectReadRow, StoreError
 
 /// What batches of this source are marked with.
 pub(crate) const SOURCE: &str = "object";
-/// What Cloudflare asks an owner to read back; no log.
-const CHALLENGE: &str = "ownership-challenge.txt";
 
 /// A bucket to read from.
 #[derive(Debug, Clone)]
@@ -324,7 +323,7 @@ impl Run<'_> {
             Err(object_store::Error::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(cannot(error)),
         };
-        metas.retain(|meta| meta.location.filename() != Some(CHALLENGE));
+        metas.retain(|meta| !meta.location.filename().is_some_and(is_other_object));
         // Names begin with the time.
         metas.sort_by(|a, b| a.location.cmp(&b.location));
         report.listed += metas.len();

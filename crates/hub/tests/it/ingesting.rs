@@ -171,8 +171,6 @@ async fn a_body_that_is_not_whole_is_refused_and_leaves_nothing() {
         flipped[whole.len() / 2] ^= 0xff;
         let mut checksum = whole.clone();
         checksum[whole.len() - 6] ^= 0xff;
-        let mut trailing = whole.clone();
-        trailing.extend(b"and something else");
         for (what, body) in [
             ("cut off in the middle", whole[..whole.len() / 2].to_vec()),
             ("cut off before its checksum", whole[..whole.len() - 8].to_vec()),
@@ -180,7 +178,6 @@ async fn a_body_that_is_not_whole_is_refused_and_leaves_nothing() {
             ("cut off in its head", whole[..5].to_vec()),
             ("changed", flipped),
             ("with another checksum", checksum),
-            ("followed by something else", trailing),
         ] {
             let error = hub.receive("gateway_dns", body).await.unwrap_err();
             assert!(matches!(error, IngestError::Gzip(_)), "{what}: {error}");
@@ -207,6 +204,140 @@ async fn a_body_that_is_not_whole_is_refused_and_leaves_nothing() {
         assert!(archived(&hub).is_empty());
         // And all of it comes again, whole.
         stored(hub.receive("gateway_dns", whole).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_follows_the_last_gzip_member_costs_no_record() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let padded = [gzip(lookups(0, 3), 6), vec![0; 700]].concat();
+        let several = [
+            gzip(lookups(3, 5), 6),
+            vec![0; 10],
+            gzip(lookups(5, 7), 6),
+            vec![0],
+        ]
+        .concat();
+        let garbage = [gzip(lookups(7, 10), 6), b"and something else".to_vec()].concat();
+        for body in [padded, several, garbage] {
+            stored(hub.receive("gateway_dns", body).await);
+        }
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 10);
+        let rejects = hub.app.store.reject_list(None, 100).await.unwrap();
+        assert_eq!(rejects.len(), 1, "{rejects:?}");
+        assert_eq!(rejects[0].line, 0);
+        assert!(
+            rejects[0].reason.contains("what follows the last gzip member"),
+            "{rejects:?}"
+        );
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!(
+            (
+                counts.records,
+                counts.accepted,
+                counts.duplicates,
+                counts.rejected
+            ),
+            (10, 10, 0, 1)
+        );
+        // Other tools read what is archived.
+        for path in archived(&hub) {
+            let mut text = String::new();
+            let mut whole = flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap());
+            std::io::Read::read_to_string(&mut whole, &mut text).unwrap();
+            assert!(text.ends_with('\n') || text.ends_with('}'));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_in_other_forms_and_slightly_damaged_ones_become_events() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let array = format!("[{},\n{}]", lookup(1), lookup(2));
+        let answer = format!(
+            "{{\"success\":true,\"errors\":[],\"result\":[{},{}]}}",
+            lookup(3),
+            lookup(4)
+        );
+        let wrapped = format!(
+            "{{\"events\":[\n{{\"info\":{}}},\n{{\"info\":{}}}\n]}}",
+            lookup(5),
+            lookup(6)
+        );
+        for body in [array, answer, wrapped] {
+            stored(hub.receive("gateway_dns", body).await);
+        }
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 6);
+        let damaged = [
+            format!("\u{feff}{}", lookup(7)),
+            lookup(8).replacen('{', "{\"DeviceName\":\"LAP \\ud83d\",", 1),
+            lookup(9).replacen('{', "{\"Duration\":1e999,\"Big\":123456789012345678901,", 1),
+            lookup(10),
+        ];
+        stored(hub.receive("gateway_dns", damaged.join("\n")).await);
+        hub.pipeline().await;
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.accepted, counts.rejected, counts.repaired), (10, 0, 3));
+        assert!(
+            events(&hub)
+                .await
+                .iter()
+                .any(|event| event.raw.contains("\"1e999\""))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_named_once_and_foreign_records_by_their_dataset() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let wide: Vec<u8> = lookup(1).encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let network = serde_json::json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "a@x.example", "SessionID": "n",
+            "Action": "block", "SNI": "y.example", "DestinationIP": "203.0.113.5", "DestinationPort": 443 });
+        for (body, words) in [
+            (b"Datetime,Email,QueryID\na,b,c\nd,e,f".to_vec(), "this is CSV"),
+            (wide, "this is UTF-16"),
+            (network.to_string().into_bytes(), "a record of gateway_network, not of gateway_dns"),
+        ] {
+            stored(hub.receive("gateway_dns", body).await);
+            hub.pipeline().await;
+            let reject = hub.app.store.reject_list(None, 100).await.unwrap().remove(0);
+            assert!(reject.reason.contains(words), "{reject:?}");
+            hub.clock.advance(chrono::TimeDelta::seconds(1));
+        }
+        let counts = hub.app.store.batch_counts(None).await.unwrap();
+        assert_eq!((counts.accepted, counts.rejected), (0, 3));
+        let challenge = format!("eyJhbGciOiJkaXIi{}", "a".repeat(200));
+        assert_eq!(hub.receive("gateway_dns", challenge).await.unwrap(), Received::Test);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn alike_lines_without_a_key_are_several_records_and_the_same_batch_is_one() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let line = serde_json::json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "a@x.example", "Action": "block",
+            "DestinationIP": "203.0.113.5", "DestinationPort": 22, "SourceIP": "10.0.0.1" });
+        let six = vec![line.to_string(); 6].join("\n");
+        let other = format!("{six}\n{}", line.to_string().replace("22", "23"));
+        for (body, expected) in [(&six, 6), (&six, 6), (&other, 13), (&six, 6 + 7)] {
+            hub.receive("gateway_network", body.clone()).await.unwrap();
+            hub.pipeline().await;
+            assert_eq!(events(&hub).await.len(), expected);
+        }
+        // A record with a key is the same wherever it comes.
+        stored(hub.receive("gateway_dns", format!("{}\n{}", lookup(1), lookup(1))).await);
+        stored(hub.receive("gateway_dns", format!("{}\n{}", lookup(2), lookup(1))).await);
+        hub.pipeline().await;
+        assert_eq!(events(&hub).await.len(), 13 + 2);
     })
     .await;
 }
@@ -273,7 +404,7 @@ async fn a_line_that_cannot_be_understood_is_kept_as_a_reject_and_its_neighbours
         body.resize(body.len() + (2 << 20), b'y');
         body.extend(b"\"}\n");
         body.extend(lookup(2).into_bytes());
-        body.extend(b"\n\xff\xfe{}\n\0\0\0\n[]\n{\"QueryID\":\"q\"}\n");
+        body.extend(b"\n\xff\xfe{}\n\0\0\0\n[1]\n{\"QueryID\":\"q\"}\n");
         body.extend(lookup(3).into_bytes());
         // A NUL that is properly written is part of the text.
         body.extend(b"\n{\"Datetime\":\"2026-11-20T11:00:00Z\",\"QueryID\":\"n\",\"Email\":\"a\\u0000b@x.example\",\"QueryName\":\"\\u0000\"}\n");

@@ -284,3 +284,73 @@ async fn an_s3_bucket_is_read_with_sealed_keys() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_source_that_gives_nothing_usable_is_failing_with_the_reason() {
+    each(async |scratch| {
+        let (_sandbox, hub, bucket) = ready(scratch).await;
+        put(
+            bucket.path(),
+            "20261120/20261120T110000Z_a.log.gz",
+            gzip("Datetime,Email,QueryID\nx,y,z\nx,y,z\n"),
+        );
+        set(&hub, &folder(bucket.path())).await.unwrap();
+        round(&hub).await.unwrap();
+        let shown = fares(&hub).await;
+        assert_eq!(shown.state, "failing");
+        let problem = shown.problem.unwrap();
+        assert!(
+            problem.contains("this is CSV") && problem.contains("ask Logpush for ndjson"),
+            "{problem}"
+        );
+        // The journal is told at the next look, once.
+        for name in ["b", "c"] {
+            put(
+                bucket.path(),
+                &format!("20261120/20261120T11{name}.log.gz"),
+                gzip(&lookups(0, 3)),
+            );
+            round(&hub).await.unwrap();
+        }
+        let journal = hub.app.store.journal_latest(None, None, 1_000).await.unwrap();
+        let told = journal.iter().filter(|row| row.kind == "log_source.failing");
+        assert_eq!(told.count(), 1);
+        // Good objects make it well again.
+        for number in 0..20 {
+            let name = format!("20261120/20261120T12{number:02}.log.gz");
+            put(bucket.path(), &name, gzip(&lookups(number * 10, number * 10 + 9)));
+        }
+        hub.clock.advance(TimeDelta::minutes(1));
+        round(&hub).await.unwrap();
+        assert_eq!(fares(&hub).await.state, "working");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_pushed_or_taken_from_files_is_judged_too() {
+    each(async |scratch| {
+        let (_sandbox, hub, _bucket) = ready(scratch).await;
+        let connection = hub.connection().await;
+        let network = json!({ "Datetime": "2026-11-20T11:00:00Z", "SessionID": "n", "Action": "block", "SNI": "y.example",
+            "DestinationIP": "203.0.113.5", "Email": "a@x.example" });
+        let body = format!("{}{network}\n", lookups(0, 4));
+        hub.receive("gateway_dns", body).await.unwrap();
+        let table = futures::stream::iter([Ok(Bytes::from_static(b"Datetime,HTTPHost\nx,y\n"))]);
+        hub::ingest::receive(&hub.app, &connection, "gateway_http", "file", table).await.unwrap();
+        hub.receive("access_requests", "not a record").await.unwrap();
+        let few = format!("{}{{oops\n", lookups(10, 40));
+        hub.receive("gateway_dns", few).await.unwrap();
+        hub.pipeline().await;
+        let all = status(&hub.app, None).await.unwrap();
+        let of = |dataset: &str| all.iter().find(|one| one.dataset == dataset).unwrap();
+        // Two of thirty-six are few enough.
+        assert_eq!(of("gateway_dns").state, "unmanaged");
+        for (dataset, source, words) in [("gateway_http", "file", "this is CSV"), ("access_requests", "logpush", "not JSON")] {
+            let one = of(dataset);
+            assert_eq!((one.source.as_str(), one.state.as_str()), (source, "failing"));
+            assert!(one.problem.as_ref().unwrap().contains(words), "{one:?}");
+        }
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod adopting;
+mod both_paths;
 mod capabilities;
 mod connecting;
 mod detecting;
@@ -10,6 +11,7 @@ mod flow;
 mod forgetting;
 mod ingesting;
 mod kit;
+mod letter_case;
 mod log_objects;
 mod log_sources;
 mod posture;

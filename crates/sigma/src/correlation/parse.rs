@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Bound, Correlation, CorrelationCondition, CorrelationKind};
 use crate::condition::{self, Condition};
 use crate::detection::Refusal;
-use crate::rule::Header;
+use crate::rule::{Header, canonical_name};
 
 /// How many rules one correlation may refer to. Chosen.
 const MAX_RULES: usize = 1_000;
@@ -18,7 +18,11 @@ const MAX_TIMESPAN_NS: i64 = 90 * 86_400 * NS;
 const NS: i64 = 1_000_000_000;
 
 /// Reads the section.
-pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Correlation, Refusal> {
+pub(crate) fn parse(
+    header: Header,
+    section: &Map<String, Value>,
+    written: &Value,
+) -> Result<Correlation, Refusal> {
     const KNOWN: [&str; 7] = [
         "type",
         "rules",
@@ -46,9 +50,9 @@ pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Corr
             )
             .near("type:")
         })?;
-    let mut rules = texts(section, "rules")?;
+    let mut rules = names(texts(written, "rules")?);
     let expression = match section.get("condition") {
-        Some(Value::String(text)) if kind.is_temporal() => Some(text.as_str()),
+        Some(Value::String(text)) if kind.is_temporal() => Some(with_names(text)),
         Some(Value::String(_)) => {
             return Err(Refusal::new(
                 "only temporal correlations take a condition of words",
@@ -58,7 +62,7 @@ pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Corr
         }
         _ => None,
     };
-    if let (true, Some(text)) = (rules.is_empty(), expression) {
+    if let (true, Some(text)) = (rules.is_empty(), &expression) {
         rules = named_in(text);
     }
     if rules.is_empty() || rules.len() > MAX_RULES {
@@ -74,7 +78,7 @@ pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Corr
     if unique.len() != rules.len() {
         return Err(Refusal::new("`correlation.rules` names a rule twice", "name each once").near("rules:"));
     }
-    let group_by = texts(section, "group-by")?;
+    let group_by = texts(written, "group-by")?;
     if group_by.len() > MAX_GROUP_BY {
         return Err(Refusal::new(
             "`group-by` has too many fields",
@@ -95,8 +99,8 @@ pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Corr
             .near("timespan:")
         })?;
     let (condition, fields, percentile) = match expression {
-        Some(text) => (worded(kind, text, &mut rules)?, Vec::new(), None),
-        None => bounds(kind, section.get("condition"), rules.len())?,
+        Some(text) => (worded(kind, &text, &mut rules)?, Vec::new(), None),
+        None => bounds(kind, section.get("condition"), &written["condition"], rules.len())?,
     };
     let suppress_ns = match header.custom.get("flareward").and_then(|own| own.get("suppress")) {
         None => None,
@@ -104,7 +108,7 @@ pub(crate) fn parse(header: Header, section: &Map<String, Value>) -> Result<Corr
             Refusal::new("`flareward.suppress` is not a span", "write for instance `1h`").near("suppress:")
         })?),
     };
-    let aliases = aliases(section.get("aliases"), &rules)?;
+    let aliases = aliases(written.get("aliases"), &rules)?;
     let generate = match section.get("generate").or(header.custom.get("generate")) {
         None | Some(Value::Null) => false,
         Some(Value::Bool(truth)) => *truth,
@@ -147,7 +151,26 @@ pub(super) fn span(text: &str) -> Option<i64> {
         .checked_mul(unit * NS)
 }
 
-fn texts(section: &Map<String, Value>, key: &str) -> Result<Vec<String>, Refusal> {
+/// Names of rules as they compare.
+fn names(written: Vec<String>) -> Vec<String> {
+    written
+        .iter()
+        .map(|name| canonical_name(name).into_owned())
+        .collect()
+}
+
+/// A condition of words with the names of rules as they compare.
+fn with_names(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '(' | ')');
+    text.split_inclusive(is_end)
+        .map(|part| match part.chars().next_back().filter(|c| is_end(*c)) {
+            Some(end) => format!("{}{end}", canonical_name(&part[..part.len() - end.len_utf8()])),
+            None => canonical_name(part).into_owned(),
+        })
+        .collect()
+}
+
+fn texts(section: &Value, key: &str) -> Result<Vec<String>, Refusal> {
     let listed = match section.get(key) {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::Array(list)) => list.as_slice(),
@@ -213,7 +236,12 @@ fn worded(
 
 type Bounds = (CorrelationCondition, Vec<String>, Option<f64>);
 
-fn bounds(kind: CorrelationKind, condition: Option<&Value>, rules: usize) -> Result<Bounds, Refusal> {
+fn bounds(
+    kind: CorrelationKind,
+    condition: Option<&Value>,
+    written: &Value,
+    rules: usize,
+) -> Result<Bounds, Refusal> {
     let refused = |reason: String, advice: &str| Refusal::new(reason, advice).near("condition:");
     let map = match condition {
         None | Some(Value::Null) if kind.is_temporal() => {
@@ -238,7 +266,7 @@ fn bounds(kind: CorrelationKind, condition: Option<&Value>, rules: usize) -> Res
             "eq" => Bound::Eq,
             "neq" => Bound::Neq,
             "field" => {
-                fields = texts(map, "field")?;
+                fields = texts(written, "field")?;
                 continue;
             }
             "percentile" => {
@@ -320,13 +348,15 @@ fn aliases(
                 .ok_or_else(|| refused(format!("the alias `{alias}` is not a mapping")))?;
             let meanings = meanings
                 .iter()
-                .map(|(rule, field)| match field.as_str() {
-                    Some(field) if rules.contains(rule) => Ok((rule.clone(), field.to_owned())),
-                    Some(_) => Err(refused(format!(
-                        "the alias `{alias}` speaks of {rule}, which is not in `rules`"
-                    ))),
-                    None => Err(refused(format!("the alias `{alias}` names no field for {rule}"))),
-                })
+                .map(
+                    |(rule, field)| match (canonical_name(rule).into_owned(), field.as_str()) {
+                        (rule, Some(field)) if rules.contains(&rule) => Ok((rule, field.to_owned())),
+                        (_, Some(_)) => Err(refused(format!(
+                            "the alias `{alias}` speaks of {rule}, which is not in `rules`"
+                        ))),
+                        (_, None) => Err(refused(format!("the alias `{alias}` names no field for {rule}"))),
+                    },
+                )
                 .collect::<Result<_, _>>()?;
             Ok((alias.clone(), meanings))
         })

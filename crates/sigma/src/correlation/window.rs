@@ -66,11 +66,12 @@ pub struct Firing {
 impl Correlation {
     /// The firings that `hits`, all of one group, give. They are put in order of time first.
     pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
-        // One event may leave several values, so its id does not settle their order.
+        // By value before id: what an event is called must not decide what is found.
         hits.sort_unstable_by(|left, right| {
-            (left.at_ns, left.part, left.id)
-                .cmp(&(right.at_ns, right.part, right.id))
+            (left.at_ns, left.part)
+                .cmp(&(right.at_ns, right.part))
                 .then_with(|| by_value(left.value, right.value))
+                .then_with(|| left.id.cmp(&right.id))
         });
         let mut firings = Vec::new();
         let mut window = Window::new(self);

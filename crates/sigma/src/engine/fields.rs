@@ -134,7 +134,11 @@ impl FieldQuestions {
                 self.networks.push((*network, mark));
                 20
             }
-            Test::Text { .. } | Test::Regex(_) | Test::Time(..) | Test::Field { .. } => return None,
+            Test::Text { .. }
+            | Test::NumberAlone(_)
+            | Test::Regex(_)
+            | Test::Time(..)
+            | Test::Field { .. } => return None,
         })
     }
 

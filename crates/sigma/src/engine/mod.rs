@@ -190,6 +190,19 @@ impl Matcher {
         self
     }
 
+    /// The names of the fields that rules ask something of, in order of the alphabet; nothing where a rule searches the
+    /// whole record.
+    pub fn asked_names(&self) -> Option<Vec<&str>> {
+        if self.tests.iter().any(|test| test.field.is_none()) {
+            return None;
+        }
+        let is_asked = |field: &usize| self.asked.contains(field);
+        let asked = self.by_name.iter().filter(|(_, field)| is_asked(field));
+        let mut names: Vec<&str> = asked.map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        Some(names)
+    }
+
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.rules.len()

@@ -71,6 +71,7 @@ pub(super) fn value_passes(test: &Test, value: &Value, event: &Value) -> bool {
         Test::Text { pattern, cased } => text(value).is_some_and(|text| wildcards(pattern, &text, *cased)),
         Test::Regex(regex) => text(value).is_some_and(|text| regex.find(&text).is_some()),
         Test::Number(wanted) => ordered(value, Order::Equal, *wanted),
+        Test::NumberAlone(wanted) => value.is_number() && ordered(value, Order::Equal, *wanted),
         Test::Order(order, wanted) => ordered(value, *order, *wanted),
         Test::Time(part, order, wanted) => {
             time_part(value, *part).is_some_and(|found| ordered(&Value::from(found), *order, *wanted))

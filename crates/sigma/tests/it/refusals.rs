@@ -26,9 +26,11 @@ fn items_that_cannot_be_honoured_are_refused() {
         ("F|all: a", "single value"),
         ("F|contains|all: [a]", "single value"),
         ("F|all|neq: [a, b]", "ambiguous"),
-        ("F|re: '(?=x)'", "look-around"),
-        ("F|re: '(a)\\1'", "refused"),
-        ("F|re: '('", "refused"),
+        ("F|re: '(?=x)'", "look-ahead"),
+        ("F|re: '(?=x)'", "look for the two texts with two items"),
+        ("F|re: '(a)\\1'", "back-reference"),
+        ("F|re: 'a++'", "possessive"),
+        ("F|re: '('", "not closed"),
         ("F|re: '(\\w{1000}){1000}'", "needs more than"),
         ("F|contains|re: a", "do not go together"),
         ("F|re|contains: a", "do not go together"),
@@ -60,12 +62,11 @@ fn items_that_cannot_be_honoured_are_refused() {
 
 #[test]
 fn documents_that_are_not_rules_are_refused() {
-    let detection = "detection: {a: {A: 1}, condition: a}";
     for (document, reason) in [
         ("a: [", "not YAML"),
         ("- a", "not a mapping"),
         ("title: t\ntitle: u", "not YAML"),
-        ("logsource: {service: s}", "no title"),
+        ("logsource: {service: s}", "no detection"),
         ("title: t", "no log source"),
         ("title: t\nlogsource: {}", "names nothing"),
         ("title: t\nlogsource: {service: s, zone: z}", "`zone`"),
@@ -93,10 +94,6 @@ fn documents_that_are_not_rules_are_refused() {
         ("title: t\ncorrelation: {type: event_count}", "names 0 rules"),
         ("title: t\nfilter: {rules: [a]}", "0 selections"),
         ("action: global\ntitle: t", "collections"),
-        (
-            &format!("title: t\nlevel: huge\nlogsource: {{service: s}}\n{detection}"),
-            "`level`",
-        ),
     ] {
         let message = refusal(document);
         assert!(message.contains(reason), "{document}: {message}");
@@ -175,4 +172,58 @@ fn patterns_that_hurt_other_engines_do_no_harm() {
         assert!(!compiled.matches(&json!({ "F": text })));
     }
     assert!(started.elapsed().as_secs() < 20, "took {:?}", started.elapsed());
+}
+
+#[test]
+fn what_only_describes_a_rule_never_refuses_it() {
+    for (line, warning) in [
+        ("status: Experimental", "`experimental`"),
+        ("status: ripe", "`status: ripe` is left out"),
+        ("level: High", "`high`"),
+        ("level: huge", "`level: huge` is left out"),
+        ("level: [high]", "`level` is left out"),
+        ("references: [null]", "`references`"),
+        ("references: [{a: 1}, 'https://x.example']", "`references`"),
+        ("references:", ""),
+        ("tags: [null, attack.t1566]", "`tags`"),
+        ("author: {name: A}", "`author` is left out"),
+        ("date: 2026-13-45", ""),
+        ("whatever: [1, {a: b}]", ""),
+        ("taxonomy: x", ""),
+        (
+            "logsource: {service: s, description: d}",
+            "`logsource.description`",
+        ),
+    ] {
+        let source = if line.starts_with("logsource") {
+            ""
+        } else {
+            "logsource: {service: s}\n"
+        };
+        let text = format!("title: t\n{line}\n{source}detection: {{a: {{A: 1}}, condition: a}}");
+        let rules = parse_rules(&text).unwrap_or_else(|error| panic!("{line}: {error}"));
+        assert!(rules[0].warnings.len() <= 1, "{line}: {:?}", rules[0].warnings);
+        let warnings = rules[0].warnings.join("; ");
+        assert!(
+            warnings.contains(warning) && warnings.is_empty() == warning.is_empty(),
+            "{line}: {warnings}"
+        );
+        CompiledRule::compile(&rules[0], &Placeholders::none()).unwrap();
+    }
+    let rules =
+        parse_rules("id: 61e9540\nlogsource: {service: 1.10}\ndetection: {a: {A: 1}, condition: a}").unwrap();
+    assert_eq!(
+        (rules[0].title.as_str(), rules[0].id.as_deref()),
+        ("61e9540", Some("61e9540"))
+    );
+    assert_eq!(rules[0].logsource.service.as_deref(), Some("1.10"));
+    assert_eq!(rules[0].warnings, ["there is no title"]);
+    let levels = parse_rules(
+        "title: t\nlevel: HIGH\nstatus: Stable\nlogsource: {service: s}\ndetection: {a: {A: 1}, condition: a}",
+    );
+    let levels = levels.unwrap();
+    assert_eq!(
+        (levels[0].level, levels[0].status),
+        (Some(Level::High), Some(Status::Stable))
+    );
 }

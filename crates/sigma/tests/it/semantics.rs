@@ -116,6 +116,53 @@ fn numbers_truth_values_and_null_keep_their_kind() {
 }
 
 #[test]
+fn a_scalar_is_the_text_that_was_written_where_texts_are_compared() {
+    check(&[
+        ("F: 61e9540", json!("61e9540"), true),
+        ("F: 61e9540", json!("8e99999"), false),
+        ("F: [61e9540, 8e12345678901234]", json!("8E12345678901234"), true),
+        ("F: 5319e7", json!("5319e7"), true),
+        ("F: 5319e7", json!("53190000000"), false),
+        ("F: 5319e7", json!(53_190_000_000_i64), true),
+        ("F: 53190000000", json!("5319e7"), false),
+        ("F|contains: 5319e7", json!("ab5319e7cd"), true),
+        ("F: 1.10", json!("1.10"), true),
+        ("F: 1.10", json!("1.1"), false),
+        ("F: 1.1", json!("1.10"), false),
+        ("F: 1.10", json!(1.1), true),
+        ("F|contains: 1.10", json!("tool/1.10.2"), true),
+        ("F|contains: 1.10", json!("tool/1.1.7"), false),
+        ("F|startswith: 2026.10", json!("2026.11.5"), false),
+        ("F|endswith: 012", json!("x012"), true),
+        ("F: 0x1F", json!("0x1f"), true),
+        ("F: 0x1F", json!(31), true),
+        ("F: 0x1F", json!("31"), false),
+        ("F|cased: 0x1F", json!("0x1f"), false),
+        ("F: 012", json!("012"), true),
+        ("F: 012", json!("12"), false),
+        ("F: on", json!("on"), true),
+        ("F: off", json!(false), false),
+        ("F|contains: True", json!("isTrue"), true),
+        ("F|cased: True", json!("True"), true),
+        ("F: .5", json!(".5"), true),
+        ("F: .5", json!(0.5), true),
+        ("F: 2026-11-01", json!("2026-11-01"), true),
+        ("F: 12:30:45", json!("12:30:45"), true),
+        ("F: '~'", json!("~"), true),
+        ("F|re: 1.10", json!("1x10"), true),
+        ("F|gt: 1.10", json!(1.2), true),
+        ("F|gt: 1e3", json!(1_001), true),
+        ("F|exists: on", json!(1), true),
+        ("Other|fieldref: F", json!("10.1.2.3"), true),
+    ]);
+    assert!(matches(
+        "  k: [61e9540, 1.10]\n  condition: k\n",
+        &json!({"A": "x61E9540x"})
+    ));
+    assert!(!matches("  k: [1.10]\n  condition: k\n", &json!({"A": "1.1"})));
+}
+
+#[test]
 fn a_list_matches_when_any_member_does() {
     check(&[
         ("F: 131", json!([3, 131]), true),

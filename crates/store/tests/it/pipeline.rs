@@ -78,7 +78,7 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
             (0, 0),
             "another batch had it first"
         );
-        store.batch_stored("b1", 4).await.unwrap();
+        store.batch_stored("b1", 4, 0).await.unwrap();
         let counts = store.batch_counts(Some(&corp)).await.unwrap();
         assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 4, 1));
         assert_eq!((counts.accepted, counts.duplicates, counts.rejected), (2, 1, 1));

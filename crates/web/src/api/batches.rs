@@ -44,6 +44,8 @@ pub struct BatchBody {
     pub duplicates: i64,
     /// Lines that could not be understood.
     pub rejected: i64,
+    /// Records that became events although something in them was damaged.
+    pub repaired: i64,
 }
 
 impl BatchBody {
@@ -63,6 +65,7 @@ impl BatchBody {
             accepted: row.accepted,
             duplicates: row.duplicates,
             rejected: row.rejected,
+            repaired: row.repaired,
         }
     }
 }
@@ -82,6 +85,8 @@ pub struct IngestCountsBody {
     pub duplicates: i64,
     /// Lines that could not be understood.
     pub rejected: i64,
+    /// Records that became events although something in them was damaged.
+    pub repaired: i64,
     /// Batches that are not processed to their end.
     pub pending: i64,
     /// Batches that cannot be processed.
@@ -93,7 +98,7 @@ pub struct IngestCountsBody {
 pub struct RejectBody {
     /// In which batch.
     pub batch_id: String,
-    /// Which line, from 1.
+    /// Which line, from 1; 0 where the reason is about the whole batch.
     pub line: i64,
     /// From which account.
     pub connection_id: String,
@@ -220,6 +225,7 @@ pub async fn counts(
         accepted,
         duplicates,
         rejected,
+        repaired,
         pending,
         failed,
     } = app.store.batch_counts(connection.as_ref()).await?;
@@ -230,6 +236,7 @@ pub async fn counts(
         accepted,
         duplicates,
         rejected,
+        repaired,
         pending,
         failed,
     }))
