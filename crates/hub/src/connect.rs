@@ -310,8 +310,12 @@ pub fn label_of(name: &str, taken: &[String]) -> String {
 }
 
 /// The words that a connection is grouped by.
-pub fn tags_of(connection: &ConnectionRow) -> Vec<String> {
-    serde_json::from_str(&connection.tags).unwrap_or_default()
+///
+/// # Errors
+///
+/// When they are damaged.
+pub fn tags_of(connection: &ConnectionRow) -> Result<Vec<String>, StoreError> {
+    store::stored("connection", &connection.id, "tags", &connection.tags)
 }
 
 /// Replaces the words that a connection is grouped by.

@@ -106,7 +106,7 @@ async fn stored(app: &App) -> Result<Stored, StoreError> {
     for row in app.store.rule_parameters().await? {
         let parameter = Parameter {
             description: String::new(),
-            values: serde_json::from_str(&row.list).unwrap_or_default(),
+            values: store::stored("rule_parameter", &row.name, "list", &row.list)?,
         };
         stored.parameters.insert(row.name, parameter);
     }

@@ -47,7 +47,7 @@ pub(crate) async fn run(args: ConnectionsArgs, global: &Global) -> anyhow::Resul
         Action::List { tag } => {
             let mut printer = Printer::new(global.output, COLUMNS);
             for row in app.store.connection_list().await? {
-                let tags = hub::connect::tags_of(&row);
+                let tags = hub::connect::tags_of(&row)?;
                 if tag.as_ref().is_some_and(|tag| !tags.contains(tag)) {
                     continue;
                 }

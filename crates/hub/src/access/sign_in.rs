@@ -51,7 +51,7 @@ impl SignIns {
             let Some(last) = rows.last() else { return Ok(found) };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for row in rows.iter().filter(|row| row.raw.contains("dash_sso")) {
-                let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+                let raw = row.raw_json()?;
                 if raw["type"] != "dash_sso" {
                     continue;
                 }
@@ -65,7 +65,7 @@ impl SignIns {
                         .collect();
                     for id in ids {
                         match store.account_object_get(connection, "policies", &id).await? {
-                            Some(row) => found.look(&serde_json::from_str(&row.raw).unwrap_or_default()),
+                            Some(row) => found.look(&row.raw_json()?),
                             None => found.is_open = true,
                         }
                     }

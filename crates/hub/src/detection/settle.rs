@@ -297,7 +297,7 @@ async fn derive(
     if watch.outers.is_empty() {
         return Ok(());
     }
-    let values: Vec<String> = serde_json::from_str(key).unwrap_or_default();
+    let values: Vec<String> = store::stored("rule_hit", &watch.id, "group_key", key)?;
     for (outer, part, places) in &watch.outers {
         let outer = &book.detector.watches[*outer];
         let outer_key: Vec<&String> = places.iter().filter_map(|place| values.get(*place)).collect();

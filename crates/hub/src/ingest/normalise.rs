@@ -4,7 +4,7 @@ use super::country;
 use super::dataset::Dataset;
 use super::recognise::plainly_other;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{ConnectionId, EventId};
+use model::{ConnectionId, EventId, address};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -96,7 +96,7 @@ pub(crate) fn normalise_record(
         .identifier
         .iter()
         .find_map(|path| text(record, path))
-        .map(|text| text.to_lowercase());
+        .map(|text| address::compared(&text));
     let is_non_identity = identifier
         .as_deref()
         .is_some_and(|name| name.starts_with("non_identity@"));
@@ -140,7 +140,7 @@ pub fn others(record: &Normalised, line: &str, dataset: &Dataset) -> Vec<Normali
         .find_map(|path| field(&value, path)?.as_array());
     let mut known = vec![first.to_owned()];
     for member in list.into_iter().flatten().filter_map(Value::as_str) {
-        let identifier = shorten(member.trim()).to_lowercase();
+        let identifier = address::compared(&shorten(member.trim()));
         if !identifier.is_empty() && !known.contains(&identifier) && known.len() < IDENTITIES_MAX {
             known.push(identifier);
         }

@@ -249,7 +249,7 @@ async fn named_in(
     else {
         return Ok(false);
     };
-    let raw: serde_json::Value = serde_json::from_str(&row.raw).unwrap_or_default();
+    let raw = row.raw_json()?;
     Ok(raw["include"].as_array().into_iter().flatten().any(
         |rule| matches!(Selector::read(rule), Selector::Email(address) if subject.has_address(&address)),
     ))

@@ -216,7 +216,7 @@ pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<Source
         );
         let last_batch_at = last.remove(&key);
         let label = labels.get(&row.connection_id).cloned().unwrap_or_default();
-        all.push(read_status(row, label, last_batch_at, now));
+        all.push(read_status(row, label, last_batch_at, now)?);
     }
     for ((connection, dataset, source), received_at) in last {
         let connection = ConnectionId(connection);
@@ -234,7 +234,7 @@ pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<Source
             state: "unmanaged".to_owned(),
             ..LogSourceRow::new(connection, &dataset, &source)
         };
-        all.push(read_status(row, label, Some(received_at), now));
+        all.push(read_status(row, label, Some(received_at), now)?);
     }
     for one in &mut all {
         let (state, problem) = (&mut one.state, &mut one.problem);
@@ -249,10 +249,16 @@ fn read_status(
     label: String,
     last_batch_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
-) -> SourceStatus {
+) -> Result<SourceStatus, StoreError> {
+    let list = |column: &'static str, text: &str| {
+        let key = format!("{} of connection {}", row.dataset, row.connection_id);
+        store::stored("log_source", key, column, text)
+    };
+    let missing_fields = list("missing_fields", &row.missing_fields)?;
+    let warnings = list("warnings", &row.warnings)?;
     let stopped = ["off", "disabled", "missing"].contains(&row.state.as_str());
     let has_until = row.cursor_at.or(last_batch_at);
-    SourceStatus {
+    Ok(SourceStatus {
         connection_id: row.connection_id,
         label,
         dataset: row.dataset,
@@ -268,10 +274,10 @@ fn read_status(
         last_batch_at,
         cursor_at: row.cursor_at,
         lag: has_until.map(|at| (now - at).max(TimeDelta::zero())),
-        missing_fields: serde_json::from_str(&row.missing_fields).unwrap_or_default(),
-        warnings: serde_json::from_str(&row.warnings).unwrap_or_default(),
+        missing_fields,
+        warnings,
         checked_at: row.checked_at,
-    }
+    })
 }
 
 /// Keeps a source as it was found, and tells the journal when it went bad or recovered since `before`.

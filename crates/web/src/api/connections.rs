@@ -51,9 +51,9 @@ pub struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    pub(crate) fn new(row: ConnectionRow) -> Self {
-        Self {
-            tags: connect::tags_of(&row),
+    pub(crate) fn new(row: ConnectionRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            tags: connect::tags_of(&row)?,
             id: row.id.0,
             label: row.label,
             account_id: row.account_id,
@@ -66,7 +66,7 @@ impl ConnectionBody {
             created_at: row.created_at,
             updated_at: row.updated_at,
             synced_at: row.synced_at,
-        }
+        })
     }
 }
 
@@ -247,7 +247,7 @@ async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
     responses((status = 200, description = "The connections", body = Page<ConnectionBody>), Problems))]
 pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<ConnectionBody>>, ApiError> {
     let rows = app.store.connection_list().await?;
-    Ok(Json(Page::whole(rows, ConnectionBody::new)))
+    Ok(Json(Page::read_whole(rows, ConnectionBody::new)?))
 }
 
 /// Connects an account: checks the credential, keeps it sealed and finds out what it can do.
@@ -281,7 +281,7 @@ pub async fn create(
             app.public_url(),
             connected.connection.label
         ),
-        connection: ConnectionBody::new(connected.connection),
+        connection: ConnectionBody::new(connected.connection)?,
         probes: connected.probes.into_iter().map(ProbeBody::new).collect(),
         ingest_secret: connected.ingest_secret.expose_secret().to_owned(),
     };
@@ -297,7 +297,7 @@ pub async fn get_one(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<ConnectionBody>, ApiError> {
-    Ok(Json(ConnectionBody::new(found(&app, &name).await?)))
+    Ok(Json(ConnectionBody::new(found(&app, &name).await?)?))
 }
 
 /// Finds out again what a connection's credential can do.

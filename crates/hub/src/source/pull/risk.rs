@@ -41,7 +41,7 @@ impl Round<'_> {
                 match self.events_of(user).await {
                     Ok(risk) => {
                         pulled.records += risk.events.len();
-                        records.extend(new_events(user, &risk, &mut row));
+                        records.extend(new_events(user, &risk, &mut row)?);
                     }
                     Err(error) => {
                         let problem = crate::causes(&error);
@@ -140,22 +140,29 @@ fn last_of(user: &RiskSummaryUser) -> Option<&str> {
 }
 
 /// The records of those events that were not there before; `row` becomes what was read.
-fn new_events(user: &RiskSummaryUser, risk: &UserRisk, row: &mut RiskScoreReadRow) -> Vec<Value> {
-    let seen: BTreeSet<String> = serde_json::from_str(&row.event_ids).unwrap_or_default();
+fn new_events(
+    user: &RiskSummaryUser,
+    risk: &UserRisk,
+    row: &mut RiskScoreReadRow,
+) -> Result<Vec<Value>, StoreError> {
+    let seen: BTreeSet<String> = match row.event_ids.as_str() {
+        "" => BTreeSet::new(),
+        ids => store::stored("risk_score_read", &row.user_id, "event_ids", ids)?,
+    };
     let ids: BTreeSet<&str> = risk.events.iter().map(|event| event.id.as_str()).collect();
     row.event_ids = json!(ids).to_string();
     row.event_count = count_of(user);
     row.last_event = last_of(user).map(str::to_owned);
     row.problem = None;
     let new = risk.events.iter().filter(|event| !seen.contains(&event.id));
-    new.map(|event| {
+    let records = new.map(|event| {
         let mut member = json!(event);
         member["user_id"] = json!(user.user_id);
         member["email"] = json!(user.email);
         member["user_name"] = user.other.get("name").cloned().unwrap_or_default();
         Log::RiskEvents.record(&member)
-    })
-    .collect()
+    });
+    Ok(records.collect())
 }
 
 #[cfg(test)]
