@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hub::access::Target;
 use hub::access::explain::{Entitlement, resolve};
 use hub::provisioning::offboard::{OffboardOptions, offboard, offboard_preview};
+use hub::provisioning::timed::Lasts;
 use hub::provisioning::{
     Changed, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
 };
@@ -54,9 +55,12 @@ pub(crate) struct GrantChangeArgs {
     /// In this connection; needed when several have a group or role of the name
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// For this long, for example 30m, 8h or 7d; then it is taken back
+    /// For this long, for example 30m, 8h or 7d; then it is taken back. Without it, a grant that has an end keeps it
     #[arg(long = "for", value_name = "TIME", value_parser = time_span)]
     lasts: Option<TimeDelta>,
+    /// Without an end: removes the end that the grant has
+    #[arg(long, conflicts_with = "lasts")]
+    permanent: bool,
     /// Grant also to an address that is in no list yet
     #[arg(long)]
     new_person: bool,
@@ -210,17 +214,14 @@ pub(crate) async fn grant(args: GrantChangeArgs, global: &Global) -> anyhow::Res
     let options = Options {
         note: args.agreement.reason.clone(),
         unknown_person: args.new_person,
+        lasts: match (args.lasts, args.permanent) {
+            (Some(span), _) => Lasts::For(span),
+            (None, true) => Lasts::Permanent,
+            (None, false) => Lasts::AsBefore,
+        },
         parent_id: None,
     };
-    make(
-        &app,
-        &[request],
-        &options,
-        &args.agreement,
-        args.lasts,
-        global.output,
-    )
-    .await
+    make(&app, &[request], &options, &args.agreement, global.output).await
 }
 
 pub(crate) async fn revoke(args: RevokeArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -339,7 +340,7 @@ async fn simple(
         note: agreement.reason.clone(),
         ..Options::default()
     };
-    make(app, requests, &options, agreement, None, format).await
+    make(app, requests, &options, agreement, format).await
 }
 
 /// Shows the plans, asks, and makes the changes.
@@ -348,7 +349,6 @@ pub(super) async fn make(
     requests: &[Request],
     options: &Options,
     agreement: &Agreement,
-    lasts: Option<TimeDelta>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     if let Err(error @ ProvisionError::PeopleCap { .. }) = people_cap(app, requests) {
@@ -370,32 +370,20 @@ pub(super) async fn make(
     }
     let mut made = Vec::with_capacity(requests.len());
     for request in requests {
-        let (changed, expires_at) = match lasts {
-            Some(lasts) => {
-                let name = preview(app, request, options).await?.object_name;
-                let timed =
-                    timed::grant_for(app, request, lasts, &name, options, &Actor::CommandLine).await?;
-                (timed.changed, timed.expires_at)
-            }
-            None => {
-                let changed = change(app, request, options, &Actor::CommandLine).await?;
-                timed::settle(app, request, changed.outcome).await?;
-                (changed, None)
-            }
-        };
-        made.push((answer(&changed, expires_at), changed.outcome));
+        let changed = change(app, request, options, &Actor::CommandLine).await?;
+        made.push((answer(&changed), changed.outcome));
     }
     print_all(format, &made)
 }
 
-fn answer(changed: &Changed, expires_at: Option<DateTime<Utc>>) -> Value {
+fn answer(changed: &Changed) -> Value {
     let plan = &changed.plan;
     json!({
         "outcome": changed.outcome, "reason": changed.reason, "guard": changed.guard,
         "connection": plan.connection, "action": plan.request.action(), "object": plan.object_name,
         "object_id": plan.object_id, "person": plan.request.email(), "summary": plan.summary,
         "remains": changed.remains, "warnings": plan.warnings, "writes": changed.writes,
-        "expires_at": expires_at, "change_id": changed.change_id, "undo": plan.undo,
+        "expires_at": plan.ends.and_then(|ends| ends.after), "ends": plan.ends, "change_id": changed.change_id, "undo": plan.undo,
     })
 }
 
@@ -482,6 +470,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     };
     writeln!(out, "Plan in {}: {what}", plan.connection)?;
     match &plan.step {
+        Step::Already { reason } if plan.changes_anything() => writeln!(out, "  {reason}")?,
         Step::Already { reason } => writeln!(out, "  nothing to do: {reason}")?,
         Step::Refused { reason, guard } => writeln!(out, "  refused ({}): {reason}", guard.as_str())?,
         Step::Write => {
@@ -500,6 +489,19 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     }
     for guard in plan.guards.iter().filter(|guard| guard.passes) {
         writeln!(out, "  guard {}: passes, {}", guard.guard.as_str(), guard.words)?;
+    }
+    if let Some(ends) = plan.ends {
+        let end = |at: Option<DateTime<Utc>>| {
+            at.map_or("none".to_owned(), |at| {
+                at.format("%Y-%m-%d %H:%M UTC").to_string()
+            })
+        };
+        writeln!(
+            out,
+            "  end of the grant: before {}, after {}",
+            end(ends.before),
+            end(ends.after)
+        )?;
     }
     for effect in &plan.effects {
         writeln!(
@@ -549,7 +551,7 @@ fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
     for plan in plans {
         write_plan(&mut out, plan)?;
     }
-    if !plans.iter().any(|plan| matches!(plan.step, Step::Write)) {
+    if !plans.iter().any(Plan::changes_anything) {
         // Nothing will be sent: what the guards say is the answer.
         return Ok(true);
     }
@@ -603,11 +605,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
             }
         }
         _ => {
-            let steps: Vec<Value> = done
-                .steps
-                .iter()
-                .map(|step| answer(&step.changed, None))
-                .collect();
+            let steps: Vec<Value> = done.steps.iter().map(|step| answer(&step.changed)).collect();
             let whole = json!({
                 "outcome": done.outcome, "reason": done.reason, "person": row.email, "change_id": done.change_id,
                 "steps": steps, "remains": done.remains,

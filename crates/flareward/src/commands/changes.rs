@@ -5,7 +5,7 @@ use super::connection;
 use crate::Global;
 use crate::output::Printer;
 use anyhow::Context;
-use hub::provisioning::{Options, Request};
+use hub::provisioning::undo::undo_of;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -112,27 +112,8 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         ChangesAction::Undo { id, agreement } => {
-            let row = app
-                .store
-                .access_change_get(&id)
-                .await?
-                .with_context(|| format!("there is no change \"{id}\""))?;
-            let undo = row.undo.with_context(|| {
-                format!(
-                    "change {id} cannot be taken back: it is {} and has no way back",
-                    row.outcome
-                )
-            })?;
-            let request: Request = serde_json::from_str(&undo).context("the way back cannot be read")?;
-            let options = Options {
-                note: agreement
-                    .reason
-                    .clone()
-                    .or(Some(format!("takes back change {id}"))),
-                unknown_person: true,
-                parent_id: None,
-            };
-            make(&app, &[request], &options, &agreement, None, global.output).await
+            let undo = undo_of(&app, &id, agreement.reason.clone()).await?;
+            make(&app, &[undo.request], &undo.options, &agreement, global.output).await
         }
     }
 }
