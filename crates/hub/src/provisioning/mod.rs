@@ -13,9 +13,11 @@ mod plan;
 mod request;
 pub mod timed;
 pub mod undo;
+mod whose;
 
 pub use plan::{Effect, Ends, Guard, GuardVerdict, Plan, Step};
 pub use request::Request;
+pub use whose::whose;
 
 use crate::access::AccessView;
 use crate::access::subject::Subject;

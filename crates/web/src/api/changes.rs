@@ -2,6 +2,7 @@
 
 use super::connections::id_in_query;
 use super::document;
+use super::people;
 use crate::auth::{CanChangeAccess, CanRead};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -12,9 +13,11 @@ use hub::access::Target;
 use hub::access::explain::{ExplainError, resolve};
 use hub::provisioning::offboard::{OffboardOptions, Offboarded, offboard, offboard_preview};
 use hub::provisioning::undo::{UndoError, undo_of};
-use hub::provisioning::{Changed, Ends, Options, Plan, ProvisionError, Request, change, preview, timed};
+use hub::provisioning::{
+    Changed, Ends, Options, Plan, ProvisionError, Request, change, preview, timed, whose,
+};
 use hub::{Actor, App};
-use model::{GrantKind, PersonId};
+use model::GrantKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{AccessChangeFilter, AccessChangeRow, ConnectionRow, StoreError, TimedGrantRow};
@@ -233,7 +236,9 @@ pub struct AccessChangeDetailBody {
 pub struct ChangesQuery {
     /// Only of this connection: its id or label.
     connection: Option<String>,
-    /// Only of the access of the person with this address.
+    /// Only of the access of the person with this address or id.
+    person: Option<String>,
+    /// The same as `person`.
     email: Option<String>,
     /// Only with this outcome.
     outcome: Option<String>,
@@ -299,7 +304,9 @@ impl TimedGrantBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TimedQuery {
-    /// Only of the person with this address.
+    /// Only of the person with this address or id.
+    person: Option<String>,
+    /// The same as `person`.
     email: Option<String>,
     /// Those that are over too.
     #[serde(default)]
@@ -390,7 +397,7 @@ pub async fn list(
     let limit = paging::limit(query.limit)?;
     let filter = AccessChangeFilter {
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
-        email: query.email.map(|email| email.trim().to_lowercase()),
+        email: address_of(&app, query.person.or(query.email)).await?,
         outcome: query.outcome,
         before: paging::read_time(query.cursor.as_deref())?,
         limit,
@@ -446,7 +453,7 @@ pub async fn timed_grants(
     State(app): State<App>,
     Query(query): Query<TimedQuery>,
 ) -> Result<Json<Page<TimedGrantBody>>, ApiError> {
-    let email = query.email.map(|email| email.trim().to_lowercase());
+    let email = address_of(&app, query.person.or(query.email)).await?;
     let rows = app
         .store
         .timed_grant_list(email.as_deref(), query.all, store::LIST_LIMIT_MAX)
@@ -456,7 +463,7 @@ pub async fn timed_grants(
 
 /// Takes everything from a person in every connected account, and says what is left.
 #[utoipa::path(post, path = "/people/{person}/offboard", tag = "access changes", operation_id = "person_offboard",
-    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = OffboardBody,
     responses((status = 200, description = "What became of it", body = OffboardedBody), Problems))]
 pub async fn offboard_person(
@@ -465,11 +472,7 @@ pub async fn offboard_person(
     Path(id): Path<String>,
     Json(body): Json<OffboardBody>,
 ) -> Result<Json<OffboardedBody>, ApiError> {
-    let person = app
-        .store
-        .person_get(&PersonId(id))
-        .await?
-        .ok_or(ApiError::NotFound("person"))?;
+    let person = people::found(&app, &id).await?;
     let options = OffboardOptions {
         remove_access_user: body.remove_access_user,
         exclude: body.exclude,
@@ -527,6 +530,17 @@ async fn found(app: &App, id: &str) -> Result<AccessChangeRow, ApiError> {
         .access_change_get(id)
         .await?
         .ok_or(ApiError::NotFound("change"))
+}
+
+/// The address of the person that a query names, if it names one.
+async fn address_of(app: &App, wanted: Option<String>) -> Result<Option<String>, ApiError> {
+    match wanted {
+        None => Ok(None),
+        Some(wanted) => match whose(app, &wanted).await? {
+            None => Err(ApiError::NotFound("person")),
+            address => Ok(address),
+        },
+    }
 }
 
 /// How a change was asked for.

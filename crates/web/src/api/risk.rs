@@ -1,6 +1,7 @@
 //! Risk levels: how many people stand where, what changed, and the reset.
 
 use super::overview::RiskCountBody;
+use super::people;
 use crate::auth::{CanRead, CanResetRisk};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -9,7 +10,6 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::risk::{self, RiskError};
-use model::PersonId;
 use serde::{Deserialize, Serialize};
 use store::{LIST_LIMIT_MAX, RiskChangeRow};
 use utoipa::{IntoParams, ToSchema};
@@ -123,7 +123,7 @@ pub async fn changes(
 
 /// Takes a person's level back to `unscored`. Receivers of signals are told.
 #[utoipa::path(post, path = "/people/{person}/risk-reset", tag = "risk", operation_id = "risk_reset",
-    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = ResetBody,
     responses((status = 200, description = "Reset", body = ResetDoneBody), Problems))]
 pub async fn reset(
@@ -132,7 +132,7 @@ pub async fn reset(
     Path(id): Path<String>,
     Json(body): Json<ResetBody>,
 ) -> Result<Json<ResetDoneBody>, ApiError> {
-    let person = PersonId(id);
+    let person = people::found(&app, &id).await?.id;
     let previous = risk::reset(&app, &person, &body.reason, &caller.actor)
         .await
         .map_err(|error| match error {
