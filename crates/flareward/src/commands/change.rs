@@ -3,9 +3,10 @@
 //!
 //! Exit codes: 0 changed or so already; 3 refused; 4 sent and not verified.
 
+use super::removal::{ask_first, asked};
 use super::{connection, person};
-use crate::Global;
-use crate::output::{Format, Printer};
+use crate::output::{self, Format, Printer};
+use crate::{Global, stream};
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::access::Target;
@@ -18,7 +19,7 @@ use hub::provisioning::{
 use hub::{Actor, App};
 use model::GrantKind;
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use store::{ConnectionRow, LIST_LIMIT_MAX};
 
@@ -388,7 +389,7 @@ fn answer(changed: &Changed) -> Value {
 }
 
 fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match (format, made) {
         (Format::Table, _) => {
             for (answer, _) in made {
@@ -419,8 +420,17 @@ fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCo
             writeln!(out, "{:#}", json!(all))?;
         }
         _ => {
-            drop(out);
-            let mut printer = Printer::new(format, &["outcome", "person", "summary", "reason"]);
+            let mut printer = Printer::new(
+                format,
+                &[
+                    "outcome",
+                    "person",
+                    "summary",
+                    "reason",
+                    "expires_at",
+                    "change_id",
+                ],
+            );
             for (answer, _) in made {
                 printer.row(answer)?;
             }
@@ -439,7 +449,7 @@ fn code(worst: Option<Outcome>) -> ExitCode {
 }
 
 fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match (format, plans) {
         (Format::Json, [only]) => writeln!(out, "{:#}", json!(only))?,
         (Format::Json, _) => writeln!(out, "{:#}", json!(plans))?,
@@ -447,6 +457,19 @@ fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
             for plan in plans {
                 writeln!(out, "{}", json!(plan))?;
             }
+        }
+        (Format::Csv, _) => {
+            let mut printer = Printer::new(format, PLANS);
+            for plan in plans {
+                let mut row = json!(plan);
+                row["verdict"] = row["step"]["verdict"].clone();
+                row["reason"] = row["step"]["reason"].clone();
+                row["ends_before"] = row["ends"]["before"].clone();
+                row["ends_after"] = row["ends"]["after"].clone();
+                row["person"] = json!(plan.request.email());
+                printer.row(&row)?;
+            }
+            printer.finish("")?;
         }
         _ => {
             for plan in plans {
@@ -461,6 +484,18 @@ fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
         ExitCode::SUCCESS
     })
 }
+
+const PLANS: &[&str] = &[
+    "connection",
+    "person",
+    "summary",
+    "verdict",
+    "reason",
+    "ends_before",
+    "ends_after",
+    "warnings",
+    "remains",
+];
 
 fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     let what = if plan.summary.is_empty() {
@@ -547,7 +582,7 @@ fn differences(before: &Value, after: &Value) -> Vec<(String, Vec<String>, Vec<S
 
 /// Shows the plans to whoever sits at the terminal, and asks.
 fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
-    let mut out = std::io::stderr().lock();
+    let mut out = stream::Complaint;
     for plan in plans {
         write_plan(&mut out, plan)?;
     }
@@ -556,13 +591,9 @@ fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() {
-        bail!("nothing was changed: say --yes to make the change, or --plan to see it alone");
+        return Err(ask_first("changed").into());
     }
-    write!(out, "Make this change? [y/N] ")?;
-    out.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(asked("", "Make this change?")?)
 }
 
 pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -589,7 +620,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
         &Actor::CommandLine,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match global.output {
         Format::Table => {
             writeln!(out, "{}: offboard {}", done.outcome.as_str(), row.email)?;
@@ -604,13 +635,23 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
                 writeln!(out, "  remains: {remains}")?;
             }
         }
+        Format::Csv => {
+            let mut printer = Printer::new(
+                Format::Csv,
+                &["outcome", "connection", "summary", "reason", "change_id"],
+            );
+            for step in &done.steps {
+                printer.row(&answer(&step.changed))?;
+            }
+            printer.finish("")?;
+        }
         _ => {
             let steps: Vec<Value> = done.steps.iter().map(|step| answer(&step.changed)).collect();
             let whole = json!({
                 "outcome": done.outcome, "reason": done.reason, "person": row.email, "change_id": done.change_id,
                 "steps": steps, "remains": done.remains,
             });
-            writeln!(out, "{whole:#}")?;
+            output::document(global.output, &whole)?;
         }
     }
     Ok(code(Some(done.outcome)))
@@ -641,7 +682,7 @@ pub(crate) const TIMED: &[&str] = &[
     "state",
     "expires_at",
     "problem",
-    "connection",
+    "+connection",
 ];
 
 async fn entitlement(

@@ -98,14 +98,7 @@ async fn play(
     if args.once {
         let summary = summary(app, sandbox, &connection, quiet).await?;
         let whole = summary["missing"].as_array().is_some_and(Vec::is_empty);
-        object(
-            if format == Format::Table {
-                Format::Table
-            } else {
-                Format::Json
-            },
-            &summary,
-        )?;
+        object(format, &summary)?;
         return Ok(if whole {
             ExitCode::SUCCESS
         } else {
@@ -218,7 +211,10 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
         println!();
         println!("    {url}");
         println!();
-        println!("Log in with the administrator's token: {token}");
+        println!("Log in with the administrator's token:");
+        println!();
+        println!("    {token}");
+        println!();
         println!(
             "A week of events is being played; more keep coming. Ctrl-C ends the demo and removes everything."
         );
@@ -228,7 +224,13 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
         "url": url, "token": token, "account_id": info.account_id, "label": LABEL,
         "data_dir": app.settings.data.dir, "sandbox": info,
     });
-    println!("{line}");
+    match format {
+        Format::Csv => {
+            // What cannot be printed here is not worth ending the demo for.
+            let _ = object(format, &line);
+        }
+        _ => println!("{line}"),
+    }
 }
 
 /// What came of the story, and what did not arrive.

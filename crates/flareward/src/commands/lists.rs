@@ -121,59 +121,59 @@ pub(crate) struct EventArgs {
 }
 
 pub(crate) const MEMBERS: &[&str] = &[
-    "connection",
+    "+connection",
     "email",
-    "name",
+    "+name",
     "status",
     "two_factor",
-    "sign_in",
+    "+sign_in",
     "roles",
     "policies",
-    "person",
-    "id",
+    "+person",
+    "+id",
 ];
 pub(crate) const OBJECTS: &[&str] = &[
-    "connection",
-    "kind",
+    "+connection",
+    "+kind",
     "name",
     "type",
-    "status",
-    "expires_at",
-    "last_used_at",
+    "+status",
+    "+expires_at",
+    "+last_used_at",
     "detail",
-    "id",
+    "+id",
 ];
 pub(crate) const ACCESS_USERS: &[&str] = &[
-    "connection",
+    "+connection",
     "email",
-    "name",
+    "+name",
     "access_seat",
     "gateway_seat",
-    "active_device_count",
+    "+active_device_count",
     "last_login_at",
-    "person",
-    "id",
+    "+person",
+    "+id",
 ];
-pub(crate) const GROUPS: &[&str] = &["connection", "name", "id"];
-pub(crate) const ROLES: &[&str] = &["connection", "name", "description", "id"];
-pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "connection"];
-pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "detail", "title"];
+pub(crate) const GROUPS: &[&str] = &["+connection", "name", "id"];
+pub(crate) const ROLES: &[&str] = &["+connection", "name", "description", "+id"];
+pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "+connection"];
+pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "+detail", "title"];
 pub(crate) const EVENTS: &[&str] = &[
     "at",
     "dataset",
     "email",
     "action",
     "target",
-    "source_ip",
-    "country",
+    "+source_ip",
+    "+country",
 ];
 pub(crate) const REJECTS: &[&str] = &[
     "rejected_at",
-    "connection",
+    "+connection",
     "dataset",
     "line",
     "reason",
-    "excerpt",
+    "+excerpt",
 ];
 
 macro_rules! command {

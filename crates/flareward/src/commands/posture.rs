@@ -5,7 +5,7 @@
 use super::connection;
 use super::lists::labels;
 use crate::Global;
-use crate::output::{Format, Printer, object};
+use crate::output::{Format, Printer, object, text_only};
 use anyhow::Context;
 use hub::posture::{self, Severity, check, until};
 use hub::{Actor, App};
@@ -101,21 +101,21 @@ fn known_check(text: &str) -> Result<String, String> {
 const COLUMNS: &[&str] = &[
     "severity",
     "check",
-    "connection",
-    "subject",
+    "+connection",
+    "+subject",
     "found",
-    "remedy",
-    "id",
+    "+remedy",
+    "+id",
 ];
 const ALL_COLUMNS: &[&str] = &[
     "state",
     "severity",
     "check",
-    "connection",
-    "subject",
+    "+connection",
+    "+subject",
     "found",
-    "remedy",
-    "id",
+    "+remedy",
+    "+id",
 ];
 const CSV_COLUMNS: &[&str] = &[
     "verdict",
@@ -133,8 +133,15 @@ const CSV_COLUMNS: &[&str] = &[
     "muted_until",
     "id",
 ];
-const UNKNOWN_COLUMNS: &[&str] = &["severity", "check", "connection", "reason"];
-const CHECK_COLUMNS: &[&str] = &["id", "severity", "question", "permissions", "remedy", "command"];
+const UNKNOWN_COLUMNS: &[&str] = &["severity", "check", "+connection", "reason"];
+const CHECK_COLUMNS: &[&str] = &[
+    "id",
+    "severity",
+    "question",
+    "+permissions",
+    "+remedy",
+    "+command",
+];
 
 pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.action {
@@ -158,6 +165,7 @@ pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<Ex
             show(&app, finding, outcome, global.output).await
         }
         Some(Action::Reference) => {
+            text_only(global.output, "the reference of checks")?;
             print!("{}", posture::reference::reference());
             Ok(ExitCode::SUCCESS)
         }

@@ -20,7 +20,7 @@ use serde_json::json;
 use store::{ConnectionRow, JournalEntry, LogSourceRow, ObjectReadRow, StoreError};
 
 /// What batches of this source are marked with.
-pub(crate) const SOURCE: &str = "object";
+pub const SOURCE: &str = "object";
 /// What Cloudflare asks an owner to read back; no log.
 const CHALLENGE: &str = "ownership-challenge.txt";
 

@@ -26,11 +26,14 @@ pub struct PersonBody {
     pub email: String,
     /// A name, where some list has one.
     pub name: Option<String>,
-    /// `unscored`, `low`, `medium` or `high`: the highest level triggered since the last reset.
+    /// The level that Flareward gives the person: `unscored`, `low`, `medium` or `high`, the highest level triggered
+    /// since the last reset. Cloudflare's risk score is another: the capability `getUserRiskScore` answers it.
+    pub hub_risk_level: &'static str,
+    /// The same as `hub_risk_level`, under its earlier name.
     pub risk_level: &'static str,
-    /// Since when that level holds.
+    /// Since when Flareward's level holds.
     pub risk_since: Option<DateTime<Utc>>,
-    /// When the level was last reset.
+    /// When Flareward's level was last reset.
     pub risk_reset_at: Option<DateTime<Utc>>,
     /// When the person was first seen.
     pub created_at: DateTime<Utc>,
@@ -44,6 +47,7 @@ impl PersonBody {
             id: row.id.0,
             email: row.email,
             name: row.name,
+            hub_risk_level: row.risk_level.as_str(),
             risk_level: row.risk_level.as_str(),
             risk_since: row.risk_since,
             risk_reset_at: row.risk_reset_at,
@@ -72,7 +76,7 @@ pub struct PersonDetailBody {
     pub aliases: Vec<String>,
     /// The newest login or event.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// The newest changes of the risk level, at most 100.
+    /// The newest changes of Flareward's risk level, at most 100.
     pub risk_changes: Vec<RiskChangeBody>,
 }
 
@@ -178,7 +182,7 @@ pub struct AliasesBody {
 pub struct PeopleQuery {
     /// Part of the address or name.
     search: Option<String>,
-    /// Only this level: `unscored`, `low`, `medium` or `high`.
+    /// Only at this level of Flareward's: `unscored`, `low`, `medium` or `high`.
     #[param(value_type = Option<String>)]
     risk_level: Option<RiskLevel>,
     /// At most this many, 1 to 1,000; 100 when it is left out.
