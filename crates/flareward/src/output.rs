@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
+use comfy_table::{ContentArrangement, Table};
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -88,8 +88,8 @@ const WIDTH: u16 = 80;
 /// A cell without a space up to this length is kept whole as long as the table fits.
 const WHOLE: usize = 40;
 
-/// What a column of words gets at the least.
-const LEAST: usize = 10;
+/// What a column of words gets at the least: its longest word, up to this.
+const WORD: usize = 14;
 /// Blanks of a cell, on both sides together.
 const PADDING: usize = 2;
 
@@ -135,7 +135,10 @@ pub(crate) enum Printer {
 impl Printer {
     /// A printer to standard output.
     pub(crate) fn new(format: Format, columns: &'static [&'static str]) -> Self {
-        Self::to(Box::new(io::BufWriter::new(stream::Out)), format, columns)
+        let out = Box::new(io::BufWriter::new(stream::Out));
+        let mut text = Text::to(out, format, columns, shape());
+        text.to_reader = true;
+        Self::Text(Box::new(text))
     }
 
     /// A printer to `out`.
@@ -143,7 +146,12 @@ impl Printer {
         Self::Text(Box::new(Text::to(out, format, columns, shape())))
     }
 
-    /// Prints one row. [`io::ErrorKind::BrokenPipe`] when nobody reads any more, so that a long list ends.
+    /// Whether nobody reads any more: a long list may end.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_unread())
+    }
+
+    /// Prints one row.
     pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
         match self {
             Self::Text(text) => text.row(row),
@@ -168,6 +176,8 @@ pub(crate) struct Text {
     table: Vec<Vec<String>>,
     shape: Shape,
     rows: usize,
+    /// Whether it goes to standard output, whose reader may go away.
+    to_reader: bool,
 }
 
 impl Text {
@@ -181,12 +191,17 @@ impl Text {
             table: Vec::new(),
             shape,
             rows: 0,
+            to_reader: false,
         }
     }
 
+    fn is_unread(&self) -> bool {
+        self.to_reader && stream::is_gone()
+    }
+
     fn row(&mut self, row: &Value) -> io::Result<()> {
-        if stream::is_gone() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        if self.is_unread() {
+            return Ok(());
         }
         match self.format {
             Format::Table => {
@@ -239,81 +254,108 @@ impl Text {
     }
 }
 
-/// Draws a table that fits: short words stay whole, long cells are broken between words.
+/// Draws a table that fits: short cells stay whole, long ones are broken between words.
 fn drawn(shape: Shape, header: Option<Vec<String>>, rows: Vec<Vec<String>>) -> String {
     let columns = header.as_ref().map_or(2, Vec::len);
-    let has_header = header.is_some();
     let mut table = Table::new();
-    if shape.has_boxes {
-        table.load_preset(UTF8_FULL_CONDENSED);
+    table.load_preset(if shape.has_boxes {
+        UTF8_FULL_CONDENSED
     } else {
-        table.load_preset(NOTHING);
-    }
-    let mut longest = vec![0_usize; columns];
-    let mut is_whole = vec![true; columns];
-    for row in header.iter().chain(&rows) {
-        for (at, text) in row.iter().enumerate() {
-            for line in text.lines() {
-                longest[at] = longest[at].max(line.chars().count());
-            }
+        NOTHING
+    });
+    // The lines are broken here, at better places.
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let widths = shape.width.map(|width| {
+        let frame = columns * (PADDING + usize::from(shape.has_boxes)) + usize::from(shape.has_boxes);
+        let all: Vec<&Vec<String>> = header.iter().chain(&rows).collect();
+        shares(usize::from(width).saturating_sub(frame), columns, &all)
+    });
+    let broken = |row: Vec<String>| -> Vec<String> {
+        match &widths {
+            None => row.into_iter().map(|text| text.replace('\n', "; ")).collect(),
+            Some(widths) => row
+                .iter()
+                .zip(widths)
+                .map(|(text, width)| wrapped(text, *width))
+                .collect(),
         }
-    }
-    for row in &rows {
-        for (at, text) in row.iter().enumerate() {
-            is_whole[at] &= !text.contains(char::is_whitespace) || is_time(text);
-        }
-    }
+    };
     if let Some(header) = header {
-        table.set_header(header);
+        table.set_header(broken(header));
     }
     for row in rows {
-        table.add_row(row);
-    }
-    match shape.width {
-        None => {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-        Some(width) => {
-            table
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width);
-            let edge = PADDING + usize::from(shape.has_boxes);
-            // What others need at the least, so that words of some length still fit.
-            let mut room = usize::from(width).saturating_sub(columns * edge + usize::from(shape.has_boxes));
-            let mut order: Vec<usize> = (0..columns).collect();
-            order.sort_by_key(|at| longest[*at]);
-            for (place, at) in order.iter().enumerate() {
-                let others = (columns - place - 1) * LEAST;
-                let is_short = is_whole[*at] && longest[*at] <= WHOLE;
-                if is_short && longest[*at] + others <= room {
-                    room -= longest[*at];
-                    let cell = u16::try_from(longest[*at] + PADDING).unwrap_or(width);
-                    if let Some(column) = table.column_mut(*at) {
-                        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(cell)));
-                    }
-                } else {
-                    room = room.saturating_sub(LEAST);
-                }
-            }
-        }
+        table.add_row(broken(row));
     }
     if !shape.has_boxes {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
     }
-    if !has_header
-        && let Some(column) = table.column_mut(0)
-        && let Some(width) = longest.first()
-    {
-        let width = u16::try_from((*width).min(24) + PADDING).unwrap_or(26);
-        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How wide each column is: as wide as its longest line, as long as there is room; the long ones share the rest. An
+/// id or an address comes before words, which can be broken.
+fn shares(room: usize, columns: usize, rows: &[&Vec<String>]) -> Vec<usize> {
+    let mut longest = vec![1_usize; columns];
+    let mut word = vec![1_usize; columns];
+    let mut is_whole = vec![true; columns];
+    for (place, row) in rows.iter().enumerate() {
+        for (at, text) in row.iter().enumerate() {
+            let words = text.split_whitespace().map(|word| word.chars().count());
+            word[at] = word[at].max(words.max().unwrap_or(0));
+            let lines = text.lines().map(|line| line.chars().count());
+            longest[at] = longest[at].max(lines.max().unwrap_or(0));
+            // The first may be the header.
+            is_whole[at] &= place == 0 || !text.contains(' ') || is_time(text);
+        }
     }
-    table
-        .lines()
-        .map(|line| line.trim_end().to_owned())
-        .collect::<Vec<_>>()
-        .join("\n")
+    let mut order: Vec<usize> = (0..columns).collect();
+    order.sort_by_key(|at| (!(is_whole[*at] && longest[*at] <= WHOLE), longest[*at]));
+    let (mut left, mut widths) = (room, vec![0; columns]);
+    for (place, at) in order.iter().enumerate() {
+        let others = &order[place + 1..];
+        let least: usize = others.iter().map(|at| word[*at].min(WORD)).sum();
+        let spare = left.saturating_sub(least);
+        let keeps = if is_whole[*at] && longest[*at] <= WHOLE {
+            spare
+        } else {
+            (left / (others.len() + 1)).max(word[*at].min(WORD)).min(spare)
+        };
+        widths[*at] = longest[*at].min(keeps.max(1));
+        left = left.saturating_sub(widths[*at]);
+    }
+    widths
+}
+
+/// Breaks text into lines of at most `width`: at blanks, within a long word after a sign that joins, else anywhere.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let mut now = String::new();
+        for word in line.split_whitespace() {
+            let mut word: Vec<char> = word.chars().collect();
+            let length = now.chars().count();
+            if length > 0 && length + 1 + word.len() <= width {
+                now.push(' ');
+            } else if length > 0 {
+                lines.push(std::mem::take(&mut now));
+            }
+            while word.len() > width {
+                let joint = word[..width]
+                    .iter()
+                    .rposition(|sign| "@.-/_:,=".contains(*sign))
+                    .filter(|at| *at > 0);
+                let rest = word.split_off(joint.map_or(width, |at| at + 1));
+                lines.push(word.into_iter().collect());
+                word = rest;
+            }
+            now.extend(word);
+        }
+        lines.push(now);
+    }
+    lines.join("\n")
 }
 
 fn is_time(text: &str) -> bool {
@@ -348,7 +390,10 @@ pub(crate) fn document(format: Format, value: &Value) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json | Format::Counts => println!("{value:#}"),
         Format::Ndjson => println!("{value}"),
-        Format::Csv => anyhow::bail!("this answer is a JSON document: use -o json or -o ndjson"),
+        Format::Csv => {
+            let words = "this answer is a JSON document: use -o json or -o ndjson";
+            return Err(crate::Usage(words.to_owned()).into());
+        }
     }
     Ok(())
 }
@@ -534,6 +579,16 @@ mod tests {
         assert!(text.contains("never"));
         let text = table(shape(), &["at", "why"], &rows);
         assert!(text.contains("2026-11-20 09:14"), "{text}");
+    }
+
+    #[test]
+    fn a_long_word_is_broken_where_it_is_joined() {
+        assert_eq!(
+            wrapped("to some.one@department.example now", 12),
+            "to\nsome.one@\ndepartment.\nexample now"
+        );
+        assert_eq!(wrapped("abcdefgh", 3), "abc\ndef\ngh");
+        assert_eq!(wrapped("", 3), "");
     }
 
     #[test]

@@ -658,11 +658,20 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
 }
 
 /// `flareward grants timed`: grants with an end.
-pub(crate) async fn write_timed(app: &App, with_ended: bool, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_timed(
+    app: &App,
+    person: Option<&str>,
+    with_ended: bool,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let email = match person {
+        Some(wanted) => Some(super::address_of(app, wanted).await?),
+        None => None,
+    };
     let labels = super::lists::labels(app).await?;
     for row in app
         .store
-        .timed_grant_list(None, with_ended, LIST_LIMIT_MAX)
+        .timed_grant_list(email.as_deref(), with_ended, LIST_LIMIT_MAX)
         .await?
     {
         printer.row(&json!({

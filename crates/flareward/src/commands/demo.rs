@@ -129,6 +129,11 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     settings.egress.allow_loopback = true;
     // The tenant of Cloudflare's published example, so that it can be tried here as it stands.
     settings.egress.okta_hosts.push("example.com".to_owned());
+    // So that the commands that the console prints work beside the demo too.
+    let file = folder.join("settings.toml");
+    let text = "[egress]\nallow_http = true\nallow_loopback = true\nokta_hosts = [\"example.com\"]\n";
+    std::fs::write(&file, text).context("cannot write the settings of the demo")?;
+    settings.file = Some(file);
     Ok(settings)
 }
 

@@ -269,7 +269,9 @@ macro_rules! each_listed {
                 .as_ref()
                 .map(|(connection, id)| (connection.as_str(), id.as_str()));
             let page = $app.store.$list(only.as_ref(), from, LIST_LIMIT_MAX).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last().filter(|_| !$printer.is_unread()) else {
+                return Ok(());
+            };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for $row in page {
                 let $label = labels.get(&$row.connection_id).cloned();
@@ -445,6 +447,7 @@ pub(crate) async fn write_grants(
         };
         line[id] = json!(grant.entitlement_id);
         match printer.row(&line) {
+            Ok(()) if printer.is_unread() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
@@ -462,7 +465,7 @@ macro_rules! newest_first {
         let mut left = if $limit == 0 { usize::MAX } else { $limit };
         loop {
             let page = $app.store.$list(&filter).await?;
-            let Some(last) = page.last().filter(|_| left > 0) else {
+            let Some(last) = page.last().filter(|_| left > 0 && !$printer.is_unread()) else {
                 return Ok(());
             };
             filter.before = Some(TimeCursor {

@@ -144,7 +144,7 @@ async fn show(app: &App, wanted: &str, refresh: bool) -> anyhow::Result<Value> {
     };
     Ok(json!({
         "id": row.id, "email": row.email, "name": row.name, "aliases": detail.aliases,
-        "last_seen_at": detail.last_seen_at, "hub_risk_level": row.risk_level, "risk_level": row.risk_level,
+        "last_seen_at": detail.last_seen_at, "hub_risk_level": row.risk_level,
         "hub_risk_since": row.risk_since, "hub_risk_reset_at": row.risk_reset_at,
         "members": detail.members.iter().map(|member| json!({
             "connection": labels.get(&member.row.connection_id), "status": member.row.status,

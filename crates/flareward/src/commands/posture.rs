@@ -102,7 +102,7 @@ const COLUMNS: &[&str] = &[
     "severity",
     "check",
     "+connection",
-    "+subject",
+    "subject",
     "found",
     "+remedy",
     "+id",
@@ -112,7 +112,7 @@ const ALL_COLUMNS: &[&str] = &[
     "severity",
     "check",
     "+connection",
-    "+subject",
+    "subject",
     "found",
     "+remedy",
     "+id",
@@ -245,12 +245,13 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
 fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
     let evidence: Value = serde_json::from_str(&finding.evidence).unwrap_or_default();
     let check = posture::check(&finding.check_id);
+    let label = labels.get(&finding.connection_id);
     json!({
         "verdict": "fail", "id": finding.id, "check": finding.check_id, "severity": finding.severity,
-        "state": finding.state, "connection": labels.get(&finding.connection_id),
+        "state": finding.state, "connection": label,
         "question": check.map(|check| check.question), "subject_kind": finding.subject_kind,
         "subject_id": finding.subject_id, "subject": finding.subject_name, "found": evidence["summary"],
-        "evidence": evidence, "remedy": check.map(remedy), "frameworks": check.map(|check| check.frameworks),
+        "evidence": evidence, "remedy": check.map(|check| remedy(check, &finding, label.map_or("", String::as_str))), "frameworks": check.map(|check| check.frameworks),
         "first_seen_at": finding.first_seen_at, "last_seen_at": finding.last_seen_at,
         "resolved_at": finding.resolved_at, "mute_reason": finding.mute_reason, "muted_by": finding.muted_by,
         "muted_until": finding.muted_until,
@@ -258,8 +259,8 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
 }
 
 /// What to do, with the command that does it.
-fn remedy(check: &posture::Check) -> String {
-    match check.command {
+fn remedy(check: &posture::Check, finding: &FindingRow, label: &str) -> String {
+    match check.command_for(finding, label, "") {
         Some(command) => format!("{} Here: `{command}`.", check.remedy),
         None => check.remedy.to_owned(),
     }

@@ -127,7 +127,7 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
     }
     if format == Format::Table {
         println!(
-            "Sync {} of {}, {}, began {}",
+            "Sync {} of {}:\n{}, began {}",
             row.id,
             label.unwrap_or_default(),
             row.outcome,

@@ -178,6 +178,8 @@ fn form_page(next: &str, problem: Option<&'static str>) -> Result<Page, PageErro
             title: "Log in".to_owned(),
             section: Section::Elsewhere,
             csrf: String::new(),
+            options: String::new(),
+            public_url: String::new(),
             actor: String::new(),
         },
         next: local(next),

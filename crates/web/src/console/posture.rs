@@ -63,6 +63,8 @@ struct Row {
     summary: String,
     /// What else was seen, in words.
     details: Vec<(String, String)>,
+    /// The command that does what is to be done, as it can be typed.
+    command: Option<String>,
     /// The page of the subject, if it has one.
     link: Option<String>,
 }
@@ -174,7 +176,10 @@ pub(super) async fn list(
         if !rows.is_empty() {
             groups.push(Group {
                 check: one,
-                rows: rows.into_iter().map(|finding| row(finding, &labels)).collect(),
+                rows: rows
+                    .into_iter()
+                    .map(|finding| row(finding, &labels, visitor.command_options()))
+                    .collect(),
                 more,
             });
         }
@@ -225,7 +230,8 @@ fn tiles(counts: &[(String, String, i64)], connection: &str, chosen: Option<Seve
         .collect()
 }
 
-fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Row {
+fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>, options: &str) -> Row {
+    let label = labels.get(&finding.connection_id).cloned().unwrap_or_default();
     let evidence: HashMap<String, Value> = serde_json::from_str(&finding.evidence).unwrap_or_default();
     let summary = evidence
         .get("summary")
@@ -241,7 +247,9 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Row {
     Row {
         summary: summary.to_owned(),
         details,
-        connection: labels.get(&finding.connection_id).cloned().unwrap_or_default(),
+        command: posture::check(&finding.check_id)
+            .and_then(|check| check.command_for(&finding, &label, options)),
+        connection: label,
         link: (finding.subject_kind == "person")
             .then(|| format!("/people/{}", path_part(&finding.subject_id))),
         finding,
