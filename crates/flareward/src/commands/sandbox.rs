@@ -35,6 +35,9 @@ pub(crate) struct SandboxArgs {
     /// How many roles the listing shows.
     #[arg(long)]
     pub(crate) roles: Option<usize>,
+    /// Write the API token to this file, for `flareward connect --token-file`. What it held before is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<std::path::PathBuf>,
     /// Whether the company has a week of events behind it.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) story: bool,
@@ -62,6 +65,10 @@ pub(crate) async fn run(args: SandboxArgs, format: Format) -> anyhow::Result<()>
     let sandbox = Sandbox::start(config)
         .await
         .context("could not start the sandbox")?;
+    if let Some(file) = &args.token_file {
+        std::fs::write(file, format!("{}\n", sandbox.info().token))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     match format {
         Format::Table => print!("{}", readable(sandbox.info())),
         Format::Csv => object(format, &serde_json::to_value(sandbox.info())?)?,
