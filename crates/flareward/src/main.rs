@@ -233,7 +233,7 @@ fn purpose(command: &Command) -> Option<&'static str> {
         Command::Posture(_) => "checking",
         Command::Export(_) => "writing lists",
         Command::Ingest(_) => "taking in files",
-        Command::Rules(_) => "running rules",
+        Command::Rules(_) => "working on rules",
         Command::Logs(_) => "asking Cloudflare about logs",
         Command::Events(_) => "going through records",
         _ => "working",
