@@ -6,7 +6,7 @@ demo:  ## Build what is needed and show everything on a simulated account
 	@scripts/require rust node
 	@cargo run --locked -p flareward -- demo $(DEMO)
 
-test:  ## Every test: format, lints, both databases, official clients, a real browser
+test:  ## Every test: format, lints, both databases, official clients, a real browser, the README
 	@scripts/require rust node nextest postgres python chromium
 	@scripts/test
 

@@ -1,31 +1,46 @@
 //! The program: reads the command line and hands over to one command.
 //!
-//! Exit codes: 0 done; 1 failed, with one line on standard error; 2 the command line is not understood;
-//! 3 refused by a guard, or `posture` found something open at or above `--fail-on`; 4 a change was sent and could
-//! not be verified.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command speaks through these"
-)]
+//! Exit codes: see [`EXIT_CODES`].
 
+#[macro_use]
+mod stream;
 mod commands;
 mod output;
+mod progress;
 mod sheet;
 
 use clap::{Parser, Subcommand};
 use hub::App;
 use hub::settings::Settings;
-use output::{Format, FormatParser};
+use output::{Asked, Format, FormatParser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What the code says that a command ends with.
+const EXIT_CODES: &str = "Exit codes:
+  0  done, or so already
+  1  failed; standard error says why
+  2  the command line is wrong, or a confirmation is needed and nobody can be asked
+  3  refused by a guard or by whoever was asked; or posture found something open
+  4  a change was sent and could not be verified
+  5  what was named does not exist: a person, a connection, a rule, the data folder";
+
+/// The command line asks for something that this command cannot do: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// What was named does not exist: exit code 5.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotFound(pub(crate) String);
+
 /// A self-hosted hub for Cloudflare Zero Trust: who has access, what people do, how risky it is, and acting on it.
 #[derive(Debug, Parser)]
-#[command(name = "flareward", version, propagate_version = true)]
+#[command(name = "flareward", version = env!("FLAREWARD_VERSION"), propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -43,7 +58,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "FLAREWARD_CONFIG")]
     config: Option<PathBuf>,
     /// How to print
-    #[arg(short, long, global = true, value_parser = FormatParser, default_value = "table")]
+    #[arg(short = 'o', long = "output", global = true, value_name = "FORM", value_parser = FormatParser, default_value = "table")]
+    asked: Asked,
+    #[arg(skip = Format::Table)]
     output: Format,
 }
 
@@ -127,10 +144,16 @@ enum Command {
     Token(commands::token::TokenArgs),
     /// Print the reference of all settings, in Markdown
     Settings,
+    /// Print a completion script for a shell
+    Completions(commands::shell::CompletionsArgs),
+    /// Print or write man pages
+    Man(commands::shell::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    cli.global.output = cli.global.asked.format;
+    output::draw(cli.global.asked.is_wide);
     init_log(matches!(cli.command, Command::Serve(_)));
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -141,7 +164,14 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => {
+            if let Some(purpose) = purpose(&cli.command) {
+                progress::begin(purpose);
+            }
+            let result = runtime.block_on(run(cli));
+            progress::end();
+            result
+        }
         Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot start")),
     };
     match result {
@@ -155,10 +185,59 @@ fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("flareward: {}", hub::causes(error.as_ref()));
-            ExitCode::FAILURE
+            let words = output::without_controls(hub::causes(error.as_ref()));
+            eprintln!("flareward: {words}");
+            code(&error)
         }
     }
+}
+
+/// The exit code that an error means.
+fn code(error: &anyhow::Error) -> ExitCode {
+    use hub::access::explain::ExplainError;
+    use hub::permission::TokenError;
+    use hub::posture::MuteError;
+    use hub::provisioning::undo::UndoError;
+    use hub::rule_admin::RuleAdminError;
+    let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
+    if is(|cause| cause.is::<Usage>()) {
+        return ExitCode::from(2);
+    }
+    let is_missing = is(|cause| {
+        cause.is::<NotFound>()
+            || matches!(cause.downcast_ref(), Some(ExplainError::NotFound { .. }))
+            || matches!(cause.downcast_ref(), Some(TokenError::NotFound))
+            || matches!(cause.downcast_ref(), Some(MuteError::NotFound(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(RuleAdminError::Document { .. } | RuleAdminError::Rule { .. })
+            )
+            || matches!(cause.downcast_ref(), Some(UndoError::NotFound(_)))
+    });
+    if is_missing {
+        ExitCode::from(5)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What a command is at, for whoever waits; `None` for those that run until they are stopped.
+fn purpose(command: &Command) -> Option<&'static str> {
+    Some(match command {
+        Command::Serve(_) | Command::Sandbox(_) | Command::Demo(_) => return None,
+        Command::Sync(_) => "syncing",
+        Command::Connect(_) | Command::Doctor(_) => "asking Cloudflare what the credential can do",
+        Command::Grant(_) | Command::Revoke(_) | Command::Offboard(_) | Command::Changes(_) => {
+            "changing access"
+        }
+        Command::Posture(_) => "checking",
+        Command::Export(_) => "writing lists",
+        Command::Ingest(_) => "taking in files",
+        Command::Rules(_) => "working on rules",
+        Command::Logs(_) => "asking Cloudflare about logs",
+        Command::Events(_) => "going through records",
+        _ => "working",
+    })
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -169,15 +248,20 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     match cli.command {
         Command::Demo(args) => return commands::demo::run(args, format).await,
-        Command::Sandbox(args) => commands::sandbox::run(args, format != Format::Table).await?,
-        Command::Settings => print!("{}", hub::settings::reference()),
+        Command::Sandbox(args) => commands::sandbox::run(args, format).await?,
+        Command::Settings => {
+            output::text_only(format, "the reference of settings")?;
+            print!("{}", hub::settings::reference());
+        }
+        Command::Completions(args) => commands::shell::completions::<Cli>(&args, format)?,
+        Command::Man(args) => commands::shell::man::<Cli>(args, format)?,
         Command::Serve(args) => commands::serve::run(args, global).await?,
         Command::Connect(args) => commands::connect::run(args, global).await?,
         Command::Doctor(args) => return commands::connect::doctor(args, global).await,
         Command::Sync(args) => return commands::sync::run(args, global).await,
         Command::Syncs(args) => commands::syncs::run(args, global).await?,
         Command::Connections(args) => commands::connections::run(args, global).await?,
-        Command::People(args) => commands::people::run(args, global).await?,
+        Command::People(args) => return commands::people::run(args, global).await,
         Command::Members(args) => return commands::members::members(args, global).await,
         Command::AccessUsers(args) => return commands::members::access_users(args, global).await,
         Command::Groups(args) => commands::lists::groups(args, global).await?,
@@ -203,12 +287,12 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Detections(args) => commands::lists::detections(args, global).await?,
         Command::Risk(args) => commands::risk::run(args, global).await?,
         Command::Posture(args) => return commands::posture::run(args, global).await,
-        Command::Events(args) => commands::events::run(args, global).await?,
+        Command::Events(args) => return commands::events::run(args, global).await,
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
         Command::Export(args) => commands::export::run(args, global).await?,
         Command::Capability(args) => return commands::capability::run(args, global).await,
-        Command::Capabilities(args) => commands::capability::capabilities(args)?,
-        Command::Token(args) => commands::token::run(args, global).await?,
+        Command::Capabilities(args) => commands::capability::capabilities(args, format)?,
+        Command::Token(args) => return commands::token::run(args, global).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -222,27 +306,49 @@ pub(crate) fn settings(global: &Global) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// Opens what the settings name.
+/// Opens what the settings name. Nothing is made: where there is no data, there is nothing to answer from.
 pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
+    let settings = settings(global)?;
+    match commands::data_missing(global, &settings) {
+        Some(missing) => Err(missing.into()),
+        None => Ok(App::open(settings).await?),
+    }
+}
+
+/// The same, making an empty store where there is none: for commands that begin one.
+pub(crate) async fn open_or_make(global: &Global) -> anyhow::Result<App> {
     Ok(App::open(settings(global)?).await?)
+}
+
+/// The same as [`open`] for what can be answered without a store too.
+pub(crate) async fn open_if_there(global: &Global) -> anyhow::Result<Option<App>> {
+    let settings = settings(global)?;
+    match commands::data_missing(global, &settings) {
+        Some(_) => Ok(None),
+        None => Ok(Some(App::open(settings).await?)),
+    }
 }
 
 /// A server tells what it does; a command only what someone should look into.
 fn init_log(is_server: bool) {
     use std::io::IsTerminal;
-    use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+    use tracing::Level;
+    use tracing_subscriber::filter::filter_fn;
+    use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
     let filter = EnvFilter::try_from_env("FLAREWARD_LOG")
         .unwrap_or_else(|_| EnvFilter::new(if is_server { "info,sqlx=warn" } else { "warn" }));
     // Standard output belongs to the command's answer.
     let layer = fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| stream::Complaint)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     let json = std::env::var("FLAREWARD_LOG_FORMAT").is_ok_and(|format| format == "json");
-    let registry = tracing_subscriber::registry().with(filter);
+    let of_client =
+        filter_fn(|event| event.target().starts_with("cloudflare") && *event.level() == Level::INFO);
+    let registry = tracing_subscriber::registry().with(progress::Waits.with_filter(of_client));
     if json {
-        registry.with(layer.json()).init();
+        registry.with(layer.json().with_filter(filter)).init();
     } else {
-        registry.with(layer.compact()).init();
+        registry.with(layer.compact().with_filter(filter)).init();
     }
 }

@@ -1,12 +1,15 @@
 //! What commands print: tables for people, JSON, NDJSON or CSV for programs. Sheets are [`crate::sheet`]'s.
 
 use crate::sheet::Sheet;
+use crate::stream;
 use clap::ValueEnum;
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
+use comfy_table::{ContentArrangement, Table};
 use serde_json::Value;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 /// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,31 +32,99 @@ pub(crate) enum Format {
 pub(crate) struct FormatParser;
 
 impl TypedValueParser for FormatParser {
-    type Value = Format;
+    type Value = Asked;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
         arg: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
-    ) -> Result<Format, clap::Error> {
+    ) -> Result<Asked, clap::Error> {
+        if value == "wide" {
+            return Ok(Asked {
+                format: Format::Table,
+                is_wide: true,
+            });
+        }
         if value == "xlsx" {
             let advice = "a spreadsheet cannot be printed: flareward export xlsx --file FILE\n";
             return Err(clap::Error::raw(ErrorKind::InvalidValue, advice).with_cmd(command));
         }
-        EnumValueParser::<Format>::new().parse_ref(command, arg, value)
+        let format = EnumValueParser::<Format>::new().parse_ref(command, arg, value)?;
+        Ok(Asked {
+            format,
+            is_wide: false,
+        })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        let values: Vec<_> = Format::value_variants()
+        let mut values: Vec<_> = Format::value_variants()
             .iter()
             .filter_map(ValueEnum::to_possible_value)
             .collect();
+        values.insert(1, PossibleValue::new("wide").help("A table with every column"));
         Some(Box::new(values.into_iter()))
     }
 }
 
-/// Takes rows as they come. Rows are JSON objects; a table, CSV and a sheet show the columns that were asked for.
+/// `-o` as it was given: a form, and whether a table shows every column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) format: Format,
+    pub(crate) is_wide: bool,
+}
+
+/// The width that tables keep to, and how: decided once, when the program starts.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    is_wide: bool,
+    /// `None`: as wide as it is.
+    width: Option<u16>,
+    has_boxes: bool,
+}
+
+/// Where nobody says how wide the screen is.
+const WIDTH: u16 = 80;
+/// A cell without a space up to this length is kept whole as long as the table fits.
+const WHOLE: usize = 40;
+
+/// What a column of words gets at the least: its longest word, up to this.
+const WORD: usize = 14;
+/// Blanks of a cell, on both sides together.
+const PADDING: usize = 2;
+
+static SHAPE: OnceLock<Shape> = OnceLock::new();
+
+/// Decides how tables are drawn: in boxes on a terminal, without elsewhere.
+pub(crate) fn draw(is_wide: bool) {
+    let has_boxes = io::stdout().is_terminal();
+    let told = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let screen = if has_boxes { Table::new().width() } else { None };
+    let width = screen.or(told).unwrap_or(WIDTH).max(40);
+    let _ = SHAPE.set(Shape {
+        is_wide,
+        width: (!is_wide).then_some(width),
+        has_boxes,
+    });
+}
+
+fn shape() -> Shape {
+    SHAPE.get().copied().unwrap_or(Shape {
+        is_wide: false,
+        width: Some(WIDTH),
+        has_boxes: false,
+    })
+}
+
+/// The name of a column. A `+` before it says that a table shows it with `-o wide` alone.
+pub(crate) fn column(column: &'static str) -> &'static str {
+    column.trim_start_matches('+')
+}
+
+/// Takes rows as they come. Rows are JSON objects; a table, CSV and a sheet show the columns that were asked for, a
+/// table without `-o wide` only those that are not marked with `+`.
 pub(crate) enum Printer {
     /// To text.
     Text(Box<Text>),
@@ -64,12 +135,20 @@ pub(crate) enum Printer {
 impl Printer {
     /// A printer to standard output.
     pub(crate) fn new(format: Format, columns: &'static [&'static str]) -> Self {
-        Self::to(Box::new(io::BufWriter::new(io::stdout())), format, columns)
+        let out = Box::new(io::BufWriter::new(stream::Out));
+        let mut text = Text::to(out, format, columns, shape());
+        text.to_reader = true;
+        Self::Text(Box::new(text))
     }
 
     /// A printer to `out`.
     pub(crate) fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
-        Self::Text(Box::new(Text::to(out, format, columns)))
+        Self::Text(Box::new(Text::to(out, format, columns, shape())))
+    }
+
+    /// Whether nobody reads any more: a long list may end.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_unread())
     }
 
     /// Prints one row.
@@ -92,33 +171,42 @@ impl Printer {
 /// Rows as text.
 pub(crate) struct Text {
     format: Format,
-    columns: &'static [&'static str],
+    columns: Vec<&'static str>,
     out: Box<dyn Write + Send>,
-    table: Table,
+    table: Vec<Vec<String>>,
+    shape: Shape,
     rows: usize,
+    /// Whether it goes to standard output, whose reader may go away.
+    to_reader: bool,
 }
 
 impl Text {
-    fn to(out: Box<dyn Write + Send>, format: Format, columns: &'static [&'static str]) -> Self {
-        let mut table = Table::new();
-        table
-            .load_preset(UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(columns.iter().map(|name| name.replace('_', " ")));
+    fn to(out: Box<dyn Write + Send>, format: Format, columns: &[&'static str], shape: Shape) -> Self {
+        let is_shown =
+            |name: &&&'static str| format != Format::Table || shape.is_wide || !name.starts_with('+');
         Self {
             format,
-            columns,
+            columns: columns.iter().filter(is_shown).map(|name| column(name)).collect(),
             out,
-            table,
+            table: Vec::new(),
+            shape,
             rows: 0,
+            to_reader: false,
         }
     }
 
+    fn is_unread(&self) -> bool {
+        self.to_reader && stream::is_gone()
+    }
+
     fn row(&mut self, row: &Value) -> io::Result<()> {
+        if self.is_unread() {
+            return Ok(());
+        }
         match self.format {
             Format::Table => {
-                self.table
-                    .add_row(self.columns.iter().map(|name| cell(&row[*name])));
+                let cells = self.columns.iter().map(|name| readable(&row[*name]));
+                self.table.push(cells.collect());
             }
             Format::Ndjson => writeln!(self.out, "{row}")?,
             Format::Json | Format::Counts => {
@@ -126,14 +214,11 @@ impl Text {
             }
             Format::Csv => {
                 if self.rows == 0 {
-                    self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
+                    self.csv_header()?;
                 }
-                self.csv_line(
-                    self.columns
-                        .iter()
-                        .map(|name| harmless(cell(&row[*name])))
-                        .collect(),
-                )?;
+                let cells = self.columns.iter().map(|name| harmless(cell(&row[*name])));
+                let cells = cells.collect();
+                self.csv_line(cells)?;
             }
         }
         self.rows += 1;
@@ -143,17 +228,23 @@ impl Text {
     fn finish(mut self, nothing: &str) -> io::Result<usize> {
         match self.format {
             Format::Table if self.rows == 0 => writeln!(self.out, "{nothing}")?,
-            Format::Table => writeln!(self.out, "{}", self.table)?,
+            Format::Table => {
+                let header = self.columns.iter().map(|name| name.replace('_', " ")).collect();
+                writeln!(self.out, "{}", drawn(self.shape, Some(header), self.table))?;
+            }
             Format::Json | Format::Counts => {
                 writeln!(self.out, "{}", if self.rows == 0 { "[]" } else { "\n]" })?;
             }
-            Format::Csv if self.rows == 0 => {
-                self.csv_line(self.columns.iter().map(|name| (*name).to_owned()).collect())?;
-            }
+            Format::Csv if self.rows == 0 => self.csv_header()?,
             Format::Csv | Format::Ndjson => {}
         }
         self.out.flush()?;
         Ok(self.rows)
+    }
+
+    fn csv_header(&mut self) -> io::Result<()> {
+        let names = self.columns.iter().map(|name| (*name).to_owned()).collect();
+        self.csv_line(names)
     }
 
     fn csv_line(&mut self, cells: Vec<String>) -> io::Result<()> {
@@ -163,23 +254,183 @@ impl Text {
     }
 }
 
-/// Prints one object: as JSON for programs, as lines of name and value for people.
+/// Draws a table that fits: short cells stay whole, long ones are broken between words.
+fn drawn(shape: Shape, header: Option<Vec<String>>, rows: Vec<Vec<String>>) -> String {
+    let columns = header.as_ref().map_or(2, Vec::len);
+    let mut table = Table::new();
+    table.load_preset(if shape.has_boxes {
+        UTF8_FULL_CONDENSED
+    } else {
+        NOTHING
+    });
+    // The lines are broken here, at better places.
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    let widths = shape.width.map(|width| {
+        let frame = columns * (PADDING + usize::from(shape.has_boxes)) + usize::from(shape.has_boxes);
+        let all: Vec<&Vec<String>> = header.iter().chain(&rows).collect();
+        shares(usize::from(width).saturating_sub(frame), columns, &all)
+    });
+    let broken = |row: Vec<String>| -> Vec<String> {
+        match &widths {
+            None => row.into_iter().map(|text| text.replace('\n', "; ")).collect(),
+            Some(widths) => row
+                .iter()
+                .zip(widths)
+                .map(|(text, width)| wrapped(text, *width))
+                .collect(),
+        }
+    };
+    if let Some(header) = header {
+        table.set_header(broken(header));
+    }
+    for row in rows {
+        table.add_row(broken(row));
+    }
+    if !shape.has_boxes {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How wide each column is: as wide as its longest line, as long as there is room; the long ones share the rest. An
+/// id or an address comes before words, which can be broken.
+fn shares(room: usize, columns: usize, rows: &[&Vec<String>]) -> Vec<usize> {
+    let mut longest = vec![1_usize; columns];
+    let mut word = vec![1_usize; columns];
+    let mut is_whole = vec![true; columns];
+    for (place, row) in rows.iter().enumerate() {
+        for (at, text) in row.iter().enumerate() {
+            let words = text.split_whitespace().map(|word| word.chars().count());
+            word[at] = word[at].max(words.max().unwrap_or(0));
+            let lines = text.lines().map(|line| line.chars().count());
+            longest[at] = longest[at].max(lines.max().unwrap_or(0));
+            // The first may be the header.
+            is_whole[at] &= place == 0 || !text.contains(' ') || is_time(text);
+        }
+    }
+    let mut order: Vec<usize> = (0..columns).collect();
+    order.sort_by_key(|at| (!(is_whole[*at] && longest[*at] <= WHOLE), longest[*at]));
+    let (mut left, mut widths) = (room, vec![0; columns]);
+    for (place, at) in order.iter().enumerate() {
+        let others = &order[place + 1..];
+        let least: usize = others.iter().map(|at| word[*at].min(WORD)).sum();
+        let spare = left.saturating_sub(least);
+        let keeps = if is_whole[*at] && longest[*at] <= WHOLE {
+            spare
+        } else {
+            (left / (others.len() + 1)).max(word[*at].min(WORD)).min(spare)
+        };
+        widths[*at] = longest[*at].min(keeps.max(1));
+        left = left.saturating_sub(widths[*at]);
+    }
+    widths
+}
+
+/// Breaks text into lines of at most `width`: at blanks, within a long word after a sign that joins, else anywhere.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let mut now = String::new();
+        for word in line.split_whitespace() {
+            let mut word: Vec<char> = word.chars().collect();
+            let length = now.chars().count();
+            if length > 0 && length + 1 + word.len() <= width {
+                now.push(' ');
+            } else if length > 0 {
+                lines.push(std::mem::take(&mut now));
+            }
+            while word.len() > width {
+                let joint = word[..width]
+                    .iter()
+                    .rposition(|sign| "@.-/_:,=".contains(*sign))
+                    .filter(|at| *at > 0);
+                let rest = word.split_off(joint.map_or(width, |at| at + 1));
+                lines.push(word.into_iter().collect());
+                word = rest;
+            }
+            now.extend(word);
+        }
+        lines.push(now);
+    }
+    lines.join("\n")
+}
+
+fn is_time(text: &str) -> bool {
+    text.len() == 16 && text.as_bytes()[4] == b'-' && text.as_bytes()[13] == b':'
+}
+
+/// Prints one object: as JSON or one line of CSV for programs, as lines of name and value for people.
 pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stream::Out;
     match format {
         Format::Json | Format::Counts => writeln!(out, "{value:#}"),
         Format::Ndjson => writeln!(out, "{value}"),
-        Format::Table | Format::Csv => {
-            let mut table = Table::new();
-            table
-                .load_preset(UTF8_FULL_CONDENSED)
-                .set_content_arrangement(ContentArrangement::Dynamic);
-            for (name, value) in value.as_object().into_iter().flatten() {
-                table.add_row([name.replace('_', " "), lines(value)]);
-            }
-            writeln!(out, "{table}")
+        Format::Csv => {
+            let members: Vec<(&String, &Value)> = value.as_object().into_iter().flatten().collect();
+            let mut writer = csv::WriterBuilder::new().from_writer(out);
+            let names = members.iter().map(|(name, _)| name.as_str());
+            writer.write_record(names).map_err(io::Error::other)?;
+            let cells = members.iter().map(|(_, value)| harmless(cell(value)));
+            writer.write_record(cells).map_err(io::Error::other)?;
+            writer.flush()
+        }
+        Format::Table => {
+            let rows = value.as_object().into_iter().flatten();
+            let rows = rows.map(|(name, value)| vec![name.replace('_', " "), lines(value)]);
+            writeln!(out, "{}", drawn(shape(), None, rows.collect()))
         }
     }
+}
+
+/// Prints a JSON document whose shape others rely on: a table of it would not be the document.
+pub(crate) fn document(format: Format, value: &Value) -> anyhow::Result<()> {
+    match format {
+        Format::Table | Format::Json | Format::Counts => println!("{value:#}"),
+        Format::Ndjson => println!("{value}"),
+        Format::Csv => {
+            let words = "this answer is a JSON document: use -o json or -o ndjson";
+            return Err(crate::Usage(words.to_owned()).into());
+        }
+    }
+    Ok(())
+}
+
+/// Refuses every form but text, for commands that print text.
+pub(crate) fn text_only(format: Format, what: &str) -> anyhow::Result<()> {
+    if format == Format::Table {
+        return Ok(());
+    }
+    Err(crate::Usage(format!("{what} is text, whatever the form: leave -o out")).into())
+}
+
+/// A value in a table: as [`cell`], with times to the minute.
+fn readable(value: &Value) -> String {
+    if let Value::String(text) = value
+        && text.len() >= 20
+        && text.as_bytes()[10] == b'T'
+        && let Ok(at) = chrono::DateTime::parse_from_rfc3339(text)
+    {
+        return at.to_utc().format("%Y-%m-%d %H:%M").to_string();
+    }
+    without_controls(cell(value))
+}
+
+/// Text that cannot move the cursor or change the colour of whoever reads it.
+pub(crate) fn without_controls(text: String) -> String {
+    let is_odd = |sign: char| sign.is_control() && sign != '\n';
+    if !text.contains(is_odd) {
+        return text;
+    }
+    text.chars()
+        .map(|sign| match sign {
+            '\t' => ' ',
+            sign if is_odd(sign) => '\u{fffd}',
+            sign => sign,
+        })
+        .collect()
 }
 
 /// A value on one line, for a column.
@@ -209,7 +460,7 @@ fn lines(value: &Value) -> String {
                 |(name, value): (&String, &Value)| format!("{}: {}", name.replace('_', " "), line(value));
             members.iter().map(member).collect::<Vec<_>>().join("\n")
         }
-        other => cell(other),
+        other => readable(other),
     }
 }
 
@@ -224,7 +475,7 @@ fn line(value: &Value) -> String {
                 .join(", ")
         }
         Value::Array(things) => things.iter().map(line).collect::<Vec<_>>().join("; "),
-        other => cell(other),
+        other => readable(other),
     }
 }
 
@@ -277,6 +528,74 @@ mod tests {
             "name,on\n'=cmd(),\n\"a,\"\"b\"\"\",no\n"
         );
         assert_eq!(printed(Format::Csv, &[]), "name,on\n");
+    }
+
+    fn table(shape: Shape, columns: &'static [&'static str], rows: &[Value]) -> String {
+        let kept = Kept::default();
+        let mut text = Text::to(Box::new(kept.clone()), Format::Table, columns, shape);
+        for row in rows {
+            text.row(row).unwrap();
+        }
+        text.finish("nothing").unwrap();
+        let bytes = kept.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_table_fits_keeps_ids_whole_and_breaks_between_words() {
+        let rows = [json!({
+            "at": "2026-11-20T09:14:05Z", "who": "someone.with.a.long.name@department.corp.example",
+            "why": "the membership was found through a group that is nested in another group of the account",
+            "id": "01980f3a-7c1e-7b52-9d7e-0123456789ab", "raw": "never",
+        })];
+        let columns = &["why", "who", "+raw", "id"];
+        for has_boxes in [false, true] {
+            let shape = Shape {
+                is_wide: false,
+                width: Some(80),
+                has_boxes,
+            };
+            let text = table(shape, columns, &rows);
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+            assert!(text.contains("01980f3a-7c1e-7b52-9d7e-0123456789ab"), "{text}");
+            assert_eq!(text.contains('│'), has_boxes, "{text}");
+            assert!(!text.contains("never"), "{text}");
+            for word in text.split(|sign: char| sign.is_whitespace() || sign == '│' || sign == '┆') {
+                let known = rows[0]["why"].as_str().unwrap().split(' ');
+                let is_of_why = known.clone().any(|one| one.starts_with(word));
+                assert!(
+                    !is_of_why || known.clone().any(|one| one == word) || word.len() < 3,
+                    "{word}: {text}"
+                );
+            }
+        }
+        let wide = Shape {
+            is_wide: true,
+            width: None,
+            has_boxes: false,
+        };
+        let text = table(wide, columns, &rows);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("never"));
+        let text = table(shape(), &["at", "why"], &rows);
+        assert!(text.contains("2026-11-20 09:14"), "{text}");
+    }
+
+    #[test]
+    fn a_long_word_is_broken_where_it_is_joined() {
+        assert_eq!(
+            wrapped("to some.one@department.example now", 12),
+            "to\nsome.one@\ndepartment.\nexample now"
+        );
+        assert_eq!(wrapped("abcdefgh", 3), "abc\ndef\ngh");
+        assert_eq!(wrapped("", 3), "");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        let rows = [json!({ "name": "red\u{1b}[31m\tand\u{7}bell" })];
+        let text = table(shape(), &["name"], &rows);
+        assert!(text.contains("red\u{fffd}[31m and\u{fffd}bell"), "{text:?}");
     }
 
     #[test]

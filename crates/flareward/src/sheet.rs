@@ -61,10 +61,10 @@ impl Book {
     }
 }
 
-fn begin(sheet: &mut Worksheet, name: &str, columns: &[&str]) -> Result<(), XlsxError> {
+fn begin(sheet: &mut Worksheet, name: &str, columns: &[&'static str]) -> Result<(), XlsxError> {
     sheet.set_name(name)?.set_freeze_panes(1, 0)?;
     let header = Format::new().set_bold();
-    for (place, column) in (0_u16..).zip(columns) {
+    for (place, column) in (0_u16..).zip(columns.iter().map(|name| output::column(name))) {
         sheet.set_column_width(place, COLUMN_WIDTH)?;
         sheet.write_string_with_format(0, place, column.replace('_', " "), &header)?;
     }
@@ -84,8 +84,8 @@ impl Sheet {
                 "a sheet holds 1,048,575 rows and there are more: export csv",
             ));
         }
-        for (place, column) in (0_u16..).zip(self.columns) {
-            self.cell(place, &row[*column]).map_err(io::Error::other)?;
+        for (place, column) in (0_u16..).zip(self.columns.iter().map(|name| output::column(name))) {
+            self.cell(place, &row[column]).map_err(io::Error::other)?;
         }
         self.rows += 1;
         Ok(())

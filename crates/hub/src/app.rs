@@ -9,6 +9,7 @@ use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
@@ -179,6 +180,21 @@ impl App {
         }
     }
 
+    /// What a command line ends with that works on this store, wherever it is typed on this machine: a blank, then
+    /// the settings file, if there is one, and the data folder.
+    pub fn command_options(&self) -> String {
+        let absolute = |path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            quoted(&path.display().to_string())
+        };
+        let mut options = String::new();
+        if let Some(file) = &self.settings.file {
+            options.push_str(&format!(" --config {}", absolute(file)));
+        }
+        options.push_str(&format!(" --data-dir {}", absolute(&self.settings.data.dir)));
+        options
+    }
+
     /// The client of a connection. One credential keeps one client, so that all its callers share the budget.
     ///
     /// # Errors
@@ -252,4 +268,14 @@ pub(crate) fn credential_place(id: &ConnectionId) -> String {
 /// Where a connection's log secret is sealed for.
 pub(crate) fn ingest_secret_place(id: &ConnectionId) -> String {
     format!("connection/{id}/ingest-secret")
+}
+
+/// A word as a shell takes it for one.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |sign: char| sign.is_alphanumeric() || "@%+=:,./_-".contains(sign);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }

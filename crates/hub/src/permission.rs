@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::audit;
 use crate::secret::{self, SecretError};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -110,11 +111,16 @@ pub enum TokenError {
     /// A token that may do nothing is of no use.
     #[error("name at least one permission")]
     Permissions,
+    /// It would end before it began, or so late that the end means nothing.
+    #[error("a token ends after at least a minute and at most {} days", TOKEN_LONGEST.num_days())]
+    Expiry,
     /// No live token has this id.
     #[error("no such token")]
     NotFound,
     /// Nobody could make tokens any more.
-    #[error("this is the last token that holds the permission \"admin\": make another one first")]
+    #[error(
+        "this is the last token without an end that holds the permission \"admin\": make another one first"
+    )]
     LastAdmin,
     /// The store.
     #[error(transparent)]
@@ -124,7 +130,21 @@ pub enum TokenError {
     Secret(#[from] SecretError),
 }
 
-/// Makes a token. It is shown once, here: only its digest is kept.
+/// The longest that a token with an end may last. Chosen: ten years, beyond which it is a mistake.
+pub const TOKEN_LONGEST: TimeDelta = TimeDelta::days(3_660);
+
+/// What a text that someone showed as a token is.
+#[derive(Debug)]
+pub enum TokenFound {
+    /// A good token, with what it may do.
+    Live(AccessTokenRow, Vec<Permission>),
+    /// A token whose time is over.
+    Expired(DateTime<Utc>),
+    /// None that is known, or one that was revoked.
+    Unknown,
+}
+
+/// Makes a token without an end. It is shown once, here: only its digest is kept.
 ///
 /// # Errors
 ///
@@ -133,6 +153,15 @@ pub async fn token_create(
     app: &App,
     name: &str,
     permissions: &[Permission],
+) -> Result<(AccessTokenRow, SecretString), TokenError> {
+    make(app, name, permissions, None).await
+}
+
+async fn make(
+    app: &App,
+    name: &str,
+    permissions: &[Permission],
+    lasts: Option<TimeDelta>,
 ) -> Result<(AccessTokenRow, SecretString), TokenError> {
     let token = secret::new_token("fw")?;
     let text = token.expose_secret();
@@ -146,6 +175,7 @@ pub async fn token_create(
         created_at: now,
         last_used_at: None,
         revoked_at: None,
+        expires_at: lasts.map(|lasts| now + lasts),
     };
     app.store.access_token_insert(&row).await?;
     Ok((row, token))
@@ -160,6 +190,7 @@ pub async fn token_issue(
     app: &App,
     name: &str,
     permissions: &[Permission],
+    lasts: Option<TimeDelta>,
     actor: &Actor,
 ) -> Result<(AccessTokenRow, SecretString), TokenError> {
     let name = name.trim();
@@ -169,9 +200,13 @@ pub async fn token_issue(
     if permissions.is_empty() {
         return Err(TokenError::Permissions);
     }
-    let detail = json!({ "permissions": permissions });
+    if lasts.is_some_and(|lasts| lasts < TimeDelta::minutes(1) || lasts > TOKEN_LONGEST) {
+        return Err(TokenError::Expiry);
+    }
+    let expires_at = lasts.map(|lasts| app.clock.now() + lasts);
+    let detail = json!({ "permissions": permissions, "expires_at": expires_at });
     audit::record(app, actor, "token.create", name, "changed", detail).await?;
-    token_create(app, name, permissions).await
+    make(app, name, permissions, lasts).await
 }
 
 /// Takes a token back. The last one that holds [`Permission::Admin`] stays.
@@ -190,7 +225,8 @@ pub async fn token_revoke(app: &App, id: &str, actor: &Actor) -> Result<(), Toke
         let others = app.store.access_token_list().await?;
         let mut others = others
             .iter()
-            .filter(|row| row.id != id && row.revoked_at.is_none());
+            // One that ends by itself leaves nobody behind who could make another.
+            .filter(|row| row.id != id && row.revoked_at.is_none() && row.expires_at.is_none());
         if !others.any(is_admin) {
             return Err(TokenError::LastAdmin);
         }
@@ -214,19 +250,19 @@ pub async fn token_first(app: &App) -> Result<Option<SecretString>, TokenError> 
     Ok(Some(token))
 }
 
-/// The live token that `text` is, with what it may do.
+/// Which token `text` is, with what it may do.
 ///
 /// # Errors
 ///
 /// When the store cannot be asked.
-pub async fn token_find(
-    app: &App,
-    text: &str,
-) -> Result<Option<(AccessTokenRow, Vec<Permission>)>, StoreError> {
+pub async fn token_find(app: &App, text: &str) -> Result<TokenFound, StoreError> {
     let Some(row) = app.store.access_token_by_hash(&secret::digest(text)).await? else {
-        return Ok(None);
+        return Ok(TokenFound::Unknown);
     };
     let now = app.clock.now();
+    if let Some(expires_at) = row.expires_at.filter(|end| *end <= now) {
+        return Ok(TokenFound::Expired(expires_at));
+    }
     if row
         .last_used_at
         .is_none_or(|last| now - last > chrono::TimeDelta::minutes(1))
@@ -234,7 +270,7 @@ pub async fn token_find(
         app.store.access_token_used(&row.id, now).await?;
     }
     let permissions = permissions_of(&row);
-    Ok(Some((row, permissions)))
+    Ok(TokenFound::Live(row, permissions))
 }
 
 /// What a token may do. A word that this version does not know grants nothing.

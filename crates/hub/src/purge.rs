@@ -19,6 +19,7 @@ use async_compression::tokio::bufread::GzipDecoder;
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
 use model::BatchState;
+use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -84,6 +85,65 @@ pub async fn person(
 ) -> Result<PurgeRow, PurgeError> {
     let row = begin(app, person, reason, actor).await?;
     go_on(app, person, row, actor, show).await
+}
+
+/// What a purge would remove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PurgePlan {
+    /// Addresses and names that mark a record as the person's, in lower case.
+    pub identifiers: Vec<String>,
+    /// Batches that were looked through.
+    pub batches: i64,
+    /// Archived objects that would be written anew.
+    pub objects: i64,
+    /// Records that would be left out of them.
+    pub records: i64,
+    /// Events that would be removed.
+    pub events: i64,
+    /// Whether batches wait to be processed: whose their records are is not known yet.
+    pub is_pending: bool,
+}
+
+/// Counts what [`person`] would remove, and removes nothing.
+///
+/// # Errors
+///
+/// See [`PurgeError`].
+pub async fn plan(
+    app: &App,
+    person: &PersonRow,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgePlan, PurgeError> {
+    let identifiers = identifiers(app, person).await?;
+    let mut plan = PurgePlan {
+        identifiers: identifiers.iter().cloned().collect(),
+        batches: 0,
+        objects: 0,
+        records: 0,
+        events: app.store.event_purge_count(&person.id, &identifiers).await?,
+        is_pending: app.store.batch_next(BatchState::Archived).await?.is_some(),
+    };
+    let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
+    let mut after = String::new();
+    loop {
+        let part = app.store.batch_after(&after, PART).await?;
+        let Some(last) = part.last() else { return Ok(plan) };
+        after.clone_from(&last.id);
+        for batch in &part {
+            plan.batches += 1;
+            if let Some(dataset) = Dataset::named(&batch.dataset)
+                && let Some(count) = copy(app, batch, dataset, &identifiers, false).await?
+            {
+                plan.objects += i64::from(count > 0);
+                plan.records += count;
+            }
+            show(Progress {
+                what: "counting in the archive".to_owned(),
+                done: u64::try_from(plan.batches).unwrap_or(0),
+                total,
+            });
+        }
+    }
 }
 
 /// Writes down that the records of a person are to be removed; answers the purge that was cut off, if there is one.

@@ -39,6 +39,9 @@ pub struct Settings {
     pub coaching: Coaching,
     /// How mail is sent.
     pub smtp: Smtp,
+    /// The file that these were read from, if any; not itself a setting.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Where Flareward keeps its files.
@@ -418,11 +421,13 @@ impl Settings {
         for (name, value) in environment {
             overlay(&mut table, &defaults, &name, &value)?;
         }
-        let settings: Settings = toml::Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| {
-                SettingsError::Understand(error.to_string().trim().replace('\n', " "))
-            })?;
+        let mut settings: Settings =
+            toml::Value::Table(table)
+                .try_into()
+                .map_err(|error: toml::de::Error| {
+                    SettingsError::Understand(error.to_string().trim().replace('\n', " "))
+                })?;
+        settings.file = file.map(Path::to_owned);
         for rule in &settings.people.domain_aliases {
             let is_rule = rule.split_once('=').is_some_and(|(old, new)| {
                 [old, new]

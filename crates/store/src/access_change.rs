@@ -74,7 +74,7 @@ impl AccessChangeRow {
 pub struct AccessChangeFilter {
     /// Only of this connection.
     pub connection_id: Option<ConnectionId>,
-    /// Only of this person's access, by address in lower case.
+    /// Only of this person's access, by their main address in lower case; their further addresses count too.
     pub email: Option<String>,
     /// Only with this outcome.
     pub outcome: Option<String>,
@@ -99,7 +99,8 @@ const GET: &str = "SELECT * FROM access_change WHERE id = $1";
 const STEPS: &str = "SELECT * FROM access_change WHERE parent_id = $1 ORDER BY created_at, id LIMIT 1000";
 const LIST: &str = "
     SELECT * FROM access_change
-    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR email = $2)
+    WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR email = $2
+        OR email IN (SELECT address FROM person_alias WHERE person_id = (SELECT id FROM person WHERE email = $2)))
       AND (CAST($3 AS TEXT) IS NULL OR outcome = $3) AND (created_at, id) < ($4, $5)
     ORDER BY created_at DESC, id DESC LIMIT $6";
 

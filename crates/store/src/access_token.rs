@@ -22,6 +22,8 @@ pub struct AccessTokenRow {
     pub last_used_at: Option<DateTime<Utc>>,
     /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it ends by itself; `None` for a token without an end.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A login to the console.
@@ -52,11 +54,12 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SESSION_GET,
     SESSION_DELETE,
     SESSION_EXPIRE,
+    SESSION_COUNT,
 ];
 
 const INSERT: &str = "
-    INSERT INTO access_token (id, name, token_hash, fingerprint, permissions, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+    INSERT INTO access_token (id, name, token_hash, fingerprint, permissions, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const BY_HASH: &str = "SELECT * FROM access_token WHERE token_hash = $1 AND revoked_at IS NULL";
 const GET: &str = "SELECT * FROM access_token WHERE id = $1 AND revoked_at IS NULL";
 const LIST: &str = "SELECT * FROM access_token ORDER BY created_at, id LIMIT 1000";
@@ -67,6 +70,7 @@ const SESSION_INSERT: &str = "
     INSERT INTO session (id_hash, access_token_id, csrf, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
 const SESSION_GET: &str = "SELECT * FROM session WHERE id_hash = $1 AND expires_at > $2";
 const SESSION_DELETE: &str = "DELETE FROM session WHERE id_hash = $1";
+const SESSION_COUNT: &str = "SELECT COUNT(*) FROM session WHERE access_token_id = $1 AND expires_at > $2";
 const SESSION_EXPIRE: &str = "DELETE FROM session WHERE expires_at <= $1";
 
 impl Store {
@@ -75,7 +79,7 @@ impl Store {
         on_engine!(self, pool => {
             sqlx::query(INSERT)
                 .bind(&new.id).bind(&new.name).bind(&new.token_hash).bind(&new.fingerprint)
-                .bind(&new.permissions).bind(new.created_at).execute(pool).await?;
+                .bind(&new.permissions).bind(new.created_at).bind(new.expires_at).execute(pool).await?;
         });
         Ok(())
     }
@@ -128,6 +132,13 @@ impl Store {
     ) -> Result<Option<SessionRow>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(SESSION_GET).bind(hash).bind(now).fetch_optional(pool).await?
+        }))
+    }
+
+    /// How many sessions of a token have not ended.
+    pub async fn session_count(&self, token: &str, now: DateTime<Utc>) -> Result<i64, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_scalar(SESSION_COUNT).bind(token).bind(now).fetch_one(pool).await?
         }))
     }
 

@@ -58,6 +58,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     TEST_MATCHES_OF_PERSON,
     EVENTS_OF_PERSON,
     EVENTS_OF_IDENTIFIER,
+    COUNT_OF_PERSON,
+    COUNT_OF_IDENTIFIER,
     UNMAPPED,
     REJECTS,
 ];
@@ -97,6 +99,8 @@ const TEST_MATCHES_OF_PERSON: &str = "
 const EVENTS_OF_IDENTIFIER: &str = "
     DELETE FROM event
     WHERE id IN (SELECT id FROM event WHERE person_id IS NULL AND identifier = $1 ORDER BY id LIMIT 1000)";
+const COUNT_OF_PERSON: &str = "SELECT COUNT(*) FROM event WHERE person_id = $1";
+const COUNT_OF_IDENTIFIER: &str = "SELECT COUNT(*) FROM event WHERE person_id IS NULL AND identifier = $1";
 const UNMAPPED: &str = "DELETE FROM unmapped_identifier WHERE identifier = $1";
 const REJECTS: &str = "DELETE FROM reject WHERE LOWER(excerpt) LIKE $1 ESCAPE '!'";
 
@@ -264,6 +268,25 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query(EVENTS_OF_IDENTIFIER).bind(identifier).execute(pool).await?.rows_affected()
         }))
+    }
+
+    /// How many events a purge would remove: those of the person, and those of nobody that carry an identifier of
+    /// theirs.
+    pub async fn event_purge_count(
+        &self,
+        person: &PersonId,
+        identifiers: impl IntoIterator<Item = &String>,
+    ) -> Result<i64, StoreError> {
+        let mut count: i64 = on_reader!(self, pool => {
+            sqlx::query_scalar(COUNT_OF_PERSON).bind(&person.0).fetch_one(pool).await?
+        });
+        for identifier in identifiers {
+            let more: i64 = on_reader!(self, pool => {
+                sqlx::query_scalar(COUNT_OF_IDENTIFIER).bind(identifier).fetch_one(pool).await?
+            });
+            count += more;
+        }
+        Ok(count)
     }
 
     /// Removes an identifier from those that belong to nobody, and the rejects whose excerpt names it.

@@ -124,6 +124,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     LAST_BATCHES,
     OBJECT_PUT,
     OBJECT_PROBLEMS,
+    OBJECTS_COUNT,
     OBJECTS_FORGET,
 ];
 
@@ -162,6 +163,7 @@ const OBJECT_PUT: &str = "
 const OBJECT_PROBLEMS: &str = "
     SELECT * FROM object_read WHERE connection_id = $1 AND dataset = $2 AND batch_id IS NULL AND problem IS NOT NULL
     ORDER BY read_at DESC, location LIMIT $3";
+const OBJECTS_COUNT: &str = "SELECT COUNT(*) FROM object_read WHERE connection_id = $1 AND dataset = $2";
 const OBJECTS_FORGET: &str = "DELETE FROM object_read WHERE connection_id = $1 AND dataset = $2";
 
 pub(crate) const KNOWN_HEAD: &str = "SELECT id FROM event WHERE id IN ";
@@ -313,6 +315,17 @@ impl Store {
             known.extend(found);
         }
         Ok(known)
+    }
+
+    /// How many objects of a bucket were read or tried.
+    pub async fn object_read_count(
+        &self,
+        connection: &ConnectionId,
+        dataset: &str,
+    ) -> Result<i64, StoreError> {
+        Ok(on_reader!(self, pool => {
+            sqlx::query_scalar(OBJECTS_COUNT).bind(&connection.0).bind(dataset).fetch_one(pool).await?
+        }))
     }
 
     /// The objects that could not be read, newest first.

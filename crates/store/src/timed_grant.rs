@@ -77,7 +77,8 @@ const ENDED: &str = "
     UPDATE timed_grant SET state = $2, ended_at = $3, problem = NULL WHERE id = $1 AND ended_at IS NULL";
 const LIST: &str = "
     SELECT * FROM timed_grant
-    WHERE (CAST($1 AS TEXT) IS NULL OR email = $1) AND ($2 OR ended_at IS NULL)
+    WHERE (CAST($1 AS TEXT) IS NULL OR email = $1
+        OR email IN (SELECT address FROM person_alias WHERE person_id = (SELECT id FROM person WHERE email = $1))) AND ($2 OR ended_at IS NULL)
     ORDER BY ended_at IS NOT NULL, expires_at, id LIMIT $3";
 const MARK: &str = "
     INSERT INTO time_mark (name, at) VALUES ($1, $2)

@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use axum_extra::extract::CookieJar;
+use hub::permission::TokenFound;
 use hub::{Actor, App, Permission, permission, secret};
 use store::SessionRow;
 
@@ -195,13 +196,14 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn caller(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     if parts.headers.contains_key(header::AUTHORIZATION) {
         let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let (row, permissions) = permission::token_find(app, token)
-            .await?
-            .ok_or(ApiError::Unauthorized)?;
-        return Ok(Caller {
-            actor: Actor::Token(row.name),
-            permissions,
-        });
+        return match permission::token_find(app, token).await? {
+            TokenFound::Live(row, permissions) => Ok(Caller {
+                actor: Actor::Token(row.name),
+                permissions,
+            }),
+            TokenFound::Expired(at) => Err(ApiError::TokenExpired(at)),
+            TokenFound::Unknown => Err(ApiError::Unauthorized),
+        };
     }
     let session = session(&parts.headers, app)
         .await?
@@ -233,6 +235,9 @@ async fn session(headers: &HeaderMap, app: &App) -> Result<Option<Session>, ApiE
     let Some(token) = app.store.access_token_get(&row.access_token_id).await? else {
         return Ok(None);
     };
+    if token.expires_at.is_some_and(|end| end <= app.clock.now()) {
+        return Ok(None);
+    }
     Ok(Some(Session {
         permissions: permission::permissions_of(&token),
         actor: Actor::Token(token.name),

@@ -6,6 +6,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use hub::Permission;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub enum ApiError {
     Method,
     /// No token, or one that is not known.
     Unauthorized,
+    /// The token's time is over, since then.
+    TokenExpired(DateTime<Utc>),
     /// The token does not hold this permission.
     Forbidden(Permission),
     /// The value against forged requests is missing or wrong.
@@ -115,6 +118,11 @@ impl ApiError {
                 "/problems/method",
                 "Method not allowed",
             ),
+            Self::TokenExpired(_) => (
+                StatusCode::UNAUTHORIZED,
+                "/problems/token-expired",
+                "The token has expired",
+            ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
                 "/problems/unauthorized",
@@ -175,6 +183,10 @@ impl ApiError {
             Self::Unauthorized => {
                 "send a token that has not been revoked as \"Authorization: Bearer …\"".to_owned()
             }
+            Self::TokenExpired(at) => format!(
+                "this token expired at {}: ask an administrator for a new one",
+                at.format("%Y-%m-%d %H:%M UTC")
+            ),
             Self::Forbidden(permission) => {
                 format!(
                     "the token does not hold the permission \"{}\"",
@@ -249,7 +261,7 @@ impl IntoResponse for ApiError {
         let mut response = problem_response(status, &problem);
         let headers = response.headers_mut();
         match self {
-            Self::Unauthorized => {
+            Self::Unauthorized | Self::TokenExpired(_) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             Self::Unavailable {
@@ -314,7 +326,10 @@ impl utoipa::IntoResponses for Problems {
         };
         [
             ("400", "The request cannot be understood"),
-            ("401", "No token, or one that is not known"),
+            (
+                "401",
+                "No token, or one that is not known, was revoked or has expired",
+            ),
             ("403", "The token does not hold the permission"),
             ("default", "Any other refusal"),
         ]

@@ -2,7 +2,7 @@
 
 use super::{connection, person};
 use crate::Global;
-use crate::output::Format;
+use crate::output::{Format, object};
 use hub::access::explain::{RuleSet, explain, resolve};
 use hub::access::{Explanation, Target};
 use model::GrantKind;
@@ -67,7 +67,8 @@ pub(crate) async fn run(args: AccessArgs, global: &Global) -> anyhow::Result<()>
     match global.output {
         Format::Json | Format::Counts => println!("{:#}", document(&explanation)),
         Format::Ndjson => println!("{}", document(&explanation)),
-        Format::Table | Format::Csv => print!("{}", in_words(&explanation)),
+        Format::Csv => object(Format::Csv, &document(&explanation))?,
+        Format::Table => print!("{}", in_words(&explanation)),
     }
     Ok(())
 }

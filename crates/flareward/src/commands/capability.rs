@@ -1,7 +1,8 @@
 //! `flareward capability`: calls a capability as other systems do over HTTP; `flareward capabilities`: what there is.
 
-use crate::Global;
-use anyhow::{Context, bail};
+use crate::output::{Format, document};
+use crate::{Global, NotFound, Usage};
+use anyhow::Context;
 use hub::Actor;
 use std::process::ExitCode;
 
@@ -31,26 +32,32 @@ enum CapabilitiesAction {
     Manifest,
 }
 
-pub(crate) fn capabilities(args: CapabilitiesArgs) -> anyhow::Result<()> {
+pub(crate) fn capabilities(args: CapabilitiesArgs, format: Format) -> anyhow::Result<()> {
     let CapabilitiesAction::Manifest = args.action;
     let manifest = serde_json::to_value(hub::baton::types::manifest())?;
-    println!("{manifest:#}");
-    Ok(())
+    document(format, &manifest)
 }
 
 pub(crate) async fn run(args: CapabilityArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let input = serde_json::from_str(&args.input).context("--input is not JSON")?;
+    if global.output == Format::Csv {
+        // Before anything is called.
+        return Err(
+            Usage("a capability answers a JSON document: use -o json or -o ndjson".to_owned()).into(),
+        );
+    }
     let app = crate::open(global).await?;
     let actor = Actor::CommandLine;
     let outcome = hub::capability::call(&app, &args.id, args.connection.as_deref(), &input, &actor).await;
     let Some(outcome) = outcome else {
-        bail!(
-            "there is no capability \"{}\"; there are {}",
-            args.id,
-            hub::capability::IDS.join(", ")
-        );
+        let known = hub::capability::IDS.join(", ");
+        return Err(NotFound(format!(
+            "there is no capability \"{}\"; there are {known}",
+            args.id
+        ))
+        .into());
     };
-    println!("{:#}", outcome.body);
+    document(global.output, &outcome.body)?;
     Ok(match outcome.http_status {
         200 => ExitCode::SUCCESS,
         403 => ExitCode::from(3),

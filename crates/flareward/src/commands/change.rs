@@ -3,21 +3,23 @@
 //!
 //! Exit codes: 0 changed or so already; 3 refused; 4 sent and not verified.
 
+use super::removal::{ask_first, asked};
 use super::{connection, person};
-use crate::Global;
-use crate::output::{Format, Printer};
+use crate::output::{self, Format, Printer};
+use crate::{Global, stream};
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::access::Target;
 use hub::access::explain::{Entitlement, resolve};
 use hub::provisioning::offboard::{OffboardOptions, offboard, offboard_preview};
+use hub::provisioning::timed::Lasts;
 use hub::provisioning::{
     Changed, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
 };
 use hub::{Actor, App};
 use model::GrantKind;
 use serde_json::{Value, json};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use store::{ConnectionRow, LIST_LIMIT_MAX};
 
@@ -54,9 +56,12 @@ pub(crate) struct GrantChangeArgs {
     /// In this connection; needed when several have a group or role of the name
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// For this long, for example 30m, 8h or 7d; then it is taken back
+    /// For this long, for example 30m, 8h or 7d; then it is taken back. Without it, a grant that has an end keeps it
     #[arg(long = "for", value_name = "TIME", value_parser = time_span)]
     lasts: Option<TimeDelta>,
+    /// Without an end: removes the end that the grant has
+    #[arg(long, conflicts_with = "lasts")]
+    permanent: bool,
     /// Grant also to an address that is in no list yet
     #[arg(long)]
     new_person: bool,
@@ -210,17 +215,14 @@ pub(crate) async fn grant(args: GrantChangeArgs, global: &Global) -> anyhow::Res
     let options = Options {
         note: args.agreement.reason.clone(),
         unknown_person: args.new_person,
+        lasts: match (args.lasts, args.permanent) {
+            (Some(span), _) => Lasts::For(span),
+            (None, true) => Lasts::Permanent,
+            (None, false) => Lasts::AsBefore,
+        },
         parent_id: None,
     };
-    make(
-        &app,
-        &[request],
-        &options,
-        &args.agreement,
-        args.lasts,
-        global.output,
-    )
-    .await
+    make(&app, &[request], &options, &args.agreement, global.output).await
 }
 
 pub(crate) async fn revoke(args: RevokeArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -339,7 +341,7 @@ async fn simple(
         note: agreement.reason.clone(),
         ..Options::default()
     };
-    make(app, requests, &options, agreement, None, format).await
+    make(app, requests, &options, agreement, format).await
 }
 
 /// Shows the plans, asks, and makes the changes.
@@ -348,7 +350,6 @@ pub(super) async fn make(
     requests: &[Request],
     options: &Options,
     agreement: &Agreement,
-    lasts: Option<TimeDelta>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     if let Err(error @ ProvisionError::PeopleCap { .. }) = people_cap(app, requests) {
@@ -370,37 +371,25 @@ pub(super) async fn make(
     }
     let mut made = Vec::with_capacity(requests.len());
     for request in requests {
-        let (changed, expires_at) = match lasts {
-            Some(lasts) => {
-                let name = preview(app, request, options).await?.object_name;
-                let timed =
-                    timed::grant_for(app, request, lasts, &name, options, &Actor::CommandLine).await?;
-                (timed.changed, timed.expires_at)
-            }
-            None => {
-                let changed = change(app, request, options, &Actor::CommandLine).await?;
-                timed::settle(app, request, changed.outcome).await?;
-                (changed, None)
-            }
-        };
-        made.push((answer(&changed, expires_at), changed.outcome));
+        let changed = change(app, request, options, &Actor::CommandLine).await?;
+        made.push((answer(&changed), changed.outcome));
     }
     print_all(format, &made)
 }
 
-fn answer(changed: &Changed, expires_at: Option<DateTime<Utc>>) -> Value {
+fn answer(changed: &Changed) -> Value {
     let plan = &changed.plan;
     json!({
         "outcome": changed.outcome, "reason": changed.reason, "guard": changed.guard,
         "connection": plan.connection, "action": plan.request.action(), "object": plan.object_name,
         "object_id": plan.object_id, "person": plan.request.email(), "summary": plan.summary,
         "remains": changed.remains, "warnings": plan.warnings, "writes": changed.writes,
-        "expires_at": expires_at, "change_id": changed.change_id, "undo": plan.undo,
+        "expires_at": plan.ends.and_then(|ends| ends.after), "ends": plan.ends, "change_id": changed.change_id, "undo": plan.undo,
     })
 }
 
 fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match (format, made) {
         (Format::Table, _) => {
             for (answer, _) in made {
@@ -431,8 +420,17 @@ fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCo
             writeln!(out, "{:#}", json!(all))?;
         }
         _ => {
-            drop(out);
-            let mut printer = Printer::new(format, &["outcome", "person", "summary", "reason"]);
+            let mut printer = Printer::new(
+                format,
+                &[
+                    "outcome",
+                    "person",
+                    "summary",
+                    "reason",
+                    "expires_at",
+                    "change_id",
+                ],
+            );
             for (answer, _) in made {
                 printer.row(answer)?;
             }
@@ -451,7 +449,7 @@ fn code(worst: Option<Outcome>) -> ExitCode {
 }
 
 fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match (format, plans) {
         (Format::Json, [only]) => writeln!(out, "{:#}", json!(only))?,
         (Format::Json, _) => writeln!(out, "{:#}", json!(plans))?,
@@ -459,6 +457,19 @@ fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
             for plan in plans {
                 writeln!(out, "{}", json!(plan))?;
             }
+        }
+        (Format::Csv, _) => {
+            let mut printer = Printer::new(format, PLANS);
+            for plan in plans {
+                let mut row = json!(plan);
+                row["verdict"] = row["step"]["verdict"].clone();
+                row["reason"] = row["step"]["reason"].clone();
+                row["ends_before"] = row["ends"]["before"].clone();
+                row["ends_after"] = row["ends"]["after"].clone();
+                row["person"] = json!(plan.request.email());
+                printer.row(&row)?;
+            }
+            printer.finish("")?;
         }
         _ => {
             for plan in plans {
@@ -474,6 +485,18 @@ fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
     })
 }
 
+const PLANS: &[&str] = &[
+    "connection",
+    "person",
+    "summary",
+    "verdict",
+    "reason",
+    "ends_before",
+    "ends_after",
+    "warnings",
+    "remains",
+];
+
 fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     let what = if plan.summary.is_empty() {
         format!("{} for {}", plan.request.action(), plan.request.email())
@@ -482,6 +505,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     };
     writeln!(out, "Plan in {}: {what}", plan.connection)?;
     match &plan.step {
+        Step::Already { reason } if plan.changes_anything() => writeln!(out, "  {reason}")?,
         Step::Already { reason } => writeln!(out, "  nothing to do: {reason}")?,
         Step::Refused { reason, guard } => writeln!(out, "  refused ({}): {reason}", guard.as_str())?,
         Step::Write => {
@@ -500,6 +524,19 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     }
     for guard in plan.guards.iter().filter(|guard| guard.passes) {
         writeln!(out, "  guard {}: passes, {}", guard.guard.as_str(), guard.words)?;
+    }
+    if let Some(ends) = plan.ends {
+        let end = |at: Option<DateTime<Utc>>| {
+            at.map_or("none".to_owned(), |at| {
+                at.format("%Y-%m-%d %H:%M UTC").to_string()
+            })
+        };
+        writeln!(
+            out,
+            "  end of the grant: before {}, after {}",
+            end(ends.before),
+            end(ends.after)
+        )?;
     }
     for effect in &plan.effects {
         writeln!(
@@ -545,22 +582,18 @@ fn differences(before: &Value, after: &Value) -> Vec<(String, Vec<String>, Vec<S
 
 /// Shows the plans to whoever sits at the terminal, and asks.
 fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
-    let mut out = std::io::stderr().lock();
+    let mut out = stream::Complaint;
     for plan in plans {
         write_plan(&mut out, plan)?;
     }
-    if !plans.iter().any(|plan| matches!(plan.step, Step::Write)) {
+    if !plans.iter().any(Plan::changes_anything) {
         // Nothing will be sent: what the guards say is the answer.
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() {
-        bail!("nothing was changed: say --yes to make the change, or --plan to see it alone");
+        return Err(ask_first("changed").into());
     }
-    write!(out, "Make this change? [y/N] ")?;
-    out.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(asked("", "Make this change?")?)
 }
 
 pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -587,7 +620,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
         &Actor::CommandLine,
     )
     .await?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stream::Out;
     match global.output {
         Format::Table => {
             writeln!(out, "{}: offboard {}", done.outcome.as_str(), row.email)?;
@@ -602,28 +635,43 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
                 writeln!(out, "  remains: {remains}")?;
             }
         }
+        Format::Csv => {
+            let mut printer = Printer::new(
+                Format::Csv,
+                &["outcome", "connection", "summary", "reason", "change_id"],
+            );
+            for step in &done.steps {
+                printer.row(&answer(&step.changed))?;
+            }
+            printer.finish("")?;
+        }
         _ => {
-            let steps: Vec<Value> = done
-                .steps
-                .iter()
-                .map(|step| answer(&step.changed, None))
-                .collect();
+            let steps: Vec<Value> = done.steps.iter().map(|step| answer(&step.changed)).collect();
             let whole = json!({
                 "outcome": done.outcome, "reason": done.reason, "person": row.email, "change_id": done.change_id,
                 "steps": steps, "remains": done.remains,
             });
-            writeln!(out, "{whole:#}")?;
+            output::document(global.output, &whole)?;
         }
     }
     Ok(code(Some(done.outcome)))
 }
 
 /// `flareward grants timed`: grants with an end.
-pub(crate) async fn write_timed(app: &App, with_ended: bool, printer: &mut Printer) -> anyhow::Result<()> {
+pub(crate) async fn write_timed(
+    app: &App,
+    person: Option<&str>,
+    with_ended: bool,
+    printer: &mut Printer,
+) -> anyhow::Result<()> {
+    let email = match person {
+        Some(wanted) => Some(super::address_of(app, wanted).await?),
+        None => None,
+    };
     let labels = super::lists::labels(app).await?;
     for row in app
         .store
-        .timed_grant_list(None, with_ended, LIST_LIMIT_MAX)
+        .timed_grant_list(email.as_deref(), with_ended, LIST_LIMIT_MAX)
         .await?
     {
         printer.row(&json!({
@@ -643,7 +691,7 @@ pub(crate) const TIMED: &[&str] = &[
     "state",
     "expires_at",
     "problem",
-    "connection",
+    "+connection",
 ];
 
 async fn entitlement(

@@ -1,11 +1,10 @@
 //! `flareward changes`: what was changed of access or refused, and taking it back.
 
 use super::change::{Agreement, make};
-use super::connection;
-use crate::Global;
+use super::{address_of, connection};
 use crate::output::Printer;
-use anyhow::Context;
-use hub::provisioning::{Options, Request};
+use crate::{Global, NotFound};
+use hub::provisioning::undo::undo_of;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -20,7 +19,7 @@ pub(crate) struct ChangesArgs {
 enum ChangesAction {
     /// List changes of access, newest first
     List {
-        /// Only of this person's access (address)
+        /// Only of this person's access (address or id)
         #[arg(long)]
         person: Option<String>,
         /// Only with this outcome: changed, already, refused, unverified, running
@@ -61,9 +60,13 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
                 Some(label) => Some(connection(&app, Some(label)).await?.id),
                 None => None,
             };
+            let email = match &person {
+                Some(wanted) => Some(address_of(&app, wanted).await?),
+                None => None,
+            };
             let filter = store::AccessChangeFilter {
                 connection_id,
-                email: person.map(|person| model::address::compared(&person)),
+                email,
                 outcome,
                 before: None,
                 limit,
@@ -72,12 +75,12 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             let columns = &[
                 "created_at",
                 "outcome",
-                "action",
+                "+action",
                 "object",
                 "email",
-                "actor",
-                "reason",
-                "id",
+                "+actor",
+                "+reason",
+                "+id",
             ];
             let mut printer = Printer::new(global.output, columns);
             for row in app.store.access_change_list(&filter).await? {
@@ -92,11 +95,11 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         ChangesAction::Show { id } => {
-            let row = app
-                .store
-                .access_change_get(&id)
-                .await?
-                .with_context(|| format!("there is no change \"{id}\""))?;
+            let row = app.store.access_change_get(&id).await?.ok_or_else(|| {
+                NotFound(format!(
+                    "there is no change \"{id}\": see `flareward changes list`"
+                ))
+            })?;
             let steps = app.store.access_change_steps(&id).await?;
             let steps: Vec<Value> = steps
                 .into_iter()
@@ -112,27 +115,8 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             Ok(ExitCode::SUCCESS)
         }
         ChangesAction::Undo { id, agreement } => {
-            let row = app
-                .store
-                .access_change_get(&id)
-                .await?
-                .with_context(|| format!("there is no change \"{id}\""))?;
-            let undo = row.undo.with_context(|| {
-                format!(
-                    "change {id} cannot be taken back: it is {} and has no way back",
-                    row.outcome
-                )
-            })?;
-            let request: Request = serde_json::from_str(&undo).context("the way back cannot be read")?;
-            let options = Options {
-                note: agreement
-                    .reason
-                    .clone()
-                    .or(Some(format!("takes back change {id}"))),
-                unknown_person: true,
-                parent_id: None,
-            };
-            make(&app, &[request], &options, &agreement, None, global.output).await
+            let undo = undo_of(&app, &id, agreement.reason.clone()).await?;
+            make(&app, &[undo.request], &undo.options, &agreement, global.output).await
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::connection;
 use crate::Global;
-use crate::output::{Format, Printer};
+use crate::output::{Format, Printer, object};
 use anyhow::{Context, bail};
 use cloudflare::{Credential, credential as names};
 use hub::connect::{ConnectError, ConnectRequest, connect, label_of, reachable};
@@ -49,10 +49,11 @@ pub(crate) struct DoctorArgs {
 
 const ALL_COLUMNS: &[&str] = &["label", "account_name", "account_id", "state", "state_reason"];
 const COLUMNS: &[&str] = &["feature", "works", "missing_permission", "message"];
+const DOCTOR_COLUMNS: &[&str] = &["connection", "feature", "works", "missing_permission", "message"];
 
 pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()> {
     let credential = credential(&args)?;
-    let app = crate::open(global).await?;
+    let app = crate::open_or_make(global).await?;
     if args.all {
         return connect_all(&app, &credential, args.base_url.as_deref(), global.output).await;
     }
@@ -87,7 +88,7 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
     };
     let row = &connected.connection;
     let ingest_url = format!("{}/ingest/{}/{{dataset}}", app.public_url(), row.label);
-    if global.output == Format::Json {
+    if global.output != Format::Table {
         let probes: Vec<Value> = connected.probes.iter().map(probe_json).collect();
         let answer = json!({
             "id": row.id, "label": row.label, "account_id": row.account_id, "account_name": row.account_name,
@@ -95,22 +96,24 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
             "state": row.state, "state_reason": row.state_reason, "features": probes, "ingest_url": ingest_url,
             "ingest_secret": secrecy::ExposeSecret::expose_secret(&connected.ingest_secret),
         });
-        println!("{answer:#}");
+        object(global.output, &answer)?;
         return Ok(());
     }
-    print_probes(global.output, &connected.probes)?;
-    if global.output == Format::Table {
-        println!(
-            "Connected {} ({}) as {}: {}",
-            row.account_name, row.account_id, row.label, row.state
-        );
-        println!("Logs go to {ingest_url}");
-        println!(
-            "with the header X-Flareward-Secret: {}",
-            secrecy::ExposeSecret::expose_secret(&connected.ingest_secret)
-        );
-        println!("Next: flareward sync");
+    let mut printer = Printer::new(global.output, COLUMNS);
+    for probe in &connected.probes {
+        printer.row(&probe_json(probe))?;
     }
+    printer.finish("nothing was asked")?;
+    println!(
+        "Connected {} ({}) as {}: {}",
+        row.account_name, row.account_id, row.label, row.state
+    );
+    println!("Logs go to {ingest_url}");
+    println!(
+        "with the header X-Flareward-Secret: {}",
+        secrecy::ExposeSecret::expose_secret(&connected.ingest_secret)
+    );
+    println!("`flareward logs enable` sets both up at Cloudflare. Next: flareward sync");
     Ok(())
 }
 
@@ -166,28 +169,24 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
         bail!("no account is connected: use `flareward connect`");
     }
     let mut all_work = true;
+    let mut printer = Printer::new(global.output, DOCTOR_COLUMNS);
     for row in rows {
         let probes = hub::connect::doctor(&app, &row).await?;
         all_work &= !probes.iter().any(hub::connect::is_dark);
-        if global.output == Format::Table {
-            println!("{} ({}, {})", row.label, row.account_name, row.account_id);
+        for probe in &probes {
+            let mut line = probe_json(probe);
+            line["connection"] = json!(row.label);
+            line["account_name"] = json!(row.account_name);
+            line["account_id"] = json!(row.account_id);
+            printer.row(&line)?;
         }
-        print_probes(global.output, &probes)?;
     }
+    printer.finish("nothing was asked")?;
     Ok(if all_work {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn print_probes(format: Format, probes: &[ProbeRow]) -> anyhow::Result<()> {
-    let mut printer = Printer::new(format, COLUMNS);
-    for probe in probes {
-        printer.row(&probe_json(probe))?;
-    }
-    printer.finish("nothing was asked")?;
-    Ok(())
 }
 
 fn probe_json(probe: &ProbeRow) -> Value {

@@ -2,7 +2,7 @@
 
 use super::connection;
 use crate::Global;
-use crate::output::Printer;
+use crate::output::{Printer, object};
 use hub::Actor;
 use serde_json::json;
 
@@ -33,12 +33,12 @@ enum Action {
 const COLUMNS: &[&str] = &[
     "label",
     "account_name",
-    "account_id",
+    "+account_id",
     "state",
-    "state_reason",
+    "+state_reason",
     "synced_at",
     "tags",
-    "id",
+    "+id",
 ];
 
 pub(crate) async fn run(args: ConnectionsArgs, global: &Global) -> anyhow::Result<()> {
@@ -63,6 +63,10 @@ pub(crate) async fn run(args: ConnectionsArgs, global: &Global) -> anyhow::Resul
         Action::Tag { label, tags } => {
             let row = connection(&app, Some(&label)).await?;
             hub::connect::tags_set(&app, &row, &tags, &Actor::CommandLine).await?;
+            object(
+                global.output,
+                &json!({ "outcome": "changed", "label": row.label, "tags": tags }),
+            )?;
         }
     }
     Ok(())

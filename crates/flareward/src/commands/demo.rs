@@ -98,14 +98,7 @@ async fn play(
     if args.once {
         let summary = summary(app, sandbox, &connection, quiet).await?;
         let whole = summary["missing"].as_array().is_some_and(Vec::is_empty);
-        object(
-            if format == Format::Table {
-                Format::Table
-            } else {
-                Format::Json
-            },
-            &summary,
-        )?;
+        object(format, &summary)?;
         return Ok(if whole {
             ExitCode::SUCCESS
         } else {
@@ -136,6 +129,11 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     settings.egress.allow_loopback = true;
     // The tenant of Cloudflare's published example, so that it can be tried here as it stands.
     settings.egress.okta_hosts.push("example.com".to_owned());
+    // So that the commands that the console prints work beside the demo too.
+    let file = folder.join("settings.toml");
+    let text = "[egress]\nallow_http = true\nallow_loopback = true\nokta_hosts = [\"example.com\"]\n";
+    std::fs::write(&file, text).context("cannot write the settings of the demo")?;
+    settings.file = Some(file);
     Ok(settings)
 }
 
@@ -218,7 +216,10 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
         println!();
         println!("    {url}");
         println!();
-        println!("Log in with the administrator's token: {token}");
+        println!("Log in with the administrator's token:");
+        println!();
+        println!("    {token}");
+        println!();
         println!(
             "A week of events is being played; more keep coming. Ctrl-C ends the demo and removes everything."
         );
@@ -228,7 +229,13 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
         "url": url, "token": token, "account_id": info.account_id, "label": LABEL,
         "data_dir": app.settings.data.dir, "sandbox": info,
     });
-    println!("{line}");
+    match format {
+        Format::Csv => {
+            // What cannot be printed here is not worth ending the demo for.
+            let _ = object(format, &line);
+        }
+        _ => println!("{line}"),
+    }
 }
 
 /// What came of the story, and what did not arrive.

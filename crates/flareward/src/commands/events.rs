@@ -1,16 +1,19 @@
 //! `flareward events`: log records: listed, searched, shown to the rules again, and those of one person removed.
 
 use super::lists::{self, EventArgs, ListAction, ListArgs};
+use super::removal::{Confirm, Removal};
 use super::rules::moment;
 use super::{connection, person};
 use crate::Global;
-use crate::output::{Format, Printer, object};
+use crate::output::{Printer, object};
+use crate::progress::ProgressBar;
 use hub::Actor;
 use hub::ingest::Dataset;
+use hub::purge::PurgePlan;
 use hub::search::{self, Search};
 use hub::source::Progress;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::process::ExitCode;
 
 /// What to do with events.
 #[derive(Debug, clap::Args)]
@@ -42,9 +45,11 @@ enum Action {
         /// Whose: address or id
         #[arg(long, value_name = "ADDRESS")]
         person: String,
-        /// Why, for the audit log
-        #[arg(long)]
-        reason: String,
+        /// Why, for the audit log; only --plan needs none
+        #[arg(long, required_unless_present = "plan")]
+        reason: Option<String>,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
@@ -81,37 +86,46 @@ const SEARCH_COLUMNS: &[&str] = &[
     "identifier",
     "action",
     "target",
-    "source_ip",
-    "country",
-    "id",
+    "+source_ip",
+    "+country",
+    "+id",
 ];
 
-pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<()> {
+pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::List(filters) => {
             let args = ListArgs {
                 action: ListAction::List(filters),
             };
-            lists::events(args, global).await
+            lists::events(args, global).await?;
         }
-        Action::Search(args) => find(args, global).await,
+        Action::Search(args) => find(args, global).await?,
         Action::Replay {
             since,
             until,
             dataset,
-        } => replay(&since, until.as_deref(), dataset.as_deref(), global).await,
+        } => replay(&since, until.as_deref(), dataset.as_deref(), global).await?,
         Action::Purge {
             person: wanted,
             reason,
+            confirm,
         } => {
             let app = crate::open(global).await?;
             let row = person(&app, &wanted).await?;
-            let bar = bar(global.output);
+            let bar = ProgressBar::new(None, false);
             let show = |progress: Progress| {
                 bar.set_message(progress.what.clone());
                 bar.set_length(progress.total.unwrap_or_default());
                 bar.set_position(progress.done);
             };
+            if !confirm.yes {
+                let plan = hub::purge::plan(&app, &row, &show).await?;
+                bar.finish_and_clear();
+                if let Err(code) = removal(&row.email, &plan).agreed(confirm, global.output)? {
+                    return Ok(code);
+                }
+            }
+            let reason = reason.unwrap_or_default();
             let done = hub::purge::person(&app, &row, &reason, &Actor::CommandLine, &show).await;
             bar.finish_and_clear();
             let done = done?;
@@ -120,11 +134,35 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<()>
                 &json!({
                     "person": done.person_id, "batches": done.batches, "objects": done.objects,
                     "records": done.records, "events": done.events, "started_at": done.started_at,
-                    "finished_at": done.finished_at,
+                    "finished_at": done.finished_at, "outcome": "changed",
                 }),
             )?;
-            Ok(())
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn removal(email: &str, plan: &PurgePlan) -> Removal {
+    let mut notes = vec![
+        format!(
+            "records are theirs by these identifiers: {}",
+            plan.identifiers.join(", ")
+        ),
+        "detections stay, and so does what other people's records say of them; this cannot be undone"
+            .to_owned(),
+    ];
+    if plan.is_pending {
+        notes.push("some batches are not processed yet; their records are counted when they are".to_owned());
+    }
+    Removal {
+        summary: format!("remove all log records of {email}"),
+        counts: vec![
+            ("batches_looked_through", plan.batches),
+            ("archived_objects_written_anew", plan.objects),
+            ("archived_records_removed", plan.records),
+            ("events_removed", plan.events),
+        ],
+        notes,
     }
 }
 
@@ -151,7 +189,7 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
             .collect::<Result<_, _>>()?,
         limit: args.limit,
     };
-    let bar = bar(global.output);
+    let bar = ProgressBar::new(None, false);
     let found = search::run(&app, &search, |looked_at, reached| {
         bar.set_message(format!("back to {}", reached.format("%Y-%m-%d %H:%M")));
         bar.set_position(looked_at);
@@ -190,7 +228,7 @@ async fn replay(
         && Dataset::named(name).is_none()
     {
         anyhow::bail!(
-            "the dataset \"{name}\" is not known; known are {}",
+            "no dataset named \"{name}\"; the datasets are {}",
             Dataset::names()
         );
     }
@@ -200,17 +238,7 @@ async fn replay(
     let before = app.store.overview().await?.detections;
     hub::driver::pipeline(&app).await?;
     let after = app.store.overview().await?.detections;
-    eprintln!("{batches} batches were shown to the rules again: {before} detections before, {after} now");
+    let answer = json!({ "batches": batches, "detections_before": before, "detections_now": after });
+    object(global.output, &answer)?;
     Ok(())
-}
-
-fn bar(format: Format) -> ProgressBar {
-    if format != Format::Table {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,13 +1,13 @@
 //! `flareward export`: lists as files, and one connection's state as a file for programs of governance.
 
 use super::{lists, people};
-use crate::Global;
 use crate::output::{Format, Printer};
+use crate::progress::ProgressBar;
 use crate::sheet::Book;
+use crate::{Global, Usage};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use hub::App;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -89,6 +89,9 @@ const ALL: [Choice; 12] = [
 ];
 
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
+    if global.output != Format::Table {
+        return Err(Usage("the first argument of export is the form: leave -o out".to_owned()).into());
+    }
     if matches!(args.form, Form::C1z) {
         let Some(file) = args.file else {
             bail!("c1z is one file: say --file FILE");
@@ -182,11 +185,7 @@ async fn spreadsheet(app: &App, lists: &[List], file: &Path) -> anyhow::Result<(
 async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Result<()> {
     let app = crate::open(global).await?;
     let row = super::connection(&app, wanted).await?;
-    // Draws on standard error, and only on a terminal.
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:12} {bar:30} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
+    let bar = ProgressBar::new(None, false);
     bar.set_message("people");
     let show = |done: usize, total: usize| {
         bar.set_length(total as u64);

@@ -2,11 +2,11 @@
 
 use super::connection;
 use crate::Global;
-use crate::output::{Format, Printer};
+use crate::output::Printer;
+use crate::progress::ProgressBar;
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
 use hub::ingest::{Received, receive};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::PathBuf;
 use tokio_util::io::ReaderStream;
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
             .await
             .map(|metadata| metadata.len())
             .unwrap_or_default();
-        let bar = bar(global.output, length);
+        let bar = ProgressBar::new(Some(length), true);
         let body = ReaderStream::with_capacity(file, 64 << 10).inspect_ok(|part| bar.inc(part.len() as u64));
         let received = receive(&app, &row, &args.dataset, "file", body)
             .await
@@ -89,15 +89,4 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
         );
     }
     Ok(())
-}
-
-fn bar(format: Format, length: u64) -> ProgressBar {
-    if format != Format::Table {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -121,59 +121,59 @@ pub(crate) struct EventArgs {
 }
 
 pub(crate) const MEMBERS: &[&str] = &[
-    "connection",
+    "+connection",
     "email",
-    "name",
+    "+name",
     "status",
     "two_factor",
-    "sign_in",
+    "+sign_in",
     "roles",
     "policies",
-    "person",
-    "id",
+    "+person",
+    "+id",
 ];
 pub(crate) const OBJECTS: &[&str] = &[
-    "connection",
-    "kind",
+    "+connection",
+    "+kind",
     "name",
     "type",
-    "status",
-    "expires_at",
-    "last_used_at",
+    "+status",
+    "+expires_at",
+    "+last_used_at",
     "detail",
-    "id",
+    "+id",
 ];
 pub(crate) const ACCESS_USERS: &[&str] = &[
-    "connection",
+    "+connection",
     "email",
-    "name",
+    "+name",
     "access_seat",
     "gateway_seat",
-    "active_device_count",
+    "+active_device_count",
     "last_login_at",
-    "person",
-    "id",
+    "+person",
+    "+id",
 ];
-pub(crate) const GROUPS: &[&str] = &["connection", "name", "id"];
-pub(crate) const ROLES: &[&str] = &["connection", "name", "description", "id"];
-pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "connection"];
-pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "detail", "title"];
+pub(crate) const GROUPS: &[&str] = &["+connection", "name", "id"];
+pub(crate) const ROLES: &[&str] = &["+connection", "name", "description", "+id"];
+pub(crate) const GRANTS: &[&str] = &["email", "kind", "group", "certainty", "via", "+connection"];
+pub(crate) const DETECTIONS: &[&str] = &["at", "rule", "level", "email", "+detail", "title"];
 pub(crate) const EVENTS: &[&str] = &[
     "at",
     "dataset",
     "email",
     "action",
     "target",
-    "source_ip",
-    "country",
+    "+source_ip",
+    "+country",
 ];
 pub(crate) const REJECTS: &[&str] = &[
     "rejected_at",
-    "connection",
+    "+connection",
     "dataset",
     "line",
     "reason",
-    "excerpt",
+    "+excerpt",
 ];
 
 macro_rules! command {
@@ -269,7 +269,9 @@ macro_rules! each_listed {
                 .as_ref()
                 .map(|(connection, id)| (connection.as_str(), id.as_str()));
             let page = $app.store.$list(only.as_ref(), from, LIST_LIMIT_MAX).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last().filter(|_| !$printer.is_unread()) else {
+                return Ok(());
+            };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for $row in page {
                 let $label = labels.get(&$row.connection_id).cloned();
@@ -447,6 +449,7 @@ pub(crate) async fn write_grants(
         };
         line[id] = json!(grant.entitlement_id);
         match printer.row(&line) {
+            Ok(()) if printer.is_unread() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
@@ -464,7 +467,7 @@ macro_rules! newest_first {
         let mut left = if $limit == 0 { usize::MAX } else { $limit };
         loop {
             let page = $app.store.$list(&filter).await?;
-            let Some(last) = page.last().filter(|_| left > 0) else {
+            let Some(last) = page.last().filter(|_| left > 0 && !$printer.is_unread()) else {
                 return Ok(());
             };
             filter.before = Some(TimeCursor {

@@ -1,15 +1,16 @@
 //! `flareward logs`: where log records come from, and how each source fares.
 
 use super::connection;
+use super::removal::{Confirm, Removal};
 use crate::Global;
 use crate::output::{Format, Printer};
+use crate::progress::ProgressBar;
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
 use hub::bucket::BucketKeys;
 use hub::source::objects::{self, BucketRequest};
 use hub::source::{Progress, SourceStatus, logpush, pull, status};
 use hub::{Actor, App};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -48,9 +49,11 @@ enum Action {
         /// Which dataset; may be repeated
         #[arg(long, value_name = "DATASET", required = true)]
         dataset: Vec<String>,
-        /// Remove the job at Cloudflare too
+        /// Remove the job at Cloudflare too; asks first, unless --yes is given
         #[arg(long)]
         remove: bool,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Show how each source fares; asks Cloudflare about the jobs first
     Status {
@@ -103,42 +106,44 @@ struct ObjectsArgs {
     /// Forget the bucket, and which of its objects were read
     #[arg(long, conflicts_with_all = ["from", "since"])]
     forget: bool,
+    #[command(flatten)]
+    confirm: Confirm,
 }
 
 const ENABLED: &[&str] = &[
-    "connection",
+    "+connection",
     "dataset",
     "outcome",
-    "job_id",
+    "+job_id",
     "changes",
     "problem",
-    "warnings",
+    "+warnings",
 ];
 const STATUS: &[&str] = &[
-    "connection",
+    "+connection",
     "dataset",
     "source",
     "state",
-    "job_id",
-    "enabled",
-    "last_complete_at",
-    "last_error_at",
+    "+job_id",
+    "+enabled",
+    "+last_complete_at",
+    "+last_error_at",
     "last_batch_at",
     "lag",
-    "missing_fields",
+    "+missing_fields",
     "problem",
-    "warnings",
+    "+warnings",
 ];
 const PULLED: &[&str] = &[
-    "connection",
+    "+connection",
     "dataset",
     "records",
     "new_records",
-    "cursor_at",
+    "+cursor_at",
     "has_more",
     "problem",
 ];
-const READ: &[&str] = &["connection", "dataset", "listed", "read", "set_aside"];
+const READ: &[&str] = &["+connection", "dataset", "listed", "read", "set_aside"];
 const NOTHING: &str = "No logs come yet: use `flareward logs enable`";
 
 pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -151,7 +156,7 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
             url,
         } => {
             let row = connection(&app, label.as_deref()).await?;
-            let bar = bar(global.output);
+            let bar = ProgressBar::new(None, false);
             let show = |progress: Progress| draw(&bar, &progress);
             let actor = Actor::CommandLine;
             let enabled = logpush::enable(&app, &row, &dataset, url.as_deref(), &actor, &show).await;
@@ -162,8 +167,26 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
             connection: label,
             dataset,
             remove,
+            confirm,
         } => {
             let row = connection(&app, label.as_deref()).await?;
+            if remove || confirm.plan {
+                let verb = if remove { "remove" } else { "switch off" };
+                let removal = Removal {
+                    summary: format!(
+                        "{verb} the Logpush jobs of {} for {}",
+                        row.label,
+                        dataset.join(", ")
+                    ),
+                    counts: vec![("jobs", i64::try_from(dataset.len())?)],
+                    notes: vec![
+                        "records that came stay; `flareward logs enable` makes the jobs again".to_owned(),
+                    ],
+                };
+                if let Err(code) = removal.agreed(confirm, global.output)? {
+                    return Ok(code);
+                }
+            }
             let mut done = Vec::with_capacity(dataset.len());
             for name in &dataset {
                 done.push(logpush::disable(&app, &row, name, remove, &Actor::CommandLine).await?);
@@ -184,7 +207,7 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
             }
             let format = if json { Format::Json } else { global.output };
             if !stored {
-                look(&app, &rows, format).await?;
+                look(&app, &rows).await?;
             }
             let only = label.as_ref().map(|_| &rows[0].id);
             let mut printer = Printer::new(format, STATUS);
@@ -211,7 +234,7 @@ async fn run_pull(
     names: &[String],
     format: Format,
 ) -> anyhow::Result<ExitCode> {
-    let bar = bar(format);
+    let bar = ProgressBar::new(None, false);
     let pulled = pull::pull(app, row, names, &|progress| draw(&bar, &progress)).await;
     bar.finish_and_clear();
     let pulled = pulled?;
@@ -236,10 +259,36 @@ async fn run_pull(
 async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Result<ExitCode> {
     let row = connection(app, args.connection.as_deref()).await?;
     let actor = Actor::CommandLine;
+    if !args.forget && (args.confirm.plan || args.confirm.yes) {
+        return Err(crate::Usage("--plan and --yes go with --forget".to_owned()).into());
+    }
     if args.forget {
-        if !objects::forget(app, &row, &args.dataset, &actor).await? {
-            bail!("no bucket of {} is known for {}", args.dataset, row.label);
+        let known = app
+            .store
+            .log_source_get(&row.id, &args.dataset, objects::SOURCE)
+            .await?;
+        let Some(known) = known else {
+            let words = format!("no bucket of {} is known for {}", args.dataset, row.label);
+            return Err(crate::NotFound(words).into());
+        };
+        let place = known.place.unwrap_or_default();
+        let removal = Removal {
+            summary: format!("forget the bucket {place} of {} for {}", row.label, args.dataset),
+            counts: vec![(
+                "objects_no_longer_known_as_read",
+                app.store.object_read_count(&row.id, &args.dataset).await?,
+            )],
+            notes: vec![
+                "records that were read stay, and nothing is removed from the bucket; a stored key is \
+                         removed"
+                    .to_owned(),
+            ],
+        };
+        if let Err(code) = removal.agreed(args.confirm, format)? {
+            return Ok(code);
         }
+        objects::forget(app, &row, &args.dataset, &actor).await?;
+        removal.done(format)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(place) = args.from {
@@ -257,7 +306,7 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
         };
         objects::configure(app, &row, &args.dataset, &request, &actor).await?;
     }
-    let bar = bar(format);
+    let bar = ProgressBar::new(None, false);
     let report = objects::read(app, &row, &args.dataset, args.since, &|progress| {
         draw(&bar, &progress);
     })
@@ -302,8 +351,8 @@ fn read_secret(file: &Path) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-async fn look(app: &App, rows: &[ConnectionRow], format: Format) -> anyhow::Result<()> {
-    let bar = bar(format);
+async fn look(app: &App, rows: &[ConnectionRow]) -> anyhow::Result<()> {
+    let bar = ProgressBar::new(None, false);
     for (done, row) in (0_u64..).zip(rows) {
         let progress = Progress {
             what: row.label.clone(),
@@ -361,15 +410,4 @@ fn draw(bar: &ProgressBar, progress: &Progress) {
         bar.set_length(total);
     }
     bar.set_position(progress.done);
-}
-
-fn bar(format: Format) -> ProgressBar {
-    if format != Format::Table {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:40} {bar:30} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

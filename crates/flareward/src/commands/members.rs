@@ -67,6 +67,9 @@ enum GrantsAction {
     List(GrantArgs),
     /// List grants for a time, with what could not be taken back
     Timed {
+        /// Only of this person (address or id)
+        #[arg(long)]
+        person: Option<String>,
         /// Those that are over too
         #[arg(long)]
         all: bool,
@@ -123,10 +126,10 @@ pub(crate) async fn access_users(args: AccessUsersArgs, global: &Global) -> anyh
 pub(crate) async fn grants(args: GrantsArgs, global: &Global) -> anyhow::Result<()> {
     match args.action {
         GrantsAction::List(filters) => lists::grants(filters, global).await,
-        GrantsAction::Timed { all } => {
+        GrantsAction::Timed { person, all } => {
             let app = crate::open(global).await?;
             let mut printer = Printer::new(global.output, change::TIMED);
-            change::write_timed(&app, all, &mut printer).await?;
+            change::write_timed(&app, person.as_deref(), all, &mut printer).await?;
             printer.finish("No grants for a time")?;
             Ok(())
         }

@@ -15,17 +15,22 @@ pub(crate) mod logs;
 pub(crate) mod members;
 pub(crate) mod people;
 pub(crate) mod posture;
+pub(crate) mod removal;
 pub(crate) mod risk;
 pub(crate) mod rules;
 pub(crate) mod rules_run;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
+pub(crate) mod shell;
 pub(crate) mod sync;
 pub(crate) mod syncs;
 pub(crate) mod token;
 
+use crate::{Global, NotFound};
 use anyhow::{Context, bail};
 use hub::App;
+use hub::settings::Settings;
+use std::path::{Path, PathBuf};
 use store::{ConnectionRow, PersonRow};
 
 /// The connection that was named, or the only one.
@@ -35,7 +40,12 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
         Some(wanted) => all
             .into_iter()
             .find(|row| row.label == wanted || row.id.as_str() == wanted)
-            .with_context(|| format!("there is no connection \"{wanted}\"")),
+            .ok_or_else(|| {
+                NotFound(format!(
+                    "there is no connection \"{wanted}\": see `flareward connections list`"
+                ))
+                .into()
+            }),
         None if all.len() == 1 => all.pop().context("there is one"),
         None if all.is_empty() => bail!("no account is connected: use `flareward connect`"),
         None => {
@@ -51,7 +61,70 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
 /// The person with this address or id.
 pub(crate) async fn person(app: &App, wanted: &str) -> anyhow::Result<PersonRow> {
     let found = hub::people::one(app, wanted).await?;
-    found.with_context(|| format!("nobody has the address or id \"{wanted}\""))
+    let words = || {
+        NotFound(format!(
+            "nobody has the address or id \"{wanted}\": see `flareward people list`"
+        ))
+    };
+    Ok(found.ok_or_else(words)?)
+}
+
+/// The address to look changes up by, of a person or of someone whom only changes know.
+pub(crate) async fn address_of(app: &App, wanted: &str) -> anyhow::Result<String> {
+    let found = hub::provisioning::whose(app, wanted).await?;
+    let words = || {
+        NotFound(format!(
+            "nobody has the address or id \"{wanted}\": see `flareward people list`"
+        ))
+    };
+    Ok(found.ok_or_else(words)?)
+}
+
+/// That there is no data where the settings say; names every place that was looked at.
+pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFound> {
+    let folder = &settings.data.dir;
+    let url = settings.store_url();
+    let file = url.strip_prefix("sqlite:").map(|path| {
+        let path = path.split('?').next().unwrap_or_default();
+        PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+    });
+    let mut missing = Vec::new();
+    match file {
+        Some(file) if !file.is_file() => missing.push(format!("the database {}", absolute(&file))),
+        Some(_) => {}
+        // The rows are elsewhere; what is missing here is the key that opens secrets.
+        None if !folder.is_dir() && std::env::var_os("FLAREWARD_SECRET_KEY").is_none() => {
+            missing.push(format!(
+                "the data folder {}, with the key of the secrets",
+                absolute(folder)
+            ));
+        }
+        None => {}
+    }
+    if missing.is_empty() {
+        return None;
+    }
+    if !folder.is_dir() && url.starts_with("sqlite:") {
+        missing.push(format!("the data folder {}", absolute(folder)));
+    }
+    let given = if global.data_dir.is_some() {
+        "given by --data-dir or FLAREWARD_DATA_DIR"
+    } else if *folder == Settings::default().data.dir {
+        "the default, below the folder where the command runs; --data-dir or FLAREWARD_DATA_DIR names another"
+    } else {
+        "given by the settings"
+    };
+    Some(NotFound(format!(
+        "there is no Flareward data here: looked for {} ({given}). `flareward connect` begins it",
+        missing.join(" in ")
+    )))
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }
 
 /// Resolves when the process is asked to end.

@@ -1,8 +1,9 @@
 //! `flareward people`: one list over all connections, one person with everything, and further addresses.
 
+use super::removal::{Confirm, Removal};
 use super::{lists, person};
-use crate::Global;
-use crate::output::{Printer, object};
+use crate::output::{Format, Printer, object};
+use crate::{Global, NotFound};
 use anyhow::{Context, bail};
 use hub::access::Grant;
 use hub::people::{self, AliasProblem, Step, Wish};
@@ -10,6 +11,7 @@ use hub::{Actor, App, person_detail};
 use model::RiskLevel;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use store::{LIST_LIMIT_MAX, PersonFilter};
 
 /// What to do with people.
@@ -61,6 +63,8 @@ enum AliasAction {
     Remove {
         /// The address
         address: String,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// Read them from a CSV file with the columns email and alias; nothing is done unless every line can be
     Import {
@@ -80,14 +84,14 @@ pub(crate) struct PersonArgs {
     /// Part of the address or name
     #[arg(long)]
     pub(crate) search: Option<String>,
-    /// Only at this risk level
+    /// Only at this level of Flareward's
     #[arg(long)]
     pub(crate) risk: Option<RiskLevel>,
 }
 
-pub(crate) const COLUMNS: &[&str] = &["email", "name", "risk_level", "risk_since", "id"];
+pub(crate) const COLUMNS: &[&str] = &["email", "name", "hub_risk_level", "+hub_risk_since", "+id"];
 
-pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<()> {
+pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
     match args.action {
         Action::List(filters) => {
@@ -99,9 +103,9 @@ pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<()>
             person: wanted,
             refresh,
         } => object(global.output, &show(&app, &wanted, refresh).await?)?,
-        Action::Alias(args) => alias(args, &app, global).await?,
+        Action::Alias(args) => return alias(args, &app, global).await,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(crate) async fn write(app: &App, filters: &PersonArgs, printer: &mut Printer) -> anyhow::Result<()> {
@@ -117,8 +121,8 @@ pub(crate) async fn write(app: &App, filters: &PersonArgs, printer: &mut Printer
         filter.after_email = Some(last.email.clone());
         for row in page {
             printer.row(&json!({
-                "id": row.id, "email": row.email, "name": row.name, "risk_level": row.risk_level,
-                "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
+                "id": row.id, "email": row.email, "name": row.name, "hub_risk_level": row.risk_level,
+                "hub_risk_since": row.risk_since, "risk_level": row.risk_level, "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
             }))?;
         }
     }
@@ -140,8 +144,8 @@ async fn show(app: &App, wanted: &str, refresh: bool) -> anyhow::Result<Value> {
     };
     Ok(json!({
         "id": row.id, "email": row.email, "name": row.name, "aliases": detail.aliases,
-        "last_seen_at": detail.last_seen_at, "risk_level": row.risk_level,
-        "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
+        "last_seen_at": detail.last_seen_at, "hub_risk_level": row.risk_level,
+        "hub_risk_since": row.risk_since, "hub_risk_reset_at": row.risk_reset_at,
         "members": detail.members.iter().map(|member| json!({
             "connection": labels.get(&member.row.connection_id), "status": member.row.status,
             "two_factor": hub::access::yes_no_unknown(member.row.two_factor), "sign_in": member.sign_in,
@@ -168,13 +172,13 @@ async fn show(app: &App, wanted: &str, refresh: bool) -> anyhow::Result<Value> {
         })).collect::<Vec<_>>(),
         "grants": detail.grants.iter().map(grant).collect::<Vec<_>>(),
         "apps": detail.apps.iter().map(grant).collect::<Vec<_>>(),
-        "risk_changes": changes.iter().map(|change| json!({
+        "hub_risk_changes": changes.iter().map(|change| json!({
             "at": change.at, "previous": change.previous, "current": change.current, "reason": change.reason,
         })).collect::<Vec<_>>(),
     }))
 }
 
-async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<()> {
+async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<ExitCode> {
     let actor = Actor::CommandLine;
     match args.action {
         AliasAction::List => {
@@ -214,12 +218,35 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<()
                 }
             };
             people::apply(app, &steps, "command line", &actor).await?;
-            eprintln!("{}", told(&steps));
+            told(&steps, global.output)?;
         }
-        AliasAction::Remove { address } => {
-            if !people::alias_remove(app, &address, &actor).await? {
-                bail!("nobody has {address} as a further address");
+        AliasAction::Remove { address, confirm } => {
+            let owner = people::one(app, &address).await?;
+            let aliases = match &owner {
+                Some(owner) => app.store.person_alias_by_person(&owner.id).await?,
+                None => Vec::new(),
+            };
+            let wanted = model::address::compared(&address);
+            let (Some(owner), true) = (owner, aliases.contains(&wanted)) else {
+                return Err(NotFound(format!("nobody has {address} as a further address")).into());
+            };
+            let removal = Removal {
+                summary: format!("remove {wanted} from the addresses of {}", owner.email),
+                counts: vec![
+                    ("further_addresses_removed", 1),
+                    ("further_addresses_left", i64::try_from(aliases.len())? - 1),
+                ],
+                notes: vec![format!(
+                    "records under {wanted} are then nobody's, unless a list has that address: `flareward people alias \
+                     add {wanted} --person {}` gives it back",
+                    owner.email
+                )],
+            };
+            if let Err(code) = removal.agreed(confirm, global.output)? {
+                return Ok(code);
             }
+            people::alias_remove(app, &address, &actor).await?;
+            removal.done(global.output)?;
         }
         AliasAction::Import { file, merge } => {
             let wishes = read_csv(&file)?;
@@ -237,10 +264,10 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<()
                 }
             };
             people::apply(app, &steps, "csv", &actor).await?;
-            eprintln!("{}", told(&steps));
+            told(&steps, global.output)?;
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn advised(problem: &AliasProblem) -> String {
@@ -253,14 +280,20 @@ fn advised(problem: &AliasProblem) -> String {
     }
 }
 
-fn told(steps: &[Step]) -> String {
+fn told(steps: &[Step], format: Format) -> anyhow::Result<()> {
     let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
-    format!(
-        "{} added, {} merged, {} there already",
+    let (added, merged) = (
         count(|step| matches!(step, Step::Add { .. })),
         count(|step| matches!(step, Step::Merge { .. })),
-        count(|step| matches!(step, Step::Already))
-    )
+    );
+    let already = count(|step| matches!(step, Step::Already));
+    if format == Format::Table {
+        println!("{added} added, {merged} merged, {already} there already");
+        return Ok(());
+    }
+    let outcome = if added + merged > 0 { "changed" } else { "already" };
+    let answer = json!({ "outcome": outcome, "added": added, "merged": merged, "already": already });
+    Ok(object(format, &answer)?)
 }
 
 /// Reads the columns `email` and `alias`, in any order, whatever else there is.
@@ -279,7 +312,14 @@ fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
     let (email, alias) = (column("email")?, column("alias")?);
     let mut wishes = Vec::new();
     for record in reader.records() {
-        let record = record.with_context(|| format!("{} is no CSV", file.display()))?;
+        let line = wishes.len() + 2;
+        let words = || {
+            format!(
+                "{}, line {line}: not CSV with as many cells as the header",
+                file.display()
+            )
+        };
+        let record = record.map_err(|_| anyhow::anyhow!(words()))?;
         wishes.push(Wish {
             line: record.position().map_or(0, csv::Position::line),
             person: record[email].to_owned(),

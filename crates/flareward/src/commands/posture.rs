@@ -5,7 +5,7 @@
 use super::connection;
 use super::lists::labels;
 use crate::Global;
-use crate::output::{Format, Printer, object};
+use crate::output::{Format, Printer, object, text_only};
 use anyhow::Context;
 use hub::posture::{self, Severity, check, until};
 use hub::{Actor, App};
@@ -101,21 +101,21 @@ fn known_check(text: &str) -> Result<String, String> {
 const COLUMNS: &[&str] = &[
     "severity",
     "check",
-    "connection",
+    "+connection",
     "subject",
     "found",
-    "remedy",
-    "id",
+    "+remedy",
+    "+id",
 ];
 const ALL_COLUMNS: &[&str] = &[
     "state",
     "severity",
     "check",
-    "connection",
+    "+connection",
     "subject",
     "found",
-    "remedy",
-    "id",
+    "+remedy",
+    "+id",
 ];
 const CSV_COLUMNS: &[&str] = &[
     "verdict",
@@ -133,8 +133,15 @@ const CSV_COLUMNS: &[&str] = &[
     "muted_until",
     "id",
 ];
-const UNKNOWN_COLUMNS: &[&str] = &["severity", "check", "connection", "reason"];
-const CHECK_COLUMNS: &[&str] = &["id", "severity", "question", "permissions", "remedy", "command"];
+const UNKNOWN_COLUMNS: &[&str] = &["severity", "check", "+connection", "reason"];
+const CHECK_COLUMNS: &[&str] = &[
+    "id",
+    "severity",
+    "question",
+    "+permissions",
+    "+remedy",
+    "+command",
+];
 
 pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     match args.action {
@@ -158,6 +165,7 @@ pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<Ex
             show(&app, finding, outcome, global.output).await
         }
         Some(Action::Reference) => {
+            text_only(global.output, "the reference of checks")?;
             print!("{}", posture::reference::reference());
             Ok(ExitCode::SUCCESS)
         }
@@ -237,12 +245,13 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
 fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
     let evidence: Value = serde_json::from_str(&finding.evidence).unwrap_or_default();
     let check = posture::check(&finding.check_id);
+    let label = labels.get(&finding.connection_id);
     json!({
         "verdict": "fail", "id": finding.id, "check": finding.check_id, "severity": finding.severity,
-        "state": finding.state, "connection": labels.get(&finding.connection_id),
+        "state": finding.state, "connection": label,
         "question": check.map(|check| check.question), "subject_kind": finding.subject_kind,
         "subject_id": finding.subject_id, "subject": finding.subject_name, "found": evidence["summary"],
-        "evidence": evidence, "remedy": check.map(remedy), "frameworks": check.map(|check| check.frameworks),
+        "evidence": evidence, "remedy": check.map(|check| remedy(check, &finding, label.map_or("", String::as_str))), "frameworks": check.map(|check| check.frameworks),
         "first_seen_at": finding.first_seen_at, "last_seen_at": finding.last_seen_at,
         "resolved_at": finding.resolved_at, "mute_reason": finding.mute_reason, "muted_by": finding.muted_by,
         "muted_until": finding.muted_until,
@@ -250,8 +259,8 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
 }
 
 /// What to do, with the command that does it.
-fn remedy(check: &posture::Check) -> String {
-    match check.command {
+fn remedy(check: &posture::Check, finding: &FindingRow, label: &str) -> String {
+    match check.command_for(finding, label, "") {
         Some(command) => format!("{} Here: `{command}`.", check.remedy),
         None => check.remedy.to_owned(),
     }

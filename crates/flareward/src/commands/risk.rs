@@ -1,4 +1,4 @@
-//! `flareward risk`: who stands at which level, and resetting one person.
+//! `flareward risk`: whom Flareward gives which level, and resetting one person. Cloudflare's score is another.
 
 use super::person;
 use crate::Global;
@@ -17,9 +17,9 @@ pub(crate) struct RiskArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the people who stand at a level, highest first
+    /// List the people whom Flareward gives a level, highest first; Cloudflare's score is `capability getUserRiskScore`
     List,
-    /// Take a person's level back to unscored, and tell the receivers
+    /// Reset the level that Flareward gives a person, and tell the receivers; Cloudflare's score stays
     Reset {
         /// Address or id
         #[arg(long)]
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
                 )
                 .await?;
             }
-            printer.finish("Nobody stands at a level")?;
+            printer.finish("Flareward gives nobody a level")?;
         }
         Action::Reset {
             person: wanted,
@@ -61,7 +61,10 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
             };
             object(
                 global.output,
-                &json!({ "outcome": outcome, "person": row.email, "previous": previous }),
+                &json!({
+                    "outcome": outcome, "reset": "hub_risk_level", "person": row.email, "previous": previous,
+                    "note": "Cloudflare's score stays: `flareward capability resetUserRiskScore` resets it",
+                }),
             )?;
         }
     }

@@ -1,16 +1,17 @@
 //! `flareward rules`: what the rules are, whether files hold good ones, whether they do as their cases say, why one
 //! matched an event, what one would have found, and which run.
 
+use super::removal::{Confirm, Removal};
 use super::rules_run::{self, RunArgs};
 use crate::Global;
 use crate::output::{Format, Printer, object};
+use crate::progress::ProgressBar;
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::detection::{backtest, cases};
 use hub::permission::Actor;
 use hub::rule_admin;
 use hub::rule_book::{Origin, RuleBook, RuleMode, Stored, level_word};
-use indicatif::{ProgressBar, ProgressStyle};
 use model::EventId;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -102,6 +103,8 @@ enum Action {
     Remove {
         /// What it is called
         name: String,
+        #[command(flatten)]
+        confirm: Confirm,
     },
     /// The versions of a document that was added
     Versions {
@@ -115,9 +118,9 @@ const COLUMNS: &[&str] = &[
     "mode",
     "dataset",
     "level",
-    "behaviour",
+    "+behaviour",
     "detections",
-    "title",
+    "+title",
 ];
 const CHECK_COLUMNS: &[&str] = &["file", "ok", "rules", "datasets", "problem"];
 const TEST_COLUMNS: &[&str] = &["rule", "cases", "failed", "problem"];
@@ -141,14 +144,14 @@ pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<Exit
         Action::TestMode { rules } => set_mode(&rules, RuleMode::Test, global).await,
         Action::Lists => lists(global).await,
         Action::SetList { name, values, reset } => {
-            let app = crate::open(global).await?;
+            let app = crate::open_or_make(global).await?;
             let values = (!reset).then_some(values.as_slice());
             rule_admin::set_parameter(&app, &name, values, &Actor::CommandLine).await?;
             eprintln!("{name} is set");
             Ok(ExitCode::SUCCESS)
         }
         Action::Add { file, name } => {
-            let app = crate::open(global).await?;
+            let app = crate::open_or_make(global).await?;
             let text =
                 std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let name = name.unwrap_or_else(|| {
@@ -161,27 +164,42 @@ pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<Exit
             eprintln!("{name} is kept as version {version}");
             Ok(ExitCode::SUCCESS)
         }
-        Action::Remove { name } => {
+        Action::Remove { name, confirm } => {
             let app = crate::open(global).await?;
+            let removal = rule_removal(&app, &name).await?;
+            if let Err(code) = removal.agreed(confirm, global.output)? {
+                return Ok(code);
+            }
             rule_admin::remove_document(&app, &name, &Actor::CommandLine).await?;
-            eprintln!("{name} is removed");
+            removal.done(global.output)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Versions { name } => versions(&name, global).await,
     }
 }
 
+/// The rules of the store, or the built-in ones where there is no store, which is said.
+async fn book_there_is(global: &Global) -> anyhow::Result<std::sync::Arc<RuleBook>> {
+    match crate::open_if_there(global).await? {
+        Some(app) => Ok(app.rules()),
+        None => {
+            let folder = crate::settings(global)?.data.dir;
+            eprintln!("no data in {}: the built-in rules alone", folder.display());
+            Ok(std::sync::Arc::new(RuleBook::load(None)))
+        }
+    }
+}
+
 async fn list(global: &Global) -> anyhow::Result<ExitCode> {
-    let app = crate::open(global).await?;
-    let counts = app.store.detection_counts().await?;
-    let tested: HashMap<String, i64> = app
-        .store
-        .test_counts()
-        .await?
-        .into_iter()
-        .map(|count| (count.rule_id, count.matches))
-        .collect();
-    let book = app.rules();
+    let book = book_there_is(global).await?;
+    let (mut counts, mut tested) = (Vec::new(), HashMap::new());
+    if let Some(app) = crate::open_if_there(global).await? {
+        counts = app.store.detection_counts().await?;
+        let matches = app.store.test_counts().await?.into_iter();
+        tested = matches
+            .map(|count| (count.rule_id, count.matches))
+            .collect::<HashMap<String, i64>>();
+    }
     let mut printer = Printer::new(global.output, COLUMNS);
     for rule in book.rules() {
         let count = counts.iter().find(|count| count.rule_name == rule.name);
@@ -328,7 +346,7 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
         let book = if Path::new(rule).is_file() {
             std::sync::Arc::new(book_of(Path::new(rule))?)
         } else {
-            crate::open(global).await?.rules()
+            book_there_is(global).await?
         };
         (record, book)
     } else {
@@ -413,14 +431,8 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
         app.rules()
     };
     let found = named(&book, rule)?;
-    let bar = if global.output == Format::Table {
-        ProgressBar::new(0)
-    } else {
-        ProgressBar::hidden()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} batches {eta}") {
-        bar.set_style(style);
-    }
+    let bar = ProgressBar::new(None, false);
+    bar.set_message("batches");
     let backtest = backtest::run(&app, &book, found, since, until, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -463,7 +475,7 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
 }
 
 async fn set_mode(rules: &[String], mode: RuleMode, global: &Global) -> anyhow::Result<ExitCode> {
-    let app = crate::open(global).await?;
+    let app = crate::open_or_make(global).await?;
     for rule in rules {
         rule_admin::set_mode(&app, rule, mode, &Actor::CommandLine).await?;
         eprintln!("{rule} is {}", mode.as_str());
@@ -472,15 +484,47 @@ async fn set_mode(rules: &[String], mode: RuleMode, global: &Global) -> anyhow::
 }
 
 async fn lists(global: &Global) -> anyhow::Result<ExitCode> {
-    let app = crate::open(global).await?;
+    let book = book_there_is(global).await?;
     let mut printer = Printer::new(global.output, LIST_COLUMNS);
-    for (name, parameter) in &app.rules().parameters {
+    for (name, parameter) in &book.parameters {
         printer.row(
             &json!({ "name": name, "values": parameter.values, "description": parameter.description }),
         )?;
     }
     printer.finish("no lists")?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn rule_removal(app: &hub::App, name: &str) -> anyhow::Result<Removal> {
+    let kept = app.store.rule_documents().await?;
+    if !kept.iter().any(|document| document.name == name) {
+        let known: Vec<&str> = kept.iter().map(|document| document.name.as_str()).collect();
+        let words = format!("there is no document \"{name}\"; there are: {}", known.join(", "));
+        return Err(crate::NotFound(words).into());
+    }
+    let versions = app.store.rule_document_versions(name, 1_000).await?.len();
+    let book = app.rules();
+    let rules: Vec<&str> = book
+        .rules()
+        .iter()
+        .filter(|rule| rule.origin == Origin::Custom && rule.file == name)
+        .map(|rule| rule.name.as_str())
+        .collect();
+    let counts = app.store.detection_counts().await?;
+    let made = counts
+        .iter()
+        .filter(|count| rules.contains(&count.rule_name.as_str()));
+    Ok(Removal {
+        summary: format!("remove the rule document {name}"),
+        counts: vec![
+            ("rules_that_stop", i64::try_from(rules.len())?),
+            ("versions_kept", i64::try_from(versions)?),
+            ("detections_kept", made.map(|count| count.detections).sum()),
+        ],
+        notes: vec![format!(
+            "its versions stay readable (`flareward rules versions {name}`), and adding it again brings the rules back"
+        )],
+    })
 }
 
 async fn versions(name: &str, global: &Global) -> anyhow::Result<ExitCode> {

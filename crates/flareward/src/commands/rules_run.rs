@@ -1,11 +1,11 @@
 //! `flareward rules run`: rules over files of log records, without a database.
 
 use crate::output::{Format, Printer};
+use crate::progress::ProgressBar;
 use anyhow::{Context, bail};
 use hub::detection::offline::{self, Options};
 use hub::ingest::Dataset;
 use hub::rule_book::RuleBook;
-use indicatif::{ProgressBar, ProgressStyle};
 use model::{Clock, SystemClock};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
             book.problems.len()
         );
     }
-    let bar = bar(format, args);
+    let bar = bar(args);
     let out: Mutex<Box<dyn Write + Send>> = Mutex::new(Box::new(BufWriter::new(std::io::stdout())));
     let totals = offline::run(
         &book,
@@ -161,19 +161,12 @@ fn unasked(fields: &[String]) -> String {
     format!("no record has a field that the rules ask for: {shown}{more}")
 }
 
-fn bar(format: Format, args: &RunArgs) -> ProgressBar {
-    if format != Format::Table {
-        return ProgressBar::hidden();
-    }
+fn bar(args: &RunArgs) -> ProgressBar {
     let length = args
         .files
         .iter()
         .filter_map(|path| path.metadata().ok())
         .map(|metadata| metadata.len())
         .sum();
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-        bar.set_style(style);
-    }
-    bar
+    ProgressBar::new(Some(length), true)
 }

@@ -3,9 +3,8 @@
 //! Prints where everything is and the credentials first, so that a script can read them from the first line. Starts
 //! nothing else and stores nothing.
 
-use std::io::Write;
-
 use super::asked_to_end;
+use crate::output::{Format, object};
 use anyhow::Context;
 use sandbox::{Sandbox, SandboxConfig, SandboxInfo};
 
@@ -36,6 +35,9 @@ pub(crate) struct SandboxArgs {
     /// How many roles the listing shows.
     #[arg(long)]
     pub(crate) roles: Option<usize>,
+    /// Write the API token to this file, for `flareward connect --token-file`. What it held before is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<std::path::PathBuf>,
     /// Whether the company has a week of events behind it.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) story: bool,
@@ -46,7 +48,7 @@ pub(crate) struct SandboxArgs {
 /// # Errors
 ///
 /// If the port cannot be had, or nothing can be printed.
-pub(crate) async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(args: SandboxArgs, format: Format) -> anyhow::Result<()> {
     let default = SandboxConfig::default();
     let config = SandboxConfig {
         seed: args.seed,
@@ -63,13 +65,16 @@ pub(crate) async fn run(args: SandboxArgs, json: bool) -> anyhow::Result<()> {
     let sandbox = Sandbox::start(config)
         .await
         .context("could not start the sandbox")?;
-    let mut out = std::io::stdout();
-    if json {
-        writeln!(out, "{}", serde_json::to_string(sandbox.info())?)?;
-    } else {
-        write!(out, "{}", readable(sandbox.info()))?;
+    if let Some(file) = &args.token_file {
+        std::fs::write(file, format!("{}\n", sandbox.info().token))
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    out.flush()?;
+    match format {
+        Format::Table => print!("{}", readable(sandbox.info())),
+        Format::Csv => object(format, &serde_json::to_value(sandbox.info())?)?,
+        // On one line, so that a script can read the first line and go on.
+        _ => println!("{}", serde_json::to_string(sandbox.info())?),
+    }
     asked_to_end().await;
     sandbox.stop().await;
     Ok(())

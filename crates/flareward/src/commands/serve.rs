@@ -1,10 +1,12 @@
 //! `flareward serve`: the console, the API, the log receiver and the stages, until asked to end.
 
 use super::asked_to_end;
-use crate::Global;
+use crate::{Global, output};
 use anyhow::Context;
 use hub::App;
 use secrecy::ExposeSecret;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +16,14 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on, instead of the setting's
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// Write the administrator's token to this new file, readable by its owner alone, instead of printing it. Only the
+    /// first start makes one
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
+    output::text_only(global.output, "what serve prints")?;
     let mut settings = crate::settings(global)?;
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
@@ -27,12 +34,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     // A port of 0 becomes the one that was given.
     settings.server.listen = listener.local_addr()?.to_string();
     let app = App::open(settings).await?;
-    if let Some(token) = hub::permission::token_first(&app).await? {
-        eprintln!(
-            "The administrator's token, shown this once: {}",
-            token.expose_secret()
-        );
-    }
+    first_token(&app, args.admin_token_file.as_deref()).await?;
     for problem in &app.rules().problems {
         tracing::error!("a rule is left out: {problem}");
     }
@@ -48,6 +50,56 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         ending.cancel();
     });
     together(app, listener, stop).await
+}
+
+/// Makes the administrator's token at the first start: to a file, or on a line of its own on standard output, which
+/// no log goes to.
+async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
+    if !app.store.access_token_list().await?.is_empty() {
+        if let Some(file) = file {
+            eprintln!(
+                "{} is not written: there are tokens already (`flareward token list`)",
+                file.display()
+            );
+        }
+        return Ok(());
+    }
+    // The file first: a token that cannot be handed over must not be made.
+    let mut kept = match file {
+        Some(file) => Some(new_secret_file(file).with_context(|| {
+            format!(
+                "cannot make {} for the administrator's token; it must not exist yet",
+                file.display()
+            )
+        })?),
+        None => None,
+    };
+    let Some(token) = hub::permission::token_first(app).await? else {
+        return Ok(());
+    };
+    match (&mut kept, file) {
+        (Some(kept), Some(file)) => {
+            writeln!(kept, "{}", token.expose_secret())?;
+            eprintln!("The administrator's token is in {}", file.display());
+        }
+        _ => {
+            eprintln!("The administrator's token, for the console and the API, shown this once:");
+            println!("{}", token.expose_secret());
+        }
+    }
+    Ok(())
+}
+
+/// A file that did not exist, for its owner's eyes.
+fn new_secret_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
 }
 
 /// Serves and runs the stages until `stop` is cancelled.

@@ -2,11 +2,11 @@
 
 use super::connection;
 use crate::Global;
-use crate::output::{Format, Printer};
+use crate::output::Printer;
+use crate::progress::ProgressBar;
 use anyhow::bail;
 use hub::App;
 use hub::sync::{Progress, Report, SyncError, SyncOptions};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -31,11 +31,11 @@ const COLUMNS: &[&str] = &[
     "outcome",
     "members",
     "access_users",
-    "access_groups",
-    "roles",
+    "+access_groups",
+    "+roles",
     "grants",
-    "requests",
-    "seconds",
+    "+requests",
+    "+seconds",
     "problems",
 ];
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
     let mut printer = Printer::new(global.output, COLUMNS);
     let mut complete = true;
     for row in rows {
-        let bar = bar(global.output);
+        let bar = ProgressBar::new(None, false);
         let show = |progress: Progress| {
             bar.set_message(format!("{} {}", row.label, progress.what));
             if let Some(total) = progress.total {
@@ -111,16 +111,4 @@ async fn patient_sync(
             result => return Ok(result?),
         }
     }
-}
-
-fn bar(format: Format) -> ProgressBar {
-    if format != Format::Table {
-        return ProgressBar::hidden();
-    }
-    // Draws on standard error, and only on a terminal.
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,9 +1,8 @@
 //! `flareward syncs`: the history of syncs, and what each changed.
 
 use super::{connection, lists};
-use crate::Global;
 use crate::output::{Format, Printer};
-use anyhow::Context;
+use crate::{Global, NotFound};
 use hub::App;
 use hub::sync::history::Changed;
 use serde_json::{Value, json};
@@ -36,17 +35,21 @@ enum Action {
 
 const RUNS: &[&str] = &[
     "started_at",
-    "connection",
+    "+connection",
     "outcome",
-    "seconds",
-    "requests",
+    "+seconds",
+    "+requests",
     "added",
     "changed",
     "removed",
-    "problem",
-    "id",
+    "+problem",
+    "+id",
 ];
-const CHANGES: &[&str] = &["change", "kind", "before", "after", "fields", "id"];
+const CHANGES: &[&str] = &["change", "kind", "before", "after", "fields", "+id"];
+/// Changes and changes of grants in one list.
+const BOTH: &[&str] = &[
+    "list", "change", "kind", "email", "group", "before", "after", "fields", "id",
+];
 const GRANTS: &[&str] = &["email", "kind", "group", "before", "after"];
 
 pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> {
@@ -73,8 +76,8 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
                 "latest" => app.store.sync_run_list(None, 1).await?.pop(),
                 id => app.store.sync_run_get(id).await?,
             };
-            let row =
-                row.with_context(|| format!("there is no sync \"{run}\": see `flareward syncs list`"))?;
+            let row = row
+                .ok_or_else(|| NotFound(format!("there is no sync \"{run}\": see `flareward syncs list`")))?;
             show(&app, &row, labels.get(&row.connection_id).cloned(), global.output).await?;
         }
     }
@@ -111,9 +114,20 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
         }
         return Ok(());
     }
+    if format == Format::Csv {
+        let mut printer = Printer::new(format, BOTH);
+        for (list, rows) in [("change", changes), ("grant", grants)] {
+            for mut row in rows {
+                row["list"] = json!(list);
+                printer.row(&row)?;
+            }
+        }
+        printer.finish("")?;
+        return Ok(());
+    }
     if format == Format::Table {
         println!(
-            "Sync {} of {}, {}, began {}",
+            "Sync {} of {}:\n{}, began {}",
             row.id,
             label.unwrap_or_default(),
             row.outcome,

@@ -1,12 +1,16 @@
 //! `flareward token`: tokens for the API.
 
+use super::removal::{Confirm, Removal};
 use crate::Global;
 use crate::output::{Printer, object};
 use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
 use hub::Actor;
-use hub::permission::{Permission, permissions_of, token_issue, token_revoke};
+use hub::permission::{Permission, TokenError, permissions_of, token_issue, token_revoke};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use std::process::ExitCode;
+use store::AccessTokenRow;
 
 /// What to do with tokens.
 #[derive(Debug, clap::Args)]
@@ -27,26 +31,36 @@ enum Action {
         /// What it may do; repeat for several. Without: everything
         #[arg(long, value_parser = permission)]
         permission: Vec<Permission>,
+        /// It ends after this long, for example 12h, 30d or 2w. Without: it has no end
+        #[arg(long, value_name = "SPAN", value_parser = hub::posture::until::span)]
+        expires_in: Option<TimeDelta>,
     },
-    /// Take a token back
+    /// Revoke a token: it is refused from then on
     Revoke {
         /// The token's id
         id: String,
+        #[command(flatten)]
+        confirm: Confirm,
     },
 }
 
 const COLUMNS: &[&str] = &[
     "name",
-    "fingerprint",
-    "permissions",
-    "created_at",
-    "last_used_at",
-    "revoked_at",
+    "state",
+    "+fingerprint",
+    "+permissions",
+    "+created_at",
+    "+last_used_at",
+    "expires_at",
+    "+revoked_at",
     "id",
 ];
 
-pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<()> {
-    let app = crate::open(global).await?;
+pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let app = match &args.action {
+        Action::Create { .. } => crate::open_or_make(global).await?,
+        _ => crate::open(global).await?,
+    };
     match args.action {
         Action::List => {
             let mut printer = Printer::new(global.output, COLUMNS);
@@ -55,25 +69,64 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<()> 
                     "id": row.id, "name": row.name, "fingerprint": format!("…{}", row.fingerprint),
                     "permissions": permissions_of(&row), "created_at": row.created_at,
                     "last_used_at": row.last_used_at, "revoked_at": row.revoked_at,
+                    "expires_at": row.expires_at, "state": state(&row, app.clock.now()),
                 }))?;
             }
             printer.finish("No tokens")?;
         }
-        Action::Create { name, permission } => {
+        Action::Create {
+            name,
+            permission,
+            expires_in,
+        } => {
             let permissions = if permission.is_empty() {
                 Permission::ALL.to_vec()
             } else {
                 permission
             };
-            let (row, token) = token_issue(&app, &name, &permissions, &Actor::CommandLine).await?;
+            let (row, token) =
+                token_issue(&app, &name, &permissions, expires_in, &Actor::CommandLine).await?;
             object(
                 global.output,
-                &json!({ "id": row.id, "name": row.name, "token": token.expose_secret() }),
+                &json!({ "id": row.id, "name": row.name, "token": token.expose_secret(),
+                    "expires_at": row.expires_at }),
             )?;
         }
-        Action::Revoke { id } => token_revoke(&app, &id, &Actor::CommandLine).await?,
+        Action::Revoke { id, confirm } => {
+            let row = app
+                .store
+                .access_token_get(&id)
+                .await?
+                .ok_or(TokenError::NotFound)?;
+            let sessions = app.store.session_count(&id, app.clock.now()).await?;
+            let used = match row.last_used_at {
+                Some(at) => format!("last used {}", at.format("%Y-%m-%d %H:%M UTC")),
+                None => "never used".to_owned(),
+            };
+            let removal = Removal {
+                summary: format!("revoke token {} (…{})", row.name, row.fingerprint),
+                counts: vec![("tokens_revoked", 1), ("console_sessions_ended", sessions)],
+                notes: vec![format!(
+                    "{used}; whatever uses it is refused from then on, and it cannot be given back"
+                )],
+            };
+            if let Err(code) = removal.agreed(confirm, global.output)? {
+                return Ok(code);
+            }
+            token_revoke(&app, &id, &Actor::CommandLine).await?;
+            removal.done(global.output)?;
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a token works, and if not, why.
+fn state(row: &AccessTokenRow, now: DateTime<Utc>) -> &'static str {
+    match (row.revoked_at, row.expires_at) {
+        (Some(_), _) => "revoked",
+        (None, Some(end)) if end <= now => "expired",
+        _ => "live",
+    }
 }
 
 fn permission(word: &str) -> anyhow::Result<Permission> {

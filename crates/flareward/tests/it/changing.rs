@@ -84,7 +84,7 @@ async fn grant_and_revoke_say_what_became_of_it_in_word_and_code() {
         sandbox.world().faults_clear();
         // Nobody to ask: nothing is changed.
         let output = run(folder.path(), &scratch.address, &format!("grant {who}"));
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains("--yes"));
         let (_, timed) = asked(&format!("grant {who} --yes --for 8h"));
         assert!(timed["expires_at"].is_string(), "{timed}");

@@ -40,7 +40,7 @@ async fn connect_sync_and_lists_work_from_the_command_line_on_both_databases() {
             }
         }
         assert!(grants.lines().count() > 10);
-        assert!(run("people list -o csv").starts_with("email,name,risk_level"));
+        assert!(run("people list -o csv").starts_with("email,name,hub_risk_level"));
         assert!(run("rules list").contains("dns-phishing"));
         let members = run("export csv --list members");
         assert!(members.starts_with("connection,email,"));
@@ -231,7 +231,12 @@ async fn a_mistake_is_one_clear_line_and_never_the_secret() {
         let output = child.wait_with_output().unwrap();
         let problem = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{problem}");
-        assert_eq!(problem.trim().lines().count(), 1, "{problem}");
+        let told = problem.lines().filter(|line| line.starts_with("flareward: "));
+        assert_eq!(told.count(), 1, "{problem}");
+        assert!(
+            problem.lines().last().unwrap().starts_with("flareward: "),
+            "{problem}"
+        );
         assert!(!problem.contains("s3cret"), "{problem}");
         problem
     };

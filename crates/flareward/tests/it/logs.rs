@@ -186,13 +186,15 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
     let of = |source: &str| shown.iter().filter(|row| row["source"] == source).count();
     assert_eq!((of("pull"), of("object")), (3, 1));
     assert!(
-        run("logs objects --dataset gateway_dns --forget")
+        run("logs objects --dataset gateway_dns --forget --yes")
             .status
             .success()
     );
     assert_eq!(
-        run("logs objects --dataset gateway_dns --forget").status.code(),
-        Some(1)
+        run("logs objects --dataset gateway_dns --forget --yes")
+            .status
+            .code(),
+        Some(5)
     );
     sandbox.stop().await;
 }
@@ -246,7 +248,7 @@ async fn the_records_of_one_person_are_purged_from_the_command_line() {
         assert!(archived(&archive).contains("tom.okafor@"));
         let purge = |reason: &str| {
             let output = run(&format!(
-                "events purge --person tom.okafor@tidewater.example --reason {reason} -o json"
+                "events purge --person tom.okafor@tidewater.example --reason {reason} --yes -o json"
             ));
             let done: Value = serde_json::from_slice(&output.stdout).unwrap();
             ["objects", "records", "events"].map(|member| done[member].as_u64().unwrap())

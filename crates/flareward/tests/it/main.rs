@@ -8,10 +8,12 @@
 mod access;
 mod baton;
 mod changing;
+mod command_line;
 mod commands;
 mod crash;
 mod logs;
 mod posture;
+mod printed;
 mod program;
 mod rules_run;
 mod tidy;

@@ -105,9 +105,9 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
         assert_eq!(rows("posture --check member_2fa_off -o json").0, Some(3));
 
         for (arguments, code, words) in [
-            ("posture mute none --reason x", 1, "there is no finding \"none\""),
-            ("posture unmute none", 1, "there is no finding \"none\""),
-            ("posture --connection none", 1, "there is no connection \"none\""),
+            ("posture mute none --reason x", 5, "there is no finding \"none\""),
+            ("posture unmute none", 5, "there is no finding \"none\""),
+            ("posture --connection none", 5, "there is no connection \"none\""),
             ("posture --check none", 2, "flareward posture checks"),
             ("posture --severity bad", 2, "critical, high, medium, low"),
             ("posture --fail-on bad", 2, "none"),

@@ -42,11 +42,12 @@ pub fn manifest(id: &str) -> Option<Value> {
                 "lastResetTime": { "type": ["string", "null"] }, "riskEvents": { "type": "array" },
                 "userId": { "type": "string" }, "riskScored": { "type": "boolean" },
                 "eventCount": { "type": "number" }, "lastEventAt": { "type": ["string", "null"] },
+                "hubRiskLevel": hub_risk_level(),
             }),
         ),
         "resetUserRiskScore" => (
             "Reset User Risk Score",
-            "Takes a person's score at Cloudflare back to its baseline. Needs the Enterprise plan.",
+            "Resets the risk score that Cloudflare gives a person. Flareward's own level stays. Needs the Enterprise plan.",
             json!({
                 "email": text_field("Email", "The person's address", true),
                 "reason": text_field("Reason", "Kept in the audit log", false),
@@ -55,6 +56,8 @@ pub fn manifest(id: &str) -> Option<Value> {
             json!({
                 "success": { "type": "boolean" }, "userId": { "type": "string" },
                 "previousRiskLevel": { "type": ["string", "null"] },
+                "resetScore": { "type": "string", "description": "Which score was reset: cloudflare" },
+                "hubRiskLevel": hub_risk_level(),
             }),
         ),
         "makeCustomApiCall" => (
@@ -103,6 +106,13 @@ pub fn manifest(id: &str) -> Option<Value> {
         } },
         "localOutputSchema": { "output": { "type": "object", "properties": output_properties } },
     }))
+}
+
+fn hub_risk_level() -> Value {
+    json!({
+        "type": ["string", "null"],
+        "description": "The level that Flareward gives the person: unscored, low, medium or high. Not Cloudflare's score.",
+    })
 }
 
 fn input_type(name: &str) -> Value {

@@ -1,4 +1,6 @@
 //! `getUserRiskScore` and `resetUserRiskScore`: a person's score at Cloudflare, found by address.
+//!
+//! `riskLevel` is Cloudflare's; `hubRiskLevel`, beside it, is the level that Flareward keeps.
 
 use super::Context;
 use super::answer::{Failure, Upstream};
@@ -42,6 +44,8 @@ pub(super) async fn get(context: &Context<'_>) -> Result<Value, Failure> {
     output.insert("eventCount".to_owned(), json!(events.len()));
     output.insert("lastEventAt".to_owned(), json!(last));
     output.insert("riskEvents".to_owned(), json!(events));
+    let email = user.email.as_str().unwrap_or_default();
+    output.insert("hubRiskLevel".to_owned(), hub_level(context, email).await?);
     Ok(Value::Object(output))
 }
 
@@ -91,7 +95,19 @@ pub(super) async fn reset(context: &Context<'_>, actor: &Actor) -> Result<Value,
     output.insert("success".to_owned(), json!(success));
     output.insert("userId".to_owned(), json!(user.id));
     output.insert("previousRiskLevel".to_owned(), previous.unwrap_or(Value::Null));
+    // Which of the two was reset, and how the other stands.
+    output.insert("resetScore".to_owned(), json!("cloudflare"));
+    output.insert("hubRiskLevel".to_owned(), hub_level(context, &email).await?);
     Ok(Value::Object(output))
+}
+
+/// Flareward's own level of the person, which Cloudflare's score neither sets nor resets; null when no list that
+/// was synced has the person.
+async fn hub_level(context: &Context<'_>, email: &str) -> Result<Value, Failure> {
+    let person = crate::people::one(context.app, email)
+        .await
+        .map_err(|error| Failure::internal(&crate::causes(&error)))?;
+    Ok(json!(person.map(|person| person.risk_level)))
 }
 
 async fn score(context: &Context<'_>, user: &User) -> Result<Upstream, Failure> {

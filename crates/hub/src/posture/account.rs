@@ -39,7 +39,7 @@ pub(super) const CHECKS: &[Check] = &[
         unknown: "Never: the connection knows its credential. Keys that others use are not visible to Cloudflare's API.",
         remedy: "Make an account API token with only what `flareward doctor` lists, connect again under the same label, \
                  then My Profile, API Tokens: change the Global API Key.",
-        command: Some("flareward connect --label LABEL --token-file FILE"),
+        command: Some("flareward connect --label LABEL --token-file token.txt"),
         terraform: None,
         frameworks: &[
             "SOC 2 CC6.1",
@@ -86,7 +86,7 @@ pub(super) const CHECKS: &[Check] = &[
         unknown: "A provider with SCIM that does not say `seat_deprovision` cannot be judged.",
         remedy: "Zero Trust, Settings, Authentication, the provider: enable seat deprovisioning, which needs user \
                  deprovisioning.",
-        command: Some("flareward seats free"),
+        command: Some("flareward access-users list --connection LABEL"),
         terraform: Some(
             "cloudflare_zero_trust_access_identity_provider: scim_config = { enabled = true, user_deprovision = true, \
              seat_deprovision = true }",
@@ -103,7 +103,7 @@ pub(super) const CHECKS: &[Check] = &[
         unknown: "A list without `updated_at` cannot be judged. Entries with an end of their own are not visible.",
         remedy: "Zero Trust, My Team, Lists: take away what no longer belongs there, or delete the list. Mute the \
                  finding for a year when it is still right.",
-        command: Some("flareward posture mute FINDING --reason \"reviewed\" --for 365d"),
+        command: Some("flareward posture mute FINDING --reason reviewed --for 365d"),
         terraform: Some("cloudflare_zero_trust_list: items"),
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18"],
         ask: lists_fresh,

@@ -3,7 +3,9 @@
 //! Pure. Start reading at [`Check`].
 
 use super::facts::Facts;
+use crate::app::quoted;
 use serde_json::{Value, json};
+use store::FindingRow;
 
 /// How bad it is when a check does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -73,7 +75,7 @@ pub struct Check {
     pub unknown: &'static str,
     /// What to do in the dashboard.
     pub remedy: &'static str,
-    /// The command that does it.
+    /// The command that does it, with ADDRESS, LABEL, SUBJECT and FINDING for what [`Check::command_for`] fills in.
     pub command: Option<&'static str>,
     /// What to set in Terraform (Cloudflare provider 5).
     pub terraform: Option<&'static str>,
@@ -168,6 +170,22 @@ impl Finding {
 }
 
 impl Check {
+    /// The command for one finding, as it can be typed: `label` is the connection's, `options` end it.
+    pub fn command_for(&self, finding: &FindingRow, label: &str, options: &str) -> Option<String> {
+        let filled: Vec<String> = self
+            .command?
+            .split(' ')
+            .map(|word| match word {
+                "ADDRESS" => quoted(&finding.subject_name),
+                "LABEL" => quoted(label),
+                "SUBJECT" => quoted(&finding.subject_id),
+                "FINDING" => quoted(&finding.id),
+                other => other.to_owned(),
+            })
+            .collect();
+        Some(format!("{}{options}", filled.join(" ")))
+    }
+
     /// What it comes to over these facts.
     pub fn answer(&self, facts: &Facts) -> Answer {
         match (self.ask)(facts) {

@@ -48,7 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
         besides: "further addresses of people",
         unknown: "Someone who has never signed in is in no list, and is found too.",
         remedy: "Zero Trust, Access, Rule groups: take the address out if nobody knows whose it is.",
-        command: Some("flareward revoke"),
+        command: Some("flareward grants list --kind access-group --entitlement SUBJECT --connection LABEL"),
         terraform: Some("cloudflare_zero_trust_access_group: include"),
         frameworks: &[
             "SOC 2 CC6.2",

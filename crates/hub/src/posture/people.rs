@@ -17,7 +17,7 @@ pub(super) const CHECKS: &[Check] = &[Check {
               exist, cannot be judged. Traffic through Gateway alone is no login.",
     remedy: "Zero Trust, My Team, Users: remove the user's seat. It is taken again with their next login. Settings, \
              Account, Seat expiration does it by itself.",
-    command: Some("flareward seats free"),
+    command: Some("flareward access-users free-seats --person ADDRESS --connection LABEL --plan"),
     terraform: Some("cloudflare_zero_trust_organization: user_seat_expiration_inactive_time = \"1460h\""),
     frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18", "CIS v8 5.3"],
     ask: seats_in_use,

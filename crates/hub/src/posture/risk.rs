@@ -16,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
         besides: "the levels that Flareward keeps",
         unknown: "A level without a time cannot be judged. Cloudflare's own scores are not looked at.",
         remedy: "Open the person's page, look at the detections, and take the level back with the reason.",
-        command: Some("flareward risk reset --person ADDRESS --reason …"),
+        command: Some("flareward risk reset --person ADDRESS --reason reviewed"),
         terraform: None,
         frameworks: &["SOC 2 CC7.3", "ISO 27001 A.8.16"],
         ask: high_risk_reviewed,

@@ -13,9 +13,12 @@ pub mod offboard;
 mod plan;
 mod request;
 pub mod timed;
+pub mod undo;
+mod whose;
 
-pub use plan::{Effect, Guard, GuardVerdict, Plan, Step};
+pub use plan::{Effect, Ends, Guard, GuardVerdict, Plan, Step};
 pub use request::Request;
+pub use whose::whose;
 
 use crate::access::AccessView;
 use crate::access::subject::Subject;
@@ -49,6 +52,8 @@ pub struct Options {
     pub note: Option<String>,
     /// Grant to an address that is in no list yet.
     pub unknown_person: bool,
+    /// How long a grant is to last.
+    pub lasts: timed::Lasts,
     /// The change that this is a step of.
     pub parent_id: Option<String>,
 }
@@ -221,7 +226,9 @@ pub async fn preview(app: &App, request: &Request, options: &Options) -> Result<
     let request = canonical(request)?;
     let connection = connection_of(app, &request).await?;
     let scene = scene(app, &connection, options)?;
-    plan(&scene, &request).await
+    let mut planned = plan(&scene, &request).await?;
+    timed::plan_end(app, &request, options.lasts, &mut planned).await?;
+    Ok(planned)
 }
 
 /// Refuses a change of more people than one may concern.
@@ -271,11 +278,12 @@ async fn locked(
     actor: &Actor,
 ) -> Result<Changed, ProvisionError> {
     let mut scene = scene(app, connection, options)?;
-    let planned = match plan(&scene, request).await {
+    let mut planned = match plan(&scene, request).await {
         Ok(plan) => plan,
         Err(ProvisionError::Cloudflare { source, .. }) => could_not_read(&scene, request, &source),
         Err(error) => return Err(error),
     };
+    let end = timed::plan_end(app, request, options.lasts, &mut planned).await?;
     let now = app.clock.now();
     let mut row = AccessChangeRow {
         id: app.ids.new_id(now),
@@ -296,8 +304,8 @@ async fn locked(
         finished_at: None,
     };
     app.store.access_change_insert(&row).await?;
-    let detail =
-        json!({ "change": row.id, "summary": planned.summary, "calls": planned.calls, "note": options.note });
+    let detail = json!({ "change": row.id, "summary": planned.summary, "calls": planned.calls, "ends": planned.ends,
+        "note": options.note });
     audit::record(app, actor, "access.change", &row.object, "planned", detail).await?;
 
     let mut made = Changed {
@@ -309,7 +317,13 @@ async fn locked(
         writes: 0,
         plan: planned.clone(),
     };
-    work(&mut scene, request, planned, &mut made).await?;
+    let end = end.begin(app, &planned, actor).await?;
+    let worked = work(&mut scene, request, planned, &mut made).await;
+    if worked.is_err() {
+        made.outcome = Outcome::Refused;
+    }
+    end.settle(app, &mut made).await?;
+    worked?;
 
     row.outcome = made.outcome.as_str().to_owned();
     row.reason.clone_from(&made.reason);
@@ -324,7 +338,8 @@ async fn locked(
         .access_change_finish(&row, &journal_entry(app, &row, &made).await?)
         .await?;
     let undo: Option<&Request> = made.plan.undo.as_ref().filter(|_| row.undo.is_some());
-    let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard, "undo": undo });
+    let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard, "ends": made.plan.ends,
+        "undo": undo });
     audit::record(app, actor, "access.change", &row.object, &row.outcome, detail).await?;
     Ok(made)
 }
@@ -774,7 +789,12 @@ pub async fn sweep(app: &App) -> Result<usize, ProvisionError> {
             // A change of many steps: each of its steps says what became of it.
             Err(_) => None,
         };
-        let is_done = matches!(found.as_ref().map(|plan| &plan.step), Some(Step::Already { .. }));
+        let is_done = match &found {
+            Some(plan) if matches!(plan.step, Step::Already { .. }) => {
+                timed::is_settled(app, &plan.request, &row.plan).await?
+            }
+            _ => false,
+        };
         row.outcome = if is_done { "changed" } else { "unverified" }.to_owned();
         row.reason = Some(if is_done {
             "the process that made it ended early; it was found done".to_owned()

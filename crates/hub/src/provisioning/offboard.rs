@@ -108,11 +108,10 @@ pub async fn offboard(
     for request in requests {
         let step = Options {
             note: note.map(str::to_owned),
-            unknown_person: false,
             parent_id: whole.as_ref().map(|row| row.id.clone()),
+            ..Options::default()
         };
         let changed = change(app, &request, &step, actor).await?;
-        super::timed::settle(app, &request, changed.outcome).await?;
         steps.push(OffboardStep {
             connection: changed.plan.connection.clone(),
             summary: changed.plan.summary.clone(),

@@ -2,6 +2,7 @@
 
 use super::request::Request;
 use crate::access::Verdict;
+use chrono::{DateTime, Utc};
 use cloudflare::Write;
 use serde::Serialize;
 use serde_json::Value;
@@ -94,6 +95,15 @@ pub struct Effect {
     pub after: Verdict,
 }
 
+/// When a grant ends by itself, before a change and after it. `None` is a grant without an end, or no grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Ends {
+    /// Before the change.
+    pub before: Option<DateTime<Utc>>,
+    /// After it.
+    pub after: Option<DateTime<Utc>>,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
@@ -141,6 +151,8 @@ pub struct Plan {
     pub guards: Vec<GuardVerdict>,
     /// What else would change for this person.
     pub effects: Vec<Effect>,
+    /// When the grant ends, where it has or had an end.
+    pub ends: Option<Ends>,
     /// What is worth knowing and stops nothing.
     pub warnings: Vec<String>,
     /// What would still let them in, or what access depends on, afterwards.
@@ -167,10 +179,20 @@ impl Plan {
             names: BTreeMap::new(),
             guards: Vec::new(),
             effects: Vec::new(),
+            ends: None,
             warnings: Vec::new(),
             remains: Vec::new(),
             step: Step::Write,
             undo: None,
+        }
+    }
+
+    /// Whether anything would be different: at Cloudflare, or when the grant ends.
+    pub fn changes_anything(&self) -> bool {
+        match self.step {
+            Step::Write => true,
+            Step::Already { .. } => self.ends.is_some_and(|ends| ends.before != ends.after),
+            Step::Refused { .. } => false,
         }
     }
 

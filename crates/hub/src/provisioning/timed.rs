@@ -1,17 +1,19 @@
 //! Grants for a time: granted with an end, announced before it, taken back after it, and tried again until that is
 //! verified.
 //!
-//! The end is written down before the grant is made, so that no kill leaves a grant without its end. What could
-//! not be taken back stays visible as overdue. A clock that is set back does not make a grant last longer: the
-//! latest time that was acted at counts. Start reading at [`grant_for`] and [`run`].
+//! A grant that has an end keeps it until someone asks for another end, or for none: asking for the same grant again
+//! says nothing about its end. The end is written down before the grant is made, so that no kill leaves a grant
+//! without its end, and it is removed only after the grant was verified. What could not be taken back stays visible
+//! as overdue. A clock that is set back does not make a grant last longer: the latest time that was acted at counts.
+//! Start reading at [`plan_end`] and [`run`].
 
-use super::{Changed, Options, Outcome, ProvisionError, Request, change};
+use super::{Changed, Ends, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change};
 use crate::app::App;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::GrantKind;
-use serde_json::json;
-use store::{JournalEntry, TimedGrantRow};
+use model::{ConnectionId, GrantKind};
+use serde_json::{Value, json};
+use store::{JournalEntry, StoreError, TimedGrantRow};
 
 /// The longest that a grant for a time may last. Chosen: what lasts longer should be looked at by someone.
 pub const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -20,114 +22,346 @@ const RETRY_SECONDS: i64 = 15;
 /// The mark of the latest time that was acted at.
 const MARK: &str = "timed-grants";
 
-/// A grant with an end that was made, or not.
-#[derive(Debug)]
-pub struct TimedChange {
-    /// What became of the grant.
-    pub changed: Changed,
-    /// When it ends; `None` when it was refused, or is held without an end.
-    pub expires_at: Option<DateTime<Utc>>,
+/// How long a grant is to last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lasts {
+    /// As before: a grant that has an end keeps it, a new one has none.
+    #[default]
+    AsBefore,
+    /// For so long from now, whatever its end was.
+    For(TimeDelta),
+    /// Until a time, whatever its end was.
+    Until(DateTime<Utc>),
+    /// Without an end, whatever its end was.
+    Permanent,
 }
 
-/// Grants a group or role for a time. Someone who holds it for a time already holds it until the later end;
-/// someone who holds it without an end keeps it so.
-///
-/// # Errors
-///
-/// See [`ProvisionError`].
-pub async fn grant_for(
+/// What a change does to the end of a grant.
+#[derive(Debug)]
+pub(super) struct EndPlan {
+    subject: Option<Subject>,
+    live: Option<TimedGrantRow>,
+    ends: Option<Ends>,
+    /// The summary with the end, and what to note.
+    words: Option<String>,
+    notes: Vec<String>,
+    now: DateTime<Utc>,
+}
+
+/// Whose holding of what.
+#[derive(Debug, Clone)]
+struct Subject {
+    connection: ConnectionId,
+    kind: GrantKind,
+    entitlement: String,
+    email: String,
+    is_grant: bool,
+}
+
+/// An end that was written down before the change, to be settled after it.
+#[derive(Debug)]
+pub(super) struct EndBegun {
+    plan: EndPlan,
+    /// The row that was made for a new end.
+    made: Option<TimedGrantRow>,
+}
+
+/// Adds to a plan when the grant ends, before and after; refuses to grant again what is being taken back.
+pub(super) async fn plan_end(
     app: &App,
     request: &Request,
-    lasts: TimeDelta,
-    name: &str,
-    options: &Options,
-    actor: &Actor,
-) -> Result<TimedChange, ProvisionError> {
-    let (kind, entitlement) = what(request).ok_or(ProvisionError::NotHere)?;
-    let email = model::address::compared(request.email());
+    lasts: Lasts,
+    planned: &mut Plan,
+) -> Result<EndPlan, ProvisionError> {
     let now = now(app).await?;
-    let expires_at = now + lasts;
-    let notice_at = notice_at(app, now, expires_at);
-    let live = app
-        .store
-        .timed_grant_live(request.connection(), kind, entitlement, &email)
-        .await?;
-    if let Some(live) = live {
-        let until = live.expires_at.max(expires_at);
-        app.store
-            .timed_grant_extend(&live.id, until, notice_at.max(live.notice_at))
-            .await?;
-        let changed = change(app, request, options, actor).await?;
-        return Ok(TimedChange {
-            changed,
-            expires_at: Some(until),
-        });
-    }
-    let row = TimedGrantRow {
-        id: app.ids.new_id(now),
-        connection_id: request.connection().clone(),
-        kind,
-        entitlement_id: entitlement.to_owned(),
-        entitlement_name: name.to_owned(),
-        email,
-        actor: actor.to_string(),
-        granted_at: now,
-        expires_at,
-        notice_at,
-        noticed_at: None,
-        state: "active".to_owned(),
-        attempts: 0,
-        next_attempt_at: expires_at,
-        problem: None,
-        ended_at: None,
+    let mut plan = EndPlan {
+        subject: subject(request),
+        live: None,
+        ends: None,
+        words: None,
+        notes: Vec::new(),
+        now,
     };
-    app.store.timed_grant_insert(&row).await?;
-    let changed = match change(app, request, options, actor).await {
-        Ok(changed) => changed,
-        Err(error) => {
-            end(app, &row, "gone", "was not granted").await?;
-            return Err(error);
+    plan.live = match &plan.subject {
+        Some(subject) => live(app, subject).await?,
+        None => None,
+    };
+    if let Request::MemberRolesSet { roles, email, .. } = request {
+        plan.notes = kept_ends(app, request.connection(), roles, email).await?;
+    }
+    let is_grant = plan.subject.as_ref().is_some_and(|subject| subject.is_grant);
+    if is_grant && !matches!(planned.step, Step::Refused { .. }) {
+        let is_held = matches!(planned.step, Step::Already { .. });
+        if let Some(over) = plan.decide(lasts, is_held) {
+            let refused = planned.clone().refused(Guard::WrongState, over);
+            *planned = refused;
         }
-    };
-    let holds = matches!(changed.outcome, Outcome::Changed | Outcome::Unverified);
-    if !holds {
-        let why = if changed.outcome == Outcome::Already {
-            "is held without an end"
-        } else {
-            "was not granted"
-        };
-        end(app, &row, "gone", why).await?;
     }
-    Ok(TimedChange {
-        changed,
-        expires_at: holds.then_some(expires_at),
-    })
+    plan.show(planned);
+    Ok(plan)
 }
 
-/// Notes that a grant or revocation without an end was made: an end that was set before no longer counts.
-///
-/// # Errors
-///
-/// When the store refuses.
-pub async fn settle(app: &App, request: &Request, outcome: Outcome) -> Result<(), ProvisionError> {
-    let Some((kind, entitlement)) = what(request) else {
-        return Ok(());
-    };
-    if !matches!(outcome, Outcome::Changed | Outcome::Already) {
-        return Ok(());
-    }
-    let email = model::address::compared(request.email());
-    let live = app
-        .store
-        .timed_grant_live(request.connection(), kind, entitlement, &email)
-        .await?;
-    let Some(live) = live else { return Ok(()) };
-    match request {
-        Request::GroupGrant { .. } | Request::RoleGrant { .. } => {
-            end(app, &live, "permanent", "no longer has an end").await
+impl EndPlan {
+    /// Decides on the end. Answers why the grant must not be made.
+    fn decide(&mut self, lasts: Lasts, is_held: bool) -> Option<String> {
+        let before = self.live.as_ref().map(|live| live.expires_at);
+        let asked = match lasts {
+            Lasts::For(span) => Some(self.now + span),
+            Lasts::Until(at) => Some(at),
+            Lasts::AsBefore | Lasts::Permanent => None,
+        };
+        match (lasts, before) {
+            (Lasts::AsBefore, Some(end)) if end <= self.now => {
+                return Some(format!(
+                    "this grant ended at {} and is being taken back: ask for it with a new end, or as permanent",
+                    time(end)
+                ));
+            }
+            (Lasts::AsBefore, Some(end)) => {
+                self.ends = Some(Ends {
+                    before,
+                    after: before,
+                });
+                self.words = Some(format!("keeps its end, {}", time(end)));
+                self.notes.push(format!(
+                    "the grant keeps its end, {}: to change that, ask for another end or for a permanent grant",
+                    time(end)
+                ));
+            }
+            (Lasts::Permanent, Some(end)) => {
+                self.ends = Some(Ends { before, after: None });
+                self.words = Some(format!("end removed (was {})", time(end)));
+            }
+            (Lasts::AsBefore | Lasts::Permanent, None) => {}
+            (Lasts::For(_) | Lasts::Until(_), None) if is_held => {
+                self.words = Some("held without an end, which it keeps".to_owned());
+                self.notes.push(
+                    "it is held without an end already, and the time asked for sets none: revoke it first, then \
+                     grant it for a time"
+                        .to_owned(),
+                );
+            }
+            (Lasts::For(_) | Lasts::Until(_), _) => {
+                self.ends = Some(Ends { before, after: asked });
+                let after = asked.map(time).unwrap_or_default();
+                self.words = Some(match before {
+                    Some(before) if Some(before) == asked => format!("keeps its end, {after}"),
+                    Some(before) => format!("end changed from {} to {after}", time(before)),
+                    None => format!("until {after}"),
+                });
+            }
         }
-        _ => end(app, &live, "gone", "was taken back before its end").await,
+        None
     }
+
+    /// Says in a plan when the grant ends. Saying it twice changes nothing.
+    fn show(&self, plan: &mut Plan) {
+        plan.ends = self.ends;
+        for note in &self.notes {
+            if !plan.warnings.contains(note) {
+                plan.warnings.push(note.clone());
+            }
+        }
+        let Some(words) = &self.words else { return };
+        if matches!(plan.step, Step::Refused { .. }) || plan.summary.ends_with(words.as_str()) {
+            return;
+        }
+        if plan.summary.is_empty() {
+            plan.summary = format!(
+                "{} of {} {} for {}",
+                plan.request.action(),
+                plan.object_kind,
+                plan.object_name,
+                plan.request.email()
+            );
+        }
+        plan.summary = format!("{}; {words}", plan.summary);
+    }
+
+    /// Writes a new end down, before the grant is made.
+    pub(super) async fn begin(
+        self,
+        app: &App,
+        planned: &Plan,
+        actor: &Actor,
+    ) -> Result<EndBegun, ProvisionError> {
+        let mut begun = EndBegun {
+            plan: self,
+            made: None,
+        };
+        let plan = &begun.plan;
+        let (
+            Some(subject),
+            Some(Ends {
+                after: Some(after), ..
+            }),
+        ) = (&plan.subject, plan.ends)
+        else {
+            return Ok(begun);
+        };
+        if matches!(planned.step, Step::Refused { .. }) {
+            return Ok(begun);
+        }
+        let notice_at = notice_at(app, plan.now, after);
+        match &plan.live {
+            Some(live) if live.expires_at == after => {}
+            Some(live) => app.store.timed_grant_extend(&live.id, after, notice_at).await?,
+            None => {
+                let row = TimedGrantRow {
+                    id: app.ids.new_id(plan.now),
+                    connection_id: subject.connection.clone(),
+                    kind: subject.kind,
+                    entitlement_id: subject.entitlement.clone(),
+                    entitlement_name: planned.object_name.clone(),
+                    email: subject.email.clone(),
+                    actor: actor.to_string(),
+                    granted_at: plan.now,
+                    expires_at: after,
+                    notice_at,
+                    noticed_at: None,
+                    state: "active".to_owned(),
+                    attempts: 0,
+                    next_attempt_at: after,
+                    problem: None,
+                    ended_at: None,
+                };
+                app.store.timed_grant_insert(&row).await?;
+                begun.made = Some(row);
+            }
+        }
+        Ok(begun)
+    }
+}
+
+impl EndBegun {
+    /// Brings the end in step with what became of the change, and says so in it.
+    pub(super) async fn settle(self, app: &App, made: &mut Changed) -> Result<(), ProvisionError> {
+        let plan = self.plan;
+        let Some(subject) = &plan.subject else {
+            plan.show(&mut made.plan);
+            return Ok(());
+        };
+        if !subject.is_grant {
+            if let (Some(live), Outcome::Changed | Outcome::Already) = (&plan.live, made.outcome) {
+                let is_over = live.expires_at <= plan.now;
+                let (state, words) = if is_over {
+                    ("revoked", "is over and was taken back")
+                } else {
+                    ("gone", "was taken back before its end")
+                };
+                end(app, live, state, words).await?;
+            }
+            return Ok(());
+        }
+        match made.outcome {
+            Outcome::Refused => {
+                if let Some(row) = &self.made {
+                    end(app, row, "gone", "was not granted").await?;
+                } else if let (Some(live), Some(ends)) = (&plan.live, plan.ends)
+                    && ends.after.is_some_and(|after| after != live.expires_at)
+                {
+                    app.store
+                        .timed_grant_extend(&live.id, live.expires_at, live.notice_at)
+                        .await?;
+                }
+                made.plan.ends = None;
+                return Ok(());
+            }
+            Outcome::Changed | Outcome::Already => {
+                let is_moved = plan.ends.is_some_and(|ends| ends.before != ends.after);
+                if let (Some(live), Some(Ends { after: None, .. })) = (&plan.live, plan.ends) {
+                    end(app, live, "permanent", "no longer has an end").await?;
+                }
+                if made.outcome == Outcome::Already && is_moved {
+                    made.outcome = Outcome::Changed;
+                    made.reason = None;
+                }
+            }
+            // Whether it is held is not known: an end that was removed would be one too few.
+            Outcome::Unverified => {}
+        }
+        plan.show(&mut made.plan);
+        if made.outcome == Outcome::Already
+            && let Some(words) = &plan.words
+        {
+            let reason = made.reason.take().unwrap_or_default();
+            made.reason = Some(format!("{reason}; {words}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the end is as the plan of a change that was cut off wanted it.
+pub(super) async fn is_settled(app: &App, request: &Request, plan: &str) -> Result<bool, ProvisionError> {
+    let Some(subject) = subject(request).filter(|subject| subject.is_grant) else {
+        return Ok(true);
+    };
+    let plan: Value = serde_json::from_str(plan).map_err(|source| StoreError::Document {
+        what: "access_change.plan",
+        source,
+    })?;
+    let Some(wanted) = plan.get("ends").filter(|ends| !ends.is_null()) else {
+        return Ok(true);
+    };
+    let wanted = wanted["after"]
+        .as_str()
+        .and_then(|after| DateTime::parse_from_rfc3339(after).ok());
+    let now = live(app, &subject).await?.map(|live| live.expires_at);
+    Ok(wanted.map(|at| at.to_utc()) == now)
+}
+
+/// The live end of a person's grant, under whichever of their addresses it was granted.
+async fn live(app: &App, subject: &Subject) -> Result<Option<TimedGrantRow>, ProvisionError> {
+    let find = async |email: &str| {
+        app.store
+            .timed_grant_live(&subject.connection, subject.kind, &subject.entitlement, email)
+            .await
+    };
+    if let Some(live) = find(&subject.email).await? {
+        return Ok(Some(live));
+    }
+    let Some(person) = app.store.person_by_email(&subject.email).await? else {
+        return Ok(None);
+    };
+    let mut others = app.store.person_alias_by_person(&person.id).await?;
+    others.push(person.email);
+    for other in others {
+        if let Some(live) = find(&other).await? {
+            return Ok(Some(live));
+        }
+    }
+    Ok(None)
+}
+
+/// The ends of roles that a member is given anew: they stay.
+async fn kept_ends(
+    app: &App,
+    connection: &ConnectionId,
+    roles: &[String],
+    email: &str,
+) -> Result<Vec<String>, ProvisionError> {
+    let mut notes = Vec::new();
+    for role in roles {
+        let subject = Subject {
+            connection: connection.clone(),
+            kind: GrantKind::Role,
+            entitlement: role.clone(),
+            email: email.to_owned(),
+            is_grant: true,
+        };
+        if let Some(live) = live(app, &subject).await? {
+            notes.push(format!(
+                "role {} keeps its end, {}",
+                live.entitlement_name,
+                time(live.expires_at)
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// Announces ends that are near and takes back what is over. Answers how many grants were looked at.
@@ -144,7 +378,7 @@ pub async fn run(app: &App) -> Result<usize, ProvisionError> {
             row.email,
             row.kind,
             row.entitlement_name,
-            row.expires_at.format("%Y-%m-%d %H:%M UTC")
+            time(row.expires_at)
         );
         let entry = entry(app, &row, "access.expires_soon", now, summary).await?;
         app.store.timed_grant_noticed(&row.id, now, &entry).await?;
@@ -173,16 +407,12 @@ async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result
         },
     };
     let options = Options {
-        note: Some(format!(
-            "its time is over since {}",
-            row.expires_at.format("%Y-%m-%d %H:%M UTC")
-        )),
+        note: Some(format!("the grant ended at {}", time(row.expires_at))),
         ..Options::default()
     };
     let problem = match change(app, &request, &options, &Actor::System).await {
-        Ok(changed) if matches!(changed.outcome, Outcome::Changed | Outcome::Already) => {
-            return end(app, row, "revoked", "is over and was taken back").await;
-        }
+        // The revocation has noted that the end was kept.
+        Ok(changed) if matches!(changed.outcome, Outcome::Changed | Outcome::Already) => return Ok(()),
         Ok(changed) => changed
             .reason
             .unwrap_or_else(|| changed.outcome.as_str().to_owned()),
@@ -244,12 +474,21 @@ fn notice_at(app: &App, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> DateTi
     expires_at - early
 }
 
-fn what(request: &Request) -> Option<(GrantKind, &str)> {
-    match request {
-        Request::GroupGrant { group, .. } | Request::GroupRevoke { group, .. } => {
-            Some((GrantKind::AccessGroup, group))
+fn subject(request: &Request) -> Option<Subject> {
+    let (kind, entitlement, is_grant) = match request {
+        Request::GroupGrant { group, .. } | Request::GroupUnexclude { group, .. } => {
+            (GrantKind::AccessGroup, group, true)
         }
-        Request::RoleGrant { role, .. } | Request::RoleRevoke { role, .. } => Some((GrantKind::Role, role)),
-        _ => None,
-    }
+        Request::GroupRevoke { group, .. } => (GrantKind::AccessGroup, group, false),
+        Request::RoleGrant { role, .. } => (GrantKind::Role, role, true),
+        Request::RoleRevoke { role, .. } => (GrantKind::Role, role, false),
+        _ => return None,
+    };
+    Some(Subject {
+        connection: request.connection().clone(),
+        kind,
+        entitlement: entitlement.clone(),
+        email: model::address::compared(request.email()),
+        is_grant,
+    })
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use store::{ConnectionRow, JournalEntry, LogSourceRow, ObjectReadRow, StoreError};
 
 /// What batches of this source are marked with.
-pub(crate) const SOURCE: &str = "object";
+pub const SOURCE: &str = "object";
 
 /// A bucket to read from.
 #[derive(Debug, Clone)]

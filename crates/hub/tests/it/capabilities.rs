@@ -210,6 +210,8 @@ async fn a_persons_score_is_read() {
             (&found["riskLevel"], &found["riskScored"]),
             (&json!("high"), &json!(true))
         );
+        // Cloudflare's score is not the level that is kept here.
+        assert_eq!(found["hubRiskLevel"], "unscored");
         assert_eq!(found["riskEvents"][0]["risk_level"], "high");
         assert_eq!(found["lastEventAt"], found["riskEvents"][0]["timestamp"]);
         assert_eq!(found["rawResponse"]["result"]["risk_level"], "high");
@@ -263,6 +265,8 @@ async fn a_persons_score_is_reset_and_the_reset_is_audited() {
             (&found["success"], &found["previousRiskLevel"]),
             (&json!(true), &json!("high"))
         );
+        assert_eq!(found["resetScore"], "cloudflare");
+        assert!(found.get("hubRiskLevel").is_some(), "{found}");
         let after = call(&hub, "getUserRiskScore", json!({ "email": INES })).await;
         let found = output("getUserRiskScore", &after);
         assert_eq!(found["riskLevel"], Value::Null);

@@ -2,10 +2,12 @@
 //! those of mistakes that other programs made.
 
 use crate::kit::{Hub, each, sized, story};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use hub::Actor;
 use hub::provisioning::offboard::{OffboardOptions, offboard};
-use hub::provisioning::{Changed, Guard, Options, Outcome, Request, Step, change, preview, sweep, timed};
+use hub::provisioning::timed::{self, Lasts};
+use hub::provisioning::undo::{UndoError, undo_of};
+use hub::provisioning::{Changed, Ends, Guard, Options, Outcome, Request, Step, change, preview, sweep};
 use hub::settings::Settings;
 use model::{ConnectionId, ConnectionState};
 use sandbox::{Faults, Sandbox, SandboxConfig, WorldHandle};
@@ -1024,24 +1026,32 @@ async fn a_change_whose_process_was_killed_is_found_done_or_not() {
     });
 }
 
-async fn timed_grant(case: &Case<'_>, who: &str, hours: i64) -> timed::TimedChange {
-    timed::grant_for(
-        &case.hub.app,
-        &case.grant(who, "Finance"),
-        TimeDelta::hours(hours),
-        "Finance",
-        &Options::default(),
-        &Actor::CommandLine,
-    )
-    .await
-    .unwrap()
+async fn lasting(case: &Case<'_>, request: &Request, lasts: Lasts) -> Changed {
+    let options = Options {
+        lasts,
+        ..Options::default()
+    };
+    case.hub.clock.advance(TimeDelta::milliseconds(1));
+    change(&case.hub.app, request, &options, &Actor::CommandLine)
+        .await
+        .unwrap()
+}
+
+async fn timed_grant(case: &Case<'_>, who: &str, hours: i64) -> Changed {
+    let request = case.grant(who, "Finance");
+    lasting(case, &request, Lasts::For(TimeDelta::hours(hours))).await
+}
+
+/// The end after a change.
+fn end_of(changed: &Changed) -> Option<DateTime<Utc>> {
+    changed.plan.ends.and_then(|ends| ends.after)
 }
 
 #[tokio::test]
 async fn a_grant_for_a_time_is_announced_and_taken_back_after_a_restart() {
     case!(story(), |case| {
         let made = timed_grant(&case, "omar.said", 8).await;
-        assert_eq!(made.changed.outcome, Outcome::Changed);
+        assert_eq!(made.outcome, Outcome::Changed);
         let store = &case.hub.app.store;
         case.hub.clock.advance(TimeDelta::hours(6));
         timed::run(&case.hub.app).await.unwrap();
@@ -1089,51 +1099,157 @@ async fn a_clock_that_is_set_back_does_not_make_a_grant_last_longer() {
 }
 
 #[tokio::test]
-async fn a_grant_for_a_time_is_extended_made_permanent_or_taken_back_early() {
+async fn a_grant_keeps_its_end_until_someone_asks_for_another_or_for_none() {
     case!(story(), |case| {
         let store = &case.hub.app.store;
-        let first = timed_grant(&case, "omar.said", 1).await.expires_at.unwrap();
-        let second = timed_grant(&case, "omar.said", 5).await;
-        assert_eq!(second.changed.outcome, Outcome::Already);
-        assert!(second.expires_at.unwrap() > first);
+        let rows = async || store.timed_grant_list(None, true, 10).await.unwrap();
+        let first = end_of(&timed_grant(&case, "omar.said", 5).await).unwrap();
+        // Asked for again without an end: the end stays, and plan and outcome say so.
         let grant = case.grant("omar.said", "Finance");
-        let changed = case.make(&grant).await;
-        timed::settle(&case.hub.app, &grant, changed.outcome)
-            .await
-            .unwrap();
+        let plan = preview(&case.hub.app, &grant, &Options::default()).await.unwrap();
+        let same = Ends {
+            before: Some(first),
+            after: Some(first),
+        };
+        assert_eq!((plan.ends, plan.changes_anything()), (Some(same), false));
+        assert!(plan.summary.contains("keeps its end"), "{}", plan.summary);
+        let again = case.made(&grant, Outcome::Already).await;
+        assert_eq!(again.plan.ends, Some(same));
+        assert!(again.reason.unwrap().contains("keeps its end"));
+        assert_eq!((rows().await[0].expires_at, rows().await.len()), (first, 1));
+        // Another end, sooner or later, is a change of the end alone.
+        let sooner = timed_grant(&case, "omar.said", 1).await;
+        assert_eq!((sooner.outcome, sooner.writes), (Outcome::Changed, 0));
+        assert_eq!(sooner.plan.ends.unwrap().before, Some(first));
+        let second = end_of(&sooner).unwrap();
+        assert!(second < first);
+        assert_eq!(rows().await[0].expires_at, second);
+        // None: planned, made, written down and audited with both ends.
+        let permanent = Options {
+            lasts: Lasts::Permanent,
+            ..Options::default()
+        };
+        let removed = Ends {
+            before: Some(second),
+            after: None,
+        };
+        let plan = preview(&case.hub.app, &grant, &permanent).await.unwrap();
+        assert_eq!((plan.ends, plan.changes_anything()), (Some(removed), true));
+        assert_eq!(rows().await[0].state, "active", "a plan changes nothing");
+        let made = lasting(&case, &grant, Lasts::Permanent).await;
+        assert_eq!(
+            (made.outcome, made.writes, made.plan.ends),
+            (Outcome::Changed, 0, Some(removed))
+        );
+        assert_eq!(rows().await[0].state, "permanent");
+        let row = store.access_change_get(&made.change_id).await.unwrap().unwrap();
+        let stored: Value = serde_json::from_str(&row.plan).unwrap();
+        assert_eq!(
+            (row.outcome.as_str(), &stored["ends"]),
+            ("changed", &json!(removed))
+        );
+        for entry in &store.audit_list(None, 2).await.unwrap() {
+            let detail: Value = serde_json::from_str(&entry.detail).unwrap();
+            assert_eq!(detail["ends"], json!(removed), "{}", entry.outcome);
+        }
+        // Held without an end: asking for a time does not put one on it, and says so.
+        let third = timed_grant(&case, "omar.said", 1).await;
+        assert_eq!((third.outcome, end_of(&third)), (Outcome::Already, None));
+        assert!(third.reason.unwrap().contains("without an end"));
+        case.hub.clock.advance(TimeDelta::hours(6));
+        timed::run(&case.hub.app).await.unwrap();
+        assert!(case.has("Finance", "omar.said"));
+    });
+}
+
+#[tokio::test]
+async fn a_grant_whose_end_has_passed_is_not_granted_again_without_a_word_about_its_end() {
+    case!(story(), |case| {
+        timed_grant(&case, "omar.said", 1).await;
+        case.hub.clock.advance(TimeDelta::hours(2));
+        let grant = case.grant("omar.said", "Finance");
+        let reason = case.refused(&grant, Guard::WrongState).await;
+        assert!(reason.contains("ended at"), "{reason}");
+        let anew = timed_grant(&case, "omar.said", 1).await;
+        assert_eq!(anew.outcome, Outcome::Changed);
+        timed::run(&case.hub.app).await.unwrap();
+        assert!(case.has("Finance", "omar.said"));
+    });
+}
+
+#[tokio::test]
+async fn a_refused_grant_leaves_no_end_behind_and_an_early_revocation_ends_it() {
+    case!(story(), |case| {
+        let store = &case.hub.app.store;
+        timed_grant(&case, "noor.aziz", 1).await;
+        case.made(&case.revoke("noor.aziz", "Finance"), Outcome::Changed)
+            .await;
         assert_eq!(
             store.timed_grant_list(None, true, 10).await.unwrap()[0].state,
-            "permanent"
+            "gone"
         );
-        // Held without an end: asking for a time does not put one on it.
-        let third = timed_grant(&case, "omar.said", 1).await;
-        assert_eq!(
-            (third.changed.outcome, third.expires_at),
-            (Outcome::Already, None)
-        );
-        timed_grant(&case, "noor.aziz", 1).await;
-        let revoke = case.revoke("noor.aziz", "Finance");
-        let changed = case.make(&revoke).await;
-        timed::settle(&case.hub.app, &revoke, changed.outcome)
+        let void = case.grant("elena.rossi", "All staff");
+        let refused = lasting(&case, &void, Lasts::For(TimeDelta::hours(1))).await;
+        assert_eq!((refused.outcome, refused.plan.ends), (Outcome::Refused, None));
+        assert!(store.timed_grant_list(None, false, 10).await.unwrap().is_empty());
+    });
+}
+
+#[tokio::test]
+async fn undoing_a_revocation_gives_the_grant_its_end_again_and_never_one_that_is_over() {
+    case!(story(), |case| {
+        let store = &case.hub.app.store;
+        let end = end_of(&timed_grant(&case, "noor.aziz", 2).await).unwrap();
+        let revoked = case
+            .made(&case.revoke("noor.aziz", "Finance"), Outcome::Changed)
+            .await;
+        let undo = undo_of(&case.hub.app, &revoked.change_id, None).await.unwrap();
+        case.hub.clock.advance(TimeDelta::minutes(5));
+        let back = change(&case.hub.app, &undo.request, &undo.options, &Actor::CommandLine)
             .await
             .unwrap();
-        assert!(store.timed_grant_list(None, false, 10).await.unwrap().is_empty());
-        // A refused grant leaves no end behind.
-        let refused = timed::grant_for(
-            &case.hub.app,
-            &case.grant("elena.rossi", "All staff"),
-            TimeDelta::hours(1),
-            "All staff",
-            &Options::default(),
-            &Actor::CommandLine,
-        )
-        .await
-        .unwrap();
+        assert_eq!((back.outcome, end_of(&back)), (Outcome::Changed, Some(end)));
         assert_eq!(
-            (refused.changed.outcome, refused.expires_at),
-            (Outcome::Refused, None)
+            store.timed_grant_list(None, false, 10).await.unwrap()[0].expires_at,
+            end
         );
-        assert!(store.timed_grant_list(None, false, 10).await.unwrap().is_empty());
+        // What the end took back does not come back for good.
+        case.hub.clock.advance(TimeDelta::hours(3));
+        timed::run(&case.hub.app).await.unwrap();
+        assert!(!case.has("Finance", "noor.aziz"));
+        let newest = AccessChangeFilter {
+            limit: 1,
+            ..Default::default()
+        };
+        let expiry = store.access_change_list(&newest).await.unwrap().remove(0);
+        assert_eq!((expiry.actor.as_str(), expiry.undo.is_some()), ("system", true));
+        for change in [&expiry.id, &revoked.change_id] {
+            let refused = undo_of(&case.hub.app, change, None).await.unwrap_err();
+            assert!(matches!(refused, UndoError::Over { .. }), "{refused}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn an_end_that_a_killed_process_did_not_remove_is_not_told_as_removed() {
+    case!(story(), |case| {
+        let store = &case.hub.app.store;
+        timed_grant(&case, "omar.said", 8).await;
+        let grant = case.grant("omar.said", "Finance");
+        let made = lasting(&case, &grant, Lasts::AsBefore).await;
+        // As a kill leaves it: written down, with its plan, and nothing done.
+        let mut row = store.access_change_get(&made.change_id).await.unwrap().unwrap();
+        let mut plan: Value = serde_json::from_str(&row.plan).unwrap();
+        plan["ends"]["after"] = Value::Null;
+        row.id = "killed".to_owned();
+        row.outcome = "running".to_owned();
+        row.plan = plan.to_string();
+        row.finished_at = None;
+        store.access_change_insert(&row).await.unwrap();
+        case.hub.clock.advance(TimeDelta::minutes(6));
+        assert_eq!(sweep(&case.hub.app).await.unwrap(), 1);
+        let swept = store.access_change_get("killed").await.unwrap().unwrap();
+        assert_eq!(swept.outcome, "unverified");
     });
 }
 

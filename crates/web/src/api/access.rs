@@ -1,6 +1,7 @@
 //! Members, Access users, Access groups, roles, and the grants computed from them.
 
 use super::connections::id_in_query;
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -11,7 +12,7 @@ use hub::App;
 use hub::access::grant::{GrantCursor, GrantScope};
 use hub::access::{AccessView, Grant, GrantFilter, SignIns};
 use hub::person_detail::MemberFacts;
-use model::{ConnectionId, GrantKind, PersonId};
+use model::{ConnectionId, GrantKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -443,7 +444,7 @@ pub struct GrantsQuery {
     /// are left out.
     #[param(value_type = Option<String>)]
     kind: Option<GrantKind>,
-    /// Only of the person with this id.
+    /// Only of the person with this address or id.
     person: Option<String>,
     /// Only of this connection: its id or label.
     connection: Option<String>,
@@ -479,7 +480,7 @@ pub async fn grants(
     let after = paging::read(query.cursor.as_deref())?;
     let filter = GrantFilter {
         kind: query.kind,
-        person_id: query.person.map(PersonId),
+        person_id: people::id_in_query(&app, query.person.as_deref()).await?,
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         entitlement_id: query.entitlement,
         after: after.map(|[email, connection, kind, entitlement, scope]| GrantCursor {

@@ -1,6 +1,7 @@
 //! Changes of access: planned, made, listed, taken back; grants for a time; offboarding.
 
 use super::connections::id_in_query;
+use super::people;
 use crate::auth::{CanChangeAccess, CanRead};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -10,9 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hub::access::Target;
 use hub::access::explain::{ExplainError, resolve};
 use hub::provisioning::offboard::{OffboardOptions, Offboarded, offboard, offboard_preview};
-use hub::provisioning::{Changed, Options, Plan, ProvisionError, Request, change, preview, timed};
+use hub::provisioning::undo::{UndoError, undo_of};
+use hub::provisioning::{
+    Changed, Ends, Options, Plan, ProvisionError, Request, change, preview, timed, whose,
+};
 use hub::{Actor, App};
-use model::{GrantKind, PersonId};
+use model::GrantKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{AccessChangeFilter, AccessChangeRow, ConnectionRow, StoreError, TimedGrantRow};
@@ -54,8 +58,11 @@ pub struct ChangeRequestBody {
     /// Grant to an address that is in no list yet.
     #[serde(default)]
     pub(crate) unknown_person: bool,
-    /// Take the grant back after this many minutes.
+    /// Take the grant back after this many minutes, whatever end it had. Left out, a grant that has an end keeps it.
     pub(crate) for_minutes: Option<i64>,
+    /// Remove the end of the grant: it is not taken back.
+    #[serde(default)]
+    pub(crate) permanent: bool,
     /// Why, for the audit log.
     pub(crate) note: Option<String>,
 }
@@ -77,15 +84,18 @@ pub struct ChangedBody {
     pub remains: Vec<String>,
     /// How often it was written: more than once when a write was lost.
     pub writes: usize,
-    /// When it is taken back.
+    /// When it is taken back; null when the grant has no end.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The end of the grant before and after the change; null when it has and had none.
+    pub ends: Option<EndsBody>,
     /// The plan by which it was made: before, after, calls, guards, effects, warnings, undo.
     #[schema(value_type = Object)]
     pub plan: Value,
 }
 
 impl ChangedBody {
-    fn new(changed: Changed, expires_at: Option<DateTime<Utc>>) -> Self {
+    fn new(changed: Changed) -> Self {
+        let ends = changed.plan.ends;
         Self {
             outcome: changed.outcome.as_str(),
             reason: changed.reason,
@@ -94,8 +104,27 @@ impl ChangedBody {
             summary: changed.plan.summary.clone(),
             remains: changed.remains,
             writes: changed.writes,
-            expires_at,
+            expires_at: ends.and_then(|ends| ends.after),
+            ends: ends.map(EndsBody::new),
             plan: json!(changed.plan),
+        }
+    }
+}
+
+/// When a grant ends by itself, before a change and after it. Null is a grant without an end, or no grant.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndsBody {
+    /// Before the change.
+    pub before: Option<DateTime<Utc>>,
+    /// After the change.
+    pub after: Option<DateTime<Utc>>,
+}
+
+impl EndsBody {
+    fn new(ends: Ends) -> Self {
+        Self {
+            before: ends.before,
+            after: ends.after,
         }
     }
 }
@@ -107,6 +136,8 @@ pub struct PlanBody {
     pub summary: String,
     /// The connection's label.
     pub connection: String,
+    /// The end of the grant before and after the change; null when it has and had none.
+    pub ends: Option<EndsBody>,
     /// Before, after, calls, guards, effects, warnings, what remains, the way back, and whether there is anything
     /// to do.
     #[schema(value_type = Object)]
@@ -118,6 +149,7 @@ impl PlanBody {
         Self {
             summary: plan.summary.clone(),
             connection: plan.connection.clone(),
+            ends: plan.ends.map(EndsBody::new),
             plan: json!(plan),
         }
     }
@@ -203,7 +235,9 @@ pub struct AccessChangeDetailBody {
 pub struct ChangesQuery {
     /// Only of this connection: its id or label.
     connection: Option<String>,
-    /// Only of the access of the person with this address.
+    /// Only of the access of the person with this address or id.
+    person: Option<String>,
+    /// The same as `person`.
     email: Option<String>,
     /// Only with this outcome.
     outcome: Option<String>,
@@ -269,7 +303,9 @@ impl TimedGrantBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TimedQuery {
-    /// Only of the person with this address.
+    /// Only of the person with this address or id.
+    person: Option<String>,
+    /// The same as `person`.
     email: Option<String>,
     /// Those that are over too.
     #[serde(default)]
@@ -328,7 +364,9 @@ pub async fn plan(
     Json(body): Json<ChangeRequestBody>,
 ) -> Result<Json<PlanBody>, ApiError> {
     let request = request(&app, &body).await?;
-    let plan = preview(&app, &request, &options(&body)).await.map_err(problem)?;
+    let plan = preview(&app, &request, &options(&body, &request)?)
+        .await
+        .map_err(problem)?;
     Ok(Json(PlanBody::new(plan)))
 }
 
@@ -342,10 +380,8 @@ pub async fn make(
     Json(body): Json<ChangeRequestBody>,
 ) -> Result<Json<ChangedBody>, ApiError> {
     let request = request(&app, &body).await?;
-    let options = options(&body);
-    change_for(&app, &request, &options, &caller.actor, body.for_minutes)
-        .await
-        .map(Json)
+    let options = options(&body, &request)?;
+    made(&app, &request, &options, &caller.actor).await.map(Json)
 }
 
 /// Changes, newest first.
@@ -360,7 +396,7 @@ pub async fn list(
     let limit = paging::limit(query.limit)?;
     let filter = AccessChangeFilter {
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
-        email: query.email.map(|email| model::address::compared(&email)),
+        email: address_of(&app, query.person.or(query.email)).await?,
         outcome: query.outcome,
         before: paging::read_time(query.cursor.as_deref())?,
         limit,
@@ -404,19 +440,10 @@ pub async fn undo(
     Path(id): Path<String>,
     Json(body): Json<UndoBody>,
 ) -> Result<Json<ChangedBody>, ApiError> {
-    let row = found(&app, &id).await?;
-    let Some(request) = row.undo_json()? else {
-        return Err(ApiError::Conflict(format!(
-            "this change is {} and cannot be taken back",
-            row.outcome
-        )));
-    };
-    let options = Options {
-        note: body.note.or(Some(format!("takes back change {id}"))),
-        unknown_person: true,
-        parent_id: None,
-    };
-    made(&app, &request, &options, &caller.actor).await.map(Json)
+    let undo = undo_of(&app, &id, body.note).await.map_err(no_undo)?;
+    made(&app, &undo.request, &undo.options, &caller.actor)
+        .await
+        .map(Json)
 }
 
 /// Grants for a time, the next to end first.
@@ -428,7 +455,7 @@ pub async fn timed_grants(
     State(app): State<App>,
     Query(query): Query<TimedQuery>,
 ) -> Result<Json<Page<TimedGrantBody>>, ApiError> {
-    let email = query.email.map(|email| model::address::compared(&email));
+    let email = address_of(&app, query.person.or(query.email)).await?;
     let rows = app
         .store
         .timed_grant_list(email.as_deref(), query.all, store::LIST_LIMIT_MAX)
@@ -438,7 +465,7 @@ pub async fn timed_grants(
 
 /// Takes everything from a person in every connected account, and says what is left.
 #[utoipa::path(post, path = "/people/{person}/offboard", tag = "access changes", operation_id = "person_offboard",
-    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = OffboardBody,
     responses((status = 200, description = "What became of it", body = OffboardedBody), Problems))]
 pub async fn offboard_person(
@@ -447,11 +474,7 @@ pub async fn offboard_person(
     Path(id): Path<String>,
     Json(body): Json<OffboardBody>,
 ) -> Result<Json<OffboardedBody>, ApiError> {
-    let person = app
-        .store
-        .person_get(&PersonId(id))
-        .await?
-        .ok_or(ApiError::NotFound("person"))?;
+    let person = people::found(&app, &id).await?;
     let options = OffboardOptions {
         remove_access_user: body.remove_access_user,
         exclude: body.exclude,
@@ -477,51 +500,31 @@ pub async fn offboard_person(
         steps: done
             .steps
             .into_iter()
-            .map(|step| ChangedBody::new(step.changed, None))
+            .map(|step| ChangedBody::new(step.changed))
             .collect(),
         remains: done.remains,
         plans: Vec::new(),
     }))
 }
 
-/// Makes a change, for a time if asked: what the API and the console share.
-pub(crate) async fn change_for(
-    app: &App,
-    request: &Request,
-    options: &Options,
-    actor: &Actor,
-    for_minutes: Option<i64>,
-) -> Result<ChangedBody, ApiError> {
-    let Some(minutes) = for_minutes else {
-        return made(app, request, options, actor).await;
-    };
-    let lasts = TimeDelta::try_minutes(minutes)
-        .filter(|lasts| *lasts > TimeDelta::zero() && *lasts <= timed::LONGEST)
-        .ok_or_else(|| ApiError::invalid("/for_minutes", "must be between 1 minute and 366 days"))?;
-    if !matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. }) {
-        return Err(ApiError::invalid(
-            "/for_minutes",
-            "only a grant of a group or role can end",
-        ));
-    }
-    let name = preview(app, request, options).await.map_err(problem)?.object_name;
-    let made = timed::grant_for(app, request, lasts, &name, options, actor)
-        .await
-        .map_err(problem)?;
-    Ok(ChangedBody::new(made.changed, made.expires_at))
-}
-
-async fn made(
+/// Makes a change: what the API and the console share.
+pub(crate) async fn made(
     app: &App,
     request: &Request,
     options: &Options,
     actor: &Actor,
 ) -> Result<ChangedBody, ApiError> {
     let changed = change(app, request, options, actor).await.map_err(problem)?;
-    timed::settle(app, request, changed.outcome)
-        .await
-        .map_err(problem)?;
-    Ok(ChangedBody::new(changed, None))
+    Ok(ChangedBody::new(changed))
+}
+
+pub(crate) fn no_undo(error: UndoError) -> ApiError {
+    match error {
+        UndoError::NotFound(_) => ApiError::NotFound("change"),
+        UndoError::NoWayBack { .. } | UndoError::Over { .. } => ApiError::Conflict(error.to_string()),
+        UndoError::Store(error) => error.into(),
+        error @ UndoError::Unreadable { .. } => ApiError::internal(&error),
+    }
 }
 
 async fn found(app: &App, id: &str) -> Result<AccessChangeRow, ApiError> {
@@ -531,12 +534,47 @@ async fn found(app: &App, id: &str) -> Result<AccessChangeRow, ApiError> {
         .ok_or(ApiError::NotFound("change"))
 }
 
-fn options(body: &ChangeRequestBody) -> Options {
-    Options {
+/// The address of the person that a query names, if it names one.
+async fn address_of(app: &App, wanted: Option<String>) -> Result<Option<String>, ApiError> {
+    match wanted {
+        None => Ok(None),
+        Some(wanted) => match whose(app, &wanted).await? {
+            None => Err(ApiError::NotFound("person")),
+            address => Ok(address),
+        },
+    }
+}
+
+/// How a change was asked for.
+pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Options, ApiError> {
+    let is_grant = matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. });
+    let only_grants = |pointer| ApiError::invalid(pointer, "only a grant of a group or role can end");
+    let lasts = match (body.for_minutes, body.permanent) {
+        (None, false) => timed::Lasts::AsBefore,
+        (None, true) if is_grant => timed::Lasts::Permanent,
+        (None, true) => return Err(only_grants("/permanent")),
+        (Some(_), true) => {
+            return Err(ApiError::invalid(
+                "/permanent",
+                "a grant either ends (for_minutes) or is permanent",
+            ));
+        }
+        (Some(minutes), false) => {
+            let span = TimeDelta::try_minutes(minutes)
+                .filter(|span| *span > TimeDelta::zero() && *span <= timed::LONGEST)
+                .ok_or_else(|| ApiError::invalid("/for_minutes", "must be between 1 minute and 366 days"))?;
+            if !is_grant {
+                return Err(only_grants("/for_minutes"));
+            }
+            timed::Lasts::For(span)
+        }
+    };
+    Ok(Options {
         note: body.note.clone(),
         unknown_person: body.unknown_person,
+        lasts,
         parent_id: None,
-    }
+    })
 }
 
 /// What was asked, with names turned into ids.

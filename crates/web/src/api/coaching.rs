@@ -1,5 +1,6 @@
 //! Campaigns and the messages they sent.
 
+use super::people;
 use crate::auth::{CanCoach, CanRead};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::coaching::campaign::{self, CampaignError, CampaignRequest};
-use model::{CampaignId, MessageState, PersonId};
+use model::{CampaignId, MessageState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{CampaignRow, MessageRow, StoreError};
@@ -158,7 +159,7 @@ impl MessageBody {
 pub struct MessagesQuery {
     /// Only of the campaign with this id.
     campaign: Option<String>,
-    /// Only to the person with this id.
+    /// Only to the person with this address or id.
     person: Option<String>,
     /// Only in this state: `pending`, `delivered`, `suppressed`, `test` or `failed`.
     #[param(value_type = Option<String>)]
@@ -242,7 +243,8 @@ pub async fn messages(
     Query(query): Query<MessagesQuery>,
 ) -> Result<Json<Page<MessageBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
-    let (campaign, person) = (query.campaign.map(CampaignId), query.person.map(PersonId));
+    let campaign = query.campaign.map(CampaignId);
+    let person = people::id_in_query(&app, query.person.as_deref()).await?;
     let rows = app
         .store
         .message_list(campaign.as_ref(), person.as_ref(), query.state, limit)

@@ -180,7 +180,7 @@ pub struct ConnectedBody {
     pub connection: ConnectionBody,
     /// What its credential can do.
     pub probes: Vec<ProbeBody>,
-    /// The secret that log deliveries must carry: `Authorization: Bearer`, `X-Flareward-Secret` or `?secret=`.
+    /// The secret that log deliveries must carry in the header `X-Flareward-Secret`.
     pub ingest_secret: String,
     /// Where log deliveries go; the dataset's name takes the place of `{dataset}`.
     pub ingest_url: String,

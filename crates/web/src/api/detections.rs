@@ -2,6 +2,7 @@
 
 use super::document;
 use super::events::EventBody;
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -9,7 +10,7 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use model::{DetectionId, PersonId};
+use model::DetectionId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{DetectionFilter, DetectionRow, StoreError};
@@ -101,7 +102,7 @@ pub struct DetectionDetailBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DetectionsQuery {
-    /// Only of the person with this id.
+    /// Only of the person with this address or id.
     person: Option<String>,
     /// Only of the rule with this name.
     rule: Option<String>,
@@ -122,7 +123,7 @@ pub async fn list(
 ) -> Result<Json<Page<DetectionBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let filter = DetectionFilter {
-        person_id: query.person.map(PersonId),
+        person_id: people::id_in_query(&app, query.person.as_deref()).await?,
         rule_name: query.rule,
         before: paging::read_time(query.cursor.as_deref())?,
         limit,

@@ -2,6 +2,7 @@
 
 use super::connections::id_in_query;
 use super::document;
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -9,7 +10,7 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use model::{EventId, PersonId};
+use model::EventId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{EventFilter, EventRow};
@@ -78,7 +79,7 @@ pub struct EventsQuery {
     dataset: Option<String>,
     /// Only of this connection: its id or label.
     connection: Option<String>,
-    /// Only of the person with this id.
+    /// Only of the person with this address or id.
     person: Option<String>,
     /// At most this many, 1 to 1,000; 100 when it is left out.
     limit: Option<i64>,
@@ -97,7 +98,7 @@ pub async fn list(
 ) -> Result<Json<Page<EventBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let filter = EventFilter {
-        person_id: query.person.map(PersonId),
+        person_id: people::id_in_query(&app, query.person.as_deref()).await?,
         dataset: query.dataset,
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         before: paging::read_time(query.cursor.as_deref())?,

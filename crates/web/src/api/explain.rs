@@ -1,6 +1,7 @@
 //! Whether one person has one thing, and every rule that speaks for or against it.
 
 use super::connections;
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -158,9 +159,7 @@ pub async fn explain(
         (None, None, Some(role)) => (Target::Role(role), "role"),
         _ => return Err(ApiError::bad("group", "give exactly one of group, app and role")),
     };
-    let person = hub::people::one(&app, &query.person)
-        .await?
-        .ok_or(ApiError::NotFound("person"))?;
+    let person = people::found(&app, &query.person).await?;
     let (entitlement, explanation) = ask(&app, &person, query.connection.as_deref(), &target)
         .await
         .map_err(|refusal| match refusal {

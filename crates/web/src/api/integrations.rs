@@ -1,6 +1,7 @@
 //! Risk score integrations of all accounts, and the signals sent through them. They are made and changed by
 //! Cloudflare's own API (`crate::risk_integrations`).
 
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -8,7 +9,7 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::{App, transmit};
-use model::{IntegrationId, PersonId, SignalState};
+use model::{IntegrationId, SignalState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{IntegrationRow, SignalRow, StoreError};
@@ -120,7 +121,7 @@ impl SignalBody {
 pub struct SignalsQuery {
     /// Only through the integration with this id.
     integration: Option<String>,
-    /// Only about the person with this id.
+    /// Only about the person with this address or id.
     person: Option<String>,
     /// Only in this state: `pending`, `delivered`, `dead` or `cancelled`.
     #[param(value_type = Option<String>)]
@@ -148,7 +149,8 @@ pub async fn signals(
     Query(query): Query<SignalsQuery>,
 ) -> Result<Json<Page<SignalBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
-    let (integration, person) = (query.integration.map(IntegrationId), query.person.map(PersonId));
+    let integration = query.integration.map(IntegrationId);
+    let person = people::id_in_query(&app, query.person.as_deref()).await?;
     let rows = app
         .store
         .signal_list(integration.as_ref(), person.as_ref(), query.state, limit)

@@ -1,5 +1,6 @@
 //! What happened: the journal in pages, and as a stream.
 
+use super::people;
 use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
@@ -13,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures::stream::{self, Stream};
 use hub::App;
-use model::PersonId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
@@ -76,7 +76,7 @@ impl JournalBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalQuery {
-    /// Only about the person with this id.
+    /// Only about the person with this address or id.
     person: Option<String>,
     /// Only entries with a smaller `seq` than this.
     before: Option<i64>,
@@ -107,7 +107,7 @@ pub async fn list(
 ) -> Result<Json<Page<JournalBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let before = paging::read_number(query.cursor.as_deref())?.or(query.before);
-    let person = query.person.map(PersonId);
+    let person = people::id_in_query(&app, query.person.as_deref()).await?;
     let rows = app.store.journal_latest(person.as_ref(), before, limit).await?;
     let cursor = |row: &JournalRow| paging::cursor([&row.seq.to_string()]);
     Ok(Json(Page::read(rows, limit, cursor, JournalBody::new)?))

@@ -26,11 +26,14 @@ pub struct PersonBody {
     pub email: String,
     /// A name, where some list has one.
     pub name: Option<String>,
-    /// `unscored`, `low`, `medium` or `high`: the highest level triggered since the last reset.
+    /// The level that Flareward gives the person: `unscored`, `low`, `medium` or `high`, the highest level triggered
+    /// since the last reset. Cloudflare's risk score is another: the capability `getUserRiskScore` answers it.
+    pub hub_risk_level: &'static str,
+    /// The same as `hub_risk_level`, under its earlier name.
     pub risk_level: &'static str,
-    /// Since when that level holds.
+    /// Since when Flareward's level holds.
     pub risk_since: Option<DateTime<Utc>>,
-    /// When the level was last reset.
+    /// When Flareward's level was last reset.
     pub risk_reset_at: Option<DateTime<Utc>>,
     /// When the person was first seen.
     pub created_at: DateTime<Utc>,
@@ -44,6 +47,7 @@ impl PersonBody {
             id: row.id.0,
             email: row.email,
             name: row.name,
+            hub_risk_level: row.risk_level.as_str(),
             risk_level: row.risk_level.as_str(),
             risk_since: row.risk_since,
             risk_reset_at: row.risk_reset_at,
@@ -74,7 +78,7 @@ pub struct PersonDetailBody {
     pub aliases: Vec<String>,
     /// The newest login or event.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// The newest changes of the risk level, at most 100.
+    /// The newest changes of Flareward's risk level, at most 100.
     pub risk_changes: Vec<RiskChangeBody>,
 }
 
@@ -183,7 +187,7 @@ pub struct AliasesBody {
 pub struct PeopleQuery {
     /// Part of the address or name.
     search: Option<String>,
-    /// Only this level: `unscored`, `low`, `medium` or `high`.
+    /// Only at this level of Flareward's: `unscored`, `low`, `medium` or `high`.
     #[param(value_type = Option<String>)]
     risk_level: Option<RiskLevel>,
     /// At most this many, 1 to 1,000; 100 when it is left out.
@@ -219,19 +223,15 @@ pub async fn list(
 
 /// One person: memberships, Access users, grants with their reasons, changes of the risk level.
 #[utoipa::path(get, path = "/people/{person}", tag = "people", operation_id = "person_get",
-    security(("token" = ["read"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["read"])), params(("person" = String, Path, description = "Their address or id")),
     responses((status = 200, description = "The person", body = PersonDetailBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<PersonDetailBody>, ApiError> {
-    let id = PersonId(id);
-    let person = app
-        .store
-        .person_get(&id)
-        .await?
-        .ok_or(ApiError::NotFound("person"))?;
+    let person = found(&app, &id).await?;
+    let id = person.id.clone();
     let detail = person_detail::of(&app, &person).await?;
     let changes = app.store.risk_change_by_person(&id, 100).await?;
     Ok(Json(PersonDetailBody {
@@ -255,7 +255,7 @@ pub async fn get_one(
 /// Gives a person a further address.
 #[utoipa::path(post, path = "/people/{person}/aliases", tag = "people", operation_id = "person_alias_add",
     security(("token" = ["connections:write"])), request_body = NewAliasBody,
-    params(("person" = String, Path, description = "Their id")),
+    params(("person" = String, Path, description = "Their address or id")),
     responses((status = 200, description = "All further addresses of the person", body = AliasesBody), Problems))]
 pub async fn alias_add(
     caller: CanWriteConnections,
@@ -263,10 +263,7 @@ pub async fn alias_add(
     Path(id): Path<String>,
     Json(body): Json<NewAliasBody>,
 ) -> Result<Json<AliasesBody>, ApiError> {
-    let id = PersonId(id);
-    if app.store.person_get(&id).await?.is_none() {
-        return Err(ApiError::NotFound("person"));
-    }
+    let id = found(&app, &id).await?.id;
     let wish = Wish {
         line: 0,
         person: id.0.clone(),
@@ -283,14 +280,14 @@ pub async fn alias_add(
 /// Takes a further address of a person away.
 #[utoipa::path(delete, path = "/people/{person}/aliases/{address}", tag = "people",
     operation_id = "person_alias_remove", security(("token" = ["connections:write"])),
-    params(("person" = String, Path, description = "Their id"), ("address" = String, Path, description = "The address")),
+    params(("person" = String, Path, description = "Their address or id"), ("address" = String, Path, description = "The address")),
     responses((status = 200, description = "The further addresses that are left", body = AliasesBody), Problems))]
 pub async fn alias_remove(
     caller: CanWriteConnections,
     State(app): State<App>,
     Path((id, address)): Path<(String, String)>,
 ) -> Result<Json<AliasesBody>, ApiError> {
-    let id = PersonId(id);
+    let id = found(&app, &id).await?.id;
     let address = model::address::compared(&address);
     let aliases = app.store.person_alias_by_person(&id).await?;
     if !aliases.contains(&address) || !hub::people::alias_remove(&app, &address, &caller.actor).await? {
@@ -298,6 +295,21 @@ pub async fn alias_remove(
     }
     let aliases = app.store.person_alias_by_person(&id).await?;
     Ok(Json(AliasesBody { aliases }))
+}
+
+/// The person with this address or id. Nobody is a 404, never an empty answer.
+pub(crate) async fn found(app: &App, wanted: &str) -> Result<PersonRow, ApiError> {
+    hub::people::one(app, wanted)
+        .await?
+        .ok_or(ApiError::NotFound("person"))
+}
+
+/// The person that a query names, if it names one.
+pub(crate) async fn id_in_query(app: &App, wanted: Option<&str>) -> Result<Option<PersonId>, ApiError> {
+    match wanted {
+        Some(wanted) => Ok(Some(found(app, wanted).await?.id)),
+        None => Ok(None),
+    }
 }
 
 fn refused(problem: Option<AliasProblem>) -> ApiError {

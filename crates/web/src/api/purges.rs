@@ -3,6 +3,7 @@
 //! Looking through the archive takes longer than an answer may: a purge is written down, begun, and answered at once.
 //! How far it has come, and what stopped it, stands in its row.
 
+use super::people;
 use crate::auth::{CanRead, IsAdmin};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -14,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::purge::{self, PurgeError};
-use model::PersonId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use store::PurgeRow;
@@ -100,7 +100,7 @@ pub struct PurgesQuery {
 ///
 /// One purge runs at a time. What other people's records say about the person stays, and so do detections.
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
-    security(("token" = ["admin"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["admin"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = PurgeAskedBody,
     responses((status = 202, description = "Begun; `Location` tells how it goes on", body = PurgeBody), Problems))]
 pub async fn begin(
@@ -110,11 +110,7 @@ pub async fn begin(
     Path(id): Path<String>,
     Json(body): Json<PurgeAskedBody>,
 ) -> Result<Response, ApiError> {
-    let person = app
-        .store
-        .person_get(&PersonId(id))
-        .await?
-        .ok_or(ApiError::NotFound("person"))?;
+    let person = people::found(&app, &id).await?;
     let Ok(turn) = turn.0.try_acquire_owned() else {
         return Err(ApiError::Conflict(
             "another purge is running: ask again when that has ended".to_owned(),

@@ -1,6 +1,7 @@
 //! Risk levels: how many people stand where, what changed, and the reset.
 
 use super::overview::RiskCountBody;
+use super::people;
 use crate::auth::{CanRead, CanResetRisk};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
@@ -9,21 +10,20 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::risk::{self, RiskError};
-use model::PersonId;
 use serde::{Deserialize, Serialize};
 use store::{LIST_LIMIT_MAX, RiskChangeRow};
 use utoipa::{IntoParams, ToSchema};
 
-/// A change of a person's level.
+/// A change of the level that Flareward gives a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RiskChangeBody {
     /// Our id.
     pub id: String,
     /// Whose level.
     pub person_id: String,
-    /// The level before.
+    /// Flareward's level before.
     pub previous: &'static str,
-    /// The level after.
+    /// Flareward's level after.
     pub current: &'static str,
     /// `policy` for a behaviour, `admin` for a reset.
     pub initiator: String,
@@ -83,11 +83,14 @@ pub struct ResetBody {
 pub struct ResetDoneBody {
     /// Whose level.
     pub person_id: String,
-    /// The level before; `unscored` when there was nothing to reset.
+    /// Flareward's level before; `unscored` when there was nothing to reset.
     pub previous: &'static str,
+    /// Which of the two was reset: always `hub_risk_level`. Cloudflare's score stays; the capability
+    /// `resetUserRiskScore` resets it.
+    pub reset: &'static str,
 }
 
-/// People at each level that anyone stands at.
+/// People at each of Flareward's risk levels that anyone has.
 #[utoipa::path(get, path = "/risk", tag = "risk", operation_id = "risk_counts",
     security(("token" = ["read"])),
     responses((status = 200, description = "The levels", body = Page<RiskCountBody>), Problems))]
@@ -96,7 +99,7 @@ pub async fn counts(_caller: CanRead, State(app): State<App>) -> Result<Json<Pag
     Ok(Json(Page::whole(rows, RiskCountBody::new)))
 }
 
-/// Changes of levels, oldest first.
+/// Changes of Flareward's risk levels, oldest first.
 #[utoipa::path(get, path = "/risk/changes", tag = "risk", operation_id = "risk_change_list",
     security(("token" = ["read"])), params(ChangesQuery),
     responses((status = 200, description = "A page of changes", body = Page<RiskChangeBody>), Problems))]
@@ -121,9 +124,10 @@ pub async fn changes(
     Ok(Json(Page::new(rows, limit, cursor, RiskChangeBody::new)))
 }
 
-/// Takes a person's level back to `unscored`. Receivers of signals are told.
+/// Takes the level that Flareward gives a person back to `unscored`. Receivers of signals are told; Cloudflare's score
+/// stays.
 #[utoipa::path(post, path = "/people/{person}/risk-reset", tag = "risk", operation_id = "risk_reset",
-    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their id")),
+    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = ResetBody,
     responses((status = 200, description = "Reset", body = ResetDoneBody), Problems))]
 pub async fn reset(
@@ -132,7 +136,7 @@ pub async fn reset(
     Path(id): Path<String>,
     Json(body): Json<ResetBody>,
 ) -> Result<Json<ResetDoneBody>, ApiError> {
-    let person = PersonId(id);
+    let person = people::found(&app, &id).await?.id;
     let previous = risk::reset(&app, &person, &body.reason, &caller.actor)
         .await
         .map_err(|error| match error {
@@ -143,5 +147,6 @@ pub async fn reset(
     Ok(Json(ResetDoneBody {
         person_id: person.0,
         previous: previous.as_str(),
+        reset: "hub_risk_level",
     }))
 }

@@ -7,7 +7,7 @@ use crate::paging::Page;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hub::permission::{self, TokenError};
 use hub::{App, Permission};
 use secrecy::ExposeSecret;
@@ -32,6 +32,8 @@ pub struct TokenBody {
     pub last_used_at: Option<DateTime<Utc>>,
     /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When it ends by itself; null for a token without an end.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl TokenBody {
@@ -47,6 +49,7 @@ impl TokenBody {
             created_at: row.created_at,
             last_used_at: row.last_used_at,
             revoked_at: row.revoked_at,
+            expires_at: row.expires_at,
         }
     }
 }
@@ -60,6 +63,8 @@ pub struct NewTokenBody {
     /// What it may do.
     #[schema(value_type = Vec<String>, example = json!(["read"]))]
     permissions: Vec<Permission>,
+    /// It ends after this many minutes, at most ten years; without it, the token has no end.
+    expires_in_minutes: Option<i64>,
 }
 
 /// A token that was made.
@@ -89,7 +94,11 @@ pub async fn create(
     State(app): State<App>,
     Json(body): Json<NewTokenBody>,
 ) -> Result<Response, ApiError> {
-    let (row, token) = permission::token_issue(&app, &body.name, &body.permissions, &caller.actor)
+    let lasts = body
+        .expires_in_minutes
+        .map(|minutes| TimeDelta::try_minutes(minutes).ok_or_else(|| refusal(TokenError::Expiry)))
+        .transpose()?;
+    let (row, token) = permission::token_issue(&app, &body.name, &body.permissions, lasts, &caller.actor)
         .await
         .map_err(refusal)?;
     let made = MadeTokenBody {
@@ -118,6 +127,7 @@ fn refusal(error: TokenError) -> ApiError {
     match error {
         TokenError::NotFound => ApiError::NotFound("token"),
         TokenError::Name => ApiError::invalid("/name", error.to_string()),
+        TokenError::Expiry => ApiError::invalid("/expires_in_minutes", error.to_string()),
         TokenError::Permissions => ApiError::invalid("/permissions", error.to_string()),
         TokenError::LastAdmin => ApiError::Conflict(error.to_string()),
         TokenError::Store(error) => error.into(),

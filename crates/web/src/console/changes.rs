@@ -4,13 +4,15 @@ use super::page::{self, Frame, Page, PageError, Section, path_part};
 use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, show};
-use crate::api::changes::{ChangeRequestBody, change_for, request};
+use crate::api::changes::{ChangeRequestBody, made, no_undo, options, request};
 use crate::error::ApiError;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
-use hub::provisioning::{Options, Plan, Request, Step, preview};
+use chrono::{DateTime, Utc};
+use hub::provisioning::undo::undo_of;
+use hub::provisioning::{Plan, Step, preview};
 use hub::{App, Permission};
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,6 +65,8 @@ struct ChangePage {
     before: String,
     after: String,
     calls: Vec<String>,
+    /// When the grant ended, before and after.
+    ends: Option<(String, String)>,
     steps: Vec<AccessChangeRow>,
     may_undo: bool,
 }
@@ -84,6 +88,8 @@ struct Shown {
     refused: Option<String>,
     already: Option<String>,
     lines: Vec<String>,
+    /// Before and after, when the grant has or had an end.
+    ends: Option<(String, String)>,
 }
 
 /// What the form asks for.
@@ -95,6 +101,8 @@ pub(super) struct Asked {
     action: String,
     connection: String,
     thing: String,
+    /// `yes` when the end that the grant has is to be removed.
+    permanent: String,
     hours: String,
     note: String,
 }
@@ -191,6 +199,13 @@ pub(super) async fn show_change(
                 format!("{} {}", text("method"), text("path"))
             })
             .collect(),
+        ends: plan.get("ends").filter(|ends| ends.is_object()).map(|ends| {
+            let read = |side: &str| {
+                let at = ends[side].as_str()?;
+                DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
+            };
+            (end_text(read("before")), end_text(read("after")))
+        }),
         steps: app.store.access_change_steps(&id).await?,
         may_undo: row.undo.is_some() && visitor.may(Permission::AccessWrite),
         row,
@@ -205,20 +220,14 @@ pub(super) async fn undo(
     Form(form): Form<Asked>,
 ) -> Result<Redirect, PageError> {
     visitor.must(Permission::AccessWrite, &form.csrf)?;
-    let row = app
-        .store
-        .access_change_get(&id)
-        .await?
-        .ok_or(PageError::NotFound("change"))?;
-    let request: Request = row
-        .undo_json()?
-        .ok_or_else(|| PageError::Asked("this change cannot be taken back".to_owned()))?;
-    let options = Options {
-        note: Some(format!("takes back change {id}")),
-        unknown_person: true,
-        parent_id: None,
+    let undo = match undo_of(&app, &id, None).await {
+        Ok(undo) => undo,
+        Err(error) => match no_undo(error) {
+            ApiError::NotFound(what) => return Err(PageError::NotFound(what)),
+            error => return Err(refused(&error)),
+        },
     };
-    let made = change_for(&app, &request, &options, visitor.actor(), None)
+    let made = made(&app, &undo.request, &undo.options, visitor.actor())
         .await
         .map_err(|error| refused(&error))?;
     Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id))))
@@ -260,19 +269,17 @@ pub(super) async fn make(
     visitor.must(Permission::AccessWrite, &asked.csrf)?;
     let body = body(&asked).map_err(|error| refused(&error))?;
     let request = request(&app, &body).await.map_err(|error| refused(&error))?;
-    let options = Options {
-        note: (!asked.note.trim().is_empty()).then(|| asked.note.trim().to_owned()),
-        ..Options::default()
-    };
-    let made = change_for(&app, &request, &options, visitor.actor(), body.for_minutes)
+    let options = options(&body, &request).map_err(|error| refused(&error))?;
+    let made = made(&app, &request, &options, visitor.actor())
         .await
         .map_err(|error| refused(&error))?;
     Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id))))
 }
 
 async fn planned(app: &App, asked: &Asked) -> Result<Plan, ApiError> {
-    let request = request(app, &body(asked)?).await?;
-    preview(app, &request, &Options::default())
+    let body = body(asked)?;
+    let request = request(app, &body).await?;
+    preview(app, &request, &options(&body, &request)?)
         .await
         .map_err(crate::api::changes::problem)
 }
@@ -292,6 +299,7 @@ fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
         "group.exclude" => ("group.revoke", true),
         other => (other, false),
     };
+    let is_grant = matches!(action, "group.grant" | "role.grant");
     let thing = Some(asked.thing.trim().to_owned()).filter(|thing| !thing.is_empty());
     Ok(ChangeRequestBody {
         action: action.to_owned(),
@@ -301,7 +309,9 @@ fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
         role: thing.filter(|_| action.starts_with("role.")),
         devices: action == "access_user.revoke_sessions",
         by_exclusion,
-        for_minutes: for_minutes.filter(|_| action.ends_with(".grant")),
+        for_minutes: for_minutes.filter(|_| is_grant),
+        permanent: is_grant && asked.permanent == "yes",
+        note: (!asked.note.trim().is_empty()).then(|| asked.note.trim().to_owned()),
         ..ChangeRequestBody::default()
     })
 }
@@ -314,7 +324,8 @@ fn shown(plan: Plan) -> Shown {
     let (mut refused, mut already, mut lines) = (None, None, Vec::new());
     match &plan.step {
         Step::Refused { reason, .. } => refused = Some(reason.clone()),
-        Step::Already { reason } => already = Some(reason.clone()),
+        Step::Already { reason } if !plan.changes_anything() => already = Some(reason.clone()),
+        Step::Already { .. } => {}
         Step::Write => {
             for list in ["include", "require", "exclude", "roles", "policies"] {
                 let rules = |side: &Value| side[list].as_array().cloned().unwrap_or_default();
@@ -332,11 +343,20 @@ fn shown(plan: Plan) -> Shown {
         }
     }
     Shown {
+        ends: plan
+            .ends
+            .map(|ends| (end_text(ends.before), end_text(ends.after))),
         plan,
         refused,
         already,
         lines,
     }
+}
+
+fn end_text(at: Option<DateTime<Utc>>) -> String {
+    at.map_or("none".to_owned(), |at| {
+        at.format("%Y-%m-%d %H:%M UTC").to_string()
+    })
 }
 
 /// With a capital at the beginning, as a heading has.

@@ -2,7 +2,7 @@
 
 use super::explained::{Explained, explained};
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
-use super::people::labels;
+use super::people::{found, labels};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -68,15 +68,15 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let person = match asked.person.trim() {
+        "" => None,
+        whose => Some(found(&app, whose).await?),
+    };
     let filter = DetectionFilter {
-        person_id: given(&asked.person).map(PersonId),
+        person_id: person.as_ref().map(|person| person.id.clone()),
         rule_name: given(&asked.rule),
         before: cursor_read(Some(&asked.before))?,
         limit: PAGE_ROWS + 1,
-    };
-    let person = match &filter.person_id {
-        Some(id) => app.store.person_get(id).await?,
-        None => None,
     };
     let mut rows = app.store.detection_list(&filter).await?;
     let kept = [("rule", asked.rule.as_str()), ("person", asked.person.as_str())];

@@ -1,7 +1,7 @@
 //! Events, and what could not become one or belongs to nobody.
 
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
-use super::people::labels;
+use super::people::{found, labels};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -73,8 +73,7 @@ pub(super) async fn list(
     // An address, as people type it, or an id, as links carry it.
     let person = match whose {
         "" => None,
-        address if address.contains('@') => hub::people::one(&app, address).await?,
-        id => app.store.person_get(&PersonId(id.to_owned())).await?,
+        whose => Some(found(&app, whose).await?),
     };
     let filter = EventFilter {
         person_id: person.as_ref().map(|person| person.id.clone()),
@@ -83,11 +82,7 @@ pub(super) async fn list(
         before: cursor_read(Some(&asked.before))?,
         limit: PAGE_ROWS + 1,
     };
-    let mut rows = if person.is_none() && !whose.is_empty() {
-        Vec::new()
-    } else {
-        app.store.event_list(&filter).await?
-    };
+    let mut rows = app.store.event_list(&filter).await?;
     let kept = [("dataset", asked.dataset.as_str()), ("person", whose)];
     let next = page::cut(
         &mut rows,

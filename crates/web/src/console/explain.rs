@@ -1,6 +1,7 @@
 //! Whether one person has one thing, and why: the tree of rules, each with what it says.
 
 use super::page::{Frame, Page, PageError, Section};
+use super::people::found;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use crate::api::explain::{Refusal, ask};
@@ -59,9 +60,7 @@ pub(super) async fn show_explanation(
         ("", "", role) if !role.is_empty() => Target::Role(role.to_owned()),
         _ => return Err(PageError::Asked("name one group, application or role".to_owned())),
     };
-    let person = hub::people::one(&app, &asked.person)
-        .await?
-        .ok_or(PageError::NotFound("person"))?;
+    let person = found(&app, &asked.person).await?;
     let connection = Some(asked.connection.as_str()).filter(|label| !label.is_empty());
     let (_, explanation) =
         ask(&app, &person, connection, &target)

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use chrono::{DateTime, TimeDelta, Utc};
+use hub::permission::TokenFound;
 use hub::{Actor, App, audit, permission, secret};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -104,7 +105,8 @@ pub(super) async fn open(
         return Err(PageError::Csrf);
     }
     let now = app.clock.now();
-    let Some((token, _)) = permission::token_find(&app, given.token.trim()).await? else {
+    let found = permission::token_find(&app, given.token.trim()).await?;
+    let TokenFound::Live(token, _) = found else {
         let (status, problem) = if refused.add(now) {
             audit::record(
                 &app,
@@ -117,7 +119,10 @@ pub(super) async fn open(
             .await?;
             (
                 StatusCode::UNAUTHORIZED,
-                "This token is not known, or it was revoked.",
+                match found {
+                    TokenFound::Expired(_) => "This token has expired. Ask an administrator for a new one.",
+                    _ => "This token is not known, or it was revoked.",
+                },
             )
         } else {
             (
@@ -131,13 +136,14 @@ pub(super) async fn open(
     let (value, csrf) = (random("fws")?, random("fwc")?);
     let actor = Actor::Token(token.name.clone());
     audit::record(&app, &actor, "session.open", "console", "changed", json!({})).await?;
+    let end = now + TimeDelta::hours(SESSION_HOURS);
     app.store
         .session_insert(&SessionRow {
             id_hash: secret::digest(value.expose_secret()),
             access_token_id: token.id,
             csrf: csrf.expose_secret().to_owned(),
             created_at: now,
-            expires_at: now + TimeDelta::hours(SESSION_HOURS),
+            expires_at: token.expires_at.map_or(end, |token_ends| token_ends.min(end)),
         })
         .await?;
     let cookie = Cookie::build((SESSION_COOKIE, value.expose_secret().to_owned()))
@@ -172,6 +178,8 @@ fn form_page(next: &str, problem: Option<&'static str>) -> Result<Page, PageErro
             title: "Log in".to_owned(),
             section: Section::Elsewhere,
             csrf: String::new(),
+            options: String::new(),
+            public_url: String::new(),
             actor: String::new(),
         },
         next: local(next),

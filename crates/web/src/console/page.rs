@@ -36,6 +36,10 @@ pub(super) struct Frame {
     pub(super) section: Section,
     /// What every form of this session carries; empty without a session.
     pub(super) csrf: String,
+    /// What a printed command ends with, so that it works wherever it is typed: this server's data folder and settings.
+    pub(super) options: String,
+    /// How others reach this server.
+    pub(super) public_url: String,
     /// With which token the session was opened.
     pub(super) actor: String,
 }
@@ -128,6 +132,8 @@ impl IntoResponse for PageError {
                 title: title.to_owned(),
                 section: Section::Elsewhere,
                 csrf: String::new(),
+                options: String::new(),
+                public_url: String::new(),
                 actor: String::new(),
             },
             status: status.as_u16(),

@@ -118,6 +118,13 @@ async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError>
 }
 
 /// The connections' labels.
+/// The person with this address or id. Nobody is a page that says so, never an empty list.
+pub(super) async fn found(app: &App, wanted: &str) -> Result<PersonRow, PageError> {
+    hub::people::one(app, wanted)
+        .await?
+        .ok_or(PageError::NotFound("person"))
+}
+
 pub(super) async fn labels(app: &App) -> Result<HashMap<ConnectionId, String>, StoreError> {
     let connections = app.store.connection_list().await?;
     Ok(connections.into_iter().map(|row| (row.id, row.label)).collect())

@@ -1,7 +1,7 @@
 //! One person: risk and why, accounts, what they hold and through which rule, what happened, what was sent.
 
 use super::page::{Frame, Page, PageError, Section, path_part};
-use super::people::labels;
+use super::people::{found, labels};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -13,7 +13,7 @@ use hub::access::Grant;
 use hub::person_detail::{MemberFacts, Seen};
 use hub::risk::RiskError;
 use hub::{App, Permission, person_detail, risk};
-use model::{ConnectionId, GrantKind, PersonId, RiskLevel};
+use model::{ConnectionId, GrantKind, RiskLevel};
 use serde::Deserialize;
 use store::{
     AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, MemberRow, MessageRow, PersonRow,
@@ -97,12 +97,8 @@ pub(super) async fn show_person(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Page, PageError> {
-    let id = PersonId(id);
-    let person = app
-        .store
-        .person_get(&id)
-        .await?
-        .ok_or(PageError::NotFound("person"))?;
+    let person = found(&app, &id).await?;
+    let id = person.id.clone();
     let labels = labels(&app).await?;
     let label = |id: &ConnectionId| labels.get(id).cloned().unwrap_or_default();
     let mut detail = person_detail::of(&app, &person).await?;
@@ -180,12 +176,16 @@ pub(super) async fn reset_risk(
     Form(form): Form<Reset>,
 ) -> Result<Redirect, PageError> {
     visitor.must(Permission::RiskWrite, &form.csrf)?;
-    risk::reset(&app, &PersonId(id.clone()), &form.reason, visitor.actor())
+    let person = found(&app, &id).await?;
+    risk::reset(&app, &person.id, &form.reason, visitor.actor())
         .await
         .map_err(|error| match error {
             RiskError::NoPerson => PageError::NotFound("person"),
             RiskError::Store(error) => error.into(),
             error @ RiskError::NoReason => PageError::Asked(error.to_string()),
         })?;
-    Ok(Redirect::to(&format!("/people/{}", path_part(&id))))
+    Ok(Redirect::to(&format!(
+        "/people/{}",
+        path_part(person.id.as_str())
+    )))
 }

@@ -63,6 +63,8 @@ struct Row {
     summary: String,
     /// What else was seen, in words.
     details: Vec<(String, String)>,
+    /// The command that does what is to be done, as it can be typed.
+    command: Option<String>,
     /// The page of the subject, if it has one.
     link: Option<String>,
 }
@@ -176,7 +178,7 @@ pub(super) async fn list(
                 check: one,
                 rows: rows
                     .into_iter()
-                    .map(|finding| row(finding, &labels))
+                    .map(|finding| row(finding, &labels, visitor.command_options()))
                     .collect::<Result<_, _>>()?,
                 more,
             });
@@ -228,7 +230,12 @@ fn tiles(counts: &[(String, String, i64)], connection: &str, chosen: Option<Seve
         .collect()
 }
 
-fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Result<Row, StoreError> {
+fn row(
+    finding: FindingRow,
+    labels: &HashMap<ConnectionId, String>,
+    options: &str,
+) -> Result<Row, StoreError> {
+    let label = labels.get(&finding.connection_id).cloned().unwrap_or_default();
     let evidence: HashMap<String, Value> =
         store::stored("finding", &finding.id, "evidence", &finding.evidence)?;
     let summary = evidence
@@ -245,7 +252,9 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Result<Ro
     Ok(Row {
         summary: summary.to_owned(),
         details,
-        connection: labels.get(&finding.connection_id).cloned().unwrap_or_default(),
+        command: posture::check(&finding.check_id)
+            .and_then(|check| check.command_for(&finding, &label, options)),
+        connection: label,
         link: (finding.subject_kind == "person")
             .then(|| format!("/people/{}", path_part(&finding.subject_id))),
         finding,

@@ -7,8 +7,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use hub::{Actor, App, Permission};
 
-/// Someone who is logged in and may read.
-pub(super) struct Visitor(Session);
+/// Someone who is logged in and may read, and what a command ends with that works on this store.
+pub(super) struct Visitor {
+    session: Session,
+    options: String,
+    public_url: String,
+}
 
 impl FromRequestParts<App> for Visitor {
     type Rejection = Response;
@@ -18,7 +22,11 @@ impl FromRequestParts<App> for Visitor {
             .await
             .map_err(IntoResponse::into_response)?;
         match session {
-            Some(session) if session.may(Permission::Read) => Ok(Self(session)),
+            Some(session) if session.may(Permission::Read) => Ok(Self {
+                session,
+                options: app.command_options(),
+                public_url: app.public_url(),
+            }),
             Some(_) => Err(PageError::Forbidden(Permission::Read.as_str()).into_response()),
             None => Err(to_login(parts)),
         }
@@ -31,22 +39,29 @@ impl Visitor {
         Frame {
             title: title.into(),
             section,
-            csrf: self.0.row.csrf.clone(),
-            actor: match &self.0.actor {
+            csrf: self.session.row.csrf.clone(),
+            options: self.options.clone(),
+            public_url: self.public_url.clone(),
+            actor: match &self.session.actor {
                 Actor::Token(name) => name.clone(),
                 other => other.to_string(),
             },
         }
     }
 
+    /// What a command ends with that works on this store.
+    pub(super) fn command_options(&self) -> &str {
+        &self.options
+    }
+
     /// Who asks, for the audit log.
     pub(super) fn actor(&self) -> &Actor {
-        &self.0.actor
+        &self.session.actor
     }
 
     /// Whether to offer what needs this permission.
     pub(super) fn may(&self, permission: Permission) -> bool {
-        self.0.may(permission)
+        self.session.may(permission)
     }
 
     /// Refuses a change that the session may not make, or that comes from a form that is not the session's.
@@ -55,7 +70,7 @@ impl Visitor {
     ///
     /// [`PageError::Csrf`] and [`PageError::Forbidden`].
     pub(super) fn must(&self, permission: Permission, csrf: &str) -> Result<(), PageError> {
-        if !csrf_matches(&self.0.row, csrf) {
+        if !csrf_matches(&self.session.row, csrf) {
             return Err(PageError::Csrf);
         }
         if !self.may(permission) {

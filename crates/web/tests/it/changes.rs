@@ -156,3 +156,50 @@ async fn a_grant_for_a_time_shows_its_end_and_offboarding_its_steps() {
     assert_eq!(done["outcome"], "changed", "{done}");
     assert!(!done["remains"].as_array().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_grant_keeps_its_end_over_the_api_until_permanent_is_asked_for() {
+    let (_sandbox, world) = synced().await;
+    let with = |name: &str, value: Value| {
+        let mut body = grant("omar.said@tidewater.example", "Finance");
+        body[name] = value;
+        body
+    };
+    let post = async |path: &str, body: Value| world.call(Method::POST, path, Some(body)).await.json();
+    let first = post("/api/v1/access/changes", with("for_minutes", json!(90))).await;
+    let end = first["expires_at"].clone();
+    assert_eq!(first["ends"], json!({ "before": null, "after": end }), "{first}");
+    let again = post("/api/v1/access/changes", with("note", json!("again"))).await;
+    assert_eq!(
+        (again["outcome"].as_str(), &again["ends"]),
+        (Some("already"), &json!({ "before": end, "after": end })),
+        "{again}"
+    );
+    assert!(
+        again["reason"].as_str().unwrap().contains("keeps its end"),
+        "{again}"
+    );
+    let planned = post("/api/v1/access/plans", with("permanent", json!(true))).await;
+    assert_eq!(
+        planned["ends"],
+        json!({ "before": end, "after": null }),
+        "{planned}"
+    );
+    let made = post("/api/v1/access/changes", with("permanent", json!(true))).await;
+    assert_eq!(
+        (made["outcome"].as_str(), &made["expires_at"]),
+        (Some("changed"), &Value::Null),
+        "{made}"
+    );
+    let mut both = with("permanent", json!(true));
+    both["for_minutes"] = json!(5);
+    let mut other = with("permanent", json!(true));
+    other["action"] = json!("group.revoke");
+    for body in [both, other] {
+        let answer = world
+            .call(Method::POST, "/api/v1/access/changes", Some(body))
+            .await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/permanent");
+    }
+}

@@ -107,7 +107,6 @@ async fn pages(world: &World) -> Vec<String> {
         "/detections?rule=none",
         "/events",
         "/events?dataset=gateway_dns&person=ana@corp.example",
-        "/events?person=nobody@corp.example",
         "/rules",
         "/rules?dataset=gateway_dns&mode=test",
         "/rules?dataset=gateway_network&mode=off",
@@ -201,6 +200,9 @@ async fn every_page_answers_a_session_keeps_the_policy_and_leads_others_to_the_l
     }
     for path in [
         "/people/none",
+        "/events?person=nobody@corp.example",
+        "/detections?person=nobody@corp.example",
+        "/access/explain?person=nobody@corp.example&group=Engineers",
         "/detections/none",
         "/events/none",
         "/rules/none",

@@ -46,6 +46,51 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
+async fn someone_unknown_is_not_found_wherever_people_are_named() {
+    let world = World::lived_in().await;
+    for path in [
+        "/api/v1/people/WHO",
+        "/api/v1/grants?person=WHO",
+        "/api/v1/detections?person=WHO",
+        "/api/v1/events?person=WHO",
+        "/api/v1/messages?person=WHO",
+        "/api/v1/journal?person=WHO",
+        "/api/v1/signals?person=WHO",
+        "/api/v1/access/changes?person=WHO",
+        "/api/v1/access/changes?email=WHO",
+        "/api/v1/access/timed-grants?person=WHO",
+        "/api/v1/access/timed-grants?email=WHO",
+    ] {
+        for nobody in ["nobody@corp.example", "p9", ""] {
+            let path = path.replace("WHO", nobody);
+            if path.ends_with('/') {
+                continue;
+            }
+            let (status, problem) = problem(&world, Method::GET, &path, None).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {problem}");
+            assert_eq!(problem["type"], "/problems/not-found", "{path}");
+        }
+        let mut answers = Vec::new();
+        for known in ["p1", "Ana@corp.example"] {
+            let answer = world.get(&path.replace("WHO", known)).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+            answers.push(answer.text);
+        }
+        assert_eq!(answers[0], answers[1], "{path}");
+    }
+    for (path, body) in [
+        ("risk-reset", json!({ "reason": "x" })),
+        ("purge", json!({ "reason": "x" })),
+        ("offboard", json!({ "plan_only": true })),
+        ("aliases", json!({ "address": "b@corp.example" })),
+    ] {
+        let path = format!("/api/v1/people/nobody@corp.example/{path}");
+        let (status, _) = problem(&world, Method::POST, &path, Some(body)).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_query_that_is_not_understood_names_the_parameter() {
     let world = World::new().await;
     for (path, pointer) in [

@@ -1,8 +1,11 @@
 //! Tokens, resets and campaigns: what is changed over the API.
 
-use crate::world::World;
+use crate::world::{World, noon};
 use axum::http::{Method, StatusCode};
+use chrono::TimeDelta;
+use model::StoppedClock;
 use serde_json::json;
+use std::sync::Arc;
 
 #[tokio::test]
 async fn a_token_is_shown_once_works_and_is_taken_back() {
@@ -73,9 +76,12 @@ async fn a_reset_takes_the_level_back_and_needs_a_reason() {
     );
     let reason = json!({ "reason": "looked into" });
     let answer = world.call(Method::POST, &path, Some(reason)).await;
-    assert_eq!(answer.json(), json!({ "person_id": id, "previous": "high" }));
+    assert_eq!(
+        answer.json(),
+        json!({ "person_id": id, "previous": "high", "reset": "hub_risk_level" })
+    );
     let person = world.get(&format!("/api/v1/people/{id}")).await.json();
-    assert_eq!(person["person"]["risk_level"], "unscored");
+    assert_eq!(person["person"]["hub_risk_level"], "unscored");
     let changes = person["risk_changes"].as_array().unwrap();
     assert!(
         changes.iter().any(|change| change["reason"] == "looked into"),
@@ -113,4 +119,58 @@ async fn a_campaign_keeps_its_address_when_it_is_changed_without_one() {
         .call(Method::PUT, "/api/v1/campaigns/none", Some(body))
         .await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_token_with_an_end_is_refused_with_words_when_it_is_over() {
+    let clock = Arc::new(StoppedClock::at(noon()));
+    let world = World::with_clock(Arc::clone(&clock)).await;
+    let made = world
+        .call(
+            Method::POST,
+            "/api/v1/tokens",
+            Some(json!({ "name": "visitor", "permissions": ["read"], "expires_in_minutes": 60 })),
+        )
+        .await
+        .json();
+    let token = made["value"].as_str().unwrap().to_owned();
+    assert_eq!(made["token"]["expires_at"], "2026-11-20T13:00:00Z", "{made}");
+    let ask = async || {
+        world
+            .call_with(Some(&token), Method::GET, "/api/v1/people", None)
+            .await
+    };
+    assert_eq!(ask().await.status, StatusCode::OK);
+    clock.advance(TimeDelta::minutes(60));
+    let over = ask().await;
+    assert_eq!(over.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(over.json()["type"], "/problems/token-expired");
+    assert!(
+        over.text.contains("expired at 2026-11-20 13:00 UTC"),
+        "{}",
+        over.text
+    );
+    for minutes in [0, -1, 60 * 24 * 366 * 20, i64::MAX] {
+        let body = json!({ "name": "x", "permissions": ["read"], "expires_in_minutes": minutes });
+        let refused = world.call(Method::POST, "/api/v1/tokens", Some(body)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{minutes}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/expires_in_minutes");
+    }
+    // What ends by itself does not count as the administrator that must stay.
+    let body = json!({ "name": "guest", "permissions": ["admin"], "expires_in_minutes": 60 });
+    assert_eq!(
+        world
+            .call(Method::POST, "/api/v1/tokens", Some(body))
+            .await
+            .status,
+        StatusCode::CREATED
+    );
+    let all = world.get("/api/v1/tokens").await.json();
+    let tokens = all["items"].as_array().unwrap();
+    let lasting = tokens.iter().find(|token| token["name"] == "tests").unwrap();
+    let path = format!("/api/v1/tokens/{}", lasting["id"].as_str().unwrap());
+    assert_eq!(
+        world.call(Method::DELETE, &path, None).await.status,
+        StatusCode::CONFLICT
+    );
 }

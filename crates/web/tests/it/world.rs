@@ -65,12 +65,20 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> World {
+        Self::open(change, Arc::new(StoppedClock::at(noon()))).await
+    }
+
+    /// The same with a clock that the test turns.
+    pub(crate) async fn with_clock(clock: Arc<StoppedClock>) -> World {
+        Self::open(|_| {}, clock).await
+    }
+
+    async fn open(change: impl FnOnce(&mut Settings), clock: Arc<StoppedClock>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.data.dir = folder.path().to_owned();
         settings.server.public_url = "https://hub.corp.example".to_owned();
         change(&mut settings);
-        let clock = Arc::new(StoppedClock::at(noon()));
         let app = App::open_with(settings, clock, Arc::new(SeededIds::new(1)))
             .await
             .unwrap();

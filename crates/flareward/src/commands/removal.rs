@@ -1,0 +1,108 @@
+//! Removing what is ours: the plan with its counts is shown, a person or `--yes` agrees.
+//!
+//! What destroys goes through here, so that no such command can be asked for by mistake: `events purge`, `token
+//! revoke`, `people alias remove`, `rules remove`, `logs disable --remove`, `logs objects --forget`. Changes of access
+//! have plans of their own ([`super::change`]).
+
+use crate::output::{Format, object};
+use crate::{Usage, progress, stream};
+use serde_json::{Map, Value, json};
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// How a removal is agreed to.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Confirm {
+    /// Show what would be removed, with counts, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) plan: bool,
+    /// Remove without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// What is to be removed.
+#[derive(Debug, Default)]
+pub(crate) struct Removal {
+    /// In one sentence that begins with a verb.
+    pub(crate) summary: String,
+    /// What there is of it: `records`, 12.
+    pub(crate) counts: Vec<(&'static str, i64)>,
+    /// What stays, and whether it can be brought back.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Removal {
+    /// Whether to go on; otherwise the code to end with.
+    ///
+    /// # Errors
+    ///
+    /// [`Usage`] when there is nobody to ask.
+    pub(crate) fn agreed(&self, confirm: Confirm, format: Format) -> anyhow::Result<Result<(), ExitCode>> {
+        if confirm.plan {
+            match format {
+                Format::Table => print!("{}", self.words()),
+                _ => object(format, &self.value())?,
+            }
+            return Ok(Err(ExitCode::SUCCESS));
+        }
+        if confirm.yes {
+            return Ok(Ok(()));
+        }
+        let words = self.words();
+        if !std::io::stdin().is_terminal() {
+            stream::err(&words);
+            return Err(ask_first("removed").into());
+        }
+        Ok(if asked(&words, "Remove this?")? {
+            Ok(())
+        } else {
+            Err(ExitCode::from(3))
+        })
+    }
+
+    /// What was removed, as the answer of the command.
+    pub(crate) fn done(&self, format: Format) -> anyhow::Result<()> {
+        let mut value = self.value();
+        value["outcome"] = json!("changed");
+        Ok(object(format, &value)?)
+    }
+
+    fn value(&self) -> Value {
+        let counts: Map<String, Value> = self
+            .counts
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), json!(count)))
+            .collect();
+        json!({ "outcome": "planned", "summary": self.summary, "counts": counts, "notes": self.notes })
+    }
+
+    fn words(&self) -> String {
+        let mut text = format!("Plan: {}\n", self.summary);
+        for (name, count) in &self.counts {
+            text.push_str(&format!("  {}: {count}\n", name.replace('_', " ")));
+        }
+        for note in &self.notes {
+            text.push_str(&format!("  note: {note}\n"));
+        }
+        text
+    }
+}
+
+/// That nobody can be asked, and what to say instead.
+pub(crate) fn ask_first(what: &str) -> Usage {
+    Usage(format!(
+        "nothing was {what}: there is no terminal to ask at. Say --yes to go on without asking, or --plan to see the \
+         plan alone"
+    ))
+}
+
+/// Shows what is to be done to whoever sits at the terminal, and asks.
+pub(crate) fn asked(words: &str, question: &str) -> std::io::Result<bool> {
+    progress::pause(true);
+    write!(stream::Complaint, "{words}{question} [y/N] ")?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    progress::pause(false);
+    Ok(matches!(line.trim().to_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,131 @@
+//! Taking a change back: which request does it, and which end the grant gets again.
+//!
+//! A grant for a time that was taken back comes back with the end that it had; one whose end has passed does not come
+//! back without someone saying how long it is to last. Reads `access_change` and `timed_grant`, writes nothing.
+//! Start reading at [`undo_of`].
+
+use super::timed::Lasts;
+use super::{Options, Request};
+use crate::app::App;
+use chrono::{DateTime, Utc};
+use model::GrantKind;
+use store::{AccessChangeRow, LIST_LIMIT_MAX, StoreError, TimedGrantRow};
+
+/// What takes a change back.
+#[derive(Debug, Clone)]
+pub struct Undo {
+    /// The request.
+    pub request: Request,
+    /// How it is to be made.
+    pub options: Options,
+}
+
+/// Why a change cannot be taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// There is none.
+    #[error("there is no change \"{0}\"")]
+    NotFound(String),
+    /// It has no way back.
+    #[error("change {id} cannot be undone: its outcome is {outcome}, and no request takes it back")]
+    NoWayBack {
+        /// Which.
+        id: String,
+        /// What became of it.
+        outcome: String,
+    },
+    /// The grant that it took had an end, which has passed.
+    #[error(
+        "change {id} took back a grant that was to end at {}, which has passed: grant it again, with \
+         a new end or as permanent",
+        expires_at.format("%Y-%m-%d %H:%M UTC")
+    )]
+    Over {
+        /// Which.
+        id: String,
+        /// When the grant was to end.
+        expires_at: DateTime<Utc>,
+    },
+    /// What is stored cannot be read.
+    #[error("the way back of change {id} cannot be read (table access_change, column undo)")]
+    Unreadable {
+        /// Which.
+        id: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The request that takes a change back, with the end that the grant had before.
+///
+/// # Errors
+///
+/// See [`UndoError`].
+pub async fn undo_of(app: &App, id: &str, note: Option<String>) -> Result<Undo, UndoError> {
+    let row = app
+        .store
+        .access_change_get(id)
+        .await?
+        .ok_or_else(|| UndoError::NotFound(id.to_owned()))?;
+    let Some(undo) = &row.undo else {
+        return Err(UndoError::NoWayBack {
+            id: row.id,
+            outcome: row.outcome,
+        });
+    };
+    let request: Request = serde_json::from_str(undo).map_err(|source| UndoError::Unreadable {
+        id: row.id.clone(),
+        source,
+    })?;
+    let lasts = match ended_by(app, &row, &request).await? {
+        None => Lasts::AsBefore,
+        Some(timed) if timed.expires_at > app.clock.now() => Lasts::Until(timed.expires_at),
+        Some(timed) => {
+            return Err(UndoError::Over {
+                id: row.id,
+                expires_at: timed.expires_at,
+            });
+        }
+    };
+    Ok(Undo {
+        request,
+        options: Options {
+            note: note.or(Some(format!("undoes change {id}"))),
+            unknown_person: true,
+            lasts,
+            parent_id: None,
+        },
+    })
+}
+
+/// The grant for a time that ended while this change was made.
+async fn ended_by(
+    app: &App,
+    row: &AccessChangeRow,
+    request: &Request,
+) -> Result<Option<TimedGrantRow>, StoreError> {
+    let (kind, entitlement) = match request {
+        Request::GroupGrant { group, .. } | Request::GroupUnexclude { group, .. } => {
+            (GrantKind::AccessGroup, group)
+        }
+        Request::RoleGrant { role, .. } => (GrantKind::Role, role),
+        _ => return Ok(None),
+    };
+    let ends = app
+        .store
+        .timed_grant_list(Some(request.email()), true, LIST_LIMIT_MAX)
+        .await?;
+    Ok(ends.into_iter().find(|timed| {
+        timed.connection_id == *request.connection()
+            && timed.kind == kind
+            && timed.entitlement_id == *entitlement
+            && matches!(timed.state.as_str(), "gone" | "revoked")
+            && timed.ended_at.is_some_and(|ended| {
+                ended >= row.created_at && row.finished_at.is_none_or(|finished| ended <= finished)
+            })
+    }))
+}
