@@ -415,7 +415,14 @@ fn readable(value: &Value) -> String {
     {
         return at.to_utc().format("%Y-%m-%d %H:%M").to_string();
     }
-    without_controls(cell(value))
+    let text = cell(value);
+    // An address is read with its domain in Unicode.
+    let is_address = text.contains("xn--") && text.contains('@') && !text.contains(char::is_whitespace);
+    without_controls(if is_address {
+        model::address::shown(&text)
+    } else {
+        text
+    })
 }
 
 /// Text that cannot move the cursor or change the colour of whoever reads it.

@@ -220,14 +220,14 @@ pub async fn token_revoke(app: &App, id: &str, actor: &Actor) -> Result<(), Toke
         .access_token_get(id)
         .await?
         .ok_or(TokenError::NotFound)?;
-    let is_admin = |row: &AccessTokenRow| permissions_of(row).contains(&Permission::Admin);
-    if is_admin(&token) {
-        let others = app.store.access_token_list().await?;
-        let mut others = others
-            .iter()
+    if permissions_of(&token)?.contains(&Permission::Admin) {
+        let mut is_last = true;
+        for row in app.store.access_token_list().await? {
             // One that ends by itself leaves nobody behind who could make another.
-            .filter(|row| row.id != id && row.revoked_at.is_none() && row.expires_at.is_none());
-        if !others.any(is_admin) {
+            let stays = row.id != id && row.revoked_at.is_none() && row.expires_at.is_none();
+            is_last &= !(stays && permissions_of(&row)?.contains(&Permission::Admin));
+        }
+        if is_last {
             return Err(TokenError::LastAdmin);
         }
     }
@@ -269,15 +269,21 @@ pub async fn token_find(app: &App, text: &str) -> Result<TokenFound, StoreError>
     {
         app.store.access_token_used(&row.id, now).await?;
     }
-    let permissions = permissions_of(&row);
+    let permissions = permissions_of(&row)?;
     Ok(TokenFound::Live(row, permissions))
 }
 
 /// What a token may do. A word that this version does not know grants nothing.
-pub fn permissions_of(row: &AccessTokenRow) -> Vec<Permission> {
-    let words: Vec<serde_json::Value> = serde_json::from_str(&row.permissions).unwrap_or_default();
-    words
-        .into_iter()
-        .filter_map(|word| serde_json::from_value(word).ok())
-        .collect()
+///
+/// # Errors
+///
+/// When what is stored of it is damaged.
+pub fn permissions_of(row: &AccessTokenRow) -> Result<Vec<Permission>, StoreError> {
+    let words: Vec<String> = store::stored("access_token", &row.id, "permissions", &row.permissions)?;
+    let known = |word: &String| {
+        Permission::ALL
+            .into_iter()
+            .find(|permission| permission.as_str() == word)
+    };
+    Ok(words.iter().filter_map(known).collect())
 }

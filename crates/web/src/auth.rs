@@ -239,7 +239,7 @@ async fn session(headers: &HeaderMap, app: &App) -> Result<Option<Session>, ApiE
         return Ok(None);
     }
     Ok(Some(Session {
-        permissions: permission::permissions_of(&token),
+        permissions: permission::permissions_of(&token)?,
         actor: Actor::Token(token.name),
         row,
     }))

@@ -518,7 +518,8 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
                 }
             }
             for call in &plan.calls {
-                writeln!(out, "  call: {} {}", call.method, call.path)?;
+                let call = hub::provisioning::call_in_words(call.method, &call.path, &plan.names);
+                writeln!(out, "  call: {call}")?;
             }
         }
     }

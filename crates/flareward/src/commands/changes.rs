@@ -48,7 +48,6 @@ enum ChangesAction {
 
 pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
-    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
     match args.action {
         ChangesAction::List {
             person,
@@ -108,8 +107,8 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             let whole = json!({
                 "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at, "action": row.action,
                 "object": row.object, "email": row.email, "outcome": row.outcome, "reason": row.reason,
-                "actor": row.actor, "note": row.note, "request": read(&row.request), "plan": read(&row.plan),
-                "detail": read(&row.detail), "undo": row.undo.as_deref().map(read), "steps": steps,
+                "actor": row.actor, "note": row.note, "request": row.request_json()?, "plan": row.plan_json()?,
+                "detail": row.detail_json()?, "undo": row.undo_json::<Value>()?, "steps": steps,
             });
             crate::output::object(global.output, &whole)?;
             Ok(ExitCode::SUCCESS)

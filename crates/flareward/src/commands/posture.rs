@@ -213,7 +213,7 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
                 if finding.state == "open" {
                     worst = worst.max(Some(severity));
                 }
-                printer.row(&row(finding, &labels))?;
+                printer.row(&row(finding, &labels)?)?;
             }
         }
     }
@@ -242,11 +242,11 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
-    let evidence: Value = serde_json::from_str(&finding.evidence).unwrap_or_default();
+fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> anyhow::Result<Value> {
+    let evidence: Value = store::stored("finding", &finding.id, "evidence", &finding.evidence)?;
     let check = posture::check(&finding.check_id);
     let label = labels.get(&finding.connection_id);
-    json!({
+    Ok(json!({
         "verdict": "fail", "id": finding.id, "check": finding.check_id, "severity": finding.severity,
         "state": finding.state, "connection": label,
         "question": check.map(|check| check.question), "subject_kind": finding.subject_kind,
@@ -255,7 +255,7 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> Value {
         "first_seen_at": finding.first_seen_at, "last_seen_at": finding.last_seen_at,
         "resolved_at": finding.resolved_at, "mute_reason": finding.mute_reason, "muted_by": finding.muted_by,
         "muted_until": finding.muted_until,
-    })
+    }))
 }
 
 /// What to do, with the command that does it.
@@ -311,7 +311,7 @@ fn checks(format: Format) -> anyhow::Result<ExitCode> {
 
 async fn show(app: &App, finding: FindingRow, outcome: &str, format: Format) -> anyhow::Result<ExitCode> {
     let labels = labels(app).await?;
-    let row = row(finding, &labels);
+    let row = row(finding, &labels)?;
     let mut shown = json!({ "outcome": outcome });
     for name in [
         "id",

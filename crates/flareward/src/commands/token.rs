@@ -67,7 +67,7 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
             for row in app.store.access_token_list().await? {
                 printer.row(&json!({
                     "id": row.id, "name": row.name, "fingerprint": format!("…{}", row.fingerprint),
-                    "permissions": permissions_of(&row), "created_at": row.created_at,
+                    "permissions": permissions_of(&row)?, "created_at": row.created_at,
                     "last_used_at": row.last_used_at, "revoked_at": row.revoked_at,
                     "expires_at": row.expires_at, "state": state(&row, app.clock.now()),
                 }))?;

@@ -16,7 +16,7 @@ pub mod timed;
 pub mod undo;
 mod whose;
 
-pub use plan::{Effect, Ends, Guard, GuardVerdict, Plan, Step};
+pub use plan::{Effect, Ends, Guard, GuardVerdict, Plan, Step, call_in_words};
 pub use request::Request;
 pub use whose::whose;
 

@@ -163,6 +163,21 @@ pub struct Plan {
     pub undo: Option<Request>,
 }
 
+/// A call with the names of what its path has ids of: `PUT /members/5f2178… (ana@x.example)`.
+pub fn call_in_words(method: &str, path: &str, names: &BTreeMap<String, String>) -> String {
+    let named: Vec<&str> = path
+        .split('/')
+        .filter_map(|id| names.get(id))
+        .map(String::as_str)
+        .filter(|name| !name.is_empty())
+        .collect();
+    if named.is_empty() {
+        format!("{method} {path}")
+    } else {
+        format!("{method} {path} ({})", named.join(", "))
+    }
+}
+
 impl Plan {
     /// A plan without anything to do yet.
     pub(super) fn new(request: &Request, connection: &str, object_kind: &'static str) -> Self {

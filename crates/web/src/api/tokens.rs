@@ -12,7 +12,7 @@ use hub::permission::{self, TokenError};
 use hub::{App, Permission};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use store::AccessTokenRow;
+use store::{AccessTokenRow, StoreError};
 use utoipa::ToSchema;
 
 /// A token, without itself.
@@ -37,9 +37,9 @@ pub struct TokenBody {
 }
 
 impl TokenBody {
-    pub(crate) fn new(row: AccessTokenRow) -> Self {
-        Self {
-            permissions: permission::permissions_of(&row)
+    pub(crate) fn new(row: AccessTokenRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            permissions: permission::permissions_of(&row)?
                 .into_iter()
                 .map(Permission::as_str)
                 .collect(),
@@ -50,7 +50,7 @@ impl TokenBody {
             last_used_at: row.last_used_at,
             revoked_at: row.revoked_at,
             expires_at: row.expires_at,
-        }
+        })
     }
 }
 
@@ -82,7 +82,7 @@ pub struct MadeTokenBody {
     responses((status = 200, description = "The tokens", body = Page<TokenBody>), Problems))]
 pub async fn list(_caller: IsAdmin, State(app): State<App>) -> Result<Json<Page<TokenBody>>, ApiError> {
     let rows = app.store.access_token_list().await?;
-    Ok(Json(Page::whole(rows, TokenBody::new)))
+    Ok(Json(Page::read_whole(rows, TokenBody::new)?))
 }
 
 /// Makes a token and shows it, this once.
@@ -103,7 +103,7 @@ pub async fn create(
         .map_err(refusal)?;
     let made = MadeTokenBody {
         value: token.expose_secret().to_owned(),
-        token: TokenBody::new(row),
+        token: TokenBody::new(row)?,
     };
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }

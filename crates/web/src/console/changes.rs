@@ -12,7 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
 use hub::provisioning::undo::undo_of;
-use hub::provisioning::{Plan, Step, preview};
+use hub::provisioning::{Plan, Step, call_in_words, preview};
 use hub::{App, Permission};
 use serde::Deserialize;
 use serde_json::Value;
@@ -178,6 +178,10 @@ pub(super) async fn show_change(
             .collect()
     };
     let calls = plan["calls"].as_array().into_iter().flatten();
+    let names = plan["names"].as_object().into_iter().flatten();
+    let names = names
+        .filter_map(|(id, name)| Some((id.clone(), name.as_str()?.to_owned())))
+        .collect();
     let guards = plan["guards"].as_array().into_iter().flatten();
     let labels = labels(&app).await?;
     page::rendered(&ChangePage {
@@ -195,8 +199,8 @@ pub(super) async fn show_change(
         after: json_text(&plan["after"]),
         calls: calls
             .map(|call| {
-                let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
-                format!("{} {}", text("method"), text("path"))
+                let text = |name: &str| call[name].as_str().unwrap_or_default();
+                call_in_words(text("method"), text("path"), &names)
             })
             .collect(),
         ends: plan.get("ends").filter(|ends| ends.is_object()).map(|ends| {
@@ -338,7 +342,7 @@ fn shown(plan: Plan) -> Shown {
             lines.extend(
                 plan.calls
                     .iter()
-                    .map(|call| format!("{} {}", call.method, call.path)),
+                    .map(|call| call_in_words(call.method, &call.path, &plan.names)),
             );
         }
     }
