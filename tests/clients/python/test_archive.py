@@ -1,6 +1,7 @@
-"""DuckDB reads the archive as it lies, without Flareward.
+"""DuckDB reads the archive as it lies, without Flareward, by the command of README.md.
 
-Starts the program, sends it batches of two datasets, and lets DuckDB count the records of the archive's folder.
+Starts the program, sends it batches of two datasets with times in every form that Cloudflare has and a line that is
+rejected, and lets DuckDB count the records of the archive's folder.
 `FLAREWARD_BINARY` is the program, `FLAREWARD_SANDBOX` what `flareward sandbox -o json` prints. Run with
 `python -m unittest`.
 """
@@ -58,6 +59,14 @@ SENT = {
 }
 
 
+# The same instant in each form, in a batch of its own: DuckDB must not settle on the first that it meets.
+TIMES = ["2026-11-20T09:14:05Z", "2026-11-20T09:14:05.123456789Z", 1763630045, 1763630045123456789]
+for place, time in enumerate(TIMES):
+    SENT["gateway_dns"].append([{**dns(200 + place), "Datetime": time, "ResolvedIPs": [] if place % 2 else None}])
+REJECTED = '{"Datetime": "2026-11-20T09:14:05Z", "Email": "person'
+README = Path(__file__).parents[3] / "README.md"
+
+
 class Archive(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -104,7 +113,7 @@ class Archive(unittest.TestCase):
 
     @classmethod
     def send(cls, dataset, records, secret):
-        body = gzip.compress("\n".join(json.dumps(record) for record in records).encode())
+        body = gzip.compress("\n".join([*(json.dumps(record) for record in records), REJECTED]).encode())
         request = urllib.request.Request(
             f"{cls.address}/ingest/{LABEL}/{dataset}", data=body, headers={"x-flareward-secret": secret}
         )
@@ -116,8 +125,15 @@ class Archive(unittest.TestCase):
         files = f"{self.archive}/dataset=*/date=*/hour=*/*.ndjson.gz"
         # The program also pulls what the sandbox's account has, under other datasets.
         sent = ", ".join(f"'{dataset}'" for dataset in SENT)
-        source = f"read_json_auto('{files}', format='newline_delimited', hive_partitioning=true, union_by_name=true)"
-        return duckdb.sql(select.format(source=f"(FROM {source} WHERE dataset IN ({sent}))")).fetchall()
+        source = f"read_ndjson_objects('{files}', hive_partitioning=true, ignore_errors=true)"
+        return duckdb.sql(select.format(source=f"(FROM {source} WHERE json IS NOT NULL AND dataset IN ({sent}))")).fetchall()
+
+    def test_the_command_of_the_readme_answers(self):
+        command = re.search(r'duckdb -c "(.*?)"', README.read_text(), re.DOTALL)[1]
+        command = command.replace("flareward-data/archive", str(self.archive))
+        counted = {dataset: (records, people) for dataset, records, people in duckdb.sql(command).fetchall()}
+        for dataset, batches in SENT.items():
+            self.assertEqual(counted[dataset], (sum(map(len, batches)), 7))
 
     def test_each_dataset_holds_what_was_sent(self):
         counted = self.query("SELECT dataset, count(*) FROM {source} GROUP BY dataset ORDER BY dataset")
@@ -125,9 +141,9 @@ class Archive(unittest.TestCase):
         self.assertEqual(counted, sent)
 
     def test_a_record_is_as_it_came(self):
-        found = self.query("SELECT DISTINCT QueryName FROM {source} WHERE dataset = 'gateway_dns' AND QueryID = 'query-120'")
+        found = self.query("SELECT DISTINCT json->>'QueryName' FROM {source} WHERE dataset = 'gateway_dns' AND json->>'QueryID' = 'query-120'")
         self.assertEqual(found, [("host120.example",)])
-        people = self.query("SELECT count(DISTINCT Email) FROM {source}")
+        people = self.query("SELECT count(DISTINCT json->>'Email') FROM {source}")
         self.assertEqual(people, [(7,)])
 
     def test_the_day_and_the_hour_are_columns(self):
