@@ -435,7 +435,7 @@ fn expressions_in(text: &str, found: &mut Vec<(String, String)>) {
                         .split('|')
                         .filter(|name| ["i", "m", "s"].contains(name))
                         .collect();
-                    let texts = item.values.iter().filter_map(Value::as_str);
+                    let texts = item.values.iter().filter_map(sigma::Literal::as_str);
                     found.extend(texts.map(|text| (text.to_owned(), flags.clone())));
                 }
             }
