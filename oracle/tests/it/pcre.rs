@@ -9,7 +9,7 @@ use pcre2::bytes::{Regex, RegexBuilder};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::{Value, json};
-use sigma::{CompiledRule, Literal, Placeholders, Selection, parse_rules};
+use sigma::{CompiledRule, Placeholders, Selection, parse_rules};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -435,7 +435,7 @@ fn expressions_in(text: &str, found: &mut Vec<(String, String)>) {
                         .split('|')
                         .filter(|name| ["i", "m", "s"].contains(name))
                         .collect();
-                    let texts = item.values.iter().filter_map(Literal::as_str);
+                    let texts = item.values.iter().filter_map(sigma::Literal::as_str);
                     found.extend(texts.map(|text| (text.to_owned(), flags.clone())));
                 }
             }

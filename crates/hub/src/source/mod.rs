@@ -220,7 +220,7 @@ pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<Source
     }
     for ((connection, dataset, source), received_at) in last {
         let connection = ConnectionId(connection);
-        // Files are taken in once, and told of only where they were of no use; what is pushed without our doing goes on.
+        // Files are taken in once, and told of for a day where they were of no use; what is pushed without our doing goes on.
         let is_file = source == "file";
         if is_file
             && health::unusable(app, &connection, &dataset, &source)

@@ -503,3 +503,29 @@ fn a_filter_narrows_the_rules_it_is_for() {
         assert_eq!(one.explain(&event("scan")).matched, !narrowed, "{target}");
     }
 }
+
+#[test]
+fn rules_are_named_by_uuids_however_those_are_spelled() {
+    let documents = parse_documents(
+        "title: One\nid: 5D7B7A7E-3D0C-4C7F-9F43-0F3F7F5B2A11\nlogsource: {service: s}\ndetection: {a: {A: 1}, condition: a}\n---\n\
+         title: Two\nid: 61e95400-0000-4000-8000-000000000001\nlogsource: {service: s}\ndetection: {a: {A: 2}, condition: a}\n---\n\
+         title: Both\ncorrelation:\n  type: temporal\n  timespan: 1m\n  rules: ['{5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11}', \
+         61E95400-0000-4000-8000-000000000001]\n  group-by: [who]\n  aliases:\n    who:\n      \
+         5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11: User\n      61e95400-0000-4000-8000-000000000001: Name\n---\n\
+         title: Not\nfilter: {rules: [5d7b7a7e-3d0c-4c7f-9f43-0f3f7f5b2a11], a: {B: 1}, condition: not a}\n",
+    )
+    .unwrap();
+    let named = documents
+        .into_iter()
+        .map(|document| (String::new(), document))
+        .collect();
+    let collection = sigma::Collection::build(named, &sigma::Placeholders::none());
+    assert_eq!(collection.problems, []);
+    let keys: Vec<&str> = collection.correlations[0]
+        .parts
+        .iter()
+        .map(|part| part.key[0].as_str())
+        .collect();
+    assert_eq!(keys, ["User", "Name"]);
+    assert!(collection.find("5d7b7a7e3d0c4c7f9f430f3f7f5b2a11").is_some());
+}
