@@ -84,7 +84,7 @@ pub(crate) async fn measure() -> anyhow::Result<Vec<(String, Vec<Latency>)>> {
         let connected = connect(&app, &request, &Actor::CommandLine).await?;
         let begun = Instant::now();
         let report = hub::sync::connection(&app, &connected.connection, Default::default(), &|_| {}).await?;
-        anyhow::ensure!(report.outcome == "complete", "{:?}", report.problems);
+        anyhow::ensure!(report.outcome.as_str() == "complete", "{:?}", report.problems);
         sandbox.stop().await;
         let people = app.store.person_count().await?;
         let title = format!(

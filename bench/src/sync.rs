@@ -79,7 +79,7 @@ pub(crate) async fn sync() -> anyhow::Result<Vec<Figure>> {
     ] {
         let begun = Instant::now();
         let report = hub::sync::connection(&app, &connected.connection, Default::default(), &|_| {}).await?;
-        anyhow::ensure!(report.outcome == "complete", "{:?}", report.problems);
+        anyhow::ensure!(report.outcome.as_str() == "complete", "{:?}", report.problems);
         let what = format!(
             "{what} ({} requests, {:.2} s)",
             report.requests,

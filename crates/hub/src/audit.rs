@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::permission::Actor;
+use model::{AuditAction, AuditOutcome};
 use serde_json::Value;
 use store::{AuditEntry, StoreError};
 
@@ -13,9 +14,9 @@ use store::{AuditEntry, StoreError};
 pub async fn record(
     app: &App,
     actor: &Actor,
-    action: &'static str,
+    action: AuditAction,
     target: &str,
-    outcome: &str,
+    outcome: AuditOutcome,
     detail: Value,
 ) -> Result<(), StoreError> {
     let entry = AuditEntry {
@@ -23,7 +24,7 @@ pub async fn record(
         actor: actor.to_string(),
         action,
         target: target.to_owned(),
-        outcome: outcome.to_owned(),
+        outcome,
         detail,
     };
     app.store.audit_append(&entry).await

@@ -239,7 +239,15 @@ pub async fn connect(app: &App, request: &ConnectRequest, actor: &Actor) -> Resu
     };
     let detail = json!({ "account_id": new.account_id, "credential_kind": kind,
         "credential_fingerprint": new.credential_fingerprint, "base_url": new.base_url });
-    audit::record(app, actor, "connection.connect", label, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::ConnectionConnect,
+        label,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     match known {
         Some(_) => app.store.connection_credential_replace(&new).await?,
         None => app.store.connection_insert(&new).await?,
@@ -334,7 +342,15 @@ pub async fn tags_set(
     tags.sort_unstable();
     tags.dedup();
     let detail = json!({ "tags": tags });
-    audit::record(app, actor, "connection.tag", &connection.label, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::ConnectionTag,
+        &connection.label,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     app.store
         .connection_tags_set(&connection.id, &tags, app.clock.now())
         .await
@@ -365,7 +381,7 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
         }
     };
     let Some(account) = AccountId::parse(&connection.account_id) else {
-        return Err(ConnectError::AccountUnknown(connection.account_id.clone()));
+        return Err(ConnectError::AccountUnknown(format!("\"{}\"", connection.account_id)));
     };
     let mut probes = Vec::with_capacity(FEATURES.len());
     for feature in FEATURES {
@@ -488,7 +504,7 @@ async fn identify(
             Err(CloudflareError::Refused(refusal))
                 if refusal.status < 500 && matches!(refusal.cause(), Cause::NotPermitted | Cause::Other) =>
             {
-                return Err(ConnectError::AccountUnknown(format!("{id} ({refusal})")));
+                return Err(ConnectError::AccountUnknown(format!("\"{id}\" ({refusal})")));
             }
             Err(error) => return Err(error.into()),
         },
@@ -589,7 +605,7 @@ fn one_of(accounts: Vec<cloudflare::Account>, name: &str) -> Result<(AccountId, 
 }
 
 fn parsed(id: &str, name: &str) -> Result<(AccountId, String), ConnectError> {
-    let id = AccountId::parse(id).ok_or_else(|| ConnectError::AccountUnknown(id.to_owned()))?;
+    let id = AccountId::parse(id).ok_or_else(|| ConnectError::AccountUnknown(format!("\"{id}\"")))?;
     Ok((id, name.to_owned()))
 }
 

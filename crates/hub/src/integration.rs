@@ -87,9 +87,9 @@ pub async fn create(
     audit::record(
         app,
         actor,
-        "integration.create",
+        model::AuditAction::IntegrationCreate,
         row.id.as_str(),
-        "changed",
+        model::AuditOutcome::Changed,
         detail,
     )
     .await?;
@@ -145,7 +145,15 @@ pub async fn update(
     row.active = active;
     row.suspended_reason = None;
     let detail = json!({ "tenant_url": row.tenant_url, "reference_id": row.reference_id, "active": active });
-    audit::record(app, actor, "integration.update", id, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::IntegrationUpdate,
+        id,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     app.store.integration_update(&row).await?;
     if active {
         // What waits was signed for the receiver as it was before.
@@ -169,9 +177,9 @@ pub async fn delete(app: &App, account_id: &str, id: &str, actor: &Actor) -> Res
     audit::record(
         app,
         actor,
-        "integration.delete",
+        model::AuditAction::IntegrationDelete,
         id,
-        "changed",
+        model::AuditOutcome::Changed,
         json!({ "tenant_url": row.tenant_url }),
     )
     .await?;

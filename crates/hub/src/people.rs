@@ -122,9 +122,9 @@ async fn join(
                 audit::record(
                     app,
                     &Actor::System,
-                    "person.merge",
+                    model::AuditAction::PersonMerge,
                     into.as_str(),
-                    "changed",
+                    model::AuditOutcome::Changed,
                     detail,
                 )
                 .await?;
@@ -338,12 +338,28 @@ pub async fn apply(app: &App, steps: &[Step], source: &str, actor: &Actor) -> Re
             Step::Already => {}
             Step::Add { person, alias } => {
                 let detail = json!({ "address": alias, "source": source });
-                audit::record(app, actor, "person.alias.add", person.as_str(), "changed", detail).await?;
+                audit::record(
+                    app,
+                    actor,
+                    model::AuditAction::PersonAliasAdd,
+                    person.as_str(),
+                    model::AuditOutcome::Changed,
+                    detail,
+                )
+                .await?;
                 app.store.person_alias_set(alias, person, source, now).await?;
             }
             Step::Merge { person, alias, from } => {
                 let detail = json!({ "address": alias, "from": from, "source": source });
-                audit::record(app, actor, "person.merge", person.as_str(), "changed", detail).await?;
+                audit::record(
+                    app,
+                    actor,
+                    model::AuditAction::PersonMerge,
+                    person.as_str(),
+                    model::AuditOutcome::Changed,
+                    detail,
+                )
+                .await?;
                 app.store.person_merge(from, person, now).await?;
                 app.store.person_alias_set(alias, person, source, now).await?;
             }
@@ -386,9 +402,9 @@ pub async fn join_spellings(app: &App) -> Result<usize, StoreError> {
             audit::record(
                 app,
                 &Actor::System,
-                "person.merge",
+                model::AuditAction::PersonMerge,
                 into.as_str(),
-                "changed",
+                model::AuditOutcome::Changed,
                 detail,
             )
             .await?;
@@ -417,9 +433,9 @@ pub async fn alias_remove(app: &App, address: &str, actor: &Actor) -> Result<boo
     audit::record(
         app,
         actor,
-        "person.alias.remove",
+        model::AuditAction::PersonAliasRemove,
         owner.id.as_str(),
-        "changed",
+        model::AuditOutcome::Changed,
         detail,
     )
     .await?;

@@ -205,7 +205,15 @@ pub async fn token_issue(
     }
     let expires_at = lasts.map(|lasts| app.clock.now() + lasts);
     let detail = json!({ "permissions": permissions, "expires_at": expires_at });
-    audit::record(app, actor, "token.create", name, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::TokenCreate,
+        name,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     make(app, name, permissions, lasts).await
 }
 
@@ -232,7 +240,15 @@ pub async fn token_revoke(app: &App, id: &str, actor: &Actor) -> Result<(), Toke
         }
     }
     let detail = json!({ "id": token.id, "fingerprint": token.fingerprint });
-    audit::record(app, actor, "token.revoke", &token.name, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::TokenRevoke,
+        &token.name,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     app.store.access_token_revoke(id, app.clock.now()).await?;
     Ok(())
 }

@@ -162,7 +162,15 @@ pub async fn begin(
         return Err(PurgeError::Reason);
     }
     let detail = json!({ "reason": reason });
-    audit::record(app, actor, "events.purge", person.id.as_str(), "asked", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::EventsPurge,
+        person.id.as_str(),
+        model::AuditOutcome::Asked,
+        detail,
+    )
+    .await?;
     let now = app.clock.now();
     if app.store.purge_open(&person.id).await?.is_none() {
         let id = app.ids.new_id(now);
@@ -260,7 +268,15 @@ async fn remove(
     }
     // Told before it counts as ended: cut off in between, it is told twice rather than never.
     let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
-    audit::record(app, actor, "events.purge", person.id.as_str(), "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::EventsPurge,
+        person.id.as_str(),
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     let now = app.clock.now();
     app.store.purge_finish(&row, now).await?;
     row.finished_at = Some(now);

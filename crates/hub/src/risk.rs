@@ -129,9 +129,9 @@ pub async fn reset(
             audit::record(
                 app,
                 actor,
-                "risk.reset",
+                model::AuditAction::RiskReset,
                 &row.email,
-                "already",
+                model::AuditOutcome::Already,
                 json!({ "reason": reason }),
             )
             .await?;
@@ -153,7 +153,15 @@ pub async fn reset(
         };
         let signals = transmit::signals_for(app, &change).await?;
         let detail = json!({ "reason": reason, "previous": row.risk_level });
-        audit::record(app, actor, "risk.reset", &row.email, "changed", detail).await?;
+        audit::record(
+            app,
+            actor,
+            model::AuditAction::RiskReset,
+            &row.email,
+            model::AuditOutcome::Changed,
+            detail,
+        )
+        .await?;
         if app.store.risk_change(&change, &signals).await? {
             app.wake();
             return Ok(row.risk_level);

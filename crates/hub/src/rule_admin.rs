@@ -157,9 +157,9 @@ pub async fn set_mode(app: &App, rule: &str, mode: RuleMode, by: &Actor) -> Resu
     audit::record(
         app,
         by,
-        "rule.mode",
+        model::AuditAction::RuleMode,
         &found.name,
-        "asked",
+        model::AuditOutcome::Asked,
         serde_json::json!({ "mode": mode.as_str() }),
     )
     .await?;
@@ -191,9 +191,9 @@ pub async fn set_parameter(
     audit::record(
         app,
         by,
-        "rule.parameter",
+        model::AuditAction::RuleParameter,
         name,
-        "asked",
+        model::AuditOutcome::Asked,
         serde_json::json!({ "values": values }),
     )
     .await?;
@@ -223,9 +223,9 @@ pub async fn write_document(app: &App, name: &str, text: &str, by: &Actor) -> Re
     audit::record(
         app,
         by,
-        "rule.document",
+        model::AuditAction::RuleDocument,
         name,
-        "asked",
+        model::AuditOutcome::Asked,
         serde_json::json!({ "bytes": text.len() }),
     )
     .await?;
@@ -308,9 +308,9 @@ pub async fn remove_document(app: &App, name: &str, by: &Actor) -> Result<(), Ru
     audit::record(
         app,
         by,
-        "rule.document",
+        model::AuditAction::RuleDocument,
         name,
-        "asked",
+        model::AuditOutcome::Asked,
         serde_json::json!({ "removed": true }),
     )
     .await?;

@@ -4,14 +4,20 @@
 //! (outside [`clock::SystemClock`]) the time. Start reading at [`risk::RiskLevel`] and [`state`].
 
 pub mod address;
+pub mod audit;
 pub mod clock;
 pub mod id;
+pub mod journal;
 pub mod risk;
 pub mod state;
 
+pub use audit::{AuditAction, AuditOutcome};
 pub use clock::{Clock, IdSource, RandomIds, SeededIds, StoppedClock, SystemClock};
 pub use id::{CampaignId, ConnectionId, DetectionId, EventId, IntegrationId, MessageId, PersonId, SignalId};
+pub use journal::JournalKind;
 pub use risk::RiskLevel;
 pub use state::{
-    BatchState, Certainty, ConnectionState, CredentialKind, GrantKind, MessageState, SignalState, UnknownWord,
+    BatchState, Certainty, ChangeOutcome, CheckVerdict, ConnectionState, CredentialKind, FindingState,
+    GrantKind, MessageState, ObjectChange, Severity, SignalState, SourceState, SyncOutcome, TimedGrantState,
+    UnknownWord,
 };

@@ -160,3 +160,154 @@ word_enum! {
         Cancelled = "cancelled",
     }
 }
+
+word_enum! {
+    /// How a sync ended, or that it runs.
+    SyncOutcome {
+        /// It runs, or its process was killed.
+        Running = "running",
+        /// Everything was read.
+        Complete = "complete",
+        /// Some lists could not be read whole; the others are up to date.
+        Partial = "partial",
+        /// It ended early.
+        Failed = "failed",
+        /// So much is gone that a person has to confirm it.
+        Paused = "paused",
+        /// Its process was killed, and another sync has begun since.
+        Interrupted = "interrupted",
+    }
+}
+
+impl Default for SyncOutcome {
+    /// What a sync begins with.
+    fn default() -> Self {
+        Self::Running
+    }
+}
+
+word_enum! {
+    /// What became of a change of access. The later of two is the worse.
+    ChangeOutcome {
+        /// It is being made, or its process was killed.
+        Running = "running",
+        /// It was so before.
+        Already = "already",
+        /// It is so now, and was read back.
+        Changed = "changed",
+        /// A guard, or Cloudflare, said no; nothing is different.
+        Refused = "refused",
+        /// It was sent and could not be read back.
+        Unverified = "unverified",
+    }
+}
+
+word_enum! {
+    /// Where a grant that has an end stands.
+    TimedGrantState {
+        /// It holds, and its end is to come.
+        Active = "active",
+        /// Its end has passed and it could not be taken away.
+        Overdue = "overdue",
+        /// It was taken away at its end.
+        Revoked = "revoked",
+        /// It has no end any more.
+        Permanent = "permanent",
+        /// It was taken away by someone else before its end.
+        Gone = "gone",
+    }
+}
+
+word_enum! {
+    /// Where a finding stands.
+    FindingState {
+        /// The check finds it.
+        Open = "open",
+        /// The check finds it, and someone has accepted it.
+        Muted = "muted",
+        /// The check does not find it any more.
+        Resolved = "resolved",
+    }
+}
+
+word_enum! {
+    /// How a sync found an object, compared with the sync before.
+    ObjectChange {
+        /// It was not there before.
+        Added = "added",
+        /// It is different.
+        Changed = "changed",
+        /// It is not there any more.
+        Removed = "removed",
+    }
+}
+
+word_enum! {
+    /// How bad it is when a posture check does not hold. The later of two is the worse.
+    Severity {
+        /// Untidy.
+        Low = "low",
+        /// Weakens something, or costs money.
+        Medium = "medium",
+        /// One mistake away from harm.
+        High = "high",
+        /// Open now.
+        Critical = "critical",
+    }
+}
+
+impl Severity {
+    /// All of them, the worst first.
+    pub const WORST_FIRST: [Severity; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
+
+    /// This one and those that are worse, the worst first.
+    pub fn and_worse(self) -> impl Iterator<Item = Severity> {
+        Self::WORST_FIRST.into_iter().filter(move |other| *other >= self)
+    }
+}
+
+word_enum! {
+    /// What a posture check came to.
+    CheckVerdict {
+        /// It holds.
+        Pass = "pass",
+        /// It does not hold for something.
+        Fail = "fail",
+        /// What it reads could not be read.
+        Unknown = "unknown",
+    }
+}
+
+word_enum! {
+    /// How a log source fares.
+    SourceState {
+        /// Never looked at.
+        New = "new",
+        /// Records come without our doing.
+        Unmanaged = "unmanaged",
+        /// Records come.
+        Working = "working",
+        /// Nothing has come yet, and nothing went wrong.
+        Waiting = "waiting",
+        /// The last attempt failed.
+        Failing = "failing",
+        /// Switched off at Cloudflare, though someone wants it here.
+        Disabled = "disabled",
+        /// Removed at Cloudflare.
+        Missing = "missing",
+        /// Cloudflare does not let us look.
+        Unreadable = "unreadable",
+        /// Switched off here.
+        Off = "off",
+    }
+}
+
+impl SourceState {
+    /// Whether someone should look.
+    pub fn is_bad(self) -> bool {
+        matches!(
+            self,
+            Self::Failing | Self::Disabled | Self::Missing | Self::Unreadable
+        )
+    }
+}

@@ -6,7 +6,7 @@ use crate::engine::{
 };
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ChangeOutcome, ConnectionId};
 
 /// One change of access, or one step of a larger one.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -32,8 +32,9 @@ pub struct AccessChangeRow {
     pub actor: String,
     /// Why, in their words.
     pub note: Option<String>,
-    /// `running`, `changed`, `already`, `refused`, `unverified`.
-    pub outcome: String,
+    /// What became of it.
+    #[sqlx(try_from = "String")]
+    pub outcome: ChangeOutcome,
     /// Why that is the outcome.
     pub reason: Option<String>,
     /// What else there is to say, as JSON: what remains, how often a lost write was repeated.
@@ -77,7 +78,7 @@ pub struct AccessChangeFilter {
     /// Only of this person's access, by their main address in lower case; their further addresses count too.
     pub email: Option<String>,
     /// Only with this outcome.
-    pub outcome: Option<String>,
+    pub outcome: Option<ChangeOutcome>,
     /// Only before this place.
     pub before: Option<TimeCursor>,
     /// At most this many.
@@ -112,7 +113,7 @@ impl Store {
                 .bind(&row.id).bind(&row.connection_id.0).bind(&row.parent_id).bind(&row.action)
                 .bind(storable(&row.object).as_ref()).bind(&row.email).bind(&row.request).bind(&row.plan)
                 .bind(&row.actor).bind(row.note.as_deref().map(|note| storable(note).into_owned()))
-                .bind(&row.outcome).bind(&row.reason).bind(&row.detail).bind(&row.undo).bind(row.created_at)
+                .bind(row.outcome.as_str()).bind(&row.reason).bind(&row.detail).bind(&row.undo).bind(row.created_at)
                 .bind(row.finished_at).execute(pool).await?;
         });
         Ok(())
@@ -126,7 +127,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             sqlx::query(FINISH)
-                .bind(&row.id).bind(&row.outcome)
+                .bind(&row.id).bind(row.outcome.as_str())
                 .bind(row.reason.as_deref().map(|reason| storable(reason).into_owned())).bind(&row.detail)
                 .bind(&row.undo).bind(row.finished_at).bind(&row.plan).execute(&mut *tx).await?;
             journal_write!(tx, entry);
@@ -153,7 +154,7 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(LIST)
                 .bind(filter.connection_id.as_ref().map(ConnectionId::as_str)).bind(filter.email.as_deref())
-                .bind(filter.outcome.as_deref()).bind(before.at).bind(&before.id).bind(bounded(filter.limit))
+                .bind(filter.outcome.map(ChangeOutcome::as_str)).bind(before.at).bind(&before.id).bind(bounded(filter.limit))
                 .fetch_all(pool).await?
         }))
     }

@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Store, StoreError, bounded, on_reader, storable};
 use chrono::{DateTime, SecondsFormat, Utc};
+use model::{AuditAction, AuditOutcome};
 use serde_json::Value;
 
 /// Something that someone did or tried.
@@ -11,12 +12,12 @@ pub struct AuditEntry {
     pub at: DateTime<Utc>,
     /// Who: `token:NAME`, `cli`, `system`.
     pub actor: String,
-    /// What: `noun.verb`.
-    pub action: &'static str,
+    /// What.
+    pub action: AuditAction,
     /// On what.
     pub target: String,
     /// What came of it.
-    pub outcome: String,
+    pub outcome: AuditOutcome,
     /// What else is worth keeping; never a secret.
     pub detail: Value,
 }
@@ -31,9 +32,11 @@ pub struct AuditRow {
     pub seq: i64,
     pub at: DateTime<Utc>,
     pub actor: String,
-    pub action: String,
+    #[sqlx(try_from = "String")]
+    pub action: AuditAction,
     pub target: String,
-    pub outcome: String,
+    #[sqlx(try_from = "String")]
+    pub outcome: AuditOutcome,
     pub detail: String,
     pub previous_hash: String,
     pub hash: String,
@@ -67,11 +70,8 @@ impl Store {
     /// Appends to the audit log.
     pub async fn audit_append(&self, entry: &AuditEntry) -> Result<(), StoreError> {
         let detail = entry.detail.to_string();
-        let (actor, target, outcome) = (
-            storable(&entry.actor),
-            storable(&entry.target),
-            storable(&entry.outcome),
-        );
+        let (actor, target) = (storable(&entry.actor), storable(&entry.target));
+        let (action, outcome) = (entry.action.as_str(), entry.outcome.as_str());
         macro_rules! append {
             ($tx:ident) => {{
                 let previous: Option<String> = sqlx::query_scalar(LAST).fetch_optional(&mut *$tx).await?;
@@ -79,14 +79,14 @@ impl Store {
                 let hash = audit_hash(
                     &previous,
                     entry.at,
-                    [&actor, entry.action, &target, &outcome, &detail],
+                    [&actor, action, &target, outcome, &detail],
                 );
                 sqlx::query(INSERT)
                     .bind(entry.at)
                     .bind(actor.as_ref())
-                    .bind(entry.action)
+                    .bind(action)
                     .bind(target.as_ref())
-                    .bind(outcome.as_ref())
+                    .bind(outcome)
                     .bind(&detail)
                     .bind(previous)
                     .bind(hash)

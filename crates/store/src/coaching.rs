@@ -233,7 +233,7 @@ impl Store {
             let title: Option<String> = sqlx::query_scalar(MESSAGE_DELIVERED)
                 .bind(&message.id.0).bind(now).fetch_optional(&mut *tx).await?;
             if let Some(title) = title {
-                let entry = outcome_entry(message, now, "message.delivered", format!("Coached: {title}"));
+                let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, format!("Coached: {title}"));
                 journal_write!(tx, &entry);
             }
         });
@@ -266,7 +266,7 @@ impl Store {
                 .bind(&message.id.0).bind(storable(reason).into_owned()).fetch_optional(&mut *tx).await?;
             if let Some(title) = title {
                 let entry =
-                    outcome_entry(message, now, "message.failed", format!("Not delivered: {title}: {reason}"));
+                    outcome_entry(message, now, model::JournalKind::MessageFailed, format!("Not delivered: {title}: {reason}"));
                 journal_write!(tx, &entry);
             }
         });
@@ -297,7 +297,7 @@ impl Store {
 fn outcome_entry(
     message: &MessageRow,
     now: DateTime<Utc>,
-    kind: &'static str,
+    kind: model::JournalKind,
     summary: String,
 ) -> JournalEntry {
     JournalEntry {

@@ -201,7 +201,7 @@ impl Store {
             if let Some(label) = label {
                 let entry = JournalEntry {
                     at: now,
-                    kind: "connection.state",
+                    kind: model::JournalKind::ConnectionState,
                     person_id: None,
                     connection_id: Some(id.clone()),
                     subject_id: Some(id.0.clone()),

@@ -128,7 +128,7 @@ fn kept(text: &Option<String>) -> Option<String> {
     text.as_deref().map(|text| storable(text).into_owned())
 }
 
-fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: &'static str) -> JournalEntry {
+fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: model::JournalKind) -> JournalEntry {
     let whose = found.identifier.as_deref().unwrap_or("nobody known");
     JournalEntry {
         at: now,
@@ -156,7 +156,7 @@ impl Store {
             let mut new = 0;
             for found in &changes.withdrawn {
                 sqlx::query(WITHDRAW).bind(&found.id.0).execute(&mut *tx).await?;
-                let entry = journal_entry(found, now, "detection.withdrawn");
+                let entry = journal_entry(found, now, model::JournalKind::DetectionWithdrawn);
                 journal_write!(tx, &entry);
             }
             for found in &changes.revised {
@@ -182,7 +182,7 @@ impl Store {
                 let entries: Vec<JournalEntry> = part
                     .iter()
                     .filter(|found| inserted.remove(found.id.as_str()))
-                    .map(|found| journal_entry(found, now, "detection.created"))
+                    .map(|found| journal_entry(found, now, model::JournalKind::DetectionCreated))
                     .collect();
                 new += entries.len();
                 journal_write_many!(tx, &entries);

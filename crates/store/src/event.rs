@@ -260,7 +260,7 @@ impl Store {
                 for (id, title) in detections {
                     let entry = JournalEntry {
                         at: now,
-                        kind: "detection.mapped",
+                        kind: model::JournalKind::DetectionMapped,
                         person_id: Some(PersonId(person.clone())),
                         connection_id: Some(ConnectionId(connection.clone())),
                         subject_id: Some(id),

@@ -3,7 +3,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{CheckVerdict, ConnectionId, FindingState, Severity};
 use std::collections::{HashMap, HashSet};
 
 /// What a check found.
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 #[expect(missing_docs, reason = "the fields are those of FindingRow")]
 pub struct FindingSeen {
     pub id: String,
-    pub severity: String,
+    pub severity: Severity,
     pub subject_kind: String,
     pub subject_id: String,
     pub subject_name: String,
@@ -28,8 +28,9 @@ pub struct FindingRow {
     pub connection_id: ConnectionId,
     /// Which check.
     pub check_id: String,
-    /// `critical`, `high`, `medium`, `low`.
-    pub severity: String,
+    /// How bad it is.
+    #[sqlx(try_from = "String")]
+    pub severity: Severity,
     /// `member`, `app`, `policy`, `account`, …
     pub subject_kind: String,
     /// Cloudflare's id of it.
@@ -38,8 +39,9 @@ pub struct FindingRow {
     pub subject_name: String,
     /// What was seen, as JSON.
     pub evidence: String,
-    /// `open`, `muted`, `resolved`.
-    pub state: String,
+    /// Where it stands.
+    #[sqlx(try_from = "String")]
+    pub state: FindingState,
     /// When it was first found; when it came back after being resolved, that time.
     pub first_seen_at: DateTime<Utc>,
     /// When it was last found.
@@ -62,14 +64,28 @@ pub struct CheckResultRow {
     pub connection_id: ConnectionId,
     /// Which check.
     pub check_id: String,
-    /// `pass`, `fail`, `unknown`.
-    pub verdict: String,
+    /// What it came to.
+    #[sqlx(try_from = "String")]
+    pub verdict: CheckVerdict,
     /// Why it could not tell.
     pub unknown_reason: Option<String>,
     /// How many findings it has, muted ones too.
     pub findings: i64,
     /// When.
     pub checked_at: DateTime<Utc>,
+}
+
+/// How many findings of one severity are in one state.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct FindingCount {
+    /// How bad they are.
+    #[sqlx(try_from = "String")]
+    pub severity: Severity,
+    /// Where they stand.
+    #[sqlx(try_from = "String")]
+    pub state: FindingState,
+    /// How many.
+    pub findings: i64,
 }
 
 /// Which findings to list.
@@ -80,7 +96,7 @@ pub struct FindingFilter {
     /// Only of this check.
     pub check_id: Option<String>,
     /// Only in this state.
-    pub state: Option<String>,
+    pub state: Option<FindingState>,
     /// Only about the thing with this id.
     pub subject_id: Option<String>,
     /// Only of these severities; empty for all.
@@ -152,7 +168,7 @@ const UNMUTE: &str = "
     UPDATE finding SET state = 'open', mute_reason = NULL, muted_by = NULL, muted_until = NULL
     WHERE id = $1 AND state = 'muted'";
 const COUNTS: &str = "
-    SELECT severity, state, COUNT(*) FROM finding
+    SELECT severity, state, COUNT(*) AS findings FROM finding
     WHERE state <> 'resolved' AND (CAST($1 AS TEXT) IS NULL OR connection_id = $1)
     GROUP BY severity, state ORDER BY severity, state";
 const LAST: &str = "SELECT MAX(checked_at) FROM check_result WHERE connection_id = $1";
@@ -176,10 +192,10 @@ impl Store {
             for finding in seen {
                 sqlx::query(UPSERT)
                     .bind(&finding.id).bind(&result.connection_id.0).bind(&result.check_id)
-                    .bind(&finding.severity).bind(&finding.subject_kind).bind(&finding.subject_id)
+                    .bind(finding.severity.as_str()).bind(&finding.subject_kind).bind(&finding.subject_id)
                     .bind(storable(&finding.subject_name).as_ref()).bind(&finding.evidence)
                     .bind(result.checked_at).execute(&mut *tx).await?;
-                if known.get(&finding.id).is_none_or(|state| state == "resolved") {
+                if known.get(&finding.id).is_none_or(|state| state == FindingState::Resolved.as_str()) {
                     opened += 1;
                     let entry = entry(finding);
                     journal_write!(tx, &entry);
@@ -188,13 +204,13 @@ impl Store {
             let found: HashSet<&str> = seen.iter().map(|finding| finding.id.as_str()).collect();
             let mut resolved = 0;
             for (id, state) in &known {
-                if state != "resolved" && !found.contains(id.as_str()) && !unjudged.contains(id) {
+                if state != FindingState::Resolved.as_str() && !found.contains(id.as_str()) && !unjudged.contains(id) {
                     sqlx::query(RESOLVE).bind(id).bind(result.checked_at).execute(&mut *tx).await?;
                     resolved += 1;
                 }
             }
             sqlx::query(RESULT)
-                .bind(&result.connection_id.0).bind(&result.check_id).bind(&result.verdict)
+                .bind(&result.connection_id.0).bind(&result.check_id).bind(result.verdict.as_str())
                 .bind(&result.unknown_reason).bind(seen.len() as i64).bind(result.checked_at)
                 .execute(&mut *tx).await?;
             (opened, resolved)
@@ -206,7 +222,7 @@ impl Store {
     pub async fn check_result_unknown(&self, result: &CheckResultRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(RESULT)
-                .bind(&result.connection_id.0).bind(&result.check_id).bind(&result.verdict)
+                .bind(&result.connection_id.0).bind(&result.check_id).bind(result.verdict.as_str())
                 .bind(&result.unknown_reason).bind(result.findings).bind(result.checked_at)
                 .execute(pool).await?;
         });
@@ -238,7 +254,7 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(LIST)
                 .bind(filter.connection_id.as_ref().map(ConnectionId::as_str)).bind(filter.check_id.as_deref())
-                .bind(filter.state.as_deref()).bind(filter.subject_id.as_deref()).bind(&severities)
+                .bind(filter.state.map(FindingState::as_str)).bind(filter.subject_id.as_deref()).bind(&severities)
                 .bind(&after.0).bind(&after.1).bind(bounded(filter.limit)).fetch_all(pool).await?
         }))
     }
@@ -301,7 +317,7 @@ impl Store {
     pub async fn finding_counts(
         &self,
         connection: Option<&ConnectionId>,
-    ) -> Result<Vec<(String, String, i64)>, StoreError> {
+    ) -> Result<Vec<FindingCount>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(COUNTS).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
         }))

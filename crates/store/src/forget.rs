@@ -136,7 +136,7 @@ impl Store {
             let batches = ids.len();
             let entry = JournalEntry {
                 at: now,
-                kind: "archive.retention",
+                kind: model::JournalKind::ArchiveRetention,
                 person_id: None,
                 connection_id: None,
                 subject_id: Some(dataset.to_owned()),
@@ -214,7 +214,7 @@ impl Store {
     pub async fn purge_finish(&self, row: &PurgeRow, now: DateTime<Utc>) -> Result<(), StoreError> {
         let entry = JournalEntry {
             at: now,
-            kind: "events.purged",
+            kind: model::JournalKind::EventsPurged,
             person_id: Some(PersonId(row.person_id.clone())),
             connection_id: None,
             subject_id: Some(row.id.clone()),

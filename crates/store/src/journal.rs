@@ -4,7 +4,7 @@
 
 use crate::engine::{Engine, Store, StoreError, bounded, on_engine, on_reader};
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, PersonId};
+use model::{ConnectionId, JournalKind, PersonId};
 use serde_json::Value;
 
 /// Something that happened, to be written with the change that it records.
@@ -12,8 +12,8 @@ use serde_json::Value;
 pub struct JournalEntry {
     /// When.
     pub at: DateTime<Utc>,
-    /// What kind of thing: `noun.verb`, for example `risk.changed`.
-    pub kind: &'static str,
+    /// What kind of thing.
+    pub kind: JournalKind,
     /// The person concerned.
     pub person_id: Option<PersonId>,
     /// The connection concerned.
@@ -33,8 +33,9 @@ pub struct JournalRow {
     pub seq: i64,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// `noun.verb`.
-    pub kind: String,
+    /// What kind of thing.
+    #[sqlx(try_from = "String")]
+    pub kind: JournalKind,
     /// The person concerned.
     pub person_id: Option<String>,
     /// The connection concerned.
@@ -84,7 +85,7 @@ macro_rules! journal_write_many {
             let mut query = sqlx::QueryBuilder::new($crate::journal::INSERT_HEAD);
             query.push_values(part, |mut row, entry| {
                 row.push_bind(entry.at)
-                    .push_bind(entry.kind)
+                    .push_bind(entry.kind.as_str())
                     .push_bind(entry.person_id.as_ref().map(|id| id.0.as_str()))
                     .push_bind(entry.connection_id.as_ref().map(|id| id.0.as_str()))
                     .push_bind(entry.subject_id.as_deref())

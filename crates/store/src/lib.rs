@@ -59,7 +59,7 @@ pub use connection::{ConnectionRow, NewConnection, ProbeRow};
 pub use detection::{DetectionChanges, DetectionFilter, DetectionRow, RuleCount};
 pub use engine::{Store, StoreError, stored};
 pub use event::{EventFilter, EventRow, EventsStored, RejectRow, UnmappedRow};
-pub use finding::{CheckResultRow, FindingFilter, FindingRow, FindingSeen};
+pub use finding::{CheckResultRow, FindingCount, FindingFilter, FindingRow, FindingSeen};
 pub use forget::PurgeRow;
 pub use integration::{IntegrationRow, SigningKeyRow};
 pub use journal::{JournalEntry, JournalRow};

@@ -3,7 +3,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ConnectionId, SourceState};
 use sqlx::QueryBuilder;
 use std::collections::HashSet;
 
@@ -19,8 +19,9 @@ pub struct LogSourceRow {
     pub source: String,
     /// Whether someone wants it to run.
     pub wanted: bool,
-    /// How it fares, in the hub's words.
-    pub state: String,
+    /// How it fares.
+    #[sqlx(try_from = "String")]
+    pub state: SourceState,
     /// Why, when it does not fare well.
     pub problem: Option<String>,
     /// The address pushed to, or the bucket read from. Never with a secret.
@@ -57,7 +58,7 @@ impl LogSourceRow {
             dataset: dataset.to_owned(),
             source: source.to_owned(),
             wanted: true,
-            state: "new".to_owned(),
+            state: SourceState::New,
             problem: None,
             place: None,
             endpoint: None,
@@ -180,7 +181,7 @@ impl Store {
         in_transaction!(self, tx => {
             sqlx::query(PUT)
                 .bind(&row.connection_id.0).bind(&row.dataset).bind(&row.source).bind(row.wanted)
-                .bind(&row.state).bind(kept(&row.problem)).bind(&row.place).bind(&row.endpoint)
+                .bind(row.state.as_str()).bind(kept(&row.problem)).bind(&row.place).bind(&row.endpoint)
                 .bind(&row.keys_sealed).bind(row.job_id).bind(row.cursor_at).bind(row.last_complete_at)
                 .bind(row.last_error_at).bind(kept(&row.error_message)).bind(&row.missing_fields)
                 .bind(&row.warnings).bind(row.checked_at).bind(row.fields_checked_at)

@@ -93,7 +93,11 @@ impl Store {
         let is_reset = change.current == RiskLevel::Unscored;
         let entry = JournalEntry {
             at: change.at,
-            kind: if is_reset { "risk.reset" } else { "risk.changed" },
+            kind: if is_reset {
+                model::JournalKind::RiskReset
+            } else {
+                model::JournalKind::RiskChanged
+            },
             person_id: Some(change.person_id.clone()),
             connection_id: None,
             subject_id: Some(change.id.clone()),

@@ -157,7 +157,7 @@ impl Store {
             let subject: Option<String> = sqlx::query_scalar(DELIVERED)
                 .bind(&signal.id.0).bind(i64::from(status)).bind(now).fetch_optional(&mut *tx).await?;
             if let Some(subject) = subject {
-                let entry = outcome_entry(signal, now, "signal.delivered",
+                let entry = outcome_entry(signal, now, model::JournalKind::SignalDelivered,
                     format!("The receiver took the change of {subject} to {}", signal.current));
                 journal_write!(tx, &entry);
             }
@@ -193,7 +193,7 @@ impl Store {
                 .bind(&signal.id.0).bind(status.map(i64::from)).bind(storable(problem).into_owned())
                 .fetch_optional(&mut *tx).await?;
             if let Some(subject) = subject {
-                let entry = outcome_entry(signal, now, "signal.dead",
+                let entry = outcome_entry(signal, now, model::JournalKind::SignalDead,
                     format!("The receiver refused the change of {subject} to {}: {problem}", signal.current));
                 journal_write!(tx, &entry);
             }
@@ -257,7 +257,7 @@ impl Store {
 fn outcome_entry(
     signal: &SignalRow,
     now: DateTime<Utc>,
-    kind: &'static str,
+    kind: model::JournalKind,
     summary: String,
 ) -> JournalEntry {
     JournalEntry {

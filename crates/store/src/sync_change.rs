@@ -2,7 +2,7 @@
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ConnectionId, ObjectChange};
 use sqlx::QueryBuilder;
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ impl Touched {
     pub(crate) fn count(&mut self, differences: &[NewChange]) {
         for change in differences {
             match change.change {
-                "added" => self.added += 1,
+                ObjectChange::Added => self.added += 1,
                 _ => self.changed += 1,
             }
         }
@@ -51,7 +51,7 @@ pub(crate) struct Known {
 pub(crate) struct NewChange {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) change: &'static str,
+    pub(crate) change: ObjectChange,
     pub(crate) before: Option<String>,
     pub(crate) after: Option<String>,
 }
@@ -61,7 +61,7 @@ impl NewChange {
         Self {
             id,
             name,
-            change: "removed",
+            change: ObjectChange::Removed,
             before: Some(raw),
             after: None,
         }
@@ -77,8 +77,8 @@ pub(crate) fn differences(seen: &[impl Listed], known: Vec<Known>) -> Vec<NewCha
                 Some(row) if row.gone_at.is_none() && row.fingerprint == thing.fingerprint() => return None,
                 // Rows from before fingerprints were kept have none: they are not different for that.
                 Some(row) if row.gone_at.is_none() && row.fingerprint.is_empty() => return None,
-                Some(row) if row.gone_at.is_none() => "changed",
-                _ => "added",
+                Some(row) if row.gone_at.is_none() => ObjectChange::Changed,
+                _ => ObjectChange::Added,
             };
             Some(NewChange {
                 id: thing.id().to_owned(),
@@ -96,7 +96,7 @@ macro_rules! befores {
     ($tx:ident, $query:expr, $changes:expr) => {{
         let changed: Vec<String> = $changes
             .iter()
-            .filter(|change| change.change == "changed")
+            .filter(|change| change.change == model::ObjectChange::Changed)
             .map(|change| change.id.clone())
             .collect();
         if !changed.is_empty() {
@@ -127,7 +127,7 @@ macro_rules! changes_write {
                     .push_bind($kind)
                     .push_bind(&change.id)
                     .push_bind(&change.name)
-                    .push_bind(change.change)
+                    .push_bind(change.change.as_str())
                     .push_bind(&change.before)
                     .push_bind(&change.after)
                     .push_bind($now);
@@ -150,8 +150,9 @@ pub struct SyncChangeRow {
     pub object_id: String,
     /// Its name, or address.
     pub name: String,
-    /// `added`, `changed`, `removed`.
-    pub change: String,
+    /// How it was found.
+    #[sqlx(try_from = "String")]
+    pub change: ObjectChange,
     /// The whole object before.
     pub before: Option<String>,
     /// The whole object after.

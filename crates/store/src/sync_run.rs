@@ -3,7 +3,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ConnectionId, JournalKind, SyncOutcome};
 
 /// One run of the sync of one connection.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -17,8 +17,9 @@ pub struct SyncRunRow {
     pub started_at: DateTime<Utc>,
     /// When it ended; `None` while it runs or when it was killed.
     pub finished_at: Option<DateTime<Utc>>,
-    /// `running`, `complete`, `partial`, `failed`, `paused`, `interrupted`.
-    pub outcome: String,
+    /// How it ended, or that it runs.
+    #[sqlx(try_from = "String")]
+    pub outcome: SyncOutcome,
     /// What went wrong.
     pub problem: Option<String>,
     /// How many requests Cloudflare was asked.
@@ -98,7 +99,7 @@ impl Store {
         let at = run.finished_at.unwrap_or(run.started_at);
         let entry = JournalEntry {
             at,
-            kind: "sync.finished",
+            kind: JournalKind::SyncFinished,
             person_id: None,
             connection_id: Some(run.connection_id.clone()),
             subject_id: Some(run.id.clone()),
@@ -113,7 +114,7 @@ impl Store {
         };
         in_transaction!(self, tx => {
             sqlx::query(FINISH)
-                .bind(&run.id).bind(at).bind(&run.outcome).bind(&run.problem).bind(run.requests)
+                .bind(&run.id).bind(at).bind(run.outcome.as_str()).bind(&run.problem).bind(run.requests)
                 .bind(&run.counts).execute(&mut *tx).await?;
             journal_write!(tx, &entry);
         });

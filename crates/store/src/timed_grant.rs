@@ -3,7 +3,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, GrantKind};
+use model::{ConnectionId, GrantKind, TimedGrantState};
 
 /// A grant with an end.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -32,9 +32,9 @@ pub struct TimedGrantRow {
     pub notice_at: DateTime<Utc>,
     /// When it was told.
     pub noticed_at: Option<DateTime<Utc>>,
-    /// `active`, `overdue` (its end is past and it could not be taken back yet), `revoked`, `permanent` (its end
-    /// was taken away), `gone` (someone took it back before its end).
-    pub state: String,
+    /// Where it stands.
+    #[sqlx(try_from = "String")]
+    pub state: TimedGrantState,
     /// How often taking it back was tried.
     pub attempts: i64,
     /// When it is tried next.
@@ -175,12 +175,12 @@ impl Store {
     pub async fn timed_grant_ended(
         &self,
         id: &str,
-        state: &str,
+        state: TimedGrantState,
         now: DateTime<Utc>,
         entry: &JournalEntry,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            sqlx::query(ENDED).bind(id).bind(state).bind(now).execute(&mut *tx).await?;
+            sqlx::query(ENDED).bind(id).bind(state.as_str()).bind(now).execute(&mut *tx).await?;
             journal_write!(tx, entry);
         });
         Ok(())

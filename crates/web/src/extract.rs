@@ -6,8 +6,10 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use model::UnknownWord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::str::FromStr;
 
 /// A JSON body: asked for, or answered.
 #[derive(Debug, Clone)]
@@ -181,4 +183,13 @@ fn media_type(headers: &HeaderMap) -> String {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase()
+}
+
+/// A word of a query that names one of several values; `None` when it is not given.
+pub(crate) fn word<T: FromStr<Err = UnknownWord>>(
+    parameter: &str,
+    word: Option<&str>,
+) -> Result<Option<T>, ApiError> {
+    let value = word.map(str::parse).transpose();
+    value.map_err(|error: UnknownWord| ApiError::bad(parameter, error.to_string()))
 }

@@ -24,7 +24,7 @@ enum ChangesAction {
         person: Option<String>,
         /// Only with this outcome: changed, already, refused, unverified, running
         #[arg(long)]
-        outcome: Option<String>,
+        outcome: Option<model::ChangeOutcome>,
         /// Only of this connection
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,

@@ -326,9 +326,9 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
     printer.finish("no objects")?;
     hub::driver::pipeline(app).await?;
     let fares = status(app, Some(&row.id)).await?;
-    let failing = fares
-        .into_iter()
-        .find(|one| one.dataset == args.dataset && one.source == "object" && one.state == "failing");
+    let failing = fares.into_iter().find(|one| {
+        one.dataset == args.dataset && one.source == "object" && one.state == model::SourceState::Failing
+    });
     if let Some(problem) = failing.as_ref().and_then(|one| one.problem.as_ref()) {
         eprintln!("{}: {problem}", args.dataset);
     }

@@ -7,9 +7,10 @@ use super::lists::labels;
 use crate::Global;
 use crate::output::{Format, Printer, object, text_only};
 use anyhow::Context;
-use hub::posture::{self, Severity, check, until};
+use hub::posture::{self, check, until};
 use hub::{Actor, App};
 use model::ConnectionId;
+use model::{FindingState, Severity};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -87,7 +88,7 @@ fn fail_on(text: &str) -> Result<FailOn, String> {
         other => other
             .parse()
             .map(|severity| FailOn(Some(severity)))
-            .map_err(|problem: String| format!("{problem} and none")),
+            .map_err(|problem: model::UnknownWord| format!("{problem} and none")),
     }
 }
 
@@ -200,7 +201,7 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
         let mut filter = FindingFilter {
             connection_id: only.clone(),
             check_id: args.check.clone(),
-            state: (!args.all).then(|| "open".to_owned()),
+            state: (!args.all).then_some(FindingState::Open),
             severities: vec![severity.as_str().to_owned()],
             limit: LIST_LIMIT_MAX,
             ..FindingFilter::default()
@@ -210,7 +211,7 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
             let Some(last) = page.last() else { break };
             filter.after = Some((last.check_id.clone(), last.id.clone()));
             for finding in page {
-                if finding.state == "open" {
+                if finding.state == FindingState::Open {
                     worst = worst.max(Some(severity));
                 }
                 printer.row(&row(finding, &labels)?)?;

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         };
         let report = patient_sync(&app, &row, options, &show, &bar).await?;
         bar.finish_and_clear();
-        complete &= report.outcome == "complete";
+        complete &= report.outcome == model::SyncOutcome::Complete;
         let seen = |kind: &str| report.counts.get(kind).map(|count| count.seen);
         let grants: usize = [
             "role_grants",

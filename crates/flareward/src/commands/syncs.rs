@@ -141,7 +141,7 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
         (
             changes,
             CHANGES,
-            if row.outcome == "complete" {
+            if row.outcome == model::SyncOutcome::Complete {
                 "It changed nothing, or was the first to read the lists"
             } else {
                 "Nothing that it read is different; what it could not read may be: see the problem above"
@@ -150,7 +150,7 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
         (
             grants,
             GRANTS,
-            if row.outcome == "complete" {
+            if row.outcome == model::SyncOutcome::Complete {
                 "No grant of a group or role changed with it"
             } else {
                 "No grant that follows from what it read changed"

@@ -7,6 +7,7 @@ use super::Context;
 use super::answer::{Failure, Upstream};
 use crate::permission::Actor;
 use cloudflare::RawCall;
+use model::AuditOutcome;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -44,12 +45,14 @@ pub(super) async fn call(context: &Context<'_>, actor: &Actor) -> Result<Value, 
     let from = context.properties.get("fromId").cloned().unwrap_or(Value::Null);
     let detail = json!({ "method": method, "path": path, "from_id": from });
     if method != "GET" {
-        context.record(actor, &path, "refused", detail).await?;
+        context
+            .record(actor, &path, AuditOutcome::Refused, detail)
+            .await?;
         return Err(Failure::forbidden(format!(
             "{method} is not allowed: custom calls may only read (GET)"
         )));
     }
-    context.record(actor, &path, "begun", detail).await?;
+    context.record(actor, &path, AuditOutcome::Begun, detail).await?;
     let call = RawCall {
         method: Method::GET,
         path,

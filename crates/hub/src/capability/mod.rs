@@ -155,13 +155,19 @@ impl Context<'_> {
         Upstream::fetch(&self.client, reqwest::Method::GET, &path, query).await
     }
 
-    async fn record(&self, actor: &Actor, target: &str, outcome: &str, detail: Value) -> Result<(), Failure> {
+    async fn record(
+        &self,
+        actor: &Actor,
+        target: &str,
+        outcome: model::AuditOutcome,
+        detail: Value,
+    ) -> Result<(), Failure> {
         let mut detail = detail;
         detail["connection"] = json!(self.connection.label);
         audit::record(
             self.app,
             actor,
-            "capability.call",
+            model::AuditAction::CapabilityCall,
             &format!("{} {target}", self.id),
             outcome,
             detail,

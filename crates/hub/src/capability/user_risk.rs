@@ -5,6 +5,7 @@
 use super::Context;
 use super::answer::{Failure, Upstream};
 use crate::permission::Actor;
+use model::AuditOutcome;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -67,7 +68,7 @@ pub(super) async fn reset(context: &Context<'_>, actor: &Actor) -> Result<Value,
         .record(
             actor,
             &email,
-            "begun",
+            AuditOutcome::Begun,
             json!({ "user_id": user.id, "reason": reason }),
         )
         .await?;
@@ -77,7 +78,7 @@ pub(super) async fn reset(context: &Context<'_>, actor: &Actor) -> Result<Value,
         Ok(answer) => answer,
         Err(failure) => {
             context
-                .record(actor, &email, "failed", json!({ "user_id": user.id }))
+                .record(actor, &email, AuditOutcome::Failed, json!({ "user_id": user.id }))
                 .await?;
             return Err(explain(failure));
         }
@@ -86,7 +87,7 @@ pub(super) async fn reset(context: &Context<'_>, actor: &Actor) -> Result<Value,
         .record(
             actor,
             &email,
-            "changed",
+            AuditOutcome::Changed,
             json!({ "user_id": user.id, "previous": previous }),
         )
         .await?;

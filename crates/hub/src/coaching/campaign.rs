@@ -127,7 +127,15 @@ pub async fn put(
     };
     let detail = json!({ "rules": request.rules, "channel": row.channel, "destination": row.destination_hint,
         "test_mode": row.test_mode, "enabled": row.enabled });
-    audit::record(app, actor, "campaign.put", &row.name, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::CampaignPut,
+        &row.name,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     app.store.campaign_put(&row).await?;
     Ok(row)
 }

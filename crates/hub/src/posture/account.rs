@@ -1,9 +1,9 @@
 //! Checks of the account itself: its settings, its connection here, its identity providers, its lists.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, time};
 use chrono::TimeDelta;
-use model::CredentialKind;
+use model::{CredentialKind, Severity};
 use serde_json::Value;
 
 /// A connection that was not read to its end for this long shows the past. Chosen: a weekend.

@@ -1,7 +1,8 @@
 //! Checks of applications behind Access and their policies.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, Known, Object, Policy};
+use model::Severity;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,10 +3,10 @@
 //! [`sound`] is an account with nothing to find: every check holds there. Each case breaks one thing.
 
 use super::facts::{Audit, Connection, HighRisk, Integration, Member, Object, User};
-use super::{Answer, Facts, Finding, Severity, catalogue, check};
+use super::{Answer, Facts, Finding, catalogue, check};
 use crate::posture::check::Unknown;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{ConnectionId, CredentialKind};
+use model::{ConnectionId, CredentialKind, Severity};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -4,59 +4,9 @@
 
 use super::facts::Facts;
 use crate::app::quoted;
+use model::Severity;
 use serde_json::{Value, json};
 use store::FindingRow;
-
-/// How bad it is when a check does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Untidy.
-    Low,
-    /// Weakens something, or costs money.
-    Medium,
-    /// One mistake away from harm.
-    High,
-    /// Open now.
-    Critical,
-}
-
-impl Severity {
-    /// All of them, the worst first.
-    pub const ALL: [Severity; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
-
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// This one and those that are worse.
-    pub fn and_worse(self) -> impl Iterator<Item = Severity> {
-        Self::ALL.into_iter().filter(move |other| *other >= self)
-    }
-}
-
-impl std::fmt::Display for Severity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl std::str::FromStr for Severity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.as_str() == text)
-            .ok_or_else(|| format!("\"{text}\" is none of critical, high, medium, low"))
-    }
-}
 
 /// One check of the catalogue.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! Checks of Access groups.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, Known, Object};
 use crate::access::rule::Selector;
 use crate::access::view::nested_in;
+use model::Severity;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -1,9 +1,10 @@
 //! Checks of those who may log in to the dashboard.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, Member, domain, own_domains};
 use crate::access::dashboard::{Form, Standing};
 use chrono::TimeDelta;
+use model::Severity;
 use std::collections::BTreeSet;
 
 /// Source: the catalogues that other products check Google and Entra administrators with: two to four.

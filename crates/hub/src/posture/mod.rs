@@ -21,7 +21,7 @@ pub mod until;
 #[cfg(test)]
 mod cases;
 
-pub use check::{Answer, Check, Finding, Severity};
+pub use check::{Answer, Check, Finding};
 pub use facts::Facts;
 
 use crate::app::App;
@@ -29,7 +29,7 @@ use crate::audit;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
-use model::ConnectionId;
+use model::{CheckVerdict, ConnectionId, FindingState, Severity, SyncOutcome};
 use serde_json::json;
 use std::collections::HashSet;
 use store::{
@@ -83,10 +83,10 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
     let mut report = Report::default();
     for check in catalogue() {
         let answer = check.answer(&facts);
-        let result = |verdict: &str, reason: Option<String>, findings: usize| CheckResultRow {
+        let result = |verdict: CheckVerdict, reason: Option<String>, findings: usize| CheckResultRow {
             connection_id: connection.id.clone(),
             check_id: check.id.to_owned(),
-            verdict: verdict.to_owned(),
+            verdict,
             unknown_reason: reason,
             findings: findings as i64,
             checked_at: facts.now,
@@ -95,7 +95,7 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
             Answer::Unknown(reason) => {
                 report.unknown += 1;
                 app.store
-                    .check_result_unknown(&result("unknown", Some(reason), 0))
+                    .check_result_unknown(&result(CheckVerdict::Unknown, Some(reason), 0))
                     .await?;
                 continue;
             }
@@ -111,13 +111,13 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
         let seen: Vec<FindingSeen> = found.iter().map(|finding| seen(&id, finding)).collect();
         let unjudged: HashSet<String> = unjudged.iter().map(|(kind, subject)| id(kind, subject)).collect();
         let verdict = if !seen.is_empty() {
-            "fail"
+            CheckVerdict::Fail
         } else if unsure.is_some() {
-            "unknown"
+            CheckVerdict::Unknown
         } else {
-            "pass"
+            CheckVerdict::Pass
         };
-        report.unknown += usize::from(verdict == "unknown");
+        report.unknown += usize::from(verdict == CheckVerdict::Unknown);
         let (opened, resolved) = app
             .store
             .finding_replace(
@@ -130,7 +130,7 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
                         connection,
                         check.id,
                         &finding.id,
-                        &finding.severity,
+                        finding.severity,
                         &finding.subject_name,
                     )
                 },
@@ -168,7 +168,7 @@ async fn is_due(app: &App, connection: &ConnectionRow) -> Result<bool, StoreErro
     let runs = app.store.sync_run_list(Some(&connection.id), 20).await?;
     let read = runs
         .iter()
-        .filter(|run| matches!(run.outcome.as_str(), "complete" | "partial"))
+        .filter(|run| matches!(run.outcome, SyncOutcome::Complete | SyncOutcome::Partial))
         .filter_map(|run| run.finished_at)
         .max();
     Ok(match (last, read) {
@@ -203,7 +203,7 @@ async fn reopen_expired(app: &App) -> Result<Vec<FindingRow>, StoreError> {
     app.store
         .finding_unmute_expired(now, |finding| JournalEntry {
             at: now,
-            kind: "finding.opened",
+            kind: model::JournalKind::FindingOpened,
             person_id: None,
             connection_id: Some(finding.connection_id.clone()),
             subject_id: Some(finding.id.clone()),
@@ -219,7 +219,7 @@ async fn reopen_expired(app: &App) -> Result<Vec<FindingRow>, StoreError> {
 fn seen(id: &impl Fn(&str, &str) -> String, finding: &Finding) -> FindingSeen {
     FindingSeen {
         id: id(finding.subject_kind, &finding.subject_id),
-        severity: finding.severity.as_str().to_owned(),
+        severity: finding.severity,
         subject_kind: finding.subject_kind.to_owned(),
         subject_id: finding.subject_id.clone(),
         subject_name: finding.subject_name.clone(),
@@ -232,12 +232,12 @@ fn opened_entry(
     connection: &ConnectionRow,
     check: &str,
     id: &str,
-    severity: &str,
+    severity: Severity,
     subject: &str,
 ) -> JournalEntry {
     JournalEntry {
         at,
-        kind: "finding.opened",
+        kind: model::JournalKind::FindingOpened,
         person_id: None,
         connection_id: Some(connection.id.clone()),
         subject_id: Some(id.to_owned()),
@@ -293,12 +293,20 @@ pub async fn mute(
     if until.is_some_and(|until| until <= app.clock.now()) {
         return Err(MuteError::Until);
     }
-    if finding.state == "resolved" {
+    if finding.state == FindingState::Resolved {
         return Err(MuteError::Resolved(id.to_owned()));
     }
     let detail = json!({ "check": finding.check_id, "subject": finding.subject_id, "reason": reason,
         "until": until });
-    audit::record(app, actor, "finding.mute", id, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::FindingMute,
+        id,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     if !app
         .store
         .finding_mute(id, reason, &actor.to_string(), until)
@@ -317,11 +325,19 @@ pub async fn mute(
 pub async fn unmute(app: &App, id: &str, actor: &Actor) -> Result<(FindingRow, bool), MuteError> {
     let not_found = || MuteError::NotFound(id.to_owned());
     let finding = app.store.finding_get(id).await?.ok_or_else(not_found)?;
-    if finding.state != "muted" {
+    if finding.state != FindingState::Muted {
         return Ok((finding, false));
     }
     let detail = json!({ "check": finding.check_id, "subject": finding.subject_id });
-    audit::record(app, actor, "finding.unmute", id, "changed", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::FindingUnmute,
+        id,
+        model::AuditOutcome::Changed,
+        detail,
+    )
+    .await?;
     let opened = app.store.finding_unmute(id).await?;
     let finding = app.store.finding_get(id).await?.ok_or_else(not_found)?;
     Ok((finding, opened))

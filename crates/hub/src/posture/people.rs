@@ -1,8 +1,9 @@
 //! Checks of Access users and their seats.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::Facts;
 use chrono::TimeDelta;
+use model::Severity;
 
 /// How long a seat may be taken without a login.
 const INACTIVE_AFTER: TimeDelta = TimeDelta::days(60);

@@ -1,8 +1,9 @@
 //! Checks of what policies ask: rules that can never hold where they stand.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, Policy};
 use crate::access::rule::{Selector, in_words};
+use model::Severity;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

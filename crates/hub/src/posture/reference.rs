@@ -1,7 +1,8 @@
 //! The page `docs/posture.md`, made from the catalogue.
 
+use super::catalogue;
 use super::check::words;
-use super::{Severity, catalogue};
+use model::Severity;
 use std::fmt::Write as _;
 
 const HEAD: &str = "# Posture checks
@@ -38,7 +39,7 @@ const MISSING: &[(&str, &str)] = &[
 /// The whole page, in Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
-    for severity in Severity::ALL {
+    for severity in Severity::WORST_FIRST {
         let _ = write!(page, "\n## {}\n", capital(severity.as_str()));
         for check in catalogue().filter(|check| check.severity == severity) {
             let _ = write!(page, "\n### `{}`\n\n{}\n\n", check.id, check.question);

@@ -1,8 +1,9 @@
 //! Checks of risk: people at high risk whom nobody has looked at, and who is told of it.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::Facts;
 use chrono::TimeDelta;
+use model::Severity;
 
 /// How long someone may stand at high risk before that is a finding. Chosen: a weekend and a day.
 const REVIEW_WITHIN: TimeDelta = TimeDelta::days(3);

@@ -1,8 +1,9 @@
 //! Checks of credentials of machines: API tokens of the account, service tokens of Access.
 
-use super::check::{Check, Finding, Judged, Severity, Unknown};
+use super::check::{Check, Finding, Judged, Unknown};
 use super::facts::{Facts, Object, time};
 use chrono::{DateTime, TimeDelta, Utc};
+use model::Severity;
 
 /// How long a token may lie unused.
 const UNUSED_AFTER: TimeDelta = TimeDelta::days(90);

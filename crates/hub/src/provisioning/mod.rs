@@ -28,7 +28,7 @@ use crate::sync::lists::{access_user_seen, as_text, fingerprint, member_seen};
 use crate::{access, audit};
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError};
-use model::{ConnectionState, PersonId, address};
+use model::{AuditOutcome, ChangeOutcome, ConnectionState, PersonId, address};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
@@ -75,11 +75,28 @@ pub enum Outcome {
 impl Outcome {
     /// The one spelling.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Already => "already",
-            Outcome::Changed => "changed",
-            Outcome::Refused => "refused",
-            Outcome::Unverified => "unverified",
+        ChangeOutcome::from(self).as_str()
+    }
+}
+
+impl From<Outcome> for ChangeOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Already => Self::Already,
+            Outcome::Changed => Self::Changed,
+            Outcome::Refused => Self::Refused,
+            Outcome::Unverified => Self::Unverified,
+        }
+    }
+}
+
+impl From<Outcome> for AuditOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Already => Self::Already,
+            Outcome::Changed => Self::Changed,
+            Outcome::Refused => Self::Refused,
+            Outcome::Unverified => Self::Unverified,
         }
     }
 }
@@ -296,7 +313,7 @@ async fn locked(
         plan: serde_json::to_string(&planned).unwrap_or_default(),
         actor: actor.to_string(),
         note: options.note.clone(),
-        outcome: "running".to_owned(),
+        outcome: ChangeOutcome::Running,
         reason: None,
         detail: "{}".to_owned(),
         undo: None,
@@ -306,7 +323,15 @@ async fn locked(
     app.store.access_change_insert(&row).await?;
     let detail = json!({ "change": row.id, "summary": planned.summary, "calls": planned.calls, "ends": planned.ends,
         "note": options.note });
-    audit::record(app, actor, "access.change", &row.object, "planned", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::AccessChange,
+        &row.object,
+        model::AuditOutcome::Planned,
+        detail,
+    )
+    .await?;
 
     let mut made = Changed {
         outcome: Outcome::Refused,
@@ -325,7 +350,7 @@ async fn locked(
     end.settle(app, &mut made).await?;
     worked?;
 
-    row.outcome = made.outcome.as_str().to_owned();
+    row.outcome = made.outcome.into();
     row.reason.clone_from(&made.reason);
     row.plan = serde_json::to_string(&made.plan).unwrap_or_default();
     row.detail = json!({ "guard": made.guard, "remains": made.remains, "writes": made.writes }).to_string();
@@ -340,7 +365,15 @@ async fn locked(
     let undo: Option<&Request> = made.plan.undo.as_ref().filter(|_| row.undo.is_some());
     let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard, "ends": made.plan.ends,
         "undo": undo });
-    audit::record(app, actor, "access.change", &row.object, &row.outcome, detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::AccessChange,
+        &row.object,
+        made.outcome.into(),
+        detail,
+    )
+    .await?;
     Ok(made)
 }
 
@@ -754,7 +787,7 @@ async fn journal_entry(
     };
     Ok(JournalEntry {
         at: row.finished_at.unwrap_or(row.created_at),
-        kind: "access.changed",
+        kind: model::JournalKind::AccessChanged,
         person_id: person.map(|person| person.id),
         connection_id: Some(row.connection_id.clone()),
         subject_id: Some(row.id.clone()),
@@ -774,7 +807,7 @@ async fn journal_entry(
 pub async fn sweep(app: &App) -> Result<usize, ProvisionError> {
     const LEFT_AFTER: TimeDelta = TimeDelta::minutes(5);
     let filter = store::AccessChangeFilter {
-        outcome: Some("running".to_owned()),
+        outcome: Some(ChangeOutcome::Running),
         limit: 100,
         ..Default::default()
     };
@@ -795,7 +828,11 @@ pub async fn sweep(app: &App) -> Result<usize, ProvisionError> {
             }
             _ => false,
         };
-        row.outcome = if is_done { "changed" } else { "unverified" }.to_owned();
+        row.outcome = if is_done {
+            ChangeOutcome::Changed
+        } else {
+            ChangeOutcome::Unverified
+        };
         row.reason = Some(if is_done {
             "the process that made it ended early; it was found done".to_owned()
         } else {
@@ -804,7 +841,7 @@ pub async fn sweep(app: &App) -> Result<usize, ProvisionError> {
         row.finished_at = Some(now);
         let entry = JournalEntry {
             at: now,
-            kind: "access.changed",
+            kind: model::JournalKind::AccessChanged,
             person_id: None,
             connection_id: Some(row.connection_id.clone()),
             subject_id: Some(row.id.clone()),

@@ -7,7 +7,7 @@ use super::{Changed, Options, Outcome, Plan, ProvisionError, Request, change, pr
 use crate::access::{AccessView, GrantFilter, Scope};
 use crate::app::App;
 use crate::permission::Actor;
-use model::{Certainty, ConnectionState, GrantKind, address};
+use model::{Certainty, ChangeOutcome, ConnectionState, GrantKind, address};
 use serde::Serialize;
 use serde_json::json;
 use store::{AccessChangeRow, JournalEntry, LIST_LIMIT_MAX, PersonRow, StoreError};
@@ -92,7 +92,7 @@ pub async fn offboard(
                 plan: json!(requests).to_string(),
                 actor: actor.to_string(),
                 note: note.map(str::to_owned),
-                outcome: "running".to_owned(),
+                outcome: ChangeOutcome::Running,
                 reason: None,
                 detail: "{}".to_owned(),
                 undo: None,
@@ -135,13 +135,13 @@ pub async fn offboard(
     };
     if let Some(row) = &mut whole {
         let finished = app.clock.now();
-        row.outcome = outcome.as_str().to_owned();
+        row.outcome = outcome.into();
         row.reason.clone_from(&reason);
         row.detail = json!({ "remains": remains, "steps": steps.len() }).to_string();
         row.finished_at = Some(finished);
         let entry = JournalEntry {
             at: finished,
-            kind: "access.offboarded",
+            kind: model::JournalKind::AccessOffboarded,
             person_id: Some(person.id.clone()),
             connection_id: None,
             subject_id: Some(row.id.clone()),

@@ -11,7 +11,7 @@ use super::{Changed, Ends, Guard, Options, Outcome, Plan, ProvisionError, Reques
 use crate::app::App;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{ConnectionId, GrantKind};
+use model::{ConnectionId, GrantKind, TimedGrantState};
 use serde_json::{Value, json};
 use store::{JournalEntry, StoreError, TimedGrantRow};
 
@@ -219,7 +219,7 @@ impl EndPlan {
                     expires_at: after,
                     notice_at,
                     noticed_at: None,
-                    state: "active".to_owned(),
+                    state: TimedGrantState::Active,
                     attempts: 0,
                     next_attempt_at: after,
                     problem: None,
@@ -245,9 +245,9 @@ impl EndBegun {
             if let (Some(live), Outcome::Changed | Outcome::Already) = (&plan.live, made.outcome) {
                 let is_over = live.expires_at <= plan.now;
                 let (state, words) = if is_over {
-                    ("revoked", "is over and was taken back")
+                    (TimedGrantState::Revoked, "is over and was taken back")
                 } else {
-                    ("gone", "was taken back before its end")
+                    (TimedGrantState::Gone, "was taken back before its end")
                 };
                 end(app, live, state, words).await?;
             }
@@ -256,7 +256,7 @@ impl EndBegun {
         match made.outcome {
             Outcome::Refused => {
                 if let Some(row) = &self.made {
-                    end(app, row, "gone", "was not granted").await?;
+                    end(app, row, TimedGrantState::Gone, "was not granted").await?;
                 } else if let (Some(live), Some(ends)) = (&plan.live, plan.ends)
                     && ends.after.is_some_and(|after| after != live.expires_at)
                 {
@@ -270,7 +270,7 @@ impl EndBegun {
             Outcome::Changed | Outcome::Already => {
                 let is_moved = plan.ends.is_some_and(|ends| ends.before != ends.after);
                 if let (Some(live), Some(Ends { after: None, .. })) = (&plan.live, plan.ends) {
-                    end(app, live, "permanent", "no longer has an end").await?;
+                    end(app, live, TimedGrantState::Permanent, "no longer has an end").await?;
                 }
                 if made.outcome == Outcome::Already && is_moved {
                     made.outcome = Outcome::Changed;
@@ -380,7 +380,7 @@ pub async fn run(app: &App) -> Result<usize, ProvisionError> {
             row.entitlement_name,
             time(row.expires_at)
         );
-        let entry = entry(app, &row, "access.expires_soon", now, summary).await?;
+        let entry = entry(app, &row, model::JournalKind::AccessExpiresSoon, now, summary).await?;
         app.store.timed_grant_noticed(&row.id, now, &entry).await?;
         looked_at += 1;
     }
@@ -428,17 +428,22 @@ async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result
         row.email, row.kind, row.entitlement_name
     );
     tracing::error!(connection = %row.connection_id, "a grant whose time is over could not be taken back");
-    let entry = entry(app, row, "access.expiry_failed", now, summary).await?;
+    let entry = entry(app, row, model::JournalKind::AccessExpiryFailed, now, summary).await?;
     app.store
         .timed_grant_failed(&row.id, now + TimeDelta::seconds(wait), &problem, &entry)
         .await?;
     Ok(())
 }
 
-async fn end(app: &App, row: &TimedGrantRow, state: &'static str, words: &str) -> Result<(), ProvisionError> {
+async fn end(
+    app: &App,
+    row: &TimedGrantRow,
+    state: TimedGrantState,
+    words: &str,
+) -> Result<(), ProvisionError> {
     let now = app.clock.now();
     let summary = format!("{} {} for {} {words}", row.kind, row.entitlement_name, row.email);
-    let entry = entry(app, row, "access.expiry_ended", now, summary).await?;
+    let entry = entry(app, row, model::JournalKind::AccessExpiryEnded, now, summary).await?;
     app.store.timed_grant_ended(&row.id, state, now, &entry).await?;
     Ok(())
 }
@@ -446,7 +451,7 @@ async fn end(app: &App, row: &TimedGrantRow, state: &'static str, words: &str) -
 async fn entry(
     app: &App,
     row: &TimedGrantRow,
-    kind: &'static str,
+    kind: model::JournalKind,
     at: DateTime<Utc>,
     summary: String,
 ) -> Result<JournalEntry, ProvisionError> {

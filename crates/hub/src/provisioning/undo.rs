@@ -8,7 +8,7 @@ use super::timed::Lasts;
 use super::{Options, Request};
 use crate::app::App;
 use chrono::{DateTime, Utc};
-use model::GrantKind;
+use model::{ChangeOutcome, GrantKind, TimedGrantState};
 use store::{AccessChangeRow, LIST_LIMIT_MAX, StoreError, TimedGrantRow};
 
 /// What takes a change back.
@@ -32,7 +32,7 @@ pub enum UndoError {
         /// Which.
         id: String,
         /// What became of it.
-        outcome: String,
+        outcome: ChangeOutcome,
     },
     /// The grant that it took had an end, which has passed.
     #[error(
@@ -123,7 +123,7 @@ async fn ended_by(
         timed.connection_id == *request.connection()
             && timed.kind == kind
             && timed.entitlement_id == *entitlement
-            && matches!(timed.state.as_str(), "gone" | "revoked")
+            && matches!(timed.state, TimedGrantState::Gone | TimedGrantState::Revoked)
             && timed.ended_at.is_some_and(|ended| {
                 ended >= row.created_at && row.finished_at.is_none_or(|finished| ended <= finished)
             })

@@ -3,9 +3,8 @@
 //! A source may deliver on time and be blind all the same: tables instead of records, records of another dataset. Reads
 //! `batch` and `reject`, writes nothing. Start reading at [`unusable`].
 
-use super::SourceState;
 use crate::app::App;
-use model::ConnectionId;
+use model::{ConnectionId, SourceState};
 use std::collections::HashMap;
 use store::{BatchRow, StoreError};
 
@@ -68,22 +67,22 @@ pub(super) async fn judge(
     connection: &ConnectionId,
     dataset: &str,
     source: &str,
-    state: &mut String,
+    state: &mut SourceState,
     problem: &mut Option<String>,
 ) -> Result<(), StoreError> {
     let was_ours = problem
         .as_ref()
         .is_some_and(|words| words.contains(WERE_REJECTED));
-    if !was_ours && !["working", "waiting", "new", "unmanaged"].contains(&state.as_str()) {
+    if !was_ours && (state.is_bad() || *state == SourceState::Off) {
         return Ok(());
     }
     match unusable(app, connection, dataset, source).await? {
         Some(words) => {
-            SourceState::Failing.as_str().clone_into(state);
+            *state = SourceState::Failing;
             *problem = Some(words);
         }
         None if was_ours => {
-            SourceState::Working.as_str().clone_into(state);
+            *state = SourceState::Working;
             *problem = None;
         }
         None => {}

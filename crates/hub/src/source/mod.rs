@@ -17,7 +17,7 @@ use crate::ingest::{DATASETS, Dataset};
 use crate::secret::SecretError;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError};
-use model::ConnectionId;
+use model::{ConnectionId, SourceState};
 use std::collections::{BTreeMap, HashMap};
 use store::{ConnectionRow, JournalEntry, LogSourceRow, StoreError};
 
@@ -83,45 +83,6 @@ pub enum SourceError {
     Store(#[from] StoreError),
 }
 
-/// How a source fares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceState {
-    /// Records come.
-    Working,
-    /// Nothing has come yet, and nothing went wrong.
-    Waiting,
-    /// The last attempt failed.
-    Failing,
-    /// Switched off at Cloudflare, though someone wants it here.
-    Disabled,
-    /// Removed at Cloudflare.
-    Missing,
-    /// Cloudflare does not let us look.
-    Unreadable,
-    /// Switched off here.
-    Off,
-}
-
-impl SourceState {
-    /// The spelling in the database and for people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Working => "working",
-            Self::Waiting => "waiting",
-            Self::Failing => "failing",
-            Self::Disabled => "disabled",
-            Self::Missing => "missing",
-            Self::Unreadable => "unreadable",
-            Self::Off => "off",
-        }
-    }
-
-    /// Whether someone should look.
-    fn is_bad(text: &str) -> bool {
-        ["failing", "disabled", "missing", "unreadable"].contains(&text)
-    }
-}
-
 /// How far a long operation has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -144,8 +105,8 @@ pub struct SourceStatus {
     pub dataset: String,
     /// `logpush`, `pull` or `object`.
     pub source: String,
-    /// `new`, a [`SourceState`], or `unmanaged` for records that come without our doing.
-    pub state: String,
+    /// How it fares.
+    pub state: SourceState,
     /// Why.
     pub problem: Option<String>,
     /// The address pushed to, or the bucket.
@@ -231,7 +192,7 @@ pub async fn status(app: &App, only: Option<&ConnectionId>) -> Result<Vec<Source
         }
         let label = labels.get(&connection).cloned().unwrap_or_default();
         let row = LogSourceRow {
-            state: "unmanaged".to_owned(),
+            state: SourceState::Unmanaged,
             ..LogSourceRow::new(connection, &dataset, &source)
         };
         all.push(read_status(row, label, Some(received_at), now)?);
@@ -256,7 +217,10 @@ fn read_status(
     };
     let missing_fields = list("missing_fields", &row.missing_fields)?;
     let warnings = list("warnings", &row.warnings)?;
-    let stopped = ["off", "disabled", "missing"].contains(&row.state.as_str());
+    let stopped = matches!(
+        row.state,
+        SourceState::Off | SourceState::Disabled | SourceState::Missing
+    );
     let has_until = row.cursor_at.or(last_batch_at);
     Ok(SourceStatus {
         connection_id: row.connection_id,
@@ -284,24 +248,27 @@ fn read_status(
 async fn keep(
     app: &App,
     connection: &ConnectionRow,
-    before: &str,
+    before: SourceState,
     row: &LogSourceRow,
 ) -> Result<(), StoreError> {
     let mut row = row.clone();
     let (state, problem) = (&mut row.state, &mut row.problem);
     health::judge(app, &connection.id, &row.dataset, &row.source, state, problem).await?;
     let row = &row;
-    let (was_bad, is_bad) = (SourceState::is_bad(before), SourceState::is_bad(&row.state));
+    let (was_bad, is_bad) = (before.is_bad(), row.state.is_bad());
     let what = format!("{} of {} by {}", row.dataset, connection.label, row.source);
     let told = match (was_bad, is_bad) {
         (_, true) if before != row.state => {
             let problem = row.problem.as_deref().unwrap_or("no reason is known");
             Some((
-                "log_source.failing",
+                model::JournalKind::LogSourceFailing,
                 format!("{what} is {}: {problem}", row.state),
             ))
         }
-        (true, false) => Some(("log_source.recovered", format!("{what} is {} again", row.state))),
+        (true, false) => Some((
+            model::JournalKind::LogSourceRecovered,
+            format!("{what} is {} again", row.state),
+        )),
         _ => None,
     };
     let entry = told.map(|(kind, summary)| JournalEntry {

@@ -6,7 +6,7 @@
 //!
 //! Never writes into a bucket. Start reading at [`read`]; the driver calls `run_due`.
 
-use super::{Progress, SourceError, SourceState, is_due, keep};
+use super::{Progress, SourceError, is_due, keep};
 use crate::app::App;
 use crate::audit;
 use crate::bucket::{self, Bucket, BucketError, BucketKeys, Caller, DATE};
@@ -15,6 +15,7 @@ use crate::ingest::{Dataset, IngestError, Received, receive};
 use crate::permission::Actor;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::TryStreamExt;
+use model::SourceState;
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -122,10 +123,18 @@ pub async fn configure(
     let target = format!("{}/{}", connection.label, dataset.name);
     let detail = json!({ "place": request.place, "endpoint": request.endpoint,
         "access_key_id": request.keys.as_ref().map(|keys| &keys.id) });
-    audit::record(app, actor, "logs.objects", &target, "asked", detail).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::LogsObjects,
+        &target,
+        model::AuditOutcome::Asked,
+        detail,
+    )
+    .await?;
     let row = LogSourceRow {
         wanted: true,
-        state: SourceState::Waiting.as_str().to_owned(),
+        state: SourceState::Waiting,
         problem: None,
         place: Some(request.place.clone()),
         endpoint: request.endpoint.clone(),
@@ -153,7 +162,15 @@ pub async fn forget(
         return Ok(false);
     }
     let target = format!("{}/{dataset}", connection.label);
-    audit::record(app, actor, "logs.objects_forget", &target, "asked", json!({})).await?;
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::LogsObjectsForget,
+        &target,
+        model::AuditOutcome::Asked,
+        json!({}),
+    )
+    .await?;
     app.store
         .log_source_delete(&connection.id, dataset, SOURCE)
         .await?;
@@ -210,7 +227,7 @@ pub async fn read(
     let mut row = known.filter(|row| row.wanted).ok_or_else(unknown)?;
     let place = row.place.clone().ok_or_else(unknown)?;
     let keys = unseal_keys(app, connection, &row)?;
-    let before = row.state.clone();
+    let before = row.state;
     let now = app.clock.now();
     let mut report = Report::default();
     let result = match bucket::open(
@@ -252,19 +269,19 @@ pub async fn read(
     row.warnings = json!(warnings).to_string();
     match &result {
         Ok(()) => {
-            row.state = SourceState::Working.as_str().to_owned();
+            row.state = SourceState::Working;
             row.problem = None;
             row.last_complete_at = Some(now);
         }
         Err(error) => {
             let words = crate::causes(error);
-            row.state = SourceState::Failing.as_str().to_owned();
+            row.state = SourceState::Failing;
             row.problem = Some(words.clone());
             row.last_error_at = Some(now);
             row.error_message = Some(words);
         }
     }
-    keep(app, connection, &before, &row).await?;
+    keep(app, connection, before, &row).await?;
     result.map(|()| report)
 }
 
@@ -376,7 +393,7 @@ impl Run<'_> {
         let now = self.app.clock.now();
         let entry = problem.as_ref().map(|problem| JournalEntry {
             at: now,
-            kind: "log_source.object_set_aside",
+            kind: model::JournalKind::LogSourceObjectSetAside,
             person_id: None,
             connection_id: Some(self.connection.id.clone()),
             subject_id: Some(location.clone()),

@@ -182,7 +182,7 @@ impl Before {
             let people: &mut HashMap<String, Vec<Change>> = match *kind {
                 "access_groups" => {
                     touched.insert(id.to_lowercase());
-                    if row.change == "removed"
+                    if row.change == model::ObjectChange::Removed
                         && let Some(raw) = read(row)?
                     {
                         add(&mut account, &raw, row.before.as_deref().unwrap_or_default());

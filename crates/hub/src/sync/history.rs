@@ -5,6 +5,7 @@
 use super::lists::RESTLESS;
 use crate::objects::without_secrets;
 use chrono::{DateTime, Utc};
+use model::ObjectChange;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use store::{StoreError, SyncChangeRow};
@@ -16,8 +17,8 @@ pub struct Changed {
     pub kind: String,
     /// Cloudflare's id.
     pub id: String,
-    /// `added`, `changed` or `removed`.
-    pub change: String,
+    /// How it was found.
+    pub change: ObjectChange,
     /// Its name or address before; `None` when it was not there.
     pub name_before: Option<String>,
     /// Its name or address after; `None` when it is gone.
@@ -85,7 +86,7 @@ mod tests {
             kind: "access_groups".into(),
             object_id: "g".into(),
             name: "New".into(),
-            change: "changed".into(),
+            change: ObjectChange::Changed,
             before: Some(json!({ "name": "Old", "include": [] }).to_string()),
             after: Some(json!({ "name": "New", "include": [] }).to_string()),
             at: DateTime::UNIX_EPOCH,

@@ -16,7 +16,7 @@ use crate::app::{App, ClientError};
 use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
 use futures::FutureExt;
-use model::{ConnectionId, ConnectionState};
+use model::{ConnectionId, ConnectionState, SyncOutcome};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -60,8 +60,8 @@ pub struct Count {
 pub struct Report {
     /// The run, as the history shows it.
     pub run_id: String,
-    /// `complete`, `partial`, `paused` or `failed`.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: SyncOutcome,
     /// By kind of thing.
     pub counts: BTreeMap<String, Count>,
     /// How many requests Cloudflare was asked.
@@ -239,8 +239,8 @@ async fn cut_off_run(
     if now - run.started_at > RESUME_WITHIN {
         return Ok(None);
     }
-    let was_killed = run.outcome == "running";
-    let was_cut_off = matches!(run.outcome.as_str(), "partial" | "failed");
+    let was_killed = run.outcome == SyncOutcome::Running;
+    let was_cut_off = matches!(run.outcome, SyncOutcome::Partial | SyncOutcome::Failed);
     if was_killed || (was_cut_off && app.store.listing_progress_any(&run.id).await?) {
         return Ok(Some(run));
     }
@@ -496,11 +496,15 @@ impl Run<'_> {
         report.duration_ms = (now - self.began_at).num_milliseconds();
         let reason = (!report.problems.is_empty()).then(|| report.problems.join("; "));
         let (outcome, state, state_reason) = if !ended.halved.is_empty() {
-            ("paused", ConnectionState::Paused, Some(ended.halved.join("; ")))
+            (
+                SyncOutcome::Paused,
+                ConnectionState::Paused,
+                Some(ended.halved.join("; ")),
+            )
         } else if ended.core_failed >= CORE_LISTS {
-            ("failed", ConnectionState::Failed, reason.clone())
+            (SyncOutcome::Failed, ConnectionState::Failed, reason.clone())
         } else if ended.failed > 0 {
-            ("partial", ConnectionState::Degraded, reason.clone())
+            (SyncOutcome::Partial, ConnectionState::Degraded, reason.clone())
         } else {
             let mut dark = report.dark.clone();
             dark.extend(self.dark().await?);
@@ -511,19 +515,19 @@ impl Run<'_> {
             };
             // A list that could not be read is a part of the account that nothing is known about.
             let outcome = if report.dark.is_empty() {
-                "complete"
+                SyncOutcome::Complete
             } else {
-                "partial"
+                SyncOutcome::Partial
             };
             (outcome, state, (!dark.is_empty()).then(|| dark.join("; ")))
         };
-        report.outcome = outcome.to_owned();
+        report.outcome = outcome;
         let run = SyncRunRow {
             id: self.run_id.clone(),
             connection_id: self.connection.clone(),
             started_at: self.started_at,
             finished_at: Some(now),
-            outcome: report.outcome.clone(),
+            outcome: report.outcome,
             problem: {
                 let unread: Vec<&str> = report
                     .problems

@@ -274,7 +274,7 @@ async fn a_persons_score_is_reset_and_the_reset_is_audited() {
         let audit = hub.app.store.audit_list(None, 10).await.unwrap();
         let told: Vec<(&str, &str)> = audit
             .iter()
-            .filter(|row| row.action == "capability.call")
+            .filter(|row| row.action.as_str() == "capability.call")
             .map(|row| (row.outcome.as_str(), row.detail.as_str()))
             .collect();
         assert_eq!((told[0].0, told[1].0), ("changed", "begun"));
@@ -480,7 +480,7 @@ async fn a_custom_call_reads_and_goes_nowhere_else() {
         }
         assert_eq!(sandbox.world().requests(), asked, "something went out");
         let audit = hub.app.store.audit_list(None, 100).await.unwrap();
-        let of = |outcome: &str| audit.iter().filter(|row| row.outcome == outcome).count();
+        let of = |outcome: &str| audit.iter().filter(|row| row.outcome.as_str() == outcome).count();
         assert_eq!((of("refused"), of("begun")), (4, 4));
     })
     .await;

@@ -236,7 +236,7 @@ async fn a_missing_permission_leaves_one_feature_dark() {
 
         // A sync reads what it may, and knows for itself what it could not read.
         let report = hub.sync().await;
-        assert_eq!(report.outcome, "partial");
+        assert_eq!(report.outcome.as_str(), "partial");
         assert!(
             report.problems[0].contains("Access users"),
             "{:?}",
@@ -260,7 +260,7 @@ async fn what_a_sync_does_not_read_stays_dark_after_it() {
             ..Faults::default()
         });
         hub.connect(&sandbox).await;
-        assert_eq!(hub.sync().await.outcome, "complete");
+        assert_eq!(hub.sync().await.outcome.as_str(), "complete");
         let row = hub.connection().await;
         assert_eq!(row.state, ConnectionState::Degraded);
         let reason = row.state_reason.unwrap();
@@ -288,7 +288,7 @@ async fn what_the_plan_does_not_have_is_told_and_is_no_fault() {
             assert_eq!(probe.missing_permission, None, "no permission would help");
         }
         assert_eq!(off_plan.count(), 2);
-        assert_eq!(hub.sync().await.outcome, "complete");
+        assert_eq!(hub.sync().await.outcome.as_str(), "complete");
         assert_eq!(hub.connection().await.state, ConnectionState::Connected);
     })
     .await;

@@ -217,7 +217,7 @@ async fn repeating_a_batch_changes_nothing_and_a_late_record_revises() {
         let created = hub.app.store.journal_latest(None, None, 1_000).await.unwrap();
         let ours = created
             .iter()
-            .filter(|row| row.kind == "detection.created" && row.summary.starts_with("Many visits"))
+            .filter(|row| row.kind.as_str() == "detection.created" && row.summary.starts_with("Many visits"))
             .count();
         assert_eq!(ours, 1);
     })

@@ -52,7 +52,7 @@ async fn ready(scratch: Scratch, sandbox: &Sandbox) -> (Hub, IntegrationRow) {
     })
     .await;
     let connected = hub.connect(sandbox).await;
-    assert_eq!(hub.sync().await.outcome, "complete");
+    assert_eq!(hub.sync().await.outcome.as_str(), "complete");
     let row = integrate(&hub, &connected.connection.account_id, &info.okta_url).await;
     register(&hub, sandbox, &row).await;
     let names = DATASETS.map(str::to_owned);

@@ -102,7 +102,7 @@ async fn old_batches_go_with_their_events_and_each_dataset_has_its_time() {
         let rows = hub.app.store.journal_latest(None, None, 100).await.unwrap();
         let told: Vec<&str> = rows
             .iter()
-            .filter(|row| row.kind == "archive.retention")
+            .filter(|row| row.kind.as_str() == "archive.retention")
             .map(|row| row.summary.as_str())
             .collect();
         assert_eq!(told.len(), 3, "{told:?}");
@@ -174,7 +174,7 @@ async fn a_persons_records_leave_the_archive_and_the_events_and_nobody_elses_do(
             .unwrap();
         assert_eq!((again.objects, again.events), (0, 0));
         let audited = hub.app.store.audit_list(None, 100).await.unwrap();
-        let purges = audited.iter().filter(|row| row.action == "events.purge");
+        let purges = audited.iter().filter(|row| row.action.as_str() == "events.purge");
         assert!(purges.clone().count() == 4 && purges.clone().all(|row| !row.target.contains('@')));
     })
     .await;

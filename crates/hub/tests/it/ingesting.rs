@@ -535,7 +535,7 @@ async fn two_processes_on_one_store_make_everything_once() {
         let counts = store.batch_counts(None).await.unwrap();
         assert_eq!((counts.records, counts.accepted, counts.duplicates), (640, 320, 0));
         let journal = store.journal_latest(None, None, 1_000).await.unwrap();
-        let of_kind = |kind: &str| journal.iter().filter(|entry| entry.kind == kind).count();
+        let of_kind = |kind: &str| journal.iter().filter(|entry| entry.kind.as_str() == kind).count();
         assert_eq!((of_kind("detection.created"), of_kind("risk.changed")), (320, 1));
     })
     .await;

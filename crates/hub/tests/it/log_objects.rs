@@ -154,7 +154,7 @@ async fn a_damaged_object_is_set_aside_and_told_and_the_others_go_on() {
         assert!(report.set_aside[0].0.ends_with("20261120/2.log.gz"), "{report:?}");
         assert_eq!(accepted(&hub).await, 20);
         let shown = fares(&hub).await;
-        assert_eq!(shown.state, "working");
+        assert_eq!(shown.state.as_str(), "working");
         assert!(
             shown.warnings[0].contains("1 objects were set aside"),
             "{:?}",
@@ -167,7 +167,7 @@ async fn a_damaged_object_is_set_aside_and_told_and_the_others_go_on() {
         let rows = hub.app.store.journal_latest(None, None, 100).await.unwrap();
         let told = rows
             .iter()
-            .filter(|row| row.kind == "log_source.object_set_aside");
+            .filter(|row| row.kind.as_str() == "log_source.object_set_aside");
         assert_eq!(told.count(), 1);
         // Written anew, it is another object.
         put(bucket.path(), "20261120/2.log.gz", whole);
@@ -184,7 +184,7 @@ async fn the_driver_reads_when_the_time_has_come_and_a_bucket_that_is_gone_is_to
         let (_sandbox, hub, bucket) = ready(scratch).await;
         set(&hub, &folder(bucket.path())).await.unwrap();
         hub::source::run(&hub.app).await.unwrap();
-        assert_eq!(fares(&hub).await.state, "working");
+        assert_eq!(fares(&hub).await.state.as_str(), "working");
         put(bucket.path(), "20261120/1.log.gz", gzip(&lookups(0, 10)));
         hub::source::run(&hub.app).await.unwrap();
         assert!(fares(&hub).await.last_batch_at.is_none(), "not before its time");
@@ -196,7 +196,7 @@ async fn the_driver_reads_when_the_time_has_come_and_a_bucket_that_is_gone_is_to
         hub.clock.advance(TimeDelta::minutes(5));
         hub::source::run(&hub.app).await.unwrap();
         let shown = fares(&hub).await;
-        assert_eq!(shown.state, "failing");
+        assert_eq!(shown.state.as_str(), "failing");
         assert!(shown.problem.unwrap().contains(&place.display().to_string()));
         assert!(
             forget(
@@ -297,7 +297,7 @@ async fn a_source_that_gives_nothing_usable_is_failing_with_the_reason() {
         set(&hub, &folder(bucket.path())).await.unwrap();
         round(&hub).await.unwrap();
         let shown = fares(&hub).await;
-        assert_eq!(shown.state, "failing");
+        assert_eq!(shown.state.as_str(), "failing");
         let problem = shown.problem.unwrap();
         assert!(
             problem.contains("this is CSV") && problem.contains("ask Logpush for ndjson"),
@@ -313,7 +313,9 @@ async fn a_source_that_gives_nothing_usable_is_failing_with_the_reason() {
             round(&hub).await.unwrap();
         }
         let journal = hub.app.store.journal_latest(None, None, 1_000).await.unwrap();
-        let told = journal.iter().filter(|row| row.kind == "log_source.failing");
+        let told = journal
+            .iter()
+            .filter(|row| row.kind.as_str() == "log_source.failing");
         assert_eq!(told.count(), 1);
         // Good objects make it well again.
         for number in 0..20 {
@@ -322,7 +324,7 @@ async fn a_source_that_gives_nothing_usable_is_failing_with_the_reason() {
         }
         hub.clock.advance(TimeDelta::minutes(1));
         round(&hub).await.unwrap();
-        assert_eq!(fares(&hub).await.state, "working");
+        assert_eq!(fares(&hub).await.state.as_str(), "working");
     })
     .await;
 }
@@ -345,7 +347,7 @@ async fn what_is_pushed_or_taken_from_files_is_judged_too() {
         let all = status(&hub.app, None).await.unwrap();
         let of = |dataset: &str| all.iter().find(|one| one.dataset == dataset).unwrap();
         // Two of thirty-six are few enough.
-        assert_eq!(of("gateway_dns").state, "unmanaged");
+        assert_eq!(of("gateway_dns").state.as_str(), "unmanaged");
         for (dataset, source, words) in [("gateway_http", "file", "this is CSV"), ("access_requests", "logpush", "not JSON")] {
             let one = of(dataset);
             assert_eq!((one.source.as_str(), one.state.as_str()), (source, "failing"));

@@ -42,7 +42,7 @@ async fn look(hub: &Hub) {
 
 async fn told(hub: &Hub, kind: &str) -> Vec<String> {
     let rows = hub.app.store.journal_latest(None, None, 1_000).await.unwrap();
-    let told = rows.into_iter().filter(|row| row.kind == kind);
+    let told = rows.into_iter().filter(|row| row.kind.as_str() == kind);
     told.map(|row| row.summary).collect()
 }
 
@@ -82,7 +82,7 @@ async fn every_dataset_gets_one_job_with_all_its_fields_and_the_story_arrives() 
         let dns = fares(&hub, "gateway_dns").await;
         assert_eq!((dns.state.as_str(), dns.is_enabled), ("working", true));
         assert!(dns.last_batch_at.is_some() && dns.lag.is_some());
-        assert_eq!(fares(&hub, "ssh_logs").await.state, "waiting");
+        assert_eq!(fares(&hub, "ssh_logs").await.state.as_str(), "waiting");
     })
     .await;
 }
@@ -183,12 +183,12 @@ async fn what_is_missing_is_named_and_the_other_datasets_go_on() {
         world.faults_set(lacking(&["Zero Trust: PII Read"]));
         look(&hub).await;
         let dns = fares(&hub, "gateway_dns").await;
-        assert_eq!(dns.state, "unreadable");
+        assert_eq!(dns.state.as_str(), "unreadable");
         assert!(dns.problem.unwrap().contains("PII Read"));
-        assert_eq!(fares(&hub, "audit_logs_v2").await.state, "waiting");
+        assert_eq!(fares(&hub, "audit_logs_v2").await.state.as_str(), "waiting");
         world.faults_clear();
         look(&hub).await;
-        assert_eq!(fares(&hub, "gateway_dns").await.state, "waiting");
+        assert_eq!(fares(&hub, "gateway_dns").await.state.as_str(), "waiting");
         // The job, and the risk events, which take the same permission.
         assert_eq!(told(&hub, "log_source.failing").await.len(), 2);
         assert_eq!(told(&hub, "log_source.recovered").await.len(), 2);
@@ -219,7 +219,7 @@ async fn a_job_that_cloudflare_disabled_is_noticed_and_explained() {
         world.logpush_history_set("gateway_dns", Some(start()), Some((start() + TimeDelta::hours(1), &message)));
         look(&hub).await;
         let failing = fares(&hub, "gateway_dns").await;
-        assert_eq!(failing.state, "failing");
+        assert_eq!(failing.state.as_str(), "failing");
         assert!(failing.problem.unwrap().contains("full disk"));
         world.logpush_history_set("gateway_dns", Some(start()), Some((start() + TimeDelta::hours(25), &message)));
         world.logpush_disable("gateway_dns");
@@ -236,10 +236,10 @@ async fn a_job_that_cloudflare_disabled_is_noticed_and_explained() {
         assert_eq!(one(&hub, "gateway_dns").await.changes, ["switched on"]);
         world.logpush_history_set("gateway_dns", Some(start() + TimeDelta::hours(26)), None);
         look(&hub).await;
-        assert_eq!(fares(&hub, "gateway_dns").await.state, "working");
+        assert_eq!(fares(&hub, "gateway_dns").await.state.as_str(), "working");
         world.logpush_remove("gateway_dns");
         look(&hub).await;
-        assert_eq!(fares(&hub, "gateway_dns").await.state, "missing");
+        assert_eq!(fares(&hub, "gateway_dns").await.state.as_str(), "missing");
         assert_eq!(one(&hub, "gateway_dns").await.outcome, Outcome::Created);
         assert_eq!(watch(&hub.app, &connection).await.unwrap(), 1);
         let stored = everything_stored(&hub).await;

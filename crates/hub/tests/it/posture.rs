@@ -35,7 +35,7 @@ async fn finding(hub: &Hub, check: &str, subject: &str) -> Option<FindingRow> {
 async fn state(hub: &Hub, check: &str, subject: &str) -> String {
     finding(hub, check, subject)
         .await
-        .map(|row| row.state)
+        .map(|row| row.state.to_string())
         .unwrap_or_default()
 }
 
@@ -49,7 +49,9 @@ async fn opened(hub: &Hub, subject: &str) -> usize {
     let journal = hub.app.store.journal_latest(None, None, 1_000).await.unwrap();
     journal
         .iter()
-        .filter(|entry| entry.kind == "finding.opened" && entry.summary.to_lowercase().contains(subject))
+        .filter(|entry| {
+            entry.kind.as_str() == "finding.opened" && entry.summary.to_lowercase().contains(subject)
+        })
         .count()
 }
 
@@ -66,7 +68,7 @@ async fn a_finding_opens_is_muted_comes_back_and_is_resolved() {
         let found = finding(&hub, FACTOR, BEN).await.unwrap();
         assert_eq!((found.state.as_str(), found.severity.as_str()), ("open", "high"));
         assert_eq!(opened(&hub, BEN).await, 1);
-        assert_eq!(result(&hub, FACTOR).await.verdict, "fail");
+        assert_eq!(result(&hub, FACTOR).await.verdict.as_str(), "fail");
 
         // The same again: nothing opens twice, and it keeps its id and its first time.
         let second = check(&hub).await;
@@ -84,7 +86,7 @@ async fn a_finding_opens_is_muted_comes_back_and_is_resolved() {
             .unwrap();
         check(&hub).await;
         let muted = finding(&hub, FACTOR, BEN).await.unwrap();
-        assert_eq!(muted.state, "muted");
+        assert_eq!(muted.state.as_str(), "muted");
         assert_eq!(muted.muted_by.as_deref(), Some("command line"));
         hub.clock.advance(TimeDelta::days(2));
         check(&hub).await;
@@ -96,7 +98,7 @@ async fn a_finding_opens_is_muted_comes_back_and_is_resolved() {
         hub.sync().await;
         assert!(check(&hub).await.resolved > 0);
         let gone = finding(&hub, FACTOR, BEN).await.unwrap();
-        assert_eq!(gone.state, "resolved");
+        assert_eq!(gone.state.as_str(), "resolved");
         assert!(gone.resolved_at.is_some());
         let refused = posture::mute(&hub.app, &gone.id, "late", None, &actor).await;
         assert!(matches!(refused, Err(MuteError::Resolved(_))), "{refused:?}");
@@ -119,7 +121,7 @@ async fn a_list_that_fails_makes_its_checks_unknown_and_keeps_their_findings() {
         check(&hub).await;
         for row in posture::results(&hub.app, None).await.unwrap() {
             let needs = posture::check(&row.check_id).unwrap().lists;
-            assert!(needs.is_empty() || row.verdict == "unknown", "{row:?}");
+            assert!(needs.is_empty() || row.verdict.as_str() == "unknown", "{row:?}");
         }
         hub.sync().await;
         check(&hub).await;
@@ -133,15 +135,18 @@ async fn a_list_that_fails_makes_its_checks_unknown_and_keeps_their_findings() {
             }],
             ..Faults::default()
         });
-        assert_eq!(hub.sync().await.outcome, "partial");
+        assert_eq!(hub.sync().await.outcome.as_str(), "partial");
         check(&hub).await;
         let unknown = result(&hub, FACTOR).await;
-        assert_eq!(unknown.verdict, "unknown", "{unknown:?}");
+        assert_eq!(unknown.verdict.as_str(), "unknown", "{unknown:?}");
         assert!(unknown.unknown_reason.unwrap().contains("members"));
         assert_eq!(state(&hub, FACTOR, BEN).await, "open");
         // Other lists were read: their checks go on.
         assert_eq!(
-            result(&hub, "service_token_duration_forever").await.verdict,
+            result(&hub, "service_token_duration_forever")
+                .await
+                .verdict
+                .as_str(),
             "fail"
         );
     })
@@ -163,7 +168,7 @@ async fn a_permission_that_is_missing_is_named() {
         check(&hub).await;
         for check in ["token_no_expiry_write", "token_unused_90d", "token_expiring_14d"] {
             let row = result(&hub, check).await;
-            assert_eq!(row.verdict, "unknown", "{row:?}");
+            assert_eq!(row.verdict.as_str(), "unknown", "{row:?}");
             let reason = row.unknown_reason.unwrap();
             assert!(reason.contains("\"Account API Tokens Read\""), "{reason}");
         }

@@ -970,7 +970,7 @@ async fn every_change_is_written_down_with_plan_actor_reason_and_the_way_back() 
         let audit = store.audit_list(None, 100).await.unwrap();
         let of_access: Vec<&str> = audit
             .iter()
-            .filter(|entry| entry.action == "access.change")
+            .filter(|entry| entry.action.as_str() == "access.change")
             .map(|entry| entry.outcome.as_str())
             .collect();
         assert_eq!(of_access, ["changed", "planned", "changed", "planned"]);
@@ -978,7 +978,7 @@ async fn every_change_is_written_down_with_plan_actor_reason_and_the_way_back() 
         case.refused(&case.grant("elena.rossi", "All staff"), Guard::Void)
             .await;
         let refused = AccessChangeFilter {
-            outcome: Some("refused".to_owned()),
+            outcome: Some(model::ChangeOutcome::Refused),
             limit: 10,
             ..Default::default()
         };
@@ -1011,14 +1011,14 @@ async fn a_change_whose_process_was_killed_is_found_done_or_not() {
         };
         let outcome = async || {
             let rows = case.hub.app.store.access_change_list(&filter).await.unwrap();
-            rows[0].outcome.clone()
+            rows[0].outcome
         };
-        if outcome().await == "running" {
+        if outcome().await == model::ChangeOutcome::Running {
             assert_eq!(sweep(&case.hub.app).await.unwrap(), 0, "it may still be at work");
             case.hub.clock.advance(TimeDelta::minutes(6));
             assert_eq!(sweep(&case.hub.app).await.unwrap(), 1);
         }
-        assert_eq!(outcome().await, "changed");
+        assert_eq!(outcome().await, model::ChangeOutcome::Changed);
         // The lock that it left does not hold for long.
         case.hub.clock.advance(TimeDelta::minutes(1));
         case.made(&case.grant("noor.aziz", "Finance"), Outcome::Changed)
@@ -1071,12 +1071,12 @@ async fn a_grant_for_a_time_is_announced_and_taken_back_after_a_restart() {
         case.hub.clock.advance(TimeDelta::hours(48));
         // After two days of standing still, the lists are old: that is visible, and tried again.
         timed::run(&again).await.unwrap();
-        assert_eq!(live().await.state, "overdue");
+        assert_eq!(live().await.state.as_str(), "overdue");
         assert!(live().await.problem.unwrap().contains("hours ago"));
         case.hub.sync().await;
         case.hub.clock.advance(TimeDelta::minutes(16));
         timed::run(&again).await.unwrap();
-        assert_eq!(live().await.state, "revoked");
+        assert_eq!(live().await.state.as_str(), "revoked");
         assert!(!case.has("Finance", "omar.said"));
     });
 }
@@ -1135,13 +1135,13 @@ async fn a_grant_keeps_its_end_until_someone_asks_for_another_or_for_none() {
         };
         let plan = preview(&case.hub.app, &grant, &permanent).await.unwrap();
         assert_eq!((plan.ends, plan.changes_anything()), (Some(removed), true));
-        assert_eq!(rows().await[0].state, "active", "a plan changes nothing");
+        assert_eq!(rows().await[0].state.as_str(), "active", "a plan changes nothing");
         let made = lasting(&case, &grant, Lasts::Permanent).await;
         assert_eq!(
             (made.outcome, made.writes, made.plan.ends),
             (Outcome::Changed, 0, Some(removed))
         );
-        assert_eq!(rows().await[0].state, "permanent");
+        assert_eq!(rows().await[0].state.as_str(), "permanent");
         let row = store.access_change_get(&made.change_id).await.unwrap().unwrap();
         let stored: Value = serde_json::from_str(&row.plan).unwrap();
         assert_eq!(
@@ -1185,7 +1185,9 @@ async fn a_refused_grant_leaves_no_end_behind_and_an_early_revocation_ends_it() 
         case.made(&case.revoke("noor.aziz", "Finance"), Outcome::Changed)
             .await;
         assert_eq!(
-            store.timed_grant_list(None, true, 10).await.unwrap()[0].state,
+            store.timed_grant_list(None, true, 10).await.unwrap()[0]
+                .state
+                .as_str(),
             "gone"
         );
         let void = case.grant("elena.rossi", "All staff");
@@ -1242,14 +1244,14 @@ async fn an_end_that_a_killed_process_did_not_remove_is_not_told_as_removed() {
         let mut plan: Value = serde_json::from_str(&row.plan).unwrap();
         plan["ends"]["after"] = Value::Null;
         row.id = "killed".to_owned();
-        row.outcome = "running".to_owned();
+        row.outcome = model::ChangeOutcome::Running;
         row.plan = plan.to_string();
         row.finished_at = None;
         store.access_change_insert(&row).await.unwrap();
         case.hub.clock.advance(TimeDelta::minutes(6));
         assert_eq!(sweep(&case.hub.app).await.unwrap(), 1);
         let swept = store.access_change_get("killed").await.unwrap().unwrap();
-        assert_eq!(swept.outcome, "unverified");
+        assert_eq!(swept.outcome.as_str(), "unverified");
     });
 }
 

@@ -86,7 +86,7 @@ async fn every_record_is_read_once_and_nothing_new_leaves_no_batch() {
         );
         assert_eq!(batches(&hub).await, before + 1);
         let shown = fares(&hub, "access_requests", "pull").await;
-        assert_eq!(shown.state, "working");
+        assert_eq!(shown.state.as_str(), "working");
         assert_eq!(shown.lag, Some(TimeDelta::zero()));
         assert_eq!(shown.cursor_at, Some(start() + TimeDelta::minutes(10)));
         // Another process that knows nothing of the place finds nothing new either.
@@ -134,7 +134,7 @@ async fn what_logpush_delivers_is_not_pulled_and_is_the_same_event_when_it_is() 
                 .all(|one| one.problem.as_deref() == Some("another source delivers it")),
             "{left:?}"
         );
-        assert_eq!(fares(&hub, "access_requests", "pull").await.state, "off");
+        assert_eq!(fares(&hub, "access_requests", "pull").await.state.as_str(), "off");
         // Who names it wants it.
         hub.clock.advance(TimeDelta::minutes(1));
         let store = &hub.app.store;
@@ -150,8 +150,11 @@ async fn what_logpush_delivers_is_not_pulled_and_is_the_same_event_when_it_is() 
         world.logpush_disable("access_requests");
         hub.clock.advance(TimeDelta::minutes(5));
         hub::source::run(&hub.app).await.unwrap();
-        assert_eq!(fares(&hub, "access_requests", "pull").await.state, "working");
-        assert_eq!(fares(&hub, "audit_logs_v2", "pull").await.state, "off");
+        assert_eq!(
+            fares(&hub, "access_requests", "pull").await.state.as_str(),
+            "working"
+        );
+        assert_eq!(fares(&hub, "audit_logs_v2", "pull").await.state.as_str(), "off");
     })
     .await;
 }
@@ -186,12 +189,12 @@ async fn version_1_stands_in_for_version_2_as_long_as_that_is_refused() {
         assert!(!pulled[1].has_failed);
         assert_eq!(stored(&hub, "audit_logs").await, world.audit_count());
         assert_eq!(round(&hub, &[]).await[2].new_records, 0);
-        assert_eq!(fares(&hub, "audit_logs", "pull").await.state, "working");
+        assert_eq!(fares(&hub, "audit_logs", "pull").await.state.as_str(), "working");
         world.faults_clear();
         let pulled = round(&hub, &[]).await;
         assert_eq!(pulled.len(), 3);
         assert_eq!(stored(&hub, "audit_logs_v2").await, world.audit_count());
-        assert_eq!(fares(&hub, "audit_logs", "pull").await.state, "off");
+        assert_eq!(fares(&hub, "audit_logs", "pull").await.state.as_str(), "off");
     })
     .await;
 }
@@ -240,7 +243,7 @@ async fn a_failure_is_told_and_the_other_log_goes_on() {
         hub::source::run(&hub.app).await.unwrap();
         hub.pipeline().await;
         let failing = fares(&hub, "access_requests", "pull").await;
-        assert_eq!(failing.state, "failing");
+        assert_eq!(failing.state.as_str(), "failing");
         let problem = failing.problem.unwrap();
         assert!(
             problem.contains("lacks the permission \"Access: Audit Logs Read\""),
@@ -251,7 +254,10 @@ async fn a_failure_is_told_and_the_other_log_goes_on() {
         // Not before its time.
         hub.clock.advance(TimeDelta::minutes(4));
         hub::source::run(&hub.app).await.unwrap();
-        assert_eq!(fares(&hub, "access_requests", "pull").await.state, "failing");
+        assert_eq!(
+            fares(&hub, "access_requests", "pull").await.state.as_str(),
+            "failing"
+        );
         hub.clock.advance(TimeDelta::minutes(1));
         hub::source::run(&hub.app).await.unwrap();
         hub.pipeline().await;
@@ -389,7 +395,7 @@ async fn a_round_of_risk_events_is_bounded_and_a_user_who_fails_does_not_stop_th
         );
         world.faults_clear();
         assert_eq!(round(&hub, &[RISK]).await[0].new_records, 1);
-        assert_eq!(fares(&hub, RISK, "pull").await.state, "working");
+        assert_eq!(fares(&hub, RISK, "pull").await.state.as_str(), "working");
     })
     .await;
 }
@@ -406,7 +412,7 @@ async fn risk_events_that_may_not_be_read_name_the_permission_and_a_plan_without
         assert!(round(&hub, &[RISK]).await[0].has_failed);
         let failing = fares(&hub, RISK, "pull").await;
         let problem = failing.problem.unwrap();
-        assert_eq!(failing.state, "failing");
+        assert_eq!(failing.state.as_str(), "failing");
         assert!(
             problem.contains("lacks the permission \"Zero Trust: PII Read\""),
             "{problem}"
@@ -418,7 +424,7 @@ async fn risk_events_that_may_not_be_read_name_the_permission_and_a_plan_without
         let pulled = round(&hub, &[]).await.remove(2);
         assert!(!pulled.has_failed, "{pulled:?}");
         let off = fares(&hub, RISK, "pull").await;
-        assert_eq!(off.state, "off");
+        assert_eq!(off.state.as_str(), "off");
         assert!(off.problem.unwrap().contains("not on this account's plan"));
         world.faults_clear();
         assert_eq!(round(&hub, &[]).await[2].new_records, 3);

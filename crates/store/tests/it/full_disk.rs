@@ -53,9 +53,9 @@ async fn write(store: &Store, size: usize) -> Result<(), store::StoreError> {
     let entry = AuditEntry {
         at: now(),
         actor: "test".to_owned(),
-        action: "test.write",
+        action: model::AuditAction::RiskReset,
         target: "disk".to_owned(),
-        outcome: "changed".to_owned(),
+        outcome: model::AuditOutcome::Changed,
         detail: json!({ "text": "x".repeat(size) }),
     };
     store.audit_append(&entry).await.map(|_| ())

@@ -100,9 +100,9 @@ async fn the_audit_log_is_one_chain_also_from_two_processes() {
         let entry = |n: usize| AuditEntry {
             at: noon(),
             actor: "cli".to_owned(),
-            action: "risk.reset",
+            action: model::AuditAction::RiskReset,
             target: format!("person {n}"),
-            outcome: "changed".to_owned(),
+            outcome: model::AuditOutcome::Changed,
             detail: serde_json::json!({ "reason": "checked" }),
         };
         let writers = (0..10).map(|n| {
@@ -124,9 +124,9 @@ async fn the_audit_log_is_one_chain_also_from_two_processes() {
             assert_eq!(row.previous_hash, previous);
             let fields = [
                 &*row.actor,
-                &*row.action,
+                row.action.as_str(),
                 &*row.target,
-                &*row.outcome,
+                row.outcome.as_str(),
                 &*row.detail,
             ];
             assert_eq!(row.hash, audit_hash(&previous, row.at, fields));

@@ -133,7 +133,15 @@ pub async fn read(
     let connection = found(&app, &name).await?;
     let target = format!("{}/{dataset}", connection.label);
     let detail = serde_json::json!({ "since": query.since });
-    hub::audit::record(&app, &caller.actor, "logs.objects_read", &target, "asked", detail).await?;
+    hub::audit::record(
+        &app,
+        &caller.actor,
+        model::AuditAction::LogsObjectsRead,
+        &target,
+        model::AuditOutcome::Asked,
+        detail,
+    )
+    .await?;
     let report = objects::read(&app, &connection, &dataset, query.since, &|_| {})
         .await
         .map_err(refused)?;

@@ -4,7 +4,7 @@ use super::connections::id_in_query;
 use super::people;
 use crate::auth::{CanChangeAccess, CanRead};
 use crate::error::{ApiError, Problems};
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, word};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -201,7 +201,7 @@ impl AccessChangeBody {
             email: row.email,
             actor: row.actor,
             note: row.note,
-            outcome: row.outcome,
+            outcome: row.outcome.to_string(),
             reason: row.reason,
             can_be_undone: row.undo.is_some(),
             created_at: row.created_at,
@@ -288,7 +288,7 @@ impl TimedGrantBody {
             entitlement_name: row.entitlement_name,
             email: row.email,
             actor: row.actor,
-            state: row.state,
+            state: row.state.to_string(),
             granted_at: row.granted_at,
             expires_at: row.expires_at,
             problem: row.problem,
@@ -397,7 +397,7 @@ pub async fn list(
     let filter = AccessChangeFilter {
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         email: address_of(&app, query.person.or(query.email)).await?,
-        outcome: query.outcome,
+        outcome: word("outcome", query.outcome.as_deref())?,
         before: paging::read_time(query.cursor.as_deref())?,
         limit,
     };

@@ -147,7 +147,7 @@ impl SyncRunBody {
             connection_id: row.connection_id.0,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            outcome: row.outcome,
+            outcome: row.outcome.to_string(),
             problem: row.problem,
             requests: row.requests,
         })
@@ -312,7 +312,15 @@ pub async fn doctor(
 ) -> Result<Json<Page<ProbeBody>>, ApiError> {
     let connection = found(&app, &name).await?;
     let label = &connection.label;
-    hub::audit::record(&app, &caller.actor, "connection.check", label, "asked", json!({})).await?;
+    hub::audit::record(
+        &app,
+        &caller.actor,
+        model::AuditAction::ConnectionCheck,
+        label,
+        model::AuditOutcome::Asked,
+        json!({}),
+    )
+    .await?;
     let rows = connect::doctor(&app, &connection)
         .await
         .map_err(connect_refusal)?;
@@ -379,9 +387,9 @@ pub async fn sync(
     hub::audit::record(
         &app,
         &caller.actor,
-        "connection.sync",
+        model::AuditAction::ConnectionSync,
         &connection.label,
-        "asked",
+        model::AuditOutcome::Asked,
         detail,
     )
     .await?;

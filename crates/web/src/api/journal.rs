@@ -61,7 +61,7 @@ impl JournalBody {
         Ok(Self {
             seq: row.seq,
             at: row.at,
-            kind: row.kind,
+            kind: row.kind.to_string(),
             person_id: row.person_id,
             connection_id: row.connection_id,
             subject_id: row.subject_id,
@@ -185,7 +185,7 @@ struct Reader {
 fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(reader, |mut reader| async move {
         let row = reader.next().await?;
-        let event = Event::default().id(row.seq.to_string()).event(row.kind.clone());
+        let event = Event::default().id(row.seq.to_string()).event(row.kind.as_str());
         // An entry that is damaged ends the stream: whoever reads on from it asks again and is told why.
         let body = JournalBody::new(row)
             .inspect_err(|error| tracing::error!("the journal's stream ends: {}", hub::causes(error)))

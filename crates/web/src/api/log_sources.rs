@@ -62,7 +62,7 @@ impl LogSourceBody {
             connection: row.label,
             dataset: row.dataset,
             source: row.source,
-            state: row.state,
+            state: row.state.to_string(),
             problem: row.problem,
             place: row.place,
             job_id: row.job_id,
@@ -243,9 +243,9 @@ pub async fn pull_now(
     hub::audit::record(
         &app,
         &caller.actor,
-        "logs.pull",
+        model::AuditAction::LogsPull,
         label,
-        "asked",
+        model::AuditOutcome::Asked,
         serde_json::json!({}),
     )
     .await?;

@@ -3,12 +3,13 @@
 use super::connections::id_in_query;
 use crate::auth::{CanRead, CanWritePosture};
 use crate::error::{ApiError, Problems};
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, word};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
-use hub::posture::{self, Check, MuteError, Severity};
+use hub::posture::{self, Check, MuteError};
+use model::Severity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{CheckResultRow, FindingFilter, FindingRow, StoreError};
@@ -104,8 +105,8 @@ impl FindingBody {
             id: row.id,
             connection_id: row.connection_id.0,
             check_id: row.check_id,
-            severity: row.severity,
-            state: row.state,
+            severity: row.severity.to_string(),
+            state: row.state.to_string(),
             subject_kind: row.subject_kind,
             subject_id: row.subject_id,
             subject_name: row.subject_name,
@@ -141,7 +142,7 @@ impl CheckResultBody {
         Self {
             connection_id: row.connection_id.0,
             check_id: row.check_id,
-            verdict: row.verdict,
+            verdict: row.verdict.to_string(),
             unknown_reason: row.unknown_reason,
             findings: row.findings,
             checked_at: row.checked_at,
@@ -219,19 +220,11 @@ pub async fn findings(
     {
         return Err(ApiError::bad("check", "no check has this id"));
     }
-    let states = ["open", "muted", "resolved"];
-    if query
-        .state
-        .as_deref()
-        .is_some_and(|state| !states.contains(&state))
-    {
-        return Err(ApiError::bad("state", "must be open, muted or resolved"));
-    }
     let after = paging::read(query.cursor.as_deref())?;
     let filter = FindingFilter {
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         check_id: query.check,
-        state: query.state,
+        state: word("state", query.state.as_deref())?,
         subject_id: query.subject,
         severities: severities(query.severity.as_deref())?,
         after: after.map(|[check, id]| (check, id)),
@@ -244,13 +237,9 @@ pub async fn findings(
 
 /// This severity and those that are worse; without one, all.
 fn severities(least: Option<&str>) -> Result<Vec<String>, ApiError> {
-    let Some(least) = least else {
-        return Ok(Vec::new());
-    };
-    let least: Severity = least
-        .parse()
-        .map_err(|problem: String| ApiError::bad("severity", problem))?;
-    Ok(least.and_worse().map(|severity| severity.to_string()).collect())
+    let least: Option<Severity> = word("severity", least)?;
+    let severities = least.into_iter().flat_map(Severity::and_worse);
+    Ok(severities.map(|severity| severity.to_string()).collect())
 }
 
 /// What every check last came to, by connection and check. A check that could not tell says why.

@@ -42,7 +42,7 @@ impl SyncChangeBody {
         Self {
             kind: row.kind,
             id: row.id,
-            change: row.change,
+            change: row.change.to_string(),
             name_before: row.name_before,
             name_after: row.name_after,
             fields: row.fields,

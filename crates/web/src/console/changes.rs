@@ -123,7 +123,7 @@ pub(super) async fn list(
 ) -> Result<Page, PageError> {
     let labels = labels(&app).await?;
     let filter = AccessChangeFilter {
-        outcome: (!asked.outcome.is_empty()).then(|| asked.outcome.clone()),
+        outcome: page::word(&asked.outcome)?,
         before: page::cursor_read(Some(&asked.before))?,
         limit: page::PAGE_ROWS + 1,
         ..AccessChangeFilter::default()

@@ -144,7 +144,15 @@ pub(super) async fn sync(
     let connection = find(&app, &label).await?;
     let confirm = order.confirm == "yes";
     let detail = json!({ "confirm": confirm });
-    audit::record(&app, visitor.actor(), "connection.sync", &label, "asked", detail).await?;
+    audit::record(
+        &app,
+        visitor.actor(),
+        model::AuditAction::ConnectionSync,
+        &label,
+        model::AuditOutcome::Asked,
+        detail,
+    )
+    .await?;
     begun(&label, async move {
         let options = sync::SyncOptions {
             confirm,
@@ -170,9 +178,9 @@ pub(super) async fn check(
     audit::record(
         &app,
         visitor.actor(),
-        "connection.check",
+        model::AuditAction::ConnectionCheck,
         &label,
-        "asked",
+        model::AuditOutcome::Asked,
         json!({}),
     )
     .await?;
@@ -217,7 +225,7 @@ async fn progress_of(app: &App, connection: &ConnectionRow) -> Result<Progress, 
         label: connection.label.clone(),
         state: connection.state,
         run: newest
-            .filter(|run| run.outcome == "running")
+            .filter(|run| run.outcome == model::SyncOutcome::Running)
             .map(Run::read)
             .transpose()?,
     })

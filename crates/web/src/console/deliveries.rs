@@ -6,7 +6,7 @@ use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Query, State};
 use hub::App;
-use model::{MessageState, PersonId, SignalState, UnknownWord};
+use model::{MessageState, PersonId, SignalState};
 use serde::Deserialize;
 use std::collections::HashMap;
 use store::{CampaignRow, IntegrationRow, MessageRow, SignalRow, StoreError};
@@ -55,8 +55,8 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
-    let signal_state: Option<SignalState> = state(&asked.signals)?;
-    let message_state: Option<MessageState> = state(&asked.messages)?;
+    let signal_state: Option<SignalState> = page::word(&asked.signals)?;
+    let message_state: Option<MessageState> = page::word(&asked.messages)?;
     let integrations = app.store.integration_list(None).await?;
     let campaigns = app.store.campaign_list().await?;
     let mut signals = Vec::new();
@@ -102,15 +102,6 @@ pub(super) async fn list(
         signal_states: SignalState::ALL,
         message_states: MessageState::ALL,
     })
-}
-
-fn state<T: std::str::FromStr<Err = UnknownWord>>(word: &str) -> Result<Option<T>, PageError> {
-    if word.is_empty() {
-        return Ok(None);
-    }
-    word.parse()
-        .map(Some)
-        .map_err(|error: UnknownWord| PageError::Asked(error.to_string()))
 }
 
 async fn emails(app: &App, messages: &[MessageRow]) -> Result<HashMap<PersonId, String>, StoreError> {

@@ -111,9 +111,9 @@ pub(super) async fn open(
             audit::record(
                 &app,
                 &Actor::System,
-                "session.open",
+                model::AuditAction::SessionOpen,
                 "console",
-                "refused",
+                model::AuditOutcome::Refused,
                 json!({}),
             )
             .await?;
@@ -135,7 +135,15 @@ pub(super) async fn open(
     let random = |prefix| secret::new_token(prefix).map_err(|error| PageError::Asked(error.to_string()));
     let (value, csrf) = (random("fws")?, random("fwc")?);
     let actor = Actor::Token(token.name.clone());
-    audit::record(&app, &actor, "session.open", "console", "changed", json!({})).await?;
+    audit::record(
+        &app,
+        &actor,
+        model::AuditAction::SessionOpen,
+        "console",
+        model::AuditOutcome::Changed,
+        json!({}),
+    )
+    .await?;
     let end = now + TimeDelta::hours(SESSION_HOURS);
     app.store
         .session_insert(&SessionRow {

@@ -5,6 +5,8 @@ use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
+use model::UnknownWord;
+use std::str::FromStr;
 use store::{StoreError, TimeCursor};
 use url::form_urlencoded::Serializer;
 
@@ -25,6 +27,13 @@ pub(super) enum Section {
     Deliveries,
     Rules,
     Elsewhere,
+}
+
+/// A word of a filter that names one of several values; `None` when the filter is not set.
+pub(super) fn word<T: FromStr<Err = UnknownWord>>(word: &str) -> Result<Option<T>, PageError> {
+    let given = Some(word).filter(|word| !word.is_empty());
+    let value = given.map(str::parse).transpose();
+    value.map_err(|error: UnknownWord| PageError::Asked(error.to_string()))
 }
 
 /// What stands around every page's content.

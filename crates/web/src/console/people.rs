@@ -47,7 +47,7 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
     let search = asked.search.trim().to_owned();
-    let level = level_asked(&asked.level)?;
+    let level = page::word(&asked.level)?;
     let filter = PersonFilter {
         search: Some(search.clone()).filter(|search| !search.is_empty()),
         risk_level: level,
@@ -73,15 +73,6 @@ pub(super) async fn list(
         first,
         next,
     })
-}
-
-fn level_asked(word: &str) -> Result<Option<RiskLevel>, PageError> {
-    if word.is_empty() {
-        return Ok(None);
-    }
-    word.parse()
-        .map(Some)
-        .map_err(|error: model::UnknownWord| PageError::Asked(error.to_string()))
 }
 
 async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError> {

@@ -8,13 +8,13 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
-use hub::posture::{self, Check, MuteError, Severity, until};
+use hub::posture::{self, Check, MuteError, until};
 use hub::{App, Permission};
-use model::ConnectionId;
+use model::{CheckVerdict, ConnectionId, FindingState, Severity};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
-use store::{CheckResultRow, FindingFilter, FindingRow, StoreError};
+use store::{CheckResultRow, FindingCount, FindingFilter, FindingRow, StoreError};
 
 /// Findings of each check when all checks are shown; its own page has the rest.
 const PART_ROWS: i64 = 10;
@@ -23,7 +23,7 @@ const PART_ROWS: i64 = 10;
 #[template(path = "posture.html")]
 struct PosturePage {
     frame: Frame,
-    state: &'static str,
+    state: FindingState,
     severity: Option<Severity>,
     check: Option<&'static Check>,
     connection: String,
@@ -108,20 +108,8 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
-    let state = match asked.state.as_str() {
-        "" | "open" => "open",
-        "muted" => "muted",
-        "resolved" => "resolved",
-        _ => {
-            return Err(PageError::Asked(
-                "a finding is open, muted or resolved".to_owned(),
-            ));
-        }
-    };
-    let severity: Option<Severity> = match asked.severity.as_str() {
-        "" => None,
-        text => Some(text.parse().map_err(PageError::Asked)?),
-    };
+    let state = page::word(&asked.state)?.unwrap_or(FindingState::Open);
+    let severity: Option<Severity> = page::word(&asked.severity)?;
     let check = match asked.check.as_str() {
         "" => None,
         id => Some(posture::check(id).ok_or(PageError::NotFound("check"))?),
@@ -135,14 +123,21 @@ pub(super) async fn list(
         }
     };
     let kept = [
-        ("state", if state == "open" { "" } else { state }),
+        (
+            "state",
+            if state == FindingState::Open {
+                ""
+            } else {
+                state.as_str()
+            },
+        ),
         ("severity", asked.severity.as_str()),
         ("check", asked.check.as_str()),
         ("connection", asked.connection.as_str()),
     ];
     let filter = FindingFilter {
         connection_id: only.clone(),
-        state: Some(state.to_owned()),
+        state: Some(state),
         severities: severity.iter().map(ToString::to_string).collect(),
         ..FindingFilter::default()
     };
@@ -193,7 +188,10 @@ pub(super) async fn list(
         frame: visitor.frame("Posture", Section::Posture),
         tiles: tiles(&counts, &asked.connection, severity),
         unknown: unknown(&results, &labels, check),
-        passed: results.iter().filter(|row| row.verdict == "pass").count(),
+        passed: results
+            .iter()
+            .filter(|row| row.verdict == CheckVerdict::Pass)
+            .count(),
         has_run: !results.is_empty(),
         may_mute: visitor.may(Permission::PostureWrite),
         tomorrow: tomorrow.format("%Y-%m-%d").to_string(),
@@ -208,20 +206,20 @@ pub(super) async fn list(
     })
 }
 
-fn tiles(counts: &[(String, String, i64)], connection: &str, chosen: Option<Severity>) -> Vec<Tile> {
-    let count = |severity: Severity, state: &str| {
+fn tiles(counts: &[FindingCount], connection: &str, chosen: Option<Severity>) -> Vec<Tile> {
+    let count = |severity: Severity, state: FindingState| {
         let mut of_it = counts
             .iter()
-            .filter(|(of, in_state, _)| of == severity.as_str() && in_state == state);
-        of_it.next().map_or(0, |(_, _, count)| *count)
+            .filter(|of| of.severity == severity && of.state == state);
+        of_it.next().map_or(0, |of| of.findings)
     };
-    Severity::ALL
+    Severity::WORST_FIRST
         .into_iter()
         .map(|severity| Tile {
             severity,
             is_chosen: chosen == Some(severity),
-            open: count(severity, "open"),
-            muted: count(severity, "muted"),
+            open: count(severity, FindingState::Open),
+            muted: count(severity, FindingState::Muted),
             link: page::link(
                 "/posture",
                 &[("severity", severity.as_str()), ("connection", connection)],

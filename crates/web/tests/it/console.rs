@@ -319,7 +319,10 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
         StatusCode::TOO_MANY_REQUESTS
     );
     let refusals = world.app.store.audit_list(None, 100).await.unwrap();
-    let refusals = refusals.iter().filter(|row| row.outcome == "refused").count();
+    let refusals = refusals
+        .iter()
+        .filter(|row| row.outcome.as_str() == "refused")
+        .count();
     assert_eq!(refusals, 10);
     assert_eq!(
         browser.log_in(&world.token, "/").await.status,

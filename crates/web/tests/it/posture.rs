@@ -19,7 +19,7 @@ async fn with_findings() -> World {
         .into_iter()
         .map(|(id, severity, subject)| store::FindingSeen {
             id: id.to_owned(),
-            severity: severity.to_owned(),
+            severity: severity.parse().unwrap(),
             subject_kind: "member".to_owned(),
             subject_id: subject.to_owned(),
             subject_name: format!("{subject}@corp.example"),
@@ -29,14 +29,14 @@ async fn with_findings() -> World {
     let result = store::CheckResultRow {
         connection_id: connection.id.clone(),
         check_id: "member_2fa_off".to_owned(),
-        verdict: "fail".to_owned(),
+        verdict: model::CheckVerdict::Fail,
         unknown_reason: None,
         findings: 3,
         checked_at: world.app.clock.now(),
     };
     let entry = |finding: &store::FindingSeen| store::JournalEntry {
         at: world.app.clock.now(),
-        kind: "finding.opened",
+        kind: model::JournalKind::FindingOpened,
         person_id: None,
         connection_id: None,
         subject_id: Some(finding.id.clone()),

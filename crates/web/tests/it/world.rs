@@ -185,7 +185,7 @@ impl World {
             plan: json!({ "summary": "let ana in" }).to_string(),
             actor: "command line".to_owned(),
             note: Some("ticket 7".to_owned()),
-            outcome: "changed".to_owned(),
+            outcome: model::ChangeOutcome::Changed,
             reason: None,
             detail: json!({ "writes": 1 }).to_string(),
             undo: Some(
@@ -208,7 +208,7 @@ impl World {
             expires_at: noon() + TimeDelta::hours(8),
             notice_at: noon() + TimeDelta::hours(7),
             noticed_at: None,
-            state: "active".to_owned(),
+            state: model::TimedGrantState::Active,
             attempts: 0,
             next_attempt_at: noon() + TimeDelta::hours(8),
             problem: None,
@@ -240,7 +240,7 @@ impl World {
         };
         store.probe_set(&probe).await.unwrap();
         let source = store::LogSourceRow {
-            state: "failing".to_owned(),
+            state: model::SourceState::Failing,
             problem: Some("the last push failed: error 503".to_owned()),
             place: Some("https://hub.corp.example/ingest/production/gateway_http".to_owned()),
             job_id: Some(7),
@@ -283,7 +283,7 @@ impl World {
             connection_id: connection,
             started_at: noon(),
             finished_at: Some(noon()),
-            outcome: "complete".to_owned(),
+            outcome: model::SyncOutcome::Complete,
             problem: None,
             requests: 4,
             counts: json!({ "members": { "seen": 1, "gone": 0 } }).to_string(),

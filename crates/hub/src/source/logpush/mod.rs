@@ -10,13 +10,14 @@ mod plan;
 mod warnings;
 mod watch;
 
-use super::{Progress, SourceError, SourceState, client_of, is_due, keep, pushed_datasets_named};
+use super::{Progress, SourceError, client_of, is_due, keep, pushed_datasets_named};
 use crate::app::{App, ingest_secret_place};
 use crate::audit;
 use crate::ingest::Dataset;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError, LogpushJob, NewLogpushJob};
+use model::SourceState;
 use plan::{Plan, Wanted, destination, is_at, ours, place_of, plan};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -177,7 +178,15 @@ pub async fn disable(
     if let Some(job) = job.filter(|job| remove || job.enabled) {
         let target = format!("{}/{}", connection.label, dataset.name);
         let detail = json!({ "job_id": job.id, "remove": remove });
-        audit::record(app, actor, "logs.disable", &target, "asked", detail).await?;
+        audit::record(
+            app,
+            actor,
+            model::AuditAction::LogsDisable,
+            &target,
+            model::AuditOutcome::Asked,
+            detail,
+        )
+        .await?;
         let done = if remove {
             client.logpush_job_delete(&account, job.id).await
         } else {
@@ -196,7 +205,7 @@ pub async fn disable(
     } else {
         let row = LogSourceRow {
             wanted: false,
-            state: SourceState::Off.as_str().to_owned(),
+            state: SourceState::Off,
             problem: None,
             job_id,
             checked_at: Some(app.clock.now()),
@@ -354,7 +363,15 @@ impl One<'_> {
     ) -> Result<(), StoreError> {
         let target = format!("{}/{}", self.connection.label, dataset.name);
         let detail = json!({ "job_id": job_id, "changes": changes });
-        audit::record(self.app, self.actor, "logs.enable", &target, "asked", detail).await
+        audit::record(
+            self.app,
+            self.actor,
+            model::AuditAction::LogsEnable,
+            &target,
+            model::AuditOutcome::Asked,
+            detail,
+        )
+        .await
     }
 
     async fn remember(
@@ -367,7 +384,7 @@ impl One<'_> {
         let now = self.app.clock.now();
         let known =
             known.unwrap_or_else(|| LogSourceRow::new(self.connection.id.clone(), dataset.name, SOURCE));
-        let before = known.state.clone();
+        let before = known.state;
         let place = job
             .destination()
             .map(|destination| place_of(destination.expose_secret()));
@@ -382,7 +399,7 @@ impl One<'_> {
             ..known
         };
         judge(&mut row, Some(job), &self.connection.label, self.secret);
-        keep(self.app, self.connection, &before, &row).await
+        keep(self.app, self.connection, before, &row).await
     }
 }
 

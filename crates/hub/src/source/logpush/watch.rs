@@ -2,12 +2,11 @@
 
 use super::plan::asked_fields;
 use super::warnings::Surroundings;
-use super::{
-    DISABLED_AFTER, Jobs, SOURCE, SourceError, SourceState, client_of, ingest_secret, is_due, keep, redact,
-};
+use super::{DISABLED_AFTER, Jobs, SOURCE, SourceError, client_of, ingest_secret, is_due, keep, redact};
 use crate::app::App;
 use chrono::TimeDelta;
 use cloudflare::LogpushJob;
+use model::SourceState;
 use secrecy::SecretString;
 use serde_json::json;
 use store::{ConnectionRow, LogSourceRow, StoreError};
@@ -57,7 +56,7 @@ pub async fn watch(app: &App, connection: &ConnectionRow) -> Result<usize, Store
     match look(app, connection, &mut rows).await {
         Ok(befores) => {
             for (row, before) in rows.iter().zip(befores) {
-                keep(app, connection, &before, row).await?;
+                keep(app, connection, before, row).await?;
             }
         }
         Err(SourceError::Store(error)) => return Err(error),
@@ -65,10 +64,10 @@ pub async fn watch(app: &App, connection: &ConnectionRow) -> Result<usize, Store
             let problem = crate::causes(&error);
             tracing::warn!(connection = %connection.label, "the Logpush jobs cannot be looked at: {problem}");
             for row in &mut rows {
-                let before = std::mem::replace(&mut row.state, SourceState::Unreadable.as_str().to_owned());
+                let before = std::mem::replace(&mut row.state, SourceState::Unreadable);
                 row.problem = Some(problem.clone());
                 row.checked_at = Some(now);
-                keep(app, connection, &before, row).await?;
+                keep(app, connection, before, row).await?;
             }
         }
     }
@@ -79,7 +78,7 @@ async fn look(
     app: &App,
     connection: &ConnectionRow,
     rows: &mut [LogSourceRow],
-) -> Result<Vec<String>, SourceError> {
+) -> Result<Vec<SourceState>, SourceError> {
     let secret = ingest_secret(app, connection)?;
     let (client, account) = client_of(app, connection)?;
     let client = client.in_background();
@@ -88,12 +87,12 @@ async fn look(
     let mut surroundings = None;
     let mut befores = Vec::with_capacity(rows.len());
     for row in rows {
-        befores.push(row.state.clone());
+        befores.push(row.state);
         row.checked_at = Some(now);
         let of_dataset = match jobs.of(&client, &account, &row.dataset).await {
             Ok(jobs) => jobs,
             Err(error) => {
-                row.state = SourceState::Unreadable.as_str().to_owned();
+                row.state = SourceState::Unreadable;
                 row.problem = Some(crate::causes(&error));
                 continue;
             }
@@ -168,7 +167,7 @@ pub(super) fn judge(row: &mut LogSourceRow, job: Option<&LogpushJob>, label: &st
             }
         }
     };
-    row.state = state.as_str().to_owned();
+    row.state = state;
     row.problem = problem;
 }
 

@@ -12,7 +12,7 @@ mod record;
 mod risk;
 
 use super::logpush::{is_delivering, pushed_lately};
-use super::{Progress, SourceError, SourceState, client_of, is_due, keep, logpush, objects};
+use super::{Progress, SourceError, client_of, is_due, keep, logpush, objects};
 use crate::app::App;
 use crate::connect::{NOT_ENTITLED, OFF_PLAN};
 use crate::ingest::normalise::{normalise, read_time};
@@ -22,7 +22,7 @@ use cloudflare::paging::Pages;
 use cloudflare::{AccountId, AuditWindow, Client, CloudflareError};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
-use model::ConnectionState;
+use model::{ConnectionState, SourceState};
 use record::{access_record, audit_record, audit_v1_record, risk_record};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -333,7 +333,7 @@ impl Round<'_> {
         let known = self.row(log).await?;
         let row = LogSourceRow {
             wanted: false,
-            state: SourceState::Off.as_str().to_owned(),
+            state: SourceState::Off,
             problem: Some(problem),
             checked_at: Some(self.app.clock.now()),
             ..known.unwrap_or_else(|| LogSourceRow::new(self.connection.id.clone(), log.dataset(), SOURCE))
@@ -352,7 +352,7 @@ impl Round<'_> {
         let known = self.row(log).await?;
         let known =
             known.unwrap_or_else(|| LogSourceRow::new(self.connection.id.clone(), log.dataset(), SOURCE));
-        let before = known.state.clone();
+        let before = known.state;
         let mut row = LogSourceRow {
             wanted: true,
             checked_at: Some(now),
@@ -360,7 +360,7 @@ impl Round<'_> {
         };
         match result {
             Ok(()) => {
-                row.state = SourceState::Working.as_str().to_owned();
+                row.state = SourceState::Working;
                 row.problem = None;
                 row.last_complete_at = Some(now);
             }
@@ -382,7 +382,7 @@ impl Round<'_> {
                     let permission = log.permission();
                     words = format!("the credential lacks the permission \"{permission}\": {words}");
                 }
-                row.state = SourceState::Failing.as_str().to_owned();
+                row.state = SourceState::Failing;
                 row.problem = Some(words.clone());
                 row.last_error_at = Some(now);
                 row.error_message = Some(words.clone());
@@ -391,7 +391,7 @@ impl Round<'_> {
             }
         }
         pulled.cursor_at = row.cursor_at;
-        keep(self.app, self.connection, &before, &row).await
+        keep(self.app, self.connection, before, &row).await
     }
 
     /// From where a round reads: a little before the place that was reached, or where pushed batches ended.
