@@ -211,7 +211,14 @@ async fn a_persons_score_is_read() {
             (&json!("high"), &json!(true))
         );
         // Cloudflare's score is not the level that is kept here.
-        assert_eq!(found["hubRiskLevel"], "unscored");
+        assert_eq!(found["hubRiskLevel"], Value::Null, "no sync has read this person");
+        hub.sync().await;
+        let known = call(&hub, "getUserRiskScore", json!({ "email": OMAR })).await;
+        let known = output("getUserRiskScore", &known);
+        assert_eq!(
+            (&known["riskLevel"], &known["hubRiskLevel"]),
+            (&json!("high"), &json!("unscored"))
+        );
         assert_eq!(found["riskEvents"][0]["risk_level"], "high");
         assert_eq!(found["lastEventAt"], found["riskEvents"][0]["timestamp"]);
         assert_eq!(found["rawResponse"]["result"]["risk_level"], "high");

@@ -37,7 +37,30 @@ impl Default for Turn {
 pub struct PurgeAskedBody {
     /// Why, for the audit log.
     #[schema(example = "asked to be forgotten")]
+    #[serde(default)]
     reason: String,
+    /// Answer what would be removed, with counts, and remove nothing. Reads the whole archive.
+    #[serde(default)]
+    plan_only: bool,
+}
+
+/// What a purge would remove.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PurgePlanBody {
+    /// Whose records.
+    pub person_id: String,
+    /// Addresses and names that mark a record as the person's, in lower case.
+    pub identifiers: Vec<String>,
+    /// Batches that were looked through.
+    pub batches: i64,
+    /// Archived objects that would be written anew.
+    pub objects: i64,
+    /// Records that would be left out of them.
+    pub records: i64,
+    /// Events that would be removed.
+    pub events: i64,
+    /// Whether batches wait to be processed: whose their records are is not known yet.
+    pub pending: bool,
 }
 
 /// A request to remove what the logs hold of one person.
@@ -102,7 +125,8 @@ pub struct PurgesQuery {
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
     security(("token" = ["admin"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = PurgeAskedBody,
-    responses((status = 202, description = "Begun; `Location` tells how it goes on", body = PurgeBody), Problems))]
+    responses((status = 202, description = "Begun; `Location` tells how it goes on", body = PurgeBody),
+        (status = 200, description = "The plan, with `plan_only`", body = PurgePlanBody), Problems))]
 pub async fn begin(
     caller: IsAdmin,
     State(app): State<App>,
@@ -111,6 +135,21 @@ pub async fn begin(
     Json(body): Json<PurgeAskedBody>,
 ) -> Result<Response, ApiError> {
     let person = people::found(&app, &id).await?;
+    if body.plan_only {
+        let plan = purge::plan(&app, &person, &|_| {})
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
+        let plan = PurgePlanBody {
+            person_id: person.id.0,
+            identifiers: plan.identifiers,
+            batches: plan.batches,
+            objects: plan.objects,
+            records: plan.records,
+            events: plan.events,
+            pending: plan.is_pending,
+        };
+        return Ok((StatusCode::OK, Json(plan)).into_response());
+    }
     let Ok(turn) = turn.0.try_acquire_owned() else {
         return Err(ApiError::Conflict(
             "another purge is running: ask again when that has ended".to_owned(),

@@ -632,3 +632,44 @@ async fn a_detection_shows_how_often_and_on_which_events() {
     );
     assert!(page.contains("<dt>Matches</dt><dd>1</dd>"), "{page}");
 }
+
+#[tokio::test]
+async fn both_levels_are_named_and_the_form_for_access_asks_how_long_a_grant_lasts() {
+    let world = World::lived_in().await;
+    let visitor = Browser::logged_in(&world, &Permission::ALL).await;
+    for path in ["/", "/people", "/people/p1", "/people/ana@corp.example"] {
+        let page = visitor.get(path).await;
+        assert!(page.text.contains("Flareward risk level"), "{path}");
+        assert!(
+            !page.text.contains(">Risk<") && !page.text.contains(">Reset risk<"),
+            "{path}"
+        );
+    }
+    let form = visitor.get("/change-access").await;
+    assert!(form.text.contains("name=\"permanent\""), "{}", form.text);
+    let both = "/change-access?person=ana@corp.example&connection=production&action=group.grant&thing=Engineers\
+                &hours=8&permanent=yes";
+    let page = visitor.get(both).await;
+    assert!(
+        page.text.contains("either ends (for_minutes) or is permanent"),
+        "{}",
+        page.text
+    );
+}
+
+#[tokio::test]
+async fn commands_end_with_the_folder_of_this_servers_data() {
+    let world = World::new().await;
+    let visitor = Browser::logged_in(&world, &Permission::ALL).await;
+    let folder = world.app.settings.data.dir.display().to_string();
+    for path in ["/people", "/posture", "/events", "/logs"] {
+        let page = visitor.get(path).await;
+        let commands = page.text.lines().filter(|line| line.contains("flareward "));
+        let mut count = 0;
+        for line in commands.filter(|line| !line.contains("Flareward")) {
+            assert!(line.contains(&format!("--data-dir {folder}")), "{path}: {line}");
+            count += 1;
+        }
+        assert!(count > 0, "{path}");
+    }
+}

@@ -74,6 +74,10 @@ async fn a_purge_is_begun_goes_on_after_what_stopped_it_and_tells_its_end() {
             assert_eq!(answer.json()["errors"][0]["pointer"], place);
         }
     }
+    let plan = json!({ "plan_only": true });
+    let planned = world.call(Method::POST, ASKED, Some(plan)).await;
+    assert_eq!(planned.status, StatusCode::OK, "{}", planned.text);
+    assert!(planned.json()["events"].as_i64().unwrap() > 0, "{}", planned.text);
     let before = world.get("/api/v1/purges").await.json();
     assert_eq!(before["items"].as_array().unwrap().len(), 1, "{before}");
     let mut files = Vec::new();
