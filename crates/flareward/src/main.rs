@@ -200,7 +200,7 @@ fn code(error: &anyhow::Error) -> ExitCode {
     use hub::provisioning::undo::UndoError;
     use hub::rule_admin::RuleAdminError;
     let is = |found: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(found);
-    if is(|cause| cause.is::<Usage>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<Usage>) {
         return ExitCode::from(2);
     }
     let is_missing = is(|cause| {

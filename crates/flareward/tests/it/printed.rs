@@ -80,7 +80,7 @@ impl Console {
     }
 
     async fn commands(&self) -> BTreeSet<String> {
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder().build().unwrap();
         let mut all = BTreeSet::new();
         for page in PAGES {
             let answer = client
