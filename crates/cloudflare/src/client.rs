@@ -474,7 +474,7 @@ fn read_envelope<T: DeserializeOwned>(
     let is_envelope = ["success", "errors"]
         .iter()
         .any(|name| whole.get(*name).is_some());
-    Err(CloudflareError::Refused(Refusal {
+    Err(CloudflareError::Refused(Box::new(Refusal {
         call: call.to_owned(),
         status: status.as_u16(),
         errors: ApiMessage::read_all(&whole),
@@ -482,5 +482,5 @@ fn read_envelope<T: DeserializeOwned>(
         ray_id: headers
             .get("cf-ray")
             .and_then(|value| Some(value.to_str().ok()?.to_owned())),
-    }))
+    })))
 }

@@ -317,7 +317,7 @@ pub(crate) fn shown(body: &[u8]) -> String {
 pub enum CloudflareError {
     /// Cloudflare said no.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// The budget is used up and did not come back while we waited.
     #[error("{call} was refused for asking too often; it may be asked again in {} s", retry_after.as_secs())]
     RateLimited {

@@ -381,7 +381,10 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
         }
     };
     let Some(account) = AccountId::parse(&connection.account_id) else {
-        return Err(ConnectError::AccountUnknown(format!("\"{}\"", connection.account_id)));
+        return Err(ConnectError::AccountUnknown(format!(
+            "\"{}\"",
+            connection.account_id
+        )));
     };
     let mut probes = Vec::with_capacity(FEATURES.len());
     for feature in FEATURES {

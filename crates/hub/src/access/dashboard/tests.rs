@@ -34,7 +34,10 @@ fn roles(names: &[&str]) -> Vec<Role> {
         .collect()
 }
 
-fn dashboard(groups: Vec<(&str, Vec<Value>, Result<&[&str], &str>)>) -> Dashboard {
+/// A user group: its id, its policies, and its members or why they could not be read.
+type Group<'a> = (&'a str, Vec<Value>, Result<&'a [&'a str], &'a str>);
+
+fn dashboard(groups: Vec<Group<'_>>) -> Dashboard {
     let groups = groups.into_iter().map(|(name, policies, members)| UserGroup {
         id: name.into(),
         name: name.into(),
