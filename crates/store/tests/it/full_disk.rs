@@ -12,6 +12,7 @@ use store::{AuditEntry, Store};
 struct Small(PathBuf);
 
 impl Small {
+    #[expect(clippy::print_stderr, reason = "a test that leaves something out must say so")]
     fn mount() -> Option<Small> {
         let folder = tempfile::tempdir().unwrap().keep();
         let mounted = Command::new("mount")
