@@ -144,6 +144,7 @@ mod tests {
     fn every_list_that_is_read_can_be_shown() {
         for list in cloudflare::LISTS {
             assert_eq!(kind_of(&list.kind.replace('_', "-")), Some(list.kind));
+            assert_eq!(list.kind.parse::<model::ListKind>().unwrap().as_str(), list.kind);
         }
         assert_eq!(kind_of("list_items"), None);
     }

@@ -311,3 +311,43 @@ impl SourceState {
         )
     }
 }
+
+word_enum! {
+    /// A list that a sync reads of an account, and the kind of the things on it.
+    ListKind {
+        /// Members of the account.
+        Members = "members",
+        /// Dashboard roles.
+        Roles = "roles",
+        /// People known to Access.
+        AccessUsers = "access_users",
+        /// Access groups.
+        AccessGroups = "access_groups",
+        /// Login methods.
+        IdentityProviders = "identity_providers",
+        /// Reusable Access policies.
+        Policies = "policies",
+        /// Access applications.
+        Apps = "apps",
+        /// Service tokens of Access.
+        ServiceTokens = "service_tokens",
+        /// API tokens of the account.
+        AccountTokens = "account_tokens",
+        /// What a member's policy can permit.
+        PermissionGroups = "permission_groups",
+        /// What a member's policy can cover.
+        ResourceGroups = "resource_groups",
+        /// User groups of the account.
+        UserGroups = "user_groups",
+        /// Who is in each user group.
+        UserGroupMembers = "user_group_members",
+        /// Zero Trust lists.
+        Lists = "lists",
+        /// What is on each Zero Trust list.
+        ListItems = "list_items",
+        /// The account itself and its settings.
+        Account = "account",
+        /// The Zero Trust organisation.
+        Organization = "organization",
+    }
+}

@@ -4,7 +4,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_reader, storable};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ConnectionId, ListKind};
 use sqlx::QueryBuilder;
 
 /// Rows in one statement.
@@ -41,8 +41,9 @@ pub struct AccountObjectRow {
     /// Which connection lists it.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// `apps`, `policies`, `identity_providers`, … as the syncs name their lists.
-    pub kind: String,
+    /// Which list it is on.
+    #[sqlx(try_from = "String")]
+    pub kind: ListKind,
     /// Cloudflare's id.
     pub id: String,
     /// Its name; empty where it has none.

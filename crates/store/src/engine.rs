@@ -31,7 +31,19 @@ pub enum StoreError {
     Address,
     /// The database refused or could not be reached.
     #[error("the database could not do what was asked")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+    /// A stored value is none that this version knows: it is damaged, or a newer version wrote it.
+    #[error(
+        "column {column} holds a value that cannot be read: restore the row from a backup, or start the version of \
+         Flareward that wrote it"
+    )]
+    Unread {
+        /// Which column.
+        column: String,
+        /// What is wrong with it.
+        #[source]
+        source: sqlx::error::BoxDynError,
+    },
     /// The tables could not be brought to this version's shape.
     #[error("the database could not be brought to this version's shape")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -202,6 +214,18 @@ impl Store {
                 write.close().await;
             }
             Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { index, source } => StoreError::Unread {
+                column: index.trim_matches('"').to_owned(),
+                source,
+            },
+            other => StoreError::Database(other),
         }
     }
 }

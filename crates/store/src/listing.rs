@@ -2,7 +2,7 @@
 
 use crate::engine::{Store, StoreError, on_engine, on_reader};
 use chrono::{DateTime, Utc};
-use model::ConnectionId;
+use model::{ConnectionId, ListKind};
 
 /// How fresh one listing of a connection is.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -10,8 +10,9 @@ pub struct ListingRow {
     /// Whose listing.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
-    pub kind: String,
+    /// Which list.
+    #[sqlx(try_from = "String")]
+    pub kind: ListKind,
     /// When it was last read to its end.
     pub complete_at: Option<DateTime<Utc>>,
     /// Why what is shown may be old; `None` when it is fresh.
@@ -24,7 +25,7 @@ impl ListingRow {
     /// Why something that this list lacks may be there all the same; `None` where the list is whole, if perhaps
     /// old.
     pub fn gap(&self) -> Option<String> {
-        let words = self.kind.replace('_', " ");
+        let words = self.kind.as_str().replace('_', " ");
         let reason = self
             .stale_reason
             .as_deref()

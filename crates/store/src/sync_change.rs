@@ -2,7 +2,7 @@
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, ObjectChange};
+use model::{ConnectionId, GrantKind, ListKind, ObjectChange};
 use sqlx::QueryBuilder;
 use std::collections::HashMap;
 
@@ -144,8 +144,9 @@ pub(crate) use changes_write;
 pub struct SyncChangeRow {
     /// Which run.
     pub run_id: String,
-    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
-    pub kind: String,
+    /// Which list.
+    #[sqlx(try_from = "String")]
+    pub kind: ListKind,
     /// Cloudflare's id.
     pub object_id: String,
     /// Its name, or address.
@@ -196,7 +197,8 @@ impl SyncChangeRow {
 #[expect(missing_docs, reason = "as in grants; before and after are certainties")]
 pub struct GrantChangeRow {
     pub run_id: String,
-    pub kind: String,
+    #[sqlx(try_from = "String")]
+    pub kind: GrantKind,
     pub entitlement_id: String,
     pub entitlement_name: String,
     pub email: String,
@@ -307,7 +309,7 @@ impl Store {
             for part in changes.chunks(ROWS_PER_STATEMENT) {
                 let mut query = QueryBuilder::new(GRANT_CHANGE_HEAD);
                 query.push_values(part, |mut row, change| {
-                    row.push_bind(&change.run_id).push_bind(&change.kind).push_bind(&change.entitlement_id)
+                    row.push_bind(&change.run_id).push_bind(change.kind.as_str()).push_bind(&change.entitlement_id)
                         .push_bind(storable(&change.entitlement_name).into_owned())
                         .push_bind(&change.email).push_bind(&change.before).push_bind(&change.after);
                 });

@@ -173,7 +173,7 @@ async fn changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
         let place = after.as_ref().map(|(kind, id)| (kind.as_str(), id.as_str()));
         let page = app.store.sync_change_list(run, place, LIST_LIMIT_MAX).await?;
         let Some(last) = page.last() else { return Ok(all) };
-        after = Some((last.kind.clone(), last.object_id.clone()));
+        after = Some((last.kind.to_string(), last.object_id.clone()));
         for row in page {
             let row = Changed::read(row)?;
             all.push(json!({
@@ -193,7 +193,11 @@ async fn grant_changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
             .map(|(kind, id, email)| (kind.as_str(), id.as_str(), email.as_str()));
         let page = app.store.grant_change_list(run, place, LIST_LIMIT_MAX).await?;
         let Some(last) = page.last() else { return Ok(all) };
-        after = Some((last.kind.clone(), last.entitlement_id.clone(), last.email.clone()));
+        after = Some((
+            last.kind.to_string(),
+            last.entitlement_id.clone(),
+            last.email.clone(),
+        ));
         all.extend(page.into_iter().map(|row| {
             json!({
                 "email": row.email, "kind": row.kind, "group": row.entitlement_name, "id": row.entitlement_id,

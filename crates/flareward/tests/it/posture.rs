@@ -109,7 +109,7 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
             ("posture unmute none", 5, "there is no finding \"none\""),
             ("posture --connection none", 5, "there is no connection \"none\""),
             ("posture --check none", 2, "flareward posture checks"),
-            ("posture --severity bad", 2, "critical, high, medium, low"),
+            ("posture --severity bad", 2, "low, medium, high, critical"),
             ("posture --fail-on bad", 2, "none"),
             (
                 &format!("posture mute {id} --reason x --until soon"),

@@ -7,7 +7,7 @@
 use super::rule::Selector;
 use super::view::policies_of;
 use crate::app::App;
-use model::ConnectionId;
+use model::{ConnectionId, ListKind};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use store::{LIST_LIMIT_MAX, StoreError};
@@ -34,7 +34,7 @@ impl SignIns {
         let listings = app.store.listing_list(connection).await?;
         let is_known = listings
             .iter()
-            .any(|row| row.kind == "apps" && row.complete_at.is_some());
+            .any(|row| row.kind == ListKind::Apps && row.complete_at.is_some());
         let mut found = SignIns {
             is_known,
             ..SignIns::default()

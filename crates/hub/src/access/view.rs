@@ -515,7 +515,7 @@ pub(crate) async fn dashboard(
 pub(crate) fn gaps_of(listings: &[ListingRow]) -> BTreeMap<String, String> {
     let mut gaps: BTreeMap<String, String> = JUDGED_BY
         .iter()
-        .filter(|kind| !listings.iter().any(|row| row.kind == **kind))
+        .filter(|kind| !listings.iter().any(|row| row.kind.as_str() == **kind))
         .map(|kind| {
             let words = kind.replace('_', " ");
             ((*kind).to_owned(), format!("the list of {words} was never read"))
@@ -524,7 +524,7 @@ pub(crate) fn gaps_of(listings: &[ListingRow]) -> BTreeMap<String, String> {
     gaps.extend(
         listings
             .iter()
-            .filter_map(|row| Some((row.kind.clone(), row.gap()?))),
+            .filter_map(|row| Some((row.kind.to_string(), row.gap()?))),
     );
     gaps
 }

@@ -292,11 +292,11 @@ impl Facts {
     /// When the store refuses.
     pub async fn load(app: &App, connection: &ConnectionRow) -> Result<Facts, StoreError> {
         let (store, id) = (&app.store, &connection.id);
-        let listings: HashMap<String, ListingRow> = store
+        let listings: HashMap<&'static str, ListingRow> = store
             .listing_list(id)
             .await?
             .into_iter()
-            .map(|row| (row.kind.clone(), row))
+            .map(|row| (row.kind.as_str(), row))
             .collect();
         let whole = |kind: &str| is_whole(kind, listings.get(kind));
         let account = objects(app, id, "account", &listings).await?;
@@ -550,7 +550,7 @@ async fn objects(
     app: &App,
     id: &ConnectionId,
     kind: &str,
-    listings: &HashMap<String, ListingRow>,
+    listings: &HashMap<&'static str, ListingRow>,
 ) -> Result<Known<Vec<Object>>, StoreError> {
     if let Err(unknown) = is_whole(kind, listings.get(kind)) {
         return Ok(Err(unknown));

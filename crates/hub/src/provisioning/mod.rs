@@ -668,7 +668,7 @@ async fn stale(scene: &Scene<'_>, request: &Request) -> Result<Option<String>, P
     let oldest = scene.app.clock.now() - TimeDelta::hours(hours);
     for kind in request.lists() {
         let words = kind.replace('_', " ");
-        let row = listings.iter().find(|row| row.kind == *kind);
+        let row = listings.iter().find(|row| row.kind.as_str() == *kind);
         let Some(complete_at) = row.and_then(|row| row.complete_at) else {
             return Ok(Some(format!(
                 "the list of {words} was never read: run `flareward sync`"

@@ -9,7 +9,7 @@ use crate::access::dashboard::Dashboard;
 use crate::access::subject::{Membership, Subject, User};
 use crate::access::view::{add_list, nested_in};
 use crate::access::{AccessView, GrantFilter};
-use model::{Certainty, ConnectionId, GrantKind, PersonId};
+use model::{Certainty, ConnectionId, GrantKind, ListKind, PersonId};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{GrantChangeRow, LIST_LIMIT_MAX, StoreError, SyncChangeRow};
@@ -72,7 +72,7 @@ impl Run<'_> {
         loop {
             let after = changes
                 .last()
-                .map(|row| (row.run_id.clone(), row.kind.clone(), row.object_id.clone()));
+                .map(|row| (row.run_id.clone(), row.kind, row.object_id.clone()));
             let after = after
                 .as_ref()
                 .map(|(run, kind, id)| (run.as_str(), kind.as_str(), id.as_str()));
@@ -122,11 +122,11 @@ impl Before {
     async fn load(run: &Run<'_>, changes: &[SyncChangeRow]) -> Result<Before, StoreError> {
         let read = |row: &SyncChangeRow| row.before_json();
         // Of several runs the first says how it was.
-        let mut first: HashMap<(&str, &str), &SyncChangeRow> = HashMap::new();
+        let mut first: HashMap<(ListKind, &str), &SyncChangeRow> = HashMap::new();
         let mut ordered: Vec<&SyncChangeRow> = changes.iter().collect();
         ordered.sort_by(|a, b| (a.at, &a.run_id).cmp(&(b.at, &b.run_id)));
         for row in ordered {
-            first.entry((&row.kind, &row.object_id)).or_insert(row);
+            first.entry((row.kind, &row.object_id)).or_insert(row);
         }
         let account_id = run.account.as_ref().map_or("", |id| id.as_str());
         let mut account = Account::new(
@@ -136,9 +136,9 @@ impl Before {
         );
         let mut nests: HashMap<String, Vec<String>> = HashMap::new();
         let mut touched: HashSet<String> = HashSet::new();
-        let lists_changed = changes.iter().any(|row| row.kind == "list_items");
+        let lists_changed = changes.iter().any(|row| row.kind == ListKind::ListItems);
         for id in current_lists(run, &mut account).await? {
-            if let Some(row) = first.get(&("list_items", id.as_str())) {
+            if let Some(row) = first.get(&(ListKind::ListItems, id.as_str())) {
                 add_list(&mut account, &id, &read(row)?.unwrap_or_default());
             }
         }
@@ -165,7 +165,7 @@ impl Before {
             let Some(last) = rows.last() else { break };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for row in rows {
-                match first.get(&("access_groups", row.id.as_str())) {
+                match first.get(&(ListKind::AccessGroups, row.id.as_str())) {
                     Some(change) => {
                         if let Some(raw) = read(change)? {
                             add(&mut account, &raw, &row.raw);
@@ -179,8 +179,8 @@ impl Before {
         }
         let (mut members, mut users) = (HashMap::new(), HashMap::new());
         for ((kind, id), row) in &first {
-            let people: &mut HashMap<String, Vec<Change>> = match *kind {
-                "access_groups" => {
+            let people: &mut HashMap<String, Vec<Change>> = match kind {
+                ListKind::AccessGroups => {
                     touched.insert(id.to_lowercase());
                     if row.change == model::ObjectChange::Removed
                         && let Some(raw) = read(row)?
@@ -189,8 +189,8 @@ impl Before {
                     }
                     continue;
                 }
-                "members" => &mut members,
-                "access_users" => &mut users,
+                ListKind::Members => &mut members,
+                ListKind::AccessUsers => &mut users,
                 _ => continue,
             };
             if let Some(email) = model::address::canonical(&row.name) {
@@ -344,7 +344,7 @@ impl Differences {
                 let word = |side| certainty(side).map(|certainty| certainty.as_str().to_owned());
                 self.kept.push(GrantChangeRow {
                     run_id: run_id.to_owned(),
-                    kind: kind.as_str().to_owned(),
+                    kind: *kind,
                     entitlement_id: id.to_string(),
                     entitlement_name: name,
                     email: email.to_owned(),

@@ -5,7 +5,7 @@
 use super::lists::RESTLESS;
 use crate::objects::without_secrets;
 use chrono::{DateTime, Utc};
-use model::ObjectChange;
+use model::{ListKind, ObjectChange};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use store::{StoreError, SyncChangeRow};
@@ -14,7 +14,7 @@ use store::{StoreError, SyncChangeRow};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changed {
     /// Of which list: `members`, `access_groups`, `apps`, …
-    pub kind: String,
+    pub kind: ListKind,
     /// Cloudflare's id.
     pub id: String,
     /// How it was found.
@@ -83,7 +83,7 @@ mod tests {
     fn a_renamed_group_has_both_names_and_says_what_differs() {
         let row = SyncChangeRow {
             run_id: "r".into(),
-            kind: "access_groups".into(),
+            kind: ListKind::AccessGroups,
             object_id: "g".into(),
             name: "New".into(),
             change: ObjectChange::Changed,

@@ -221,7 +221,7 @@ async fn begin(
             None => BTreeMap::new(),
         },
         is_resumed: cut_off.is_some(),
-        listings: listings.into_iter().map(|row| (row.kind.clone(), row)).collect(),
+        listings: listings.into_iter().map(|row| (row.kind.as_str(), row)).collect(),
     };
     run.all(connection).await
 }
@@ -344,7 +344,7 @@ pub(crate) struct Run<'a> {
     requests_earlier: u64,
     counts_earlier: BTreeMap<String, Count>,
     is_resumed: bool,
-    listings: HashMap<String, ListingRow>,
+    listings: HashMap<&'static str, ListingRow>,
 }
 
 /// What became of one list.

@@ -35,7 +35,10 @@ async fn listing(hub: &Hub, kind: &str) -> ListingRow {
         .listing_list(&hub.connection().await.id)
         .await
         .unwrap();
-    listings.into_iter().find(|row| row.kind == kind).unwrap()
+    listings
+        .into_iter()
+        .find(|row| row.kind.as_str() == kind)
+        .unwrap()
 }
 
 #[tokio::test]
@@ -635,7 +638,7 @@ async fn a_run_keeps_what_changed_of_the_lists_and_of_the_grants() {
         let kept = store.grant_change_list(&report.run_id, None, 1_000).await.unwrap();
         let kept: Vec<_> = kept
             .into_iter()
-            .map(|row| ((row.kind, row.entitlement_id, row.email), row.before, row.after))
+            .map(|row| ((row.kind.to_string(), row.entitlement_id, row.email), row.before, row.after))
             .collect();
         assert!(!expected.is_empty());
         assert_eq!(kept, expected);

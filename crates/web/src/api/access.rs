@@ -376,10 +376,10 @@ pub struct ObjectBody {
 impl ObjectBody {
     fn new(row: AccountObjectRow) -> Result<Self, StoreError> {
         let raw = row.raw_json()?;
-        let facts = hub::objects::facts(&row.kind, &raw);
+        let facts = hub::objects::facts(row.kind.as_str(), &raw);
         Ok(Self {
             connection_id: row.connection_id.0,
-            kind: row.kind,
+            kind: row.kind.to_string(),
             id: row.id,
             name: row.name,
             r#type: facts.kind,

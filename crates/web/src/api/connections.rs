@@ -111,7 +111,7 @@ pub struct ListingBody {
 impl ListingBody {
     fn new(row: ListingRow) -> Self {
         Self {
-            kind: row.kind,
+            kind: row.kind.to_string(),
             complete_at: row.complete_at,
             stale_reason: row.stale_reason,
         }

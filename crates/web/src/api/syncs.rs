@@ -40,7 +40,7 @@ pub struct SyncChangeBody {
 impl SyncChangeBody {
     fn new(row: Changed) -> Self {
         Self {
-            kind: row.kind,
+            kind: row.kind.to_string(),
             id: row.id,
             change: row.change.to_string(),
             name_before: row.name_before,
@@ -73,7 +73,7 @@ pub struct GrantChangeBody {
 impl GrantChangeBody {
     fn new(row: GrantChangeRow) -> Self {
         Self {
-            kind: row.kind,
+            kind: row.kind.to_string(),
             entitlement_id: row.entitlement_id,
             entitlement_name: row.entitlement_name,
             email: row.email,
@@ -151,7 +151,7 @@ pub async fn changes(
         return Err(ApiError::NotFound("sync"));
     }
     let rows = app.store.sync_change_list(&id, after, limit).await?;
-    let cursor = |row: &store::SyncChangeRow| paging::cursor([&row.kind, &row.object_id]);
+    let cursor = |row: &store::SyncChangeRow| paging::cursor([row.kind.as_str(), &row.object_id]);
     let body = |row| Changed::read(row).map(SyncChangeBody::new);
     Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
@@ -176,6 +176,6 @@ pub async fn grant_changes(
         return Err(ApiError::NotFound("sync"));
     }
     let rows = app.store.grant_change_list(&id, after, limit).await?;
-    let cursor = |row: &GrantChangeRow| paging::cursor([&row.kind, &row.entitlement_id, &row.email]);
+    let cursor = |row: &GrantChangeRow| paging::cursor([row.kind.as_str(), &row.entitlement_id, &row.email]);
     Ok(Json(Page::new(rows, limit, cursor, GrantChangeBody::new)))
 }

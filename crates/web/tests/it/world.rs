@@ -266,7 +266,7 @@ impl World {
             .unwrap();
         let got = store::GrantChangeRow {
             run_id: "s1".to_owned(),
-            kind: "access-group".to_owned(),
+            kind: model::GrantKind::AccessGroup,
             entitlement_id: "g1".to_owned(),
             entitlement_name: "Engineers".to_owned(),
             email: "ana@corp.example".to_owned(),

@@ -1,0 +1,104 @@
+//! What is stored and cannot be read is an error that says where it lies, never an empty answer.
+
+use crate::access::{connection, noon};
+use model::{AuditAction, AuditOutcome};
+use serde_json::json;
+use store::{AuditEntry, StoreError, scratch};
+
+/// Changes a stored row behind the store's back.
+async fn damage(address: &str, statement: &'static str) {
+    if address.starts_with("sqlite:") {
+        let pool = sqlx::SqlitePool::connect(address).await.unwrap();
+        sqlx::query(statement).execute(&pool).await.unwrap();
+        pool.close().await;
+    } else {
+        let pool = sqlx::PgPool::connect(address).await.unwrap();
+        sqlx::query(statement).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+}
+
+fn unread(column: &str, word: &str, error: StoreError) {
+    let StoreError::Unread {
+        column: named,
+        source,
+    } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(named, column);
+    assert!(source.to_string().contains(&format!("\"{word}\"")), "{source}");
+}
+
+#[tokio::test]
+async fn a_word_that_none_knows_is_an_error_that_names_the_column_and_the_word() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        let id = connection(store, "acme").await;
+        store.sync_run_start("r1", &id, noon()).await.unwrap();
+        store.audit_append(&entry()).await.unwrap();
+        assert_eq!(store.sync_run_list(None, 10).await.unwrap().len(), 1);
+
+        damage(&scratch.address, "UPDATE sync_run SET outcome = 'finished'").await;
+        unread(
+            "outcome",
+            "finished",
+            store.sync_run_list(None, 10).await.unwrap_err(),
+        );
+        unread("outcome", "finished", store.sync_run_get("r1").await.unwrap_err());
+
+        damage(&scratch.address, "UPDATE audit SET action = 'risk.rest'").await;
+        unread(
+            "action",
+            "risk.rest",
+            store.audit_list(None, 10).await.unwrap_err(),
+        );
+
+        damage(&scratch.address, "UPDATE journal SET kind = 'connection.stat'").await;
+        unread(
+            "kind",
+            "connection.stat",
+            store.journal_latest(None, None, 10).await.unwrap_err(),
+        );
+
+        damage(&scratch.address, "UPDATE connection SET state = ''").await;
+        unread("state", "", store.connection_list().await.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn json_that_cannot_be_read_names_its_table_row_and_column() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        let id = connection(store, "acme").await;
+        store.sync_run_start("r1", &id, noon()).await.unwrap();
+        damage(
+            &scratch.address,
+            "UPDATE sync_run SET counts = '{\"members\": {\"seen\"'",
+        )
+        .await;
+        let run = store.sync_run_get("r1").await.unwrap().unwrap();
+        let error = run.counts_json().unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Damaged { table: "sync_run", row, column: "counts", .. } if row == "r1"),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("table sync_run, row r1, column counts"),
+            "{error}"
+        );
+    }
+}
+
+fn entry() -> AuditEntry {
+    AuditEntry {
+        at: noon(),
+        actor: "cli".to_owned(),
+        action: AuditAction::RiskReset,
+        target: "ana@corp.example".to_owned(),
+        outcome: AuditOutcome::Changed,
+        detail: json!({}),
+    }
+}
