@@ -243,7 +243,13 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
             .filter(|rule| rule.origin == Origin::Custom)
             .collect();
         let name = path.display().to_string();
-        for problem in &book.problems {
+        let mut problems = book.problems.clone();
+        if book.read == 0 && problems.is_empty() {
+            problems.push(
+                "there is no rule in it (give a .yml or .yaml file, or a folder that holds some)".to_owned(),
+            );
+        }
+        for problem in &problems {
             good = false;
             printer.row(&json!({ "file": name, "ok": false, "problem": problem }))?;
         }
@@ -254,7 +260,7 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
         datasets.sort_unstable();
         datasets.dedup();
         let fine = book.read.saturating_sub(book.problems.len());
-        if fine > 0 || book.problems.is_empty() {
+        if fine > 0 || problems.is_empty() {
             printer.row(
                 &json!({ "file": name, "ok": true, "rules": ours.len(), "documents": book.read,
                 "fine": fine, "warnings": book.warnings, "datasets": datasets.join(", ") }),

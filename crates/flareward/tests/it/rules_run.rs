@@ -387,6 +387,29 @@ fn check_says_how_many_documents_are_fine() {
 }
 
 #[test]
+fn a_folder_or_file_without_a_rule_is_not_fine() {
+    let place = Place::new();
+    place.write("folder/README.md", "# No rules here\n");
+    place.write("empty.yml", "# nothing yet\n");
+    for path in ["folder", "empty.yml"] {
+        let said = place.say(&["rules", "check", path, "-o", "json"]);
+        assert_eq!(said.code, 1, "{said:?}");
+        let rows: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(
+            (&rows[0]["ok"], rows.as_array().unwrap().len()),
+            (&json!(false), 1)
+        );
+        assert!(
+            rows[0]["problem"]
+                .as_str()
+                .unwrap()
+                .contains("there is no rule in it"),
+            "{rows}"
+        );
+    }
+}
+
+#[test]
 fn rules_that_cannot_be_honoured_are_named_with_the_reason() {
     let place = Place::new();
     place.write("log.ndjson", lines(4));
