@@ -40,9 +40,9 @@ pub enum StoreError {
     Unread {
         /// Which column.
         column: String,
-        /// What is wrong with it.
+        /// What is wrong with it, where that is known.
         #[source]
-        source: sqlx::error::BoxDynError,
+        source: Option<sqlx::error::BoxDynError>,
     },
     /// The tables could not be brought to this version's shape.
     #[error("the database could not be brought to this version's shape")]
@@ -223,7 +223,8 @@ impl From<sqlx::Error> for StoreError {
         match error {
             sqlx::Error::ColumnDecode { index, source } => StoreError::Unread {
                 column: index.trim_matches('"').to_owned(),
-                source,
+                // sqlx 0.9.0 replaces what a `try_from` column says by this text.
+                source: Some(source).filter(|source| !source.to_string().starts_with("unprintable error")),
             },
             other => StoreError::Database(other),
         }

@@ -18,51 +18,43 @@ async fn damage(address: &str, statement: &'static str) {
     }
 }
 
-fn unread(column: &str, word: &str, error: StoreError) {
-    let StoreError::Unread {
-        column: named,
-        source,
-    } = error
-    else {
-        panic!("{error:?}");
-    };
-    assert_eq!(named, column);
-    assert!(source.to_string().contains(&format!("\"{word}\"")), "{source}");
+fn unread(column: &str, error: StoreError) {
+    assert!(
+        matches!(&error, StoreError::Unread { column: named, .. } if named == column),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("column {column} holds a value")),
+        "{error}"
+    );
+    assert!(std::error::Error::source(&error).is_none(), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_word_that_none_knows_is_an_error_that_names_the_column_and_the_word() {
+async fn a_word_that_none_knows_is_an_error_that_names_the_column() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
         let id = connection(store, "acme").await;
         store.sync_run_start("r1", &id, noon()).await.unwrap();
         store.audit_append(&entry()).await.unwrap();
-        assert_eq!(store.sync_run_list(None, 10).await.unwrap().len(), 1);
+        let run = store.sync_run_get("r1").await.unwrap().unwrap();
+        store.sync_run_finish(&run, "acme").await.unwrap();
+        assert_eq!(store.journal_latest(None, None, 10).await.unwrap().len(), 1);
 
         damage(&scratch.address, "UPDATE sync_run SET outcome = 'finished'").await;
-        unread(
-            "outcome",
-            "finished",
-            store.sync_run_list(None, 10).await.unwrap_err(),
-        );
-        unread("outcome", "finished", store.sync_run_get("r1").await.unwrap_err());
+        unread("outcome", store.sync_run_list(None, 10).await.unwrap_err());
+        unread("outcome", store.sync_run_get("r1").await.unwrap_err());
 
         damage(&scratch.address, "UPDATE audit SET action = 'risk.rest'").await;
-        unread(
-            "action",
-            "risk.rest",
-            store.audit_list(None, 10).await.unwrap_err(),
-        );
+        unread("action", store.audit_list(None, 10).await.unwrap_err());
 
         damage(&scratch.address, "UPDATE journal SET kind = 'connection.stat'").await;
-        unread(
-            "kind",
-            "connection.stat",
-            store.journal_latest(None, None, 10).await.unwrap_err(),
-        );
+        unread("kind", store.journal_latest(None, None, 10).await.unwrap_err());
 
         damage(&scratch.address, "UPDATE connection SET state = ''").await;
-        unread("state", "", store.connection_list().await.unwrap_err());
+        unread("state", store.connection_list().await.unwrap_err());
     }
 }
 
