@@ -2,7 +2,7 @@
 //!
 //! Membership is stored nowhere at Cloudflare: whoever matches the rules when they sign in is in. `include` is
 //! any, `require` is all, `exclude` is none, in four values ([`Verdict`]). Pure: no store, no clock.
-//! Start reading at [`Account::group_verdict`]; [`super::application`] has the applications, [`super::reasons`]
+//! Start reading at [`Account::group_verdict`]; [`super::application`] has the applications, `reasons.rs`
 //! the words.
 
 use super::application::{Application, Policy};

@@ -5,7 +5,7 @@
 //! says nothing about its end. The end is written down before the grant is made, so that no kill leaves a grant
 //! without its end, and it is removed only after the grant was verified. What could not be taken back stays visible
 //! as overdue. A clock that is set back does not make a grant last longer: the latest time that was acted at counts.
-//! Start reading at [`plan_end`] and [`run`].
+//! Start reading at `plan_end` and [`run`].
 
 use super::{Changed, Ends, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change};
 use crate::app::App;
