@@ -89,7 +89,7 @@ test("from people to a person to a detection, with its reasons", { skip }, async
   assert.equal(await first.locator("[data-level=high]").innerText(), "high");
   await first.locator("a.fw-strong").click();
   assert.ok((await page.locator("main").innerText()).includes(address));
-  for (const part of ["Risk", "Detections", "Groups and roles", "Recent events", "Accounts", "Messages", "Signals"]) {
+  for (const part of ["Flareward risk level", "Detections", "Groups and roles", "Recent events", "Accounts", "Messages", "Signals"]) {
     assert.ok(await page.getByRole("heading", { name: part, exact: true }).isVisible(), part);
   }
   await page.locator("section[aria-labelledby=detections-title] tbody a").first().click();
