@@ -3,7 +3,7 @@
 //! Logs of several datasets at random: repeats, other letter case, alike lines, damaged lines, envelopes, in batches that
 //! are shuffled inside. Each batch is pushed to a hub, and is a file for the rules.
 
-use crate::kit::{Hub, each, start, story};
+use crate::kit::{Hub, Kept, each, start, story};
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::detection::offline::{self, Options, Totals};
 use hub::ingest::normalise::read_time;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use store::DetectionFilter;
 
 const RULES: &str = "
@@ -196,20 +196,6 @@ fn batches(seed: u64) -> Vec<(&'static str, String)> {
         }
     }
     batches
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// What was found: of rules about single events how often; of others each firing by its group and time.

@@ -16,8 +16,9 @@ use hub::settings::Settings;
 use hub::{Actor, App};
 use model::{SeededIds, StoppedClock};
 use sandbox::{Sandbox, SandboxConfig};
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use store::ConnectionRow;
 use store::scratch::Scratch;
 use tempfile::TempDir;
@@ -44,6 +45,21 @@ pub(crate) fn sized(members: usize, access_users: usize, groups: usize) -> Sandb
         groups,
         story: false,
         ..story()
+    }
+}
+
+/// Collects what is written, for whoever holds another clone.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

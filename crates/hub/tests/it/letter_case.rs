@@ -1,26 +1,12 @@
 //! Letter case in all that compares, and countries that are none: rules over files, as `flareward rules run` has them.
 
+use crate::kit::Kept;
 use hub::detection::offline::{self, Options};
 use hub::rule_book::RuleBook;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-/// Collects what is written.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use std::sync::Mutex;
 
 /// Name and group of each firing of a rule over several events.
 fn fired(rules: &str, records: &[Value]) -> Vec<(String, Value)> {
