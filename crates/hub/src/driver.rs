@@ -4,19 +4,23 @@
 //! a killed process by seconds only. Start reading at [`run`].
 
 use crate::app::App;
+use crate::archive::ArchiveError;
+use crate::due::is_due;
+use crate::lease::Lease;
 use crate::transmit::deliver::DeliverError;
 use crate::{
     coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sync, transmit,
 };
 use chrono::TimeDelta;
+use model::{BatchState, SyncOutcome};
 use std::time::Duration;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease holds without a sign of life.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
-/// How often its holder gives one.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often it is asked whether another process is done with a batch.
+const CLAIM_POLL: Duration = Duration::from_millis(100);
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often grants for a time are looked at.
@@ -91,6 +95,10 @@ impl Loop {
         }
     }
 
+    fn lease(self) -> String {
+        format!("stage/{}", self.name())
+    }
+
     fn look_again(self) -> Duration {
         match self {
             Loop::Schedule | Loop::Posture => SCHEDULE,
@@ -109,7 +117,7 @@ impl Loop {
             Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
             Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
             Loop::Expiry => {
-                provisioning::sweep(app).await?;
+                provisioning::cut_off::run(app).await?;
                 provisioning::timed::run(app).await?;
                 Ok(false)
             }
@@ -143,7 +151,8 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-/// Batches to events to detections to levels and messages, once. Answers whether anything was done.
+/// Batches to events to detections to levels and messages, once. Answers whether anything was done. Whoever calls it
+/// holds the stage's lease, or is alone on the store.
 ///
 /// # Errors
 ///
@@ -153,16 +162,91 @@ pub async fn pipeline(app: &App) -> Result<bool, StageError> {
     loop {
         rule_admin::reload(app).await?;
         let stored = ingest::process::run(app).await?;
-        let adopted = ingest::adopt::run(app).await?;
-        let detected = detection::run(app).await?;
-        let changed = risk::run(app).await?;
-        let to_send = coaching::decide::run(app).await?;
-        if changed + to_send > 0 {
-            app.wake();
-        }
-        is_anything_done |= stored.batches + adopted + detected.batches + changed + to_send > 0;
+        is_anything_done |= follow(app).await? || stored.batches > 0;
         if stored.batches == 0 {
             return Ok(is_anything_done);
+        }
+    }
+}
+
+/// What follows from batches that are stored. Answers whether there was anything.
+async fn follow(app: &App) -> Result<bool, StageError> {
+    let adopted = ingest::adopt::run(app).await?;
+    let detected = detection::run(app).await?;
+    let changed = risk::run(app).await?;
+    let to_send = coaching::decide::run(app).await?;
+    if changed + to_send > 0 {
+        app.wake();
+    }
+    Ok(adopted + detected.batches + changed + to_send > 0)
+}
+
+/// Why batches could not be processed to their end.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    /// A stage.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The archive cannot be read now. The batches wait.
+    #[error(
+        "the archive cannot be read now; what was received waits and will be processed by `flareward serve`"
+    )]
+    Archive(#[source] ArchiveError),
+}
+
+impl From<StoreError> for FinishError {
+    fn from(error: StoreError) -> Self {
+        Self::Stage(error.into())
+    }
+}
+
+/// Processes these batches, whoever else is at work on the store: each is claimed, and one that another process works on
+/// is waited for. It ends when they are done, however much else waits. `show` is told how many are done.
+///
+/// # Errors
+///
+/// When the store refuses or the archive cannot be read. Whoever comes next goes on.
+pub async fn finish(
+    app: &App,
+    batches: &[String],
+    show: &(dyn Fn(usize) + Send + Sync),
+) -> Result<(), FinishError> {
+    rule_admin::reload(app).await?;
+    for (done, id) in batches.iter().enumerate() {
+        show(done);
+        finish_one(app, id).await?;
+    }
+    show(batches.len());
+    // A server that holds the lease does the rest by itself.
+    let lease = Loop::Pipeline.lease();
+    if let Some(held) = Lease::take(app, &lease, &app.ids.new_id(app.clock.now()), LEASE).await? {
+        let followed = held.keep(Box::pin(follow(app))).await;
+        held.release().await;
+        followed.transpose()?;
+    }
+    Ok(())
+}
+
+async fn finish_one(app: &App, id: &str) -> Result<(), FinishError> {
+    loop {
+        let state = app.store.batch_get(id).await?.map(|batch| batch.state);
+        if matches!(state, None | Some(BatchState::Detected | BatchState::Failed)) {
+            return Ok(());
+        }
+        let claimed = app
+            .store
+            .batch_claim_one(id, &app.holder, ingest::claim::LENGTH)
+            .await?;
+        match claimed {
+            None => tokio::time::sleep(CLAIM_POLL).await,
+            Some(batch) if batch.state == BatchState::Archived => {
+                let mut report = ingest::process::Report::default();
+                let processed = ingest::process::one(app, &batch, &mut report).await?;
+                if let Some(ingest::process::Processed::Waits(error)) = processed {
+                    return Err(FinishError::Archive(error));
+                }
+            }
+            Some(batch) => detection::one(app, &batch, &mut detection::Report::default()).await?,
         }
     }
 }
@@ -195,6 +279,9 @@ pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
             return Ok(false);
         }
     }
+    if detection::owes(app).await? {
+        return Ok(false);
+    }
     Ok(store.signal_waiting().await? == 0 && store.message_waiting().await? == 0)
 }
 
@@ -214,6 +301,7 @@ pub async fn until_quiet(app: &App, limit: Duration) -> Result<bool, StoreError>
 }
 
 async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
+    sync::end_cut_off(app).await?;
     let minutes = i64::try_from(app.settings.sync.interval_minutes).unwrap_or(i64::MAX / 100);
     if minutes == 0 {
         return Ok(false);
@@ -227,8 +315,11 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
             .await?
             .into_iter()
             .next();
-        let due = last.is_none_or(|run| now - run.started_at >= TimeDelta::minutes(minutes));
-        if !due {
+        let was_cut_off = last
+            .as_ref()
+            .is_some_and(|run| run.outcome == SyncOutcome::Interrupted);
+        let last = last.map(|run| run.started_at);
+        if !was_cut_off && !is_due(last, TimeDelta::minutes(minutes), now) {
             continue;
         }
         match sync::connection(app, &connection, sync::SyncOptions::default(), &|_| {}).await {
@@ -242,20 +333,19 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
 
 async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
     let name = stage.name();
-    let lease = format!("stage/{name}");
+    let lease = stage.lease();
     while !stop.is_cancelled() {
         let woken = app.wake.notified();
         tokio::pin!(woken);
         // From here on no call is missed, also none that comes while the stage works.
         woken.as_mut().enable();
-        match hold(&app, &lease).await {
-            Ok(true) => {
+        match Lease::take(&app, &lease, &app.holder, LEASE).await {
+            Ok(Some(held)) => {
                 let result = tokio::select! {
-                    result = stage.work(&app) => result,
-                    () = keep(&app, &lease) => Ok(false),
+                    result = held.keep(stage.work(&app)) => result,
                     () = stop.cancelled() => break,
                 };
-                match result {
+                match result.unwrap_or(Ok(false)) {
                     Ok(more) => {
                         app.stage_health.succeeded(name);
                         if more {
@@ -275,7 +365,7 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                 }
             }
             // Another process runs it, and tells how it fares.
-            Ok(false) => app.stage_health.succeeded(name),
+            Ok(None) => app.stage_health.succeeded(name),
             Err(error) => {
                 app.stage_health
                     .failed(name, crate::causes(&error), app.clock.now());
@@ -300,22 +390,5 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
             "the lease was not given back: {}",
             crate::causes(&error)
         );
-    }
-}
-
-async fn hold(app: &App, lease: &str) -> Result<bool, StoreError> {
-    let now = app.clock.now();
-    app.store.lease_take(lease, &app.holder, now + LEASE, now).await
-}
-
-/// Gives signs of life until the lease is lost.
-async fn keep(app: &App, lease: &str) {
-    loop {
-        tokio::time::sleep(HEARTBEAT).await;
-        match hold(app, lease).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::warn!("a lease could not be kept: {}", crate::causes(&error)),
-        }
     }
 }

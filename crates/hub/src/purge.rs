@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::audit;
 use crate::driver::{self, StageError};
+use crate::fault;
 use crate::ingest::Dataset;
 use crate::ingest::normalise::normalise;
 use crate::permission::Actor;
@@ -121,7 +122,7 @@ pub async fn plan(
         objects: 0,
         records: 0,
         events: app.store.event_purge_count(&person.id, &identifiers).await?,
-        is_pending: app.store.batch_next(BatchState::Archived).await?.is_some(),
+        is_pending: app.store.batch_waits(BatchState::Archived).await?,
     };
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     let mut after = String::new();
@@ -218,7 +219,7 @@ async fn remove(
 ) -> Result<PurgeRow, PurgeError> {
     // Whose a record is, is known once it has been processed.
     driver::pipeline(app).await?;
-    if app.store.batch_next(BatchState::Archived).await?.is_some() {
+    if app.store.batch_waits(BatchState::Archived).await? {
         return Err(PurgeError::Pending);
     }
     let identifiers = identifiers(app, person).await?;
@@ -246,6 +247,7 @@ async fn remove(
         }
         app.store.purge_progress(&row).await?;
     }
+    fault::point("purge.looked_through");
     // The events last: they tell which identifiers are the person's.
     app.store.event_memory_purge(&person.id).await?;
     loop {
@@ -266,6 +268,7 @@ async fn remove(
         }
         app.store.identifier_purge(identifier).await?;
     }
+    fault::point("purge.removed");
     // Told before it counts as ended: cut off in between, it is told twice rather than never.
     let detail = json!({ "events": row.events, "records": row.records, "objects": row.objects });
     audit::record(
@@ -407,6 +410,7 @@ async fn copy(
     })?;
     writer.write(&rest).await.map_err(archive)?;
     writer.finish(&batch.path).await.map_err(archive)?;
+    fault::point("purge.rewritten");
     Ok(Some(removed))
 }
 

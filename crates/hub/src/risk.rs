@@ -6,6 +6,7 @@
 
 use crate::app::App;
 use crate::audit;
+use crate::fault;
 use crate::permission::Actor;
 use crate::transmit;
 use model::{PersonId, RiskLevel};
@@ -53,6 +54,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         for detection in ids.iter().filter_map(|id| detections.get(id)) {
             changed += usize::from(apply(app, detection).await?);
         }
+        fault::point("risk.applied");
         app.store.consumer_advance(CONSUMER, last).await?;
     }
 }

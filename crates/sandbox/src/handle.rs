@@ -358,11 +358,16 @@ impl WorldHandle {
         })
     }
 
-    /// Gives a Zero Trust user exactly these seats. Whether there is such a user.
+    /// Gives a Zero Trust user exactly these seats. Whether there is such a user. Who never had a seat gets the id of
+    /// one, as with the first sign-in.
     pub fn access_user_seats_set(&self, email: &str, seats: Seats) -> bool {
+        let seat_uid = self.shared.world().ids.uuid();
         let set = |user: &mut AccessUser| {
             user.access_seat = seats.access;
             user.gateway_seat = seats.gateway;
+            if user.seat_uid.is_empty() && (seats.access || seats.gateway) {
+                user.seat_uid = seat_uid;
+            }
         };
         self.access_user_change(email, set).is_some()
     }

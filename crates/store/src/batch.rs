@@ -1,6 +1,6 @@
 //! Log batches: where each lies in the archive and how far it has been processed.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};
 use model::{BatchState, ConnectionId};
 
@@ -52,6 +52,8 @@ pub struct BatchRow {
     pub rejected: i64,
     /// Records that became events although something in them was damaged.
     pub repaired: i64,
+    /// How often it was asked that its events be looked at anew.
+    pub again: i64,
 }
 
 /// What was received so far, over all batches.
@@ -75,7 +77,7 @@ pub struct BatchCounts {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    ARCHIVE, GET, NEXT, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY, RECENT,
+    ARCHIVE, GET, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY, RECENT,
 ];
 
 const ARCHIVE: &str = "
@@ -88,7 +90,6 @@ const ARCHIVE: &str = "
         state = CASE WHEN batch.state = 'failed' THEN 'archived' ELSE batch.state END
     RETURNING deliveries";
 const GET: &str = "SELECT * FROM batch WHERE id = $1";
-const NEXT: &str = "SELECT * FROM batch WHERE state = $1 ORDER BY received_at, id LIMIT 1";
 // Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
 // comes to the same figures. What stands at line 0 is about the whole batch, and no record of it.
 const STORED: &str = "
@@ -98,8 +99,13 @@ const STORED: &str = "
         duplicates = $2 - (SELECT COUNT(*) FROM event WHERE batch_id = $1)
             - (SELECT COUNT(*) FROM reject WHERE batch_id = $1 AND line > 0)
     WHERE id = $1 AND state = 'archived'";
-const DETECTED: &str = "UPDATE batch SET state = 'detected' WHERE id = $1";
-const FAILED: &str = "UPDATE batch SET state = 'failed', problem = $2 WHERE id = $1";
+// Only by whoever claims it, and only when nothing asked for its events anew since.
+const DETECTED: &str = "
+    UPDATE batch SET state = CASE WHEN again = $3 THEN 'detected' ELSE state END, claimed_by = NULL, claimed_until_ms = 0
+    WHERE id = $1 AND claimed_by = $2 AND state = 'stored'";
+const FAILED: &str = "
+    UPDATE batch SET state = 'failed', problem = $3, claimed_by = NULL, claimed_until_ms = 0
+    WHERE id = $1 AND claimed_by = $2";
 const LIST: &str = "
     SELECT * FROM batch
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
@@ -109,9 +115,10 @@ const BETWEEN: &str = "
     SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
     ORDER BY id LIMIT 1000";
 const REPLAY: &str = "
-    UPDATE batch SET state = 'stored'
-    WHERE state = 'detected' AND received_at >= $1 AND received_at < $2
-        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)";
+    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END, again = again + 1
+    WHERE state IN ('stored', 'detected') AND received_at >= $1 AND received_at < $2
+        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)
+    RETURNING id";
 const RECENT: &str = "
     SELECT * FROM batch
     WHERE connection_id = $1 AND dataset = $2 AND source = $3 AND state IN ('stored', 'detected')
@@ -144,13 +151,6 @@ impl Store {
         Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// The oldest batch in this state.
-    pub async fn batch_next(&self, state: BatchState) -> Result<Option<BatchRow>, StoreError> {
-        Ok(on_engine!(self, pool => {
-            sqlx::query_as(NEXT).bind(state.as_str()).fetch_optional(pool).await?
-        }))
-    }
-
     /// Ends the storing of a batch that held `records` lines.
     pub async fn batch_stored(&self, id: &str, records: i64, repaired: i64) -> Result<(), StoreError> {
         on_engine!(self, pool => {
@@ -173,16 +173,20 @@ impl Store {
         }))
     }
 
-    /// Ends the detection over a batch.
-    pub async fn batch_detected(&self, id: &str) -> Result<(), StoreError> {
-        on_engine!(self, pool => { sqlx::query(DETECTED).bind(id).execute(pool).await?; });
+    /// Ends the detection over a batch, and the claim on it. When something asked for its events to be looked at
+    /// anew since `batch` was read, it stays in state `stored`.
+    pub async fn batch_detected(&self, batch: &BatchRow, claimant: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(DETECTED).bind(&batch.id).bind(claimant).bind(batch.again).execute(pool).await?;
+        });
         Ok(())
     }
 
-    /// Sets a batch aside that cannot be read, with the reason. Its object stays in the archive.
-    pub async fn batch_failed(&self, id: &str, problem: &str) -> Result<(), StoreError> {
-        in_transaction!(self, tx => {
-            sqlx::query(FAILED).bind(id).bind(storable(problem).into_owned()).execute(&mut *tx).await?;
+    /// Sets a batch aside that cannot be read, with the reason, and ends the claim on it. Its object stays in the
+    /// archive.
+    pub async fn batch_failed(&self, id: &str, claimant: &str, problem: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(FAILED).bind(id).bind(claimant).bind(storable(problem).into_owned()).execute(pool).await?;
         });
         Ok(())
     }
@@ -225,15 +229,15 @@ impl Store {
         Ok(all)
     }
 
-    /// Sends batches that came between two times through detection again. Answers how many.
+    /// Sends batches that came between two times through detection again. Answers which.
     pub async fn batch_replay(
         &self,
         since: DateTime<Utc>,
         until: DateTime<Utc>,
         dataset: Option<&str>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<String>, StoreError> {
         Ok(on_engine!(self, pool => {
-            sqlx::query(REPLAY).bind(since).bind(until).bind(dataset).execute(pool).await?.rows_affected()
+            sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).fetch_all(pool).await?
         }))
     }
 

@@ -82,6 +82,8 @@ pub struct MessageRow {
     pub created_at: DateTime<Utc>,
     /// When the channel took it.
     pub delivered_at: Option<DateTime<Utc>>,
+    /// Since when a process has been sending it, or had when it ended early.
+    pub sending_since: Option<DateTime<Utc>>,
 }
 
 /// Everything this file sends to either engine.
@@ -122,16 +124,17 @@ const MESSAGE_DUE: &str = "
     SELECT * FROM message WHERE state = 'pending' AND next_attempt_at <= $1
     ORDER BY next_attempt_at, id LIMIT $2";
 const MESSAGE_CLAIM: &str = "
-    UPDATE message SET next_attempt_at = $3 WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2
+    UPDATE message SET next_attempt_at = $3, sending_since = $4
+    WHERE id = $1 AND state = 'pending' AND next_attempt_at = $2
     RETURNING id";
 const MESSAGE_DELIVERED: &str = "
-    UPDATE message SET state = 'delivered', attempts = attempts + 1, reason = NULL, delivered_at = $2
+    UPDATE message SET state = 'delivered', attempts = attempts + 1, reason = $3, delivered_at = $2, sending_since = NULL
     WHERE id = $1 AND state = 'pending' RETURNING title";
 const MESSAGE_RETRY: &str = "
-    UPDATE message SET attempts = attempts + 1, reason = $2, next_attempt_at = $3
+    UPDATE message SET attempts = attempts + 1, reason = $2, next_attempt_at = $3, sending_since = NULL
     WHERE id = $1 AND state = 'pending'";
 const MESSAGE_FAILED: &str = "
-    UPDATE message SET state = 'failed', attempts = attempts + 1, reason = $2
+    UPDATE message SET state = 'failed', attempts = attempts + 1, reason = $2, sending_since = NULL
     WHERE id = $1 AND state = 'pending' RETURNING title";
 const MESSAGE_LIST: &str = "
     SELECT * FROM message
@@ -214,24 +217,26 @@ impl Store {
     pub async fn message_claim(
         &self,
         message: &MessageRow,
+        now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let claimed: Option<String> = on_engine!(self, pool => {
-            sqlx::query_scalar(MESSAGE_CLAIM).bind(&message.id.0).bind(message.next_attempt_at).bind(until)
+            sqlx::query_scalar(MESSAGE_CLAIM).bind(&message.id.0).bind(message.next_attempt_at).bind(until).bind(now)
                 .fetch_optional(pool).await?
         });
         Ok(claimed.is_some())
     }
 
-    /// The channel took it.
+    /// The channel took it. `reason` says what else is to be known.
     pub async fn message_delivered(
         &self,
         message: &MessageRow,
+        reason: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             let title: Option<String> = sqlx::query_scalar(MESSAGE_DELIVERED)
-                .bind(&message.id.0).bind(now).fetch_optional(&mut *tx).await?;
+                .bind(&message.id.0).bind(now).bind(reason).fetch_optional(&mut *tx).await?;
             if let Some(title) = title {
                 let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, format!("Coached: {title}"));
                 journal_write!(tx, &entry);

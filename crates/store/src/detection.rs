@@ -2,6 +2,7 @@
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::group_debt::{GroupDebt, PAID_HEAD};
 use crate::journal::{JournalEntry, journal_write, journal_write_many};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, DetectionId, EventId, PersonId};
@@ -145,15 +146,30 @@ fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: model::JournalK
 }
 
 impl Store {
-    /// Makes the detections what they should be, in one transaction, with a journal entry for each that is new or
-    /// withdrawn. Repeating it changes nothing. Answers how many were new.
+    /// Makes the detections what they should be and removes what was owed, in one transaction, with a journal entry for
+    /// each that is new or withdrawn. Answers how many were new; nothing when one of `paid` was paid by someone else, or
+    /// when more is owed to it since it was read: then nothing is changed, and the groups have to be looked at again.
     pub async fn detection_change(
         &self,
         changes: &DetectionChanges,
+        paid: &[GroupDebt],
         now: DateTime<Utc>,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Option<usize>, StoreError> {
         let new = in_transaction!(self, tx => {
             let mut new = 0;
+            for part in paid.chunks(ROWS) {
+                let mut query = QueryBuilder::new(PAID_HEAD);
+                for (place, debt) in part.iter().enumerate() {
+                    query.push(if place == 0 { " (" } else { ", (" });
+                    query.push_bind(&debt.watch).push(", ").push_bind(&debt.group_key).push(", ");
+                    query.push_bind(&debt.stamp).push(")");
+                }
+                query.push(")");
+                let removed = query.build().execute(&mut *tx).await?.rows_affected();
+                if removed != part.len() as u64 {
+                    return Ok(None);
+                }
+            }
             for found in &changes.withdrawn {
                 sqlx::query(WITHDRAW).bind(&found.id.0).execute(&mut *tx).await?;
                 let entry = journal_entry(found, now, model::JournalKind::DetectionWithdrawn);
@@ -189,7 +205,7 @@ impl Store {
             }
             new
         });
-        Ok(new)
+        Ok(Some(new))
     }
 
     /// The detections of these groups from a time on.

@@ -1,32 +1,115 @@
-//! Leases: at most one process at a time runs a stage.
+//! Leases: at most one process at a time does what has a name. They end by the database's clock.
 
-use crate::engine::{Store, StoreError, on_engine};
-use chrono::{DateTime, Utc};
+use crate::database_clock::{AHEAD_MS, postgres_now_ms, sqlite_now_ms};
+use crate::engine::{Engine, Store, StoreError, on_engine};
+use chrono::TimeDelta;
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[TAKE, RELEASE];
+pub(crate) const STATEMENTS: &[&str] = &[RELEASE];
+/// What it sends to one of them.
+#[cfg(test)]
+pub(crate) const OF_SQLITE: &[&str] = &[TAKE_SQLITE, LEFT_SQLITE];
+#[cfg(test)]
+pub(crate) const OF_POSTGRES: &[&str] = &[TAKE_POSTGRES, LEFT_POSTGRES];
 
-const TAKE: &str = "
-    INSERT INTO lease (name, holder, until) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-    WHERE lease.holder = excluded.holder OR lease.until < $4
-    RETURNING holder";
+macro_rules! take {
+    ($now:ident) => {
+        concat!(
+            "INSERT INTO lease (name, holder, until_ms) VALUES ($1, $2, ",
+            $now!(),
+            " + $3)
+            ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = ",
+            $now!(),
+            " + $3 WHERE lease.holder = excluded.holder OR lease.until_ms <= ",
+            $now!(),
+            " RETURNING holder"
+        )
+    };
+}
+const TAKE_SQLITE: &str = take!(sqlite_now_ms);
+const TAKE_POSTGRES: &str = take!(postgres_now_ms);
+macro_rules! left {
+    ($now:ident) => {
+        concat!(
+            "SELECT holder, until_ms - ",
+            $now!(),
+            " FROM lease WHERE name = $1"
+        )
+    };
+}
+const LEFT_SQLITE: &str = left!(sqlite_now_ms);
+const LEFT_POSTGRES: &str = left!(postgres_now_ms);
 const RELEASE: &str = "DELETE FROM lease WHERE name = $1 AND holder = $2";
 
 impl Store {
-    /// Takes or renews the lease `name` until `until`; `false` when another holder's has not run out.
-    pub async fn lease_take(
-        &self,
-        name: &str,
-        holder: &str,
-        until: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let taken: Option<String> = on_engine!(self, pool => {
-            sqlx::query_scalar(TAKE).bind(name).bind(holder).bind(until).bind(now).fetch_optional(pool).await?
-        });
+    /// Takes or renews the lease `name` for `length` from now; `false` when another holder's has not run out. One that
+    /// lasts longer than `length` from now was taken before the clock was set back: it is taken over, and told of.
+    /// Everyone takes the lease of one name for the same length.
+    pub async fn lease_take(&self, name: &str, holder: &str, length: TimeDelta) -> Result<bool, StoreError> {
+        if self.lease_try(name, holder, length).await? {
+            return Ok(true);
+        }
+        let Some((other, left_ms)) = self.lease_left(name).await? else {
+            return self.lease_try(name, holder, length).await;
+        };
+        if left_ms <= length.num_milliseconds() + AHEAD_MS {
+            return Ok(false);
+        }
+        tracing::warn!(
+            lease = name,
+            "a lease ends {left_ms} ms ahead, and none is taken for so long: the clock was set back, and the lease is \
+             taken over"
+        );
+        self.lease_release(name, &other).await?;
+        self.lease_try(name, holder, length).await
+    }
+
+    async fn lease_try(&self, name: &str, holder: &str, length: TimeDelta) -> Result<bool, StoreError> {
+        let length = length.num_milliseconds();
+        let taken: Option<String> = match &self.engine {
+            Engine::Sqlite { write, .. } => {
+                let query = sqlx::query_scalar(TAKE_SQLITE)
+                    .bind(name)
+                    .bind(holder)
+                    .bind(length);
+                query.fetch_optional(write).await?
+            }
+            Engine::Postgres(pool) => {
+                let query = sqlx::query_scalar(TAKE_POSTGRES)
+                    .bind(name)
+                    .bind(holder)
+                    .bind(length);
+                query.fetch_optional(pool).await?
+            }
+        };
         Ok(taken.is_some())
+    }
+
+    /// Who holds a lease, and for how many milliseconds more.
+    async fn lease_left(&self, name: &str) -> Result<Option<(String, i64)>, StoreError> {
+        Ok(match &self.engine {
+            Engine::Sqlite { read, .. } => {
+                sqlx::query_as(LEFT_SQLITE)
+                    .bind(name)
+                    .fetch_optional(read)
+                    .await?
+            }
+            Engine::Postgres(pool) => {
+                sqlx::query_as(LEFT_POSTGRES)
+                    .bind(name)
+                    .fetch_optional(pool)
+                    .await?
+            }
+        })
+    }
+
+    /// Whether somebody holds the lease.
+    pub async fn lease_is_held(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self
+            .lease_left(name)
+            .await?
+            .is_some_and(|(_, left_ms)| left_ms > 0))
     }
 
     /// Gives the lease back.

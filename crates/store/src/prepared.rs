@@ -13,7 +13,8 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, detection, event, journal, log_source, person, rule_hit, sync_change,
+        access, account_object, detection, event, group_debt, journal, log_source, person, rule_hit,
+        sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -38,6 +39,8 @@ fn built() -> Vec<String> {
         format!("{}$1, $2)", detection::GET_MANY_HEAD),
         with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
+        with_rows(group_debt::OWE_HEAD, 5, group_debt::OWE_TAIL),
+        format!("{} ($1, $2, $3))", group_debt::PAID_HEAD),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
         format!(
             "{} ($1, $2)) AND at_us >= $3 ORDER BY watch, group_key, at_us LIMIT $4",
@@ -59,12 +62,14 @@ fn statements() -> Vec<String> {
         crate::account_object::STATEMENTS,
         crate::audit::STATEMENTS,
         crate::batch::STATEMENTS,
+        crate::batch_claim::STATEMENTS,
         crate::coaching::STATEMENTS,
         crate::connection::STATEMENTS,
         crate::detection::STATEMENTS,
         crate::event::STATEMENTS,
         crate::finding::STATEMENTS,
         crate::forget::STATEMENTS,
+        crate::group_debt::STATEMENTS,
         crate::integration::STATEMENTS,
         crate::journal::STATEMENTS,
         crate::lease::STATEMENTS,
@@ -94,8 +99,18 @@ fn statements() -> Vec<String> {
 async fn every_statement_is_prepared_on_both_engines() {
     for Scratch { store, .. } in &crate::scratch::stores().await.unwrap() {
         let own = match store.engine {
-            Engine::Sqlite { .. } => vec![crate::journal::AFTER_SQLITE],
-            Engine::Postgres(_) => vec![crate::journal::AFTER_POSTGRES, crate::audit::LOCK_POSTGRES],
+            Engine::Sqlite { .. } => [
+                &[crate::journal::AFTER_SQLITE],
+                crate::batch_claim::OF_SQLITE,
+                crate::lease::OF_SQLITE,
+            ]
+            .concat(),
+            Engine::Postgres(_) => [
+                &[crate::journal::AFTER_POSTGRES, crate::audit::LOCK_POSTGRES],
+                crate::batch_claim::OF_POSTGRES,
+                crate::lease::OF_POSTGRES,
+            ]
+            .concat(),
         };
         for text in statements().into_iter().chain(own.into_iter().map(str::to_owned)) {
             let sql = AssertSqlSafe(text.clone()).into_sql_str();

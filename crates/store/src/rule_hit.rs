@@ -1,9 +1,11 @@
 //! Matches as long as they may bear on others, and how far the time of each source has come.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
+use crate::group_debt::groups_owe;
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use sqlx::QueryBuilder;
+use std::collections::BTreeMap;
 
 /// Matches of one group that are looked at together, at most. Chosen: more is a rule that is far too wide.
 pub const HITS_MAX: i64 = 100_000;
@@ -29,6 +31,15 @@ pub struct RuleHitRow {
     pub event_id: String,
     /// The batch that brought it.
     pub batch_id: String,
+}
+
+/// What a part of a run leaves: who asked at what time, and the stamp of what is owed through it.
+#[derive(Debug, Clone)]
+pub struct HitRun {
+    /// When the run over the batch began. Matches that a later run keeps count as kept by it.
+    pub began_at: DateTime<Utc>,
+    /// Another one with each call.
+    pub stamp: String,
 }
 
 /// A group that something changed in, and from when on.
@@ -75,15 +86,17 @@ pub(crate) const HIT_HEAD: &str =
     "INSERT INTO rule_hit (watch, group_key, slot, part, value, at_us, event_id, batch_id, kept_at)";
 pub(crate) const HIT_TAIL: &str = "
     ON CONFLICT (watch, group_key, slot, part, value) DO UPDATE SET at_us = excluded.at_us,
-        event_id = excluded.event_id, batch_id = excluded.batch_id
+        event_id = excluded.event_id, batch_id = excluded.batch_id,
+        kept_at = CASE WHEN excluded.kept_at > rule_hit.kept_at THEN excluded.kept_at ELSE rule_hit.kept_at END
     WHERE excluded.at_us < rule_hit.at_us
-        OR (excluded.at_us = rule_hit.at_us AND excluded.event_id < rule_hit.event_id)";
+        OR (excluded.at_us = rule_hit.at_us AND excluded.event_id <= rule_hit.event_id)";
 pub(crate) const GROUPS_HEAD: &str = "
     SELECT watch, group_key, slot, part, value, at_us, event_id, batch_id FROM rule_hit
     WHERE (watch, group_key) IN (VALUES";
 const OF_BATCH: &str = "
-    SELECT watch, group_key, MIN(at_us) AS at_us FROM rule_hit WHERE batch_id = $1 GROUP BY watch, group_key";
-const FORGET_BATCH: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
+    SELECT watch, group_key, MIN(at_us) AS at_us FROM rule_hit WHERE batch_id = $1 AND kept_at < $2
+    GROUP BY watch, group_key ORDER BY watch, group_key";
+const FORGET_BATCH: &str = "DELETE FROM rule_hit WHERE batch_id = $1 AND kept_at < $2";
 const FORGET_DERIVED: &str =
     "DELETE FROM rule_hit WHERE watch = $1 AND group_key = $2 AND batch_id = $3 AND at_us >= $4";
 const PRUNE: &str = "DELETE FROM rule_hit WHERE watch = $1 AND at_us < $2 AND kept_at < $3";
@@ -96,32 +109,69 @@ const WATERMARK_SET: &str = "
     ON CONFLICT (connection_id, dataset) DO UPDATE SET late = watermark.late + excluded.late,
         at = CASE WHEN excluded.at > watermark.at THEN excluded.at ELSE watermark.at END";
 
+/// Writes matches in the transaction `$tx`.
+macro_rules! hits_write {
+    ($tx:expr, $hits:expr, $run:expr) => {{
+        let hits: &[&RuleHitRow] = &$hits;
+        for part in hits.chunks(ROWS) {
+            let mut query = QueryBuilder::new(HIT_HEAD);
+            query.push_values(part, |mut row, hit| {
+                row.push_bind(&hit.watch)
+                    .push_bind(storable(&hit.group_key).into_owned())
+                    .push_bind(&hit.slot)
+                    .push_bind(hit.part)
+                    .push_bind(storable(&hit.value).into_owned())
+                    .push_bind(hit.at_us)
+                    .push_bind(&hit.event_id)
+                    .push_bind(&hit.batch_id)
+                    .push_bind($run.began_at);
+            });
+            query.push(HIT_TAIL);
+            query.build().execute(&mut *$tx).await?;
+        }
+    }};
+}
+
+/// The earliest of matches that are kept as one, in the order of their keys: two transactions lock rows in one order.
+fn earliest(hits: &[RuleHitRow]) -> Vec<&RuleHitRow> {
+    let mut first = BTreeMap::new();
+    for hit in hits {
+        let key = (&hit.watch, &hit.group_key, &hit.slot, hit.part, &hit.value);
+        let kept = first.entry(key).or_insert(hit);
+        if (hit.at_us, &hit.event_id) < (kept.at_us, &kept.event_id) {
+            *kept = hit;
+        }
+    }
+    first.into_values().collect()
+}
+
+/// The groups of matches, with the earliest time in each.
+fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
+    let mut groups = BTreeMap::new();
+    for hit in hits {
+        let from = groups
+            .entry((hit.watch.as_str(), hit.group_key.as_str()))
+            .or_insert(hit.at_us);
+        *from = hit.at_us.min(*from);
+    }
+    groups
+        .into_iter()
+        .map(|((watch, key), from_us)| (watch, key, from_us))
+        .collect()
+}
+
 impl Store {
-    /// Keeps matches. One that is kept already stays, with the earlier time of the two.
-    pub async fn hit_keep(&self, hits: &[RuleHitRow], now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// Keeps matches, and writes down that their groups are owed their detections. One that is kept already stays, with
+    /// the earlier time of the two.
+    pub async fn hit_keep(&self, hits: &[RuleHitRow], run: &HitRun) -> Result<(), StoreError> {
         if hits.is_empty() {
             return Ok(());
         }
-        let mut first = std::collections::BTreeMap::new();
-        for hit in hits {
-            let key = (&hit.watch, &hit.group_key, &hit.slot, hit.part, &hit.value);
-            let kept = first.entry(key).or_insert(hit);
-            if (hit.at_us, &hit.event_id) < (kept.at_us, &kept.event_id) {
-                *kept = hit;
-            }
-        }
-        let hits: Vec<&RuleHitRow> = first.into_values().collect();
+        let hits = earliest(hits);
+        let groups = groups_of(&hits);
         in_transaction!(self, tx => {
-            for part in hits.chunks(ROWS) {
-                let mut query = QueryBuilder::new(HIT_HEAD);
-                query.push_values(part, |mut row, hit| {
-                    row.push_bind(&hit.watch).push_bind(storable(&hit.group_key).into_owned())
-                        .push_bind(&hit.slot).push_bind(hit.part).push_bind(storable(&hit.value).into_owned())
-                        .push_bind(hit.at_us).push_bind(&hit.event_id).push_bind(&hit.batch_id).push_bind(now);
-                });
-                query.push(HIT_TAIL);
-                query.build().execute(&mut *tx).await?;
-            }
+            hits_write!(tx, hits, run);
+            groups_owe!(tx, groups, &run.stamp, run.began_at);
         });
         Ok(())
     }
@@ -148,31 +198,43 @@ impl Store {
         }))
     }
 
-    /// Forgets the matches of a batch, and answers the groups that they were in.
-    pub async fn hit_forget_batch(&self, batch: &str) -> Result<Vec<HitGroup>, StoreError> {
-        Ok(in_transaction!(self, tx => {
-            let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH).bind(batch).fetch_all(&mut *tx).await?;
+    /// Forgets the matches of a batch that an earlier run kept and this one did not, and writes down that their groups
+    /// are owed their detections.
+    pub async fn hit_forget_batch(&self, batch: &str, run: &HitRun) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH)
+                .bind(batch).bind(run.began_at).fetch_all(&mut *tx).await?;
             if !groups.is_empty() {
-                sqlx::query(FORGET_BATCH).bind(batch).execute(&mut *tx).await?;
+                sqlx::query(FORGET_BATCH).bind(batch).bind(run.began_at).execute(&mut *tx).await?;
+                let groups = groups
+                    .iter()
+                    .map(|group| (group.watch.as_str(), group.group_key.as_str(), group.at_us))
+                    .collect();
+                groups_owe!(tx, groups, &run.stamp, run.began_at);
             }
-            groups
-        }))
+        });
+        Ok(())
     }
 
-    /// Replaces what one watch's firings from `from_us` on left in another's group: `source` says whose they are.
+    /// Replaces what one watch's firings from `from_us` on left in another's group, which is owed its detections then.
+    /// `source` says whose they are.
     pub async fn hit_replace_derived(
         &self,
         group: &HitGroup,
         source: &str,
         hits: &[RuleHitRow],
-        now: DateTime<Utc>,
+        run: &HitRun,
     ) -> Result<(), StoreError> {
+        let hits = earliest(hits);
         in_transaction!(self, tx => {
             sqlx::query(FORGET_DERIVED)
                 .bind(&group.watch).bind(storable(&group.group_key).into_owned()).bind(source).bind(group.at_us)
                 .execute(&mut *tx).await?;
+            hits_write!(tx, hits, run);
+            let owed = vec![(group.watch.as_str(), group.group_key.as_str(), group.at_us)];
+            groups_owe!(tx, owed, &run.stamp, run.began_at);
         });
-        self.hit_keep(hits, now).await
+        Ok(())
     }
 
     /// Forgets matches of a watch that can bear on nothing any more: older than `before_us`, and kept before

@@ -1,6 +1,7 @@
 //! Throw-away stores for tests: SQLite always, PostgreSQL where `FLAREWARD_TEST_POSTGRES` names a server
 //! (`postgres://user@host:port`), in a database of its own.
 
+use crate::engine::on_engine;
 use crate::{Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,21 @@ pub struct Scratch {
     /// Its address, to be opened a second time, as another process would.
     pub address: String,
     _folder: Option<tempfile::TempDir>,
+}
+
+impl Store {
+    /// Lets all leases and claims run out, as the time after a kill does.
+    ///
+    /// # Errors
+    ///
+    /// When the database refuses.
+    pub async fn leases_run_out(&self) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query("DELETE FROM lease").execute(pool).await?;
+            sqlx::query("UPDATE batch SET claimed_until_ms = 0").execute(pool).await?;
+        });
+        Ok(())
+    }
 }
 
 /// A database without tables that nothing else uses.

@@ -3,7 +3,7 @@
 use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, JournalKind, SyncOutcome};
+use model::{ConnectionId, ConnectionState, JournalKind, SyncOutcome};
 
 /// One run of the sync of one connection.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -73,6 +73,21 @@ impl Store {
             sqlx::query(START).bind(id).bind(&connection.0).bind(now).execute(&mut *tx).await?;
         });
         Ok(())
+    }
+
+    /// Marks the run of a connection that was killed, and the connection with the reason. The caller holds the
+    /// connection's sync lease.
+    pub async fn sync_run_interrupt(
+        &self,
+        connection: &ConnectionId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(INTERRUPTED).bind(&connection.0).bind(now).execute(pool).await?;
+        });
+        self.connection_state_set(connection, ConnectionState::Degraded, Some(reason), now)
+            .await
     }
 
     /// Goes on with a run that was killed or failed in part.

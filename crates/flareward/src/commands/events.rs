@@ -236,9 +236,9 @@ async fn replay(
     let until = until.map_or(Ok(now), |until| moment(until, now))?;
     let batches = app.store.batch_replay(since, until, dataset).await?;
     let before = app.store.overview().await?.detections;
-    hub::driver::pipeline(&app).await?;
+    super::finish_batches(&app, &batches).await?;
     let after = app.store.overview().await?.detections;
-    let answer = json!({ "batches": batches, "detections_before": before, "detections_now": after });
+    let answer = json!({ "batches": batches.len(), "detections_before": before, "detections_now": after });
     object(global.output, &answer)?;
     Ok(())
 }

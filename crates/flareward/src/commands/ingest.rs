@@ -57,7 +57,8 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
         taken.extend(id.map(|id| (path, id.clone())));
     }
     printer.finish("no files")?;
-    hub::driver::pipeline(&app).await?;
+    let batches: Vec<String> = taken.iter().map(|(_, id)| id.clone()).collect();
+    super::finish_batches(&app, &batches).await?;
     let counts = app.store.batch_counts(Some(&row.id)).await?;
     eprintln!(
         "{} now holds {} records: {} events ({} repaired), {} duplicates, {} rejected",

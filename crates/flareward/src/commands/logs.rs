@@ -247,7 +247,8 @@ async fn run_pull(
         }))?;
     }
     printer.finish("nothing to pull")?;
-    hub::driver::pipeline(app).await?;
+    let batches: Vec<String> = pulled.iter().flat_map(|one| one.batches.clone()).collect();
+    super::finish_batches(app, &batches).await?;
     let failed = pulled.iter().any(|one| one.has_failed);
     Ok(if failed {
         ExitCode::FAILURE
@@ -324,7 +325,7 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
         "set_aside": set_aside,
     }))?;
     printer.finish("no objects")?;
-    hub::driver::pipeline(app).await?;
+    super::finish_batches(app, &report.batches).await?;
     let fares = status(app, Some(&row.id)).await?;
     let failing = fares.into_iter().find(|one| {
         one.dataset == args.dataset && one.source == "object" && one.state == model::SourceState::Failing

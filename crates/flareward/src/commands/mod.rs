@@ -26,6 +26,7 @@ pub(crate) mod sync;
 pub(crate) mod syncs;
 pub(crate) mod token;
 
+use crate::progress::ProgressBar;
 use crate::{Global, NotFound};
 use anyhow::{Context, bail};
 use hub::App;
@@ -56,6 +57,15 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
             )
         }
     }
+}
+
+/// Processes the batches that a command took in, or asked to be looked at anew.
+pub(crate) async fn finish_batches(app: &App, batches: &[String]) -> anyhow::Result<()> {
+    let bar = ProgressBar::new(u64::try_from(batches.len()).ok(), false);
+    bar.set_message("processing batches");
+    hub::driver::finish(app, batches, &|done| bar.set_position(done as u64)).await?;
+    bar.finish_and_clear();
+    Ok(())
 }
 
 /// The person with this address or id.

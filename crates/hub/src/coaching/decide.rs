@@ -5,6 +5,7 @@
 
 use super::campaign::rules_of;
 use crate::app::App;
+use crate::fault;
 use chrono::TimeDelta;
 use minijinja::{Environment, context};
 use model::{CampaignId, MessageId, MessageState, PersonId};
@@ -68,7 +69,9 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             to_send += usize::from(message.state == MessageState::Pending);
             messages.push(message);
         }
+        fault::point("coaching.decided");
         app.store.message_decide(CONSUMER, last, &messages).await?;
+        fault::point("coaching.kept");
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::campaign::place;
 use crate::app::App;
+use crate::fault;
 use chrono::TimeDelta;
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
@@ -45,19 +46,29 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         }
         for message in due {
             // Another process may look at the same list: whoever claims the message sends it.
-            if !app.store.message_claim(&message, app.clock.now() + CLAIM).await? {
+            let now = app.clock.now();
+            if !app.store.message_claim(&message, now, now + CLAIM).await? {
                 continue;
             }
+            fault::point("message.claimed");
             let campaign = app.store.campaign_get(&message.campaign_id).await?;
             let person = app.store.person_get(&message.person_id).await?;
             let result = match (campaign, person) {
                 (Some(campaign), Some(person)) => send(app, &campaign, &person, &message).await,
                 _ => Err(Refusal::Final("the campaign or the person is gone".to_owned())),
             };
+            fault::point("message.sent");
             let now = app.clock.now();
+            // Whoever took it before ended without a word: whether it was sent then is not known.
+            let twice = message.sending_since.map(|since| {
+                let since = since.format("%Y-%m-%d %H:%M:%S UTC");
+                format!("may have been sent twice: the process that was sending it since {since} ended early")
+            });
             match result {
                 Ok(()) => {
-                    app.store.message_delivered(&message, now).await?;
+                    app.store
+                        .message_delivered(&message, twice.as_deref(), now)
+                        .await?;
                     delivered += 1;
                 }
                 Err(Refusal::Later(reason, wait))

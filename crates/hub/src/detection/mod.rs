@@ -20,15 +20,16 @@ mod settle;
 pub mod watch;
 
 use crate::app::App;
+use crate::fault;
+use crate::ingest::claim;
 use crate::rule_book::{RuleBook, RuleMode};
 use chrono::{DateTime, TimeDelta, Utc};
 use detector::{DetectorScratch, TraceValue};
 use model::BatchState;
 use serde_json::json;
-use settle::Affected;
 use sigma::PartOf;
-use std::collections::HashMap;
-use store::{BatchRow, EventRow, LIST_LIMIT_MAX, RuleHitRow, StoreError};
+use std::collections::{HashMap, HashSet};
+use store::{BatchRow, EventRow, HitRun, LIST_LIMIT_MAX, RuleHitRow, StoreError};
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,16 +49,41 @@ pub struct Report {
 /// When the store refuses; the next run goes on with the same batch.
 pub async fn run(app: &App) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    while let Some(batch) = app.store.batch_next(BatchState::Stored).await? {
-        let book = app.rules();
-        report.batches += 1;
-        detect(app, &book, &batch, &mut report).await?;
-        app.store.batch_detected(&batch.id).await?;
+    while let Some(batch) = app
+        .store
+        .batch_claim(BatchState::Stored, &app.holder, claim::LENGTH)
+        .await?
+    {
+        one(app, &batch, &mut report).await?;
     }
+    // What others caused and did not live to settle.
+    report.detections += settle::settle(app, &app.rules()).await?;
     Ok(report)
 }
 
+/// Whether any group is owed its detections by the rules that run.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn owes(app: &App) -> Result<bool, StoreError> {
+    let owed = app.store.group_debt_watches().await?;
+    Ok(settle::in_order(&app.rules(), &owed).next().is_some())
+}
+
+/// Shows the events of a batch that is claimed to the rules again.
+///
+/// # Errors
+///
+/// When the store refuses. The batch is given back then.
+pub(crate) async fn one(app: &App, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
+    let book = app.rules();
+    claim::keep(app, batch, Box::pin(detect(app, &book, batch, report))).await?;
+    Ok(())
+}
+
 async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
+    report.batches += 1;
     let mut detecting = Detecting::begin(app, book, batch).await?;
     let mut after = String::new();
     loop {
@@ -71,7 +97,7 @@ async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Repor
         detecting.take(&events).await?;
     }
     report.detections += detecting.end().await?;
-    Ok(())
+    app.store.batch_detected(batch, &app.holder).await
 }
 
 /// The rules at work on one batch, whose events come in parts and in any order.
@@ -79,7 +105,7 @@ pub(crate) struct Detecting<'a> {
     app: &'a App,
     book: &'a RuleBook,
     batch: &'a BatchRow,
-    affected: Affected,
+    began_at: DateTime<Utc>,
     late_before: Option<DateTime<Utc>>,
     newest: Option<DateTime<Utc>>,
     late: i64,
@@ -87,16 +113,11 @@ pub(crate) struct Detecting<'a> {
 }
 
 impl<'a> Detecting<'a> {
-    /// What an earlier, interrupted run kept of the batch is forgotten.
     pub(crate) async fn begin(
         app: &'a App,
         book: &'a RuleBook,
         batch: &'a BatchRow,
     ) -> Result<Self, StoreError> {
-        let mut affected = Affected::default();
-        for group in app.store.hit_forget_batch(&batch.id).await? {
-            affected.add(group.watch, group.group_key, group.at_us);
-        }
         let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
         let watermark = app
             .store
@@ -106,7 +127,7 @@ impl<'a> Detecting<'a> {
             app,
             book,
             batch,
-            affected,
+            began_at: app.clock.now(),
             // A file is brought in on purpose: its age says nothing.
             late_before: watermark
                 .filter(|_| batch.source != "file")
@@ -124,17 +145,26 @@ impl<'a> Detecting<'a> {
         self.late += looked.late;
         let store = &self.app.store;
         store.test_match_record(&looked.tested).await?;
-        store.hit_keep(&looked.hits, self.app.clock.now()).await?;
-        for hit in looked.hits {
-            self.affected.add(hit.watch, hit.group_key, hit.at_us);
-        }
+        store.hit_keep(&looked.hits, &self.hit_run()).await?;
+        fault::point("detection.kept");
         Ok(())
+    }
+
+    fn hit_run(&self) -> HitRun {
+        HitRun {
+            began_at: self.began_at,
+            stamp: self.app.ids.new_id(self.began_at),
+        }
     }
 
     /// Makes the detections what all matches say. Answers how many are new.
     pub(crate) async fn end(self) -> Result<usize, StoreError> {
         let (app, batch, late) = (self.app, self.batch, self.late);
-        let new = settle::settle(app, self.book, self.affected).await?;
+        // What an earlier run kept and this one did not, is none any more.
+        app.store.hit_forget_batch(&batch.id, &self.hit_run()).await?;
+        fault::point("detection.forgot");
+        let new = settle::settle(app, self.book).await?;
+        fault::point("detection.settled");
         if let Some(newest) = self.newest {
             let at = newest.min(app.clock.now());
             app.store
@@ -273,6 +303,11 @@ pub async fn prune(app: &App) -> Result<u64, StoreError> {
         // Late matches look back twice their reach.
         let before = reach.map(|reach| (now - reach * 2 - lateness - day).timestamp_micros());
         forgotten += app.store.hit_prune(&watch, before, now - day).await?;
+    }
+    let owed = app.store.group_debt_watches().await?;
+    let known: HashSet<String> = settle::in_order(&book, &owed).collect();
+    for watch in owed.iter().filter(|watch| !known.contains(*watch)) {
+        forgotten += app.store.group_debt_forget(watch, now - day).await?;
     }
     Ok(forgotten)
 }

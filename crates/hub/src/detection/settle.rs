@@ -5,31 +5,23 @@
 use super::detector::TraceValue;
 use super::watch::{Kept, Watch, WatchFiring};
 use crate::app::App;
+use crate::fault;
 use crate::rule_book::{BookRule, RuleBook, RuleMode, level_word};
 use chrono::{DateTime, Utc};
 use model::DetectionId;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
-use store::{DetectionChanges, DetectionRow, EventRow, HITS_MAX, HitGroup, RuleHitRow, StoreError};
+use std::collections::{BTreeSet, HashMap};
+use store::{
+    DetectionChanges, DetectionRow, EventRow, GroupDebt, HITS_MAX, HitGroup, HitRun, RuleHitRow, StoreError,
+};
 
 /// Groups that are settled with one question and one transaction.
-const GROUPS: usize = 200;
+const GROUPS: i64 = 200;
 /// What the watch of a rule's repeats is called.
 const REPEATS: &str = "repeats:";
 /// Events that are named as proof.
 const EVIDENCE_MAX: usize = super::watch::EVIDENCE_MAX;
-
-/// Groups in which something changed, with the earliest time of a change in microseconds.
-#[derive(Debug, Default)]
-pub(super) struct Affected(BTreeMap<(String, String), i64>);
-
-impl Affected {
-    pub(super) fn add(&mut self, watch: String, group_key: String, at_us: i64) {
-        let from = self.0.entry((watch, group_key)).or_insert(at_us);
-        *from = at_us.min(*from);
-    }
-}
 
 /// The watch under which matches of a rule about single events are kept: repeats become one detection.
 pub(super) fn repeats_of(rule_id: &str) -> String {
@@ -40,37 +32,49 @@ pub(super) fn is_repeats(watch: &str) -> bool {
     watch.starts_with(REPEATS)
 }
 
-/// Settles every affected group, and those of correlations that refer to theirs. Answers how many detections are new.
-pub(super) async fn settle(app: &App, book: &RuleBook, mut affected: Affected) -> Result<usize, StoreError> {
+/// Settles every group that is owed its detections, and those of correlations that refer to theirs. Answers how many
+/// detections are new.
+pub(super) async fn settle(app: &App, book: &RuleBook) -> Result<usize, StoreError> {
+    let mut owed: BTreeSet<String> = app.store.group_debt_watches().await?.into_iter().collect();
     let mut new = 0;
-    // Rules about single events first, then watches, each after those that it refers to.
-    for rule in book.rules() {
-        new += settle_watch(app, book, &repeats_of(&rule.id), None, &mut affected).await?;
-    }
-    for watch in &book.detector.watches {
-        new += settle_watch(app, book, &watch.id, Some(watch), &mut affected).await?;
+    // Each after those that it refers to: what they leave for it is owed before its turn comes.
+    for (id, watch) in in_book(book) {
+        if !owed.contains(&id) {
+            continue;
+        }
+        owed.extend(outers(book, watch));
+        loop {
+            let debts = app.store.group_debt_list(&id, GROUPS).await?;
+            if debts.is_empty() {
+                break;
+            }
+            new += settle_groups(app, book, &id, watch, &debts).await?;
+        }
     }
     Ok(new)
 }
 
-async fn settle_watch(
-    app: &App,
-    book: &RuleBook,
-    id: &str,
-    watch: Option<&Watch>,
-    affected: &mut Affected,
-) -> Result<usize, StoreError> {
-    let range = (id.to_owned(), String::new())..=(id.to_owned(), "\u{10ffff}".to_owned());
-    let groups: Vec<(String, i64)> = affected
-        .0
-        .range(range)
-        .map(|((_, key), from)| (key.clone(), *from))
-        .collect();
-    let mut new = 0;
-    for part in groups.chunks(GROUPS) {
-        new += settle_groups(app, book, id, watch, part, affected).await?;
-    }
-    Ok(new)
+/// Those of `owed` that the book has, in the order in which they are settled.
+pub(super) fn in_order<'b>(book: &'b RuleBook, owed: &'b [String]) -> impl Iterator<Item = String> + 'b {
+    in_book(book)
+        .map(|(id, _)| id)
+        .filter(move |id| owed.contains(id))
+}
+
+/// Everything that keeps matches: rules about single events first, then watches, each after those that it refers to.
+fn in_book(book: &RuleBook) -> impl Iterator<Item = (String, Option<&Watch>)> {
+    let repeats = book.rules().iter().map(|rule| (repeats_of(&rule.id), None));
+    let watches = &book.detector.watches;
+    repeats.chain(watches.iter().map(|watch| (watch.id.clone(), Some(watch))))
+}
+
+/// The watches that refer to one.
+fn outers(book: &RuleBook, watch: Option<&Watch>) -> Vec<String> {
+    let outers = watch.map(|watch| watch.outers.as_slice()).unwrap_or_default();
+    outers
+        .iter()
+        .map(|(outer, ..)| book.detector.watches[*outer].id.clone())
+        .collect()
 }
 
 async fn settle_groups(
@@ -78,20 +82,19 @@ async fn settle_groups(
     book: &RuleBook,
     id: &str,
     watch: Option<&Watch>,
-    groups: &[(String, i64)],
-    affected: &mut Affected,
+    debts: &[GroupDebt],
 ) -> Result<usize, StoreError> {
     let rule = match watch {
         Some(watch) => book.reported(watch.reports),
         None => id.strip_prefix(REPEATS).and_then(|rule| book.rule(rule)),
     };
-    let first = groups.iter().map(|(_, from)| *from).min().unwrap_or_default();
+    let first = debts.iter().map(|debt| debt.from_us).min().unwrap_or_default();
     let reach_us = watch.map_or(0, |watch| watch.reach_ns() / 1_000);
     let from = match watch {
         Some(watch) if !watch.is_unbounded() => first.saturating_sub(reach_us * 2),
         _ => i64::MIN,
     };
-    let names: Vec<(&str, &str)> = groups.iter().map(|(key, _)| (id, key.as_str())).collect();
+    let names: Vec<(&str, &str)> = debts.iter().map(|debt| (id, debt.group_key.as_str())).collect();
     let mut hits = kept(app, &names, from).await?;
     let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
     // All repeats of one stretch of time are one detection, also those from before the change.
@@ -106,14 +109,15 @@ async fn settle_groups(
             .push(row);
     }
     let mut settled = Vec::new();
-    for (key, from_us) in groups {
+    for debt in debts {
+        let (key, from_us) = (&debt.group_key, &debt.from_us);
         let hits = hits.remove(key).unwrap_or_default();
         let fired = match watch {
             Some(watch) => watched(watch, &hits),
             None => repeated(&hits),
         };
         if let Some(watch) = watch {
-            derive(app, book, watch, key, *from_us, &fired, affected).await?;
+            derive(app, book, watch, debt, &fired).await?;
         }
         let Some(rule) = rule else { continue };
         if rule.mode == RuleMode::Test {
@@ -134,14 +138,18 @@ async fn settle_groups(
             stored: rows.into_iter().filter(|row| is_open(row.at)).collect(),
         });
     }
-    let Some(rule) = rule else { return Ok(0) };
-    let events = events_of(app, &settled).await?;
     let mut changes = DetectionChanges::default();
     let now = app.clock.now();
-    for group in settled {
-        group.reconcile(rule, id, reach_us, &events, now, &mut changes);
+    if let Some(rule) = rule {
+        let events = events_of(app, &settled).await?;
+        for group in settled {
+            group.reconcile(rule, id, reach_us, &events, now, &mut changes);
+        }
     }
-    app.store.detection_change(&changes, now).await
+    fault::point("detection.derived");
+    // More may have come to a group since its matches were read: then it is still owed, and looked at again.
+    let new = app.store.detection_change(&changes, debts, now).await?;
+    Ok(new.unwrap_or(0))
 }
 
 /// A group with the detections that there should be and those that there are.
@@ -289,15 +297,14 @@ async fn derive(
     app: &App,
     book: &RuleBook,
     watch: &Watch,
-    key: &str,
-    from_us: i64,
+    debt: &GroupDebt,
     fired: &[Fired],
-    affected: &mut Affected,
 ) -> Result<(), StoreError> {
     if watch.outers.is_empty() {
         return Ok(());
     }
-    let values: Vec<String> = store::stored("rule_hit", &watch.id, "group_key", key)?;
+    let (key, from_us) = (&debt.group_key, debt.from_us);
+    let values: Vec<String> = store::stored("group_debt", &watch.id, "group_key", key)?;
     for (outer, part, places) in &watch.outers {
         let outer = &book.detector.watches[*outer];
         let outer_key: Vec<&String> = places.iter().filter_map(|place| values.get(*place)).collect();
@@ -322,10 +329,14 @@ async fn derive(
                 batch_id: source.clone(),
             })
             .collect();
+        let now = app.clock.now();
+        let run = HitRun {
+            began_at: now,
+            stamp: app.ids.new_id(now),
+        };
         app.store
-            .hit_replace_derived(&group, &source, &hits, app.clock.now())
+            .hit_replace_derived(&group, &source, &hits, &run)
             .await?;
-        affected.add(group.watch, group.group_key, from_us);
     }
     Ok(())
 }

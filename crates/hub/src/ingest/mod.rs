@@ -4,6 +4,7 @@
 //! and may be repeated ([`process::run`]). What cannot be understood becomes a counted, stored, visible reject.
 
 pub mod adopt;
+pub(crate) mod claim;
 pub(crate) mod country;
 pub mod dataset;
 pub(crate) mod form;

@@ -4,12 +4,14 @@
 //! [`crate::detection`] writes, and the batch's state. Stores a part at a time, so that a large batch never holds the
 //! database long; a part that is stored twice changes nothing. Start reading at [`run`].
 
+use super::claim;
 use super::dataset::Dataset;
 use super::form::{Formed, Former, Mended, second_look};
 use super::normalise::{Normalised, id_in_batch, normalise, others};
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::detection::Detecting;
+use crate::fault;
 use async_compression::tokio::bufread::GzipDecoder;
 use futures::TryStreamExt;
 use model::{BatchState, EventId};
@@ -52,24 +54,60 @@ pub async fn run(app: &App) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let begun = Instant::now();
     while begun.elapsed() < SLICE
-        && let Some(batch) = app.store.batch_next(BatchState::Archived).await?
+        && let Some(batch) = app
+            .store
+            .batch_claim(BatchState::Archived, &app.holder, claim::LENGTH)
+            .await?
     {
-        match store_batch(app, &batch, &mut report).await {
-            Ok(()) => report.batches += 1,
-            Err(ProcessError::Store(error)) => return Err(error),
+        match one(app, &batch, &mut report).await? {
             // An archive that cannot be read now may be read later: the batch waits, and so do those behind it.
+            Some(Processed::Waits(_)) => return Ok(report),
+            Some(Processed::Done) | None => {}
+        }
+    }
+    Ok(report)
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Processed {
+    /// It is processed, or set aside with the reason.
+    Done,
+    /// The archive cannot be read now.
+    Waits(ArchiveError),
+}
+
+/// Processes a batch that is claimed. Answers nothing when the claim was lost.
+///
+/// # Errors
+///
+/// When the store refuses. The batch is given back then.
+pub(crate) async fn one(
+    app: &App,
+    batch: &BatchRow,
+    report: &mut Report,
+) -> Result<Option<Processed>, StoreError> {
+    let work = async {
+        match store_batch(app, batch, report).await {
+            Ok(()) => {
+                report.batches += 1;
+                Ok(Processed::Done)
+            }
+            Err(ProcessError::Store(error)) => Err(error),
             Err(ProcessError::Archive(error)) if !error.is_missing() => {
                 tracing::error!(batch = %batch.id, "the archive cannot be read: {}", crate::causes(&error));
-                return Ok(report);
+                claim::release(app, batch).await;
+                Ok(Processed::Waits(error))
             }
             Err(error) => {
                 let reason = crate::causes(&error);
                 tracing::error!(batch = %batch.id, "a batch cannot be read from the archive: {reason}");
-                app.store.batch_failed(&batch.id, &reason).await?;
+                app.store.batch_failed(&batch.id, &app.holder, &reason).await?;
+                Ok(Processed::Done)
             }
         }
-    }
-    Ok(report)
+    };
+    claim::keep(app, batch, Box::pin(work)).await
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +135,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     let mut part = Part::default();
     let book = app.rules();
     let mut detecting = Detecting::begin(app, &book, batch).await?;
+    fault::point("ingest.begun");
     let mut former = Former::new();
     let mut formed = Vec::new();
     loop {
@@ -123,8 +162,10 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     app.store
         .batch_stored(&batch.id, part.records, part.repaired)
         .await?;
+    fault::point("ingest.stored");
     detecting.end().await?;
-    app.store.batch_detected(&batch.id).await?;
+    fault::point("ingest.detected");
+    app.store.batch_detected(batch, &app.holder).await?;
     Ok(())
 }
 
@@ -258,6 +299,7 @@ impl Part {
             })
             .collect();
         let stored = app.store.event_store(events, &self.rejects).await?;
+        fault::point("ingest.part_stored");
         report.new_events += stored.new;
         report.rejects += self.rejects.len();
         self.rejects.clear();

@@ -7,6 +7,7 @@ use super::dataset::Dataset;
 use super::form::{CHALLENGE_BYTES, is_challenge};
 use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
+use crate::fault;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
@@ -130,6 +131,7 @@ pub async fn receive(
         Ok(_) => {
             let path = batch_path(dataset.name, received_at, &connection.id, &id);
             writer.finish(&path).await?;
+            fault::point("receive.archived");
             path
         }
         Err(error) => {

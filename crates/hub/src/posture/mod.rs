@@ -174,7 +174,7 @@ async fn is_due(app: &App, connection: &ConnectionRow) -> Result<bool, StoreErro
     Ok(match (last, read) {
         (None, read) => read.is_some(),
         (Some(last), Some(read)) if read > last => true,
-        (Some(last), _) => app.clock.now() - last >= RUN_AGAIN,
+        (last, _) => crate::due::is_due(last, RUN_AGAIN, app.clock.now()),
     })
 }
 

@@ -12,6 +12,7 @@ pub mod objects;
 pub mod pull;
 
 use crate::app::{App, ClientError};
+use crate::due;
 use crate::egress::EgressError;
 use crate::ingest::{DATASETS, Dataset};
 use crate::secret::SecretError;
@@ -289,7 +290,7 @@ async fn keep(
 /// Whether a source that was looked at then is due now; 0 minutes: never.
 fn is_due(checked_at: Option<DateTime<Utc>>, minutes: u64, now: DateTime<Utc>) -> bool {
     let minutes = i64::try_from(minutes).unwrap_or(i64::MAX / 100_000);
-    minutes > 0 && checked_at.is_none_or(|at| now - at >= TimeDelta::minutes(minutes))
+    minutes > 0 && due::is_due(checked_at, TimeDelta::minutes(minutes), now)
 }
 
 fn client_of(app: &App, connection: &ConnectionRow) -> Result<(Client, AccountId), SourceError> {

@@ -44,6 +44,8 @@ pub struct Report {
     pub read: usize,
     /// Objects that were set aside just now, with the reason.
     pub set_aside: Vec<(String, String)>,
+    /// The batches that were made of them, by id.
+    pub batches: Vec<String>,
 }
 
 /// Why a bucket could not be read.
@@ -403,6 +405,7 @@ impl Run<'_> {
             ),
             data: json!({ "dataset": self.dataset, "location": location, "problem": problem }),
         });
+        report.batches.extend(batch_id.clone());
         let row = ObjectReadRow {
             connection_id: self.connection.id.clone(),
             dataset: self.dataset.to_owned(),

@@ -13,19 +13,18 @@ pub(crate) mod lists;
 mod objects;
 
 use crate::app::{App, ClientError};
+use crate::fault;
+use crate::lease::Lease;
 use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
 use futures::FutureExt;
 use model::{ConnectionId, ConnectionState, SyncOutcome};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 use store::{ConnectionRow, ListingRow, StoreError, SyncRunRow};
 
 /// How long a sync may hold its lease between two signs of life: a killed one blocks the next no longer.
 const LEASE: TimeDelta = TimeDelta::seconds(10);
-/// How often it gives one, also while it waits for Cloudflare's rate limit.
-const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The features of [`crate::connect::doctor`] that a sync reads itself: it knows better than the last probe.
 const READ_HERE: [&str; 6] = [
     "members",
@@ -171,19 +170,15 @@ pub async fn connection(
 ) -> Result<Report, SyncError> {
     refuse_paused(connection, options.confirm)?;
     let client = app.client(connection)?.in_background();
-    let lease = format!("sync/{}", connection.id);
+    let lease = lease_of(&connection.id);
     let now = app.clock.now();
     // Two syncs of one process must not share the lease either.
     let holder = app.ids.new_id(now);
-    if !app.store.lease_take(&lease, &holder, now + LEASE, now).await? {
-        return Err(SyncError::Busy(connection.label.clone()));
-    }
+    let busy = || SyncError::Busy(connection.label.clone());
+    let lease = Lease::take(app, &lease, &holder, LEASE).await?.ok_or_else(busy)?;
     let work = begin(app, connection, options, progress, &client).boxed();
-    let result = tokio::select! {
-        result = work => result,
-        () = keep(app, &lease, &holder) => Err(SyncError::Busy(connection.label.clone())),
-    };
-    app.store.lease_release(&lease, &holder).await?;
+    let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));
+    lease.release().await;
     app.wake();
     result
 }
@@ -239,7 +234,7 @@ async fn cut_off_run(
     if now - run.started_at > RESUME_WITHIN {
         return Ok(None);
     }
-    let was_killed = run.outcome == SyncOutcome::Running;
+    let was_killed = matches!(run.outcome, SyncOutcome::Running | SyncOutcome::Interrupted);
     let was_cut_off = matches!(run.outcome, SyncOutcome::Partial | SyncOutcome::Failed);
     if was_killed || (was_cut_off && app.store.listing_progress_any(&run.id).await?) {
         return Ok(Some(run));
@@ -257,17 +252,39 @@ fn refuse_paused(connection: &ConnectionRow, confirm: bool) -> Result<(), SyncEr
     Ok(())
 }
 
-/// Gives signs of life until the lease is lost.
-async fn keep(app: &App, lease: &str, holder: &str) {
-    loop {
-        tokio::time::sleep(HEARTBEAT).await;
-        let now = app.clock.now();
-        match app.store.lease_take(lease, holder, now + LEASE, now).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::warn!("a lease could not be kept: {}", crate::causes(&error)),
+fn lease_of(connection: &ConnectionId) -> String {
+    format!("sync/{connection}")
+}
+
+/// Ends what processes left that were killed in the midst of a sync: a connection is syncing only while somebody holds
+/// its lease. Answers how many there were. The next sync goes on with what was begun.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn end_cut_off(app: &App) -> Result<usize, StoreError> {
+    let mut ended = 0;
+    for row in app.store.connection_list().await? {
+        if row.state != ConnectionState::Syncing {
+            continue;
         }
+        let holder = app.ids.new_id(app.clock.now());
+        let Some(lease) = Lease::take(app, &lease_of(&row.id), &holder, LEASE).await? else {
+            continue;
+        };
+        // It may have ended by itself before the lease was free.
+        let row = app.store.connection_get(&row.id).await?;
+        if let Some(row) = row.filter(|row| row.state == ConnectionState::Syncing) {
+            tracing::warn!(connection = %row.label, "a sync was cut off: the process that made it ended early");
+            let reason = "the last sync was cut off, because the process that made it ended early: the next goes on with it";
+            app.store
+                .sync_run_interrupt(&row.id, reason, app.clock.now())
+                .await?;
+            ended += 1;
+        }
+        lease.release().await;
     }
+    Ok(ended)
 }
 
 /// Syncs every connection that is not paused; what fails is in the reports and the states.
@@ -424,6 +441,7 @@ impl Run<'_> {
             return Ok(self.counts_earlier.get(kind).copied().unwrap_or_default());
         }
         let count = read.await?;
+        fault::point("sync.listed");
         // At once, so that a run that is killed later need not read it again.
         let store = &self.app.store;
         store

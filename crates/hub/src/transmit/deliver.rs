@@ -5,6 +5,7 @@
 
 use super::keys;
 use crate::app::App;
+use crate::fault;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use model::SignalId;
@@ -74,6 +75,7 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
         }
     };
     let answer = send(app, integration, token).await;
+    fault::point("signal.sent");
     let now = app.clock.now();
     let (status, outcome, words) = match &answer {
         Ok((status, retry_after, body)) => {

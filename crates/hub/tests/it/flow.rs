@@ -70,7 +70,7 @@ async fn ready(scratch: Scratch, sandbox: &Sandbox) -> (Hub, IntegrationRow) {
     (hub, row)
 }
 
-async fn integrate(hub: &Hub, account: &str, tenant_url: &str) -> IntegrationRow {
+pub(crate) async fn integrate(hub: &Hub, account: &str, tenant_url: &str) -> IntegrationRow {
     let new = NewIntegration {
         integration_type: "Okta".to_owned(),
         tenant_url: tenant_url.to_owned(),
@@ -82,7 +82,7 @@ async fn integrate(hub: &Hub, account: &str, tenant_url: &str) -> IntegrationRow
 }
 
 /// Makes the sandbox's receiver trust an integration, as an administrator of Okta would.
-async fn register(hub: &Hub, sandbox: &Sandbox, row: &IntegrationRow) {
+pub(crate) async fn register(hub: &Hub, sandbox: &Sandbox, row: &IntegrationRow) {
     let url = format!("{}/api/v1/security-events-providers", sandbox.info().okta_url);
     let well_known = hub::transmit::well_known_url(&hub.app, row.id.as_str());
     let body = json!({ "name": row.id, "type": "flareward", "settings": { "well_known_url": well_known } });
@@ -90,7 +90,7 @@ async fn register(hub: &Hub, sandbox: &Sandbox, row: &IntegrationRow) {
     assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
 }
 
-async fn campaign(hub: &Hub, name: &str, webhook_url: Option<&str>) {
+pub(crate) async fn campaign(hub: &Hub, name: &str, webhook_url: Option<&str>) {
     let request = CampaignRequest {
         name: name.to_owned(),
         rules: vec!["*".to_owned()],
@@ -353,7 +353,7 @@ fn client_off(who: &str, at: &str) -> Value {
     json!({ "Timestamp": at, "UserEmail": who, "DeviceID": "d", "Toggled": false })
 }
 
-fn calls_home(who: &str, at: &str) -> Value {
+pub(crate) fn calls_home(who: &str, at: &str) -> Value {
     json!({ "Datetime": at, "Email": who, "QueryName": "k3f9.sync-node.test", "QueryCategoryIDs": [80],
         "QueryCategoryNames": ["Command and Control & Botnet"], "ResolverDecision": "blockedByCategory",
         "QueryID": format!("{who}{at}") })

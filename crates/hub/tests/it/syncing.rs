@@ -428,8 +428,17 @@ async fn a_second_sync_of_one_connection_is_busy_and_a_killed_one_is_gone_on_wit
         running.abort();
         let _ = running.await;
         sandbox.world().faults_clear();
-        // What a killed process leaves behind holds for seconds, not for long.
-        hub.clock.advance(TimeDelta::seconds(40));
+        assert_eq!(
+            sync::end_cut_off(&hub.app).await.unwrap(),
+            0,
+            "it may still be at work"
+        );
+        hub.app.store.leases_run_out().await.unwrap();
+        assert_eq!(sync::end_cut_off(&hub.app).await.unwrap(), 1);
+        let connection = hub.connection().await;
+        assert_eq!(connection.state, ConnectionState::Degraded);
+        assert!(connection.state_reason.unwrap().contains("cut off"));
+        assert_eq!(runs().await[0].outcome.as_str(), "interrupted");
         let report = hub.sync().await;
         assert_eq!((report.outcome.as_str(), report.resumed), ("complete", true));
         let runs = runs().await;

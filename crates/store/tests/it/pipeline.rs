@@ -83,10 +83,17 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
         assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 4, 1));
         assert_eq!((counts.accepted, counts.duplicates, counts.rejected), (2, 1, 1));
         assert_eq!(store.unmapped_list(None, 10).await.unwrap()[0].events, 2);
-        assert_eq!(
-            store.batch_next(BatchState::Stored).await.unwrap().unwrap().id,
-            "b1"
-        );
+        let length = TimeDelta::seconds(6);
+        let claim = async |who: &str| {
+            let claimed = store.batch_claim(BatchState::Stored, who, length).await.unwrap();
+            claimed.map(|batch| batch.id)
+        };
+        assert_eq!(claim("one").await.as_deref(), Some("b1"));
+        assert_eq!(claim("two").await, None, "somebody works on it");
+        store.batch_claim_release("b1", "two").await.unwrap();
+        assert_eq!(claim("two").await, None, "only who claims it gives it back");
+        store.batch_claim_release("b1", "one").await.unwrap();
+        assert_eq!(claim("two").await.as_deref(), Some("b1"));
     }
 }
 
@@ -156,8 +163,13 @@ async fn a_rule_and_an_event_make_one_detection() {
             last_at: noon(),
             evidence: "[\"e1\"]".to_owned(),
         };
-        let changed =
-            async |changes: DetectionChanges| store.detection_change(&changes, noon()).await.unwrap();
+        let changed = async |changes: DetectionChanges| {
+            store
+                .detection_change(&changes, &[], noon())
+                .await
+                .unwrap()
+                .unwrap()
+        };
         let new = |new: &[&DetectionRow]| DetectionChanges {
             new: new.iter().copied().cloned().collect(),
             ..DetectionChanges::default()

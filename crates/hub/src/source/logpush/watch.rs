@@ -4,6 +4,7 @@ use super::plan::asked_fields;
 use super::warnings::Surroundings;
 use super::{DISABLED_AFTER, Jobs, SOURCE, SourceError, client_of, ingest_secret, is_due, keep, redact};
 use crate::app::App;
+use crate::due;
 use chrono::TimeDelta;
 use cloudflare::LogpushJob;
 use model::SourceState;
@@ -99,7 +100,7 @@ async fn look(
         };
         let job = of_dataset.iter().find(|job| Some(job.id) == row.job_id);
         judge(row, job, &connection.label, &secret);
-        let is_old = row.fields_checked_at.is_none_or(|at| now - at >= FIELDS_EVERY);
+        let is_old = due::is_due(row.fields_checked_at, FIELDS_EVERY, now);
         if let Some(job) = job.filter(|_| is_old) {
             // Not to know the newest fields is no problem of the source: it is asked again at the next look.
             if let Ok(fields) = client.logpush_fields(&account, &row.dataset).await {

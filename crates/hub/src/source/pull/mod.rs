@@ -102,6 +102,8 @@ pub struct Pulled {
     pub problem: Option<String>,
     /// Whether that is a failure.
     pub has_failed: bool,
+    /// The batches that were made of them, by id.
+    pub batches: Vec<String>,
 }
 
 impl Pulled {
@@ -113,6 +115,7 @@ impl Pulled {
             cursor_at: None,
             has_more: false,
             problem: None,
+            batches: Vec::new(),
             has_failed: false,
         }
     }
@@ -464,7 +467,7 @@ impl Round<'_> {
                 records.push(record);
             }
             pulled.records += records.len();
-            pulled.new_records += self.take_in(log, &records, now).await?;
+            self.take_in(log, &records, now, pulled).await?;
             (self.show)(Progress {
                 what: format!("{} {}", self.connection.label, log.dataset()),
                 done: pulled.records as u64,
@@ -485,10 +488,16 @@ impl Round<'_> {
             .await
     }
 
-    /// Hands over the records that are not stored yet; answers how many.
-    async fn take_in(&self, log: Log, records: &[Value], now: DateTime<Utc>) -> Result<usize, RoundError> {
+    /// Hands over the records that are not stored yet.
+    async fn take_in(
+        &self,
+        log: Log,
+        records: &[Value],
+        now: DateTime<Utc>,
+        pulled: &mut Pulled,
+    ) -> Result<(), RoundError> {
         let Some(dataset) = Dataset::named(log.dataset()) else {
-            return Ok(0);
+            return Ok(());
         };
         let lines: Vec<(String, Option<String>)> = records
             .iter()
@@ -511,13 +520,18 @@ impl Round<'_> {
             count += 1;
         }
         if count == 0 {
-            return Ok(0);
+            return Ok(());
         }
         let body = futures::stream::iter([Ok(packed.finish()?.into())]);
         match receive(self.app, self.connection, dataset.name, SOURCE, body).await? {
-            Received::Stored(_) => Ok(count),
-            Received::Duplicate(_) | Received::Test | Received::Empty => Ok(0),
+            Received::Stored(id) => {
+                pulled.new_records += count;
+                pulled.batches.push(id);
+            }
+            Received::Duplicate(id) => pulled.batches.push(id),
+            Received::Test | Received::Empty => {}
         }
+        Ok(())
     }
 }
 

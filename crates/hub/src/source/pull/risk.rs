@@ -56,7 +56,7 @@ impl Round<'_> {
                     break;
                 }
             }
-            pulled.new_records += self.take_in(Log::RiskEvents, &records, now).await?;
+            self.take_in(Log::RiskEvents, &records, now, pulled).await?;
             // After the batch is durable: a round that was killed in between reads these users again.
             store.risk_score_read_put(&rows).await?;
             if is_over {

@@ -1,0 +1,53 @@
+//! The claim on a batch: one process at a time works on it, in the server or in a command beside it.
+
+use crate::app::App;
+use chrono::TimeDelta;
+use std::time::Duration;
+use store::{BatchRow, StoreError};
+
+/// How long a claim holds without a sign of life: so long a batch waits whose process was killed.
+pub(crate) const LENGTH: TimeDelta = TimeDelta::seconds(6);
+/// How often a sign of life is given.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Does `work` for a batch that is claimed, and gives signs of life meanwhile. Answers nothing when the claim was
+/// lost: then another process works on the batch.
+///
+/// # Errors
+///
+/// The work's own. The batch is given back then.
+pub(crate) async fn keep<T>(
+    app: &App,
+    batch: &BatchRow,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<Option<T>, StoreError> {
+    let result = tokio::select! {
+        result = work => result,
+        () = lost(app, batch) => {
+            tracing::warn!(batch = %batch.id, "the claim on a batch was lost: another process works on it");
+            return Ok(None);
+        }
+    };
+    if result.is_err() {
+        release(app, batch).await;
+    }
+    result.map(Some)
+}
+
+/// Gives a batch back. What fails is healed by the claim's end.
+pub(crate) async fn release(app: &App, batch: &BatchRow) {
+    if let Err(error) = app.store.batch_claim_release(&batch.id, &app.holder).await {
+        tracing::debug!(batch = %batch.id, "a claim was not given back: {}", crate::causes(&error));
+    }
+}
+
+async fn lost(app: &App, batch: &BatchRow) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        match app.store.batch_claim_renew(&batch.id, &app.holder, LENGTH).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!("a claim could not be kept: {}", crate::causes(&error)),
+        }
+    }
+}

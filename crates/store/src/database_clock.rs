@@ -1,0 +1,23 @@
+//! The database's own time, in milliseconds since 1970, as each engine says it.
+//!
+//! What ends by itself (leases, claims) ends by this clock: processes on several machines have one each, and one that
+//! is set back would hold what it held for as long as it was set back.
+
+/// SQLite's: the machine's.
+macro_rules! sqlite_now_ms {
+    () => {
+        "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    };
+}
+pub(crate) use sqlite_now_ms;
+
+/// PostgreSQL's: the server's, at the moment of the row and not at the beginning of the transaction.
+macro_rules! postgres_now_ms {
+    () => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+}
+pub(crate) use postgres_now_ms;
+
+/// What ends further ahead than it was taken for, in milliseconds, was taken before the clock was set back.
+pub(crate) const AHEAD_MS: i64 = 1_000;

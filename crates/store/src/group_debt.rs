@@ -1,0 +1,80 @@
+//! Groups whose matches changed and whose detections are not made anew yet.
+//!
+//! A debt is written with what causes it ([`crate::rule_hit`]) and removed with the detections that follow
+//! ([`Store::detection_change`]), so that whoever is killed in between leaves it to the next.
+
+use crate::engine::{Store, StoreError, bounded, on_engine};
+use chrono::{DateTime, Utc};
+
+/// A group that is owed its detections.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct GroupDebt {
+    /// Which watch, with a digest of what it means.
+    pub watch: String,
+    /// The values that keep groups apart, as JSON.
+    pub group_key: String,
+    /// The earliest time at which something changed, in microseconds since 1970.
+    pub from_us: i64,
+    /// Another one with each change.
+    pub stamp: String,
+}
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[WATCHES, LIST, FORGET];
+
+pub(crate) const OWE_HEAD: &str = "INSERT INTO group_debt (watch, group_key, from_us, stamp, owed_at)";
+pub(crate) const OWE_TAIL: &str = "
+    ON CONFLICT (watch, group_key) DO UPDATE SET stamp = excluded.stamp, owed_at = excluded.owed_at,
+        from_us = CASE WHEN excluded.from_us < group_debt.from_us THEN excluded.from_us ELSE group_debt.from_us END";
+pub(crate) const PAID_HEAD: &str = "DELETE FROM group_debt WHERE (watch, group_key, stamp) IN (VALUES";
+const WATCHES: &str = "SELECT DISTINCT watch FROM group_debt ORDER BY watch";
+const LIST: &str = "
+    SELECT watch, group_key, from_us, stamp FROM group_debt WHERE watch = $1 ORDER BY group_key LIMIT $2";
+const FORGET: &str = "DELETE FROM group_debt WHERE watch = $1 AND owed_at < $2";
+
+/// Writes in the transaction `$tx` that groups are owed their detections: `(watch, group_key, from_us)`, each group
+/// once.
+macro_rules! groups_owe {
+    ($tx:expr, $groups:expr, $stamp:expr, $now:expr) => {{
+        let groups: Vec<(&str, &str, i64)> = $groups;
+        for part in groups.chunks(500) {
+            let mut query = sqlx::QueryBuilder::new($crate::group_debt::OWE_HEAD);
+            query.push_values(part, |mut row, (watch, key, from_us)| {
+                row.push_bind(*watch)
+                    .push_bind($crate::engine::storable(key).into_owned())
+                    .push_bind(*from_us)
+                    .push_bind($stamp)
+                    .push_bind($now);
+            });
+            query.push($crate::group_debt::OWE_TAIL);
+            query.build().execute(&mut *$tx).await?;
+        }
+    }};
+}
+pub(crate) use groups_owe;
+
+impl Store {
+    /// The watches that have groups which are owed something.
+    pub async fn group_debt_watches(&self) -> Result<Vec<String>, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
+    }
+
+    /// Groups of a watch that are owed something, at most `limit`.
+    pub async fn group_debt_list(&self, watch: &str, limit: i64) -> Result<Vec<GroupDebt>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(LIST).bind(watch).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Forgets what is owed to groups of a watch that there is no more.
+    pub async fn group_debt_forget(
+        &self,
+        watch: &str,
+        owed_before: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query(FORGET).bind(watch).bind(owed_before).execute(pool).await?.rows_affected()
+        }))
+    }
+}
