@@ -205,6 +205,8 @@ word_enum! {
 word_enum! {
     /// Where a grant that has an end stands.
     TimedGrantState {
+        /// The change that makes it has not ended: whether it holds is not known yet.
+        Pending = "pending",
         /// It holds, and its end is to come.
         Active = "active",
         /// Its end has passed and it could not be taken away.

@@ -1,6 +1,6 @@
 //! Grants that end by themselves.
 
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, GrantKind, TimedGrantState};
@@ -43,23 +43,45 @@ pub struct TimedGrantRow {
     pub problem: Option<String>,
     /// When it was over.
     pub ended_at: Option<DateTime<Utc>>,
+    /// The request that takes back what it gave, as JSON; none for grants of before this was kept.
+    pub take_back: Option<String>,
+    /// The change that makes it, while it is pending.
+    pub change_id: Option<String>,
+}
+
+impl TimedGrantRow {
+    /// The request that takes back what it gave.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] when it cannot be read.
+    pub fn take_back_json<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        let take_back = self.take_back.as_deref();
+        take_back
+            .map(|text| stored("timed_grant", &self.id, "take_back", text))
+            .transpose()
+    }
 }
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    INSERT, LIVE, EXTEND, TO_NOTICE, NOTICED, DUE, FAILED, ENDED, LIST, MARK, MARK_GET,
+    INSERT, ACTIVATE, LIVE, EXTEND, TO_NOTICE, NOTICED, DUE, FAILED, ENDED, LIST, MARK, MARK_GET,
 ];
 
 const INSERT: &str = "
     INSERT INTO timed_grant (id, connection_id, kind, entitlement_id, entitlement_name, email, actor,
-        granted_at, expires_at, notice_at, noticed_at, state, attempts, next_attempt_at, problem, ended_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, 'active', 0, $9, NULL, NULL)";
+        granted_at, expires_at, notice_at, noticed_at, state, attempts, next_attempt_at, problem, ended_at, take_back,
+        change_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, $11, 0, $9, NULL, NULL, $12, $13)";
+const ACTIVATE: &str =
+    "UPDATE timed_grant SET state = 'active', change_id = NULL WHERE id = $1 AND state = 'pending'";
 const LIVE: &str = "
     SELECT * FROM timed_grant
     WHERE connection_id = $1 AND kind = $2 AND entitlement_id = $3 AND email = $4 AND ended_at IS NULL";
 const EXTEND: &str = "
-    UPDATE timed_grant SET expires_at = $2, notice_at = $3, noticed_at = NULL, state = 'active',
+    UPDATE timed_grant SET expires_at = $2, notice_at = $3, noticed_at = NULL,
+        state = CASE state WHEN 'pending' THEN 'pending' ELSE 'active' END,
         next_attempt_at = $2, problem = NULL
     WHERE id = $1 AND ended_at IS NULL";
 const TO_NOTICE: &str = "
@@ -93,6 +115,7 @@ impl Store {
                 .bind(&row.id).bind(&row.connection_id.0).bind(row.kind.as_str()).bind(&row.entitlement_id)
                 .bind(storable(&row.entitlement_name).as_ref()).bind(&row.email)
                 .bind(&row.actor).bind(row.granted_at).bind(row.expires_at).bind(row.notice_at)
+                .bind(row.state.as_str()).bind(&row.take_back).bind(&row.change_id)
                 .execute(pool).await.map(|_| ())
         });
         result.map_err(|error| {
@@ -102,6 +125,12 @@ impl Store {
                 error.into()
             }
         })
+    }
+
+    /// Says that a pending grant holds.
+    pub async fn timed_grant_activate(&self, id: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(ACTIVATE).bind(id).execute(pool).await?; });
+        Ok(())
     }
 
     /// The live grant with an end of a person to a thing.

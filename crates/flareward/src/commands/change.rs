@@ -220,7 +220,7 @@ pub(crate) async fn grant(args: GrantChangeArgs, global: &Global) -> anyhow::Res
             (None, true) => Lasts::Permanent,
             (None, false) => Lasts::AsBefore,
         },
-        parent_id: None,
+        ..Options::default()
     };
     make(&app, &[request], &options, &args.agreement, global.output).await
 }
@@ -241,6 +241,7 @@ pub(crate) async fn revoke(args: RevokeArgs, global: &Global) -> anyhow::Result<
             group: entitlement.id.clone(),
             email,
             by_exclusion: args.exclude,
+            keeps_rules: false,
         },
     };
     simple(&app, &[request], &args.agreement, global.output).await

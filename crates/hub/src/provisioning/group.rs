@@ -64,12 +64,22 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 group: group.clone(),
                 email: email.clone(),
                 by_exclusion: true,
+                keeps_rules: true,
             });
             plan.summary = format!("stop excluding {email} from {}", plan.object_name);
             write(plan, group, after)
         }
-        Request::GroupRevoke { by_exclusion, .. } => {
-            revoke(scene, plan, &before, &raw, &subject.subject, email, *by_exclusion).await
+        Request::GroupRevoke {
+            by_exclusion,
+            keeps_rules,
+            ..
+        } => {
+            let way = match (by_exclusion, keeps_rules) {
+                (false, _) => Way::Rule,
+                (true, false) => Way::Exclusion,
+                (true, true) => Way::ExclusionAlone,
+            };
+            revoke(scene, plan, &before, &raw, &subject.subject, email, way).await
         }
         _ => Err(ProvisionError::NotHere),
     }
@@ -126,9 +136,21 @@ async fn grant(
         group: plan.object_id.clone(),
         email: email.to_owned(),
         by_exclusion: false,
+        keeps_rules: false,
     });
     let id = plan.object_id.clone();
     write(plan, &id, after)
+}
+
+/// How someone is taken out of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The rule that names them goes.
+    Rule,
+    /// It goes, and they are excluded.
+    Exclusion,
+    /// They are excluded, and the rule stays.
+    ExclusionAlone,
 }
 
 async fn revoke(
@@ -138,8 +160,9 @@ async fn revoke(
     raw: &Value,
     subject: &Subject,
     email: &str,
-    by_exclusion: bool,
+    way: Way,
 ) -> Result<Plan, ProvisionError> {
+    let by_exclusion = way != Way::Rule;
     let (id, name) = (plan.object_id.clone(), plan.object_name.clone());
     let (verdict, via) = before.group(subject);
     let is_named = names_someone(raw, "include", subject);
@@ -147,7 +170,10 @@ async fn revoke(
     if verdict == Verdict::No && (!is_named || by_exclusion) {
         return Ok(plan.already(format!("{email} is not in {name}")));
     }
-    let mut after = without(raw, "include", subject);
+    let mut after = match way {
+        Way::ExclusionAlone => raw.clone(),
+        Way::Rule | Way::Exclusion => without(raw, "include", subject),
+    };
     if by_exclusion {
         plan.summary = format!("exclude {email} from the Access group {name}");
         if rules(&after, "include").is_empty() {
@@ -161,7 +187,7 @@ async fn revoke(
                 rules_mut(&mut after, "exclude").push(json!({ "email": { "email": address } }));
             }
         }
-        plan.undo = Some(if is_named {
+        plan.undo = Some(if is_named && way == Way::Exclusion {
             Request::GroupGrant {
                 connection: plan.request.connection().clone(),
                 group: id.clone(),
@@ -175,7 +201,7 @@ async fn revoke(
             }
         });
     } else {
-        if !is_named && scene.has_written {
+        if !is_named && (scene.has_written || scene.options.is_expiry) {
             // Their rule is gone; what else may let them in was said before.
             plan.remains = via.into_iter().skip(1).collect();
             return Ok(plan.already(format!("no rule of {name} names {email} any more")));
@@ -206,6 +232,13 @@ async fn revoke(
     let (verdict, via) = judged.group(subject);
     match verdict {
         Verdict::No => plan.passes(Guard::StillAdmitted, "no other rule lets them in"),
+        Verdict::Yes if scene.options.is_expiry => {
+            plan.remains = via;
+            plan.warnings.push(format!(
+                "{email} is still let in by {}: that was not given by this grant, and stays",
+                plan.remains.join(", ")
+            ));
+        }
         Verdict::Yes => {
             return Ok(plan.refused(
                 Guard::StillAdmitted,

@@ -356,6 +356,12 @@ async fn role_revoke(
             ),
         ));
     }
+    if scene.options.is_expiry && !having.iter().any(|permit| permit.reach.is_account()) {
+        return Ok(plan.already(format!(
+            "{} does not have {name} over the whole account any more",
+            row.email
+        )));
+    }
     if !having.iter().any(|permit| permit.reach.is_account()) {
         let over: Vec<String> = having.iter().map(|permit| permit.reach.words()).collect();
         return Ok(plan.refused(

@@ -6,6 +6,7 @@
 //! turns on one object by a lease. Everything is written down before it is done. Start reading at [`change`].
 
 mod access_user;
+pub mod cut_off;
 mod group;
 mod loss;
 mod member;
@@ -23,10 +24,12 @@ pub use whose::whose;
 use crate::access::AccessView;
 use crate::access::subject::Subject;
 use crate::app::{App, ClientError};
+use crate::fault;
+use crate::lease::Lease;
 use crate::permission::Actor;
 use crate::sync::lists::{access_user_seen, as_text, fingerprint, member_seen};
 use crate::{access, audit};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use cloudflare::{AccountId, Client, CloudflareError};
 use model::{AuditOutcome, ChangeOutcome, ConnectionState, PersonId, address};
 use serde::Serialize;
@@ -39,9 +42,8 @@ use store::{AccessChangeRow, AccessGroupSeen, ConnectionRow, JournalEntry, Perso
 const ATTEMPTS: usize = 5;
 /// How long a process that was killed in the midst of a change blocks the next on the same object.
 const LOCK: TimeDelta = TimeDelta::seconds(20);
-/// How often the lock is asked for, and given a sign of life.
+/// How often the lock is asked for.
 const LOCK_POLL: Duration = Duration::from_millis(100);
-const LOCK_HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long someone waits for others to finish with the same object.
 const LOCK_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -56,6 +58,9 @@ pub struct Options {
     pub lasts: timed::Lasts,
     /// The change that this is a step of.
     pub parent_id: Option<String>,
+    /// It takes back a grant whose time is over, and nothing that the grant did not give: what else lets them in stays,
+    /// and is told of.
+    pub is_expiry: bool,
 }
 
 /// What became of a change.
@@ -276,13 +281,10 @@ pub async fn change(
     let request = canonical(request)?;
     let connection = connection_of(app, &request).await?;
     let lock = request.lock();
-    let holder = lock_take(app, &lock).await?;
+    let lease = lock_wait(app, &lock).await?;
     let work = Box::pin(locked(app, &connection, &request, options, actor));
-    let result = tokio::select! {
-        result = work => result,
-        () = lock_keep(app, &lock, &holder) => Err(ProvisionError::Locked),
-    };
-    app.store.lease_release(&lock, &holder).await?;
+    let result = lease.keep(work).await.unwrap_or(Err(ProvisionError::Locked));
+    lease.release().await;
     app.wake();
     result
 }
@@ -294,6 +296,8 @@ async fn locked(
     options: &Options,
     actor: &Actor,
 ) -> Result<Changed, ProvisionError> {
+    // What a killed process left on the object: its grant must not count as held, and its end not as this one's.
+    Box::pin(cut_off::run_on(app, &request.lock())).await?;
     let mut scene = scene(app, connection, options)?;
     let mut planned = match plan(&scene, request).await {
         Ok(plan) => plan,
@@ -321,6 +325,7 @@ async fn locked(
         finished_at: None,
     };
     app.store.access_change_insert(&row).await?;
+    fault::point("change.written_down");
     let detail = json!({ "change": row.id, "summary": planned.summary, "calls": planned.calls, "ends": planned.ends,
         "note": options.note });
     audit::record(
@@ -342,12 +347,14 @@ async fn locked(
         writes: 0,
         plan: planned.clone(),
     };
-    let end = end.begin(app, &planned, actor).await?;
+    let end = end.begin(app, &planned, actor, &row.id).await?;
+    fault::point("change.end_begun");
     let worked = work(&mut scene, request, planned, &mut made).await;
     if worked.is_err() {
         made.outcome = Outcome::Refused;
     }
     end.settle(app, &mut made).await?;
+    fault::point("change.end_settled");
     worked?;
 
     row.outcome = made.outcome.into();
@@ -359,9 +366,6 @@ async fn locked(
         .flatten()
         .map(|undo| serde_json::to_string(undo).unwrap_or_default());
     row.finished_at = Some(app.clock.now());
-    app.store
-        .access_change_finish(&row, &journal_entry(app, &row, &made).await?)
-        .await?;
     let undo: Option<&Request> = made.plan.undo.as_ref().filter(|_| row.undo.is_some());
     let detail = json!({ "change": row.id, "reason": row.reason, "guard": made.guard, "ends": made.plan.ends,
         "undo": undo });
@@ -374,6 +378,12 @@ async fn locked(
         detail,
     )
     .await?;
+    // Told before it counts as ended: cut off in between, it is told twice rather than never.
+    fault::point("change.told");
+    app.store
+        .access_change_finish(&row, &journal_entry(app, &row, &made).await?)
+        .await?;
+    fault::point("change.ended");
     Ok(made)
 }
 
@@ -439,6 +449,7 @@ async fn work(
                 for call in &planned.calls {
                     made.writes += 1;
                     result = scene.client.make(&scene.account, call).await;
+                    fault::point("change.sent");
                     if result.is_err() {
                         break;
                     }
@@ -740,35 +751,18 @@ fn canonical(request: &Request) -> Result<Request, ProvisionError> {
     serde_json::from_value(value).map_err(|_| ProvisionError::Address(request.email().to_owned()))
 }
 
-async fn lock_take(app: &App, lock: &str) -> Result<String, ProvisionError> {
+/// Takes the lock on an object as soon as nobody has it.
+async fn lock_wait(app: &App, lock: &str) -> Result<Lease, ProvisionError> {
     let holder = app.ids.new_id(app.clock.now());
     let taken = tokio::time::timeout(LOCK_PATIENCE, async {
         loop {
-            let now = app.clock.now();
-            if app.store.lease_take(lock, &holder, now + LOCK, now).await? {
-                return Ok::<_, StoreError>(());
+            if let Some(lease) = Lease::take(app, lock, &holder, LOCK).await? {
+                return Ok::<_, StoreError>(lease);
             }
             tokio::time::sleep(LOCK_POLL).await;
         }
     });
-    match taken.await {
-        Ok(result) => result?,
-        Err(_) => return Err(ProvisionError::Locked),
-    }
-    Ok(holder)
-}
-
-/// Gives signs of life until the lock is lost.
-async fn lock_keep(app: &App, lock: &str, holder: &str) {
-    loop {
-        tokio::time::sleep(LOCK_HEARTBEAT).await;
-        let now = app.clock.now();
-        match app.store.lease_take(lock, holder, now + LOCK, now).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::warn!("a lock could not be kept: {}", crate::causes(&error)),
-        }
-    }
+    Ok(taken.await.map_err(|_| ProvisionError::Locked)??)
 }
 
 async fn journal_entry(
@@ -797,59 +791,4 @@ async fn journal_entry(
         },
         data: json!({ "outcome": row.outcome, "action": row.action, "actor": row.actor }),
     })
-}
-
-/// Ends changes that a killed process left in the midst: whether they took effect is looked up. Answers how many.
-///
-/// # Errors
-///
-/// When the store refuses.
-pub async fn sweep(app: &App) -> Result<usize, ProvisionError> {
-    const LEFT_AFTER: TimeDelta = TimeDelta::minutes(5);
-    let filter = store::AccessChangeFilter {
-        outcome: Some(ChangeOutcome::Running),
-        limit: 100,
-        ..Default::default()
-    };
-    let now: DateTime<Utc> = app.clock.now();
-    let mut ended = 0;
-    for mut row in app.store.access_change_list(&filter).await? {
-        if now - row.created_at < LEFT_AFTER {
-            continue;
-        }
-        let found = match serde_json::from_str::<Request>(&row.request) {
-            Ok(request) => preview(app, &request, &Options::default()).await.ok(),
-            // A change of many steps: each of its steps says what became of it.
-            Err(_) => None,
-        };
-        let is_done = match &found {
-            Some(plan) if matches!(plan.step, Step::Already { .. }) => {
-                timed::is_settled(app, &plan.request, &row.plan).await?
-            }
-            _ => false,
-        };
-        row.outcome = if is_done {
-            ChangeOutcome::Changed
-        } else {
-            ChangeOutcome::Unverified
-        };
-        row.reason = Some(if is_done {
-            "the process that made it ended early; it was found done".to_owned()
-        } else {
-            "the process that made it ended early, and it was not found done: ask again".to_owned()
-        });
-        row.finished_at = Some(now);
-        let entry = JournalEntry {
-            at: now,
-            kind: model::JournalKind::AccessChanged,
-            person_id: None,
-            connection_id: Some(row.connection_id.clone()),
-            subject_id: Some(row.id.clone()),
-            summary: format!("{}: {} of {}", row.outcome, row.action, row.object),
-            data: json!({ "outcome": row.outcome, "action": row.action }),
-        };
-        app.store.access_change_finish(&row, &entry).await?;
-        ended += 1;
-    }
-    Ok(ended)
 }

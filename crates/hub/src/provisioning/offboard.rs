@@ -3,9 +3,11 @@
 //! Each step is a change of its own with its own plan and guards; one that is refused stops no other. Revoking is
 //! not blocking: what would let the person back in is named. Start reading at [`offboard`].
 
-use super::{Changed, Options, Outcome, Plan, ProvisionError, Request, change, preview};
+use super::{Changed, LOCK, Options, Outcome, Plan, ProvisionError, Request, change, preview};
 use crate::access::{AccessView, GrantFilter, Scope};
 use crate::app::App;
+use crate::fault;
+use crate::lease::Lease;
 use crate::permission::Actor;
 use model::{Certainty, ChangeOutcome, ConnectionState, GrantKind, address};
 use serde::Serialize;
@@ -77,12 +79,35 @@ pub async fn offboard(
     note: Option<&str>,
     actor: &Actor,
 ) -> Result<Offboarded, ProvisionError> {
+    let id = app.ids.new_id(app.clock.now());
+    let lease = Lease::take(app, &lock(&id), &id, LOCK)
+        .await?
+        .ok_or(ProvisionError::Locked)?;
+    let work = Box::pin(under_way(app, id, person, options, note, actor));
+    let result = lease.keep(work).await.unwrap_or(Err(ProvisionError::Locked));
+    lease.release().await;
+    result
+}
+
+/// Held while a change of many steps is under way: one that is running without it was cut off.
+pub(super) fn lock(id: &str) -> String {
+    format!("change/{id}")
+}
+
+async fn under_way(
+    app: &App,
+    id: String,
+    person: &PersonRow,
+    options: OffboardOptions,
+    note: Option<&str>,
+    actor: &Actor,
+) -> Result<Offboarded, ProvisionError> {
     let requests = requests(app, person, options).await?;
     let now = app.clock.now();
     let mut whole = match requests.first() {
         Some(first) => {
             let row = AccessChangeRow {
-                id: app.ids.new_id(now),
+                id,
                 connection_id: first.connection().clone(),
                 parent_id: None,
                 action: "person.offboard".to_owned(),
@@ -104,6 +129,7 @@ pub async fn offboard(
         }
         None => None,
     };
+    fault::point("offboard.written_down");
     let mut steps = Vec::new();
     for request in requests {
         let step = Options {
@@ -112,6 +138,7 @@ pub async fn offboard(
             ..Options::default()
         };
         let changed = change(app, &request, &step, actor).await?;
+        fault::point("offboard.step");
         steps.push(OffboardStep {
             connection: changed.plan.connection.clone(),
             summary: changed.plan.summary.clone(),
@@ -194,6 +221,7 @@ async fn requests(
                     group: grant.entitlement_id,
                     email: person.email.clone(),
                     by_exclusion: by_exclusion || (options.exclude && is_direct),
+                    keeps_rules: false,
                 });
             }
         }

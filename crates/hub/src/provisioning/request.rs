@@ -24,6 +24,9 @@ pub enum Request {
         email: String,
         #[serde(default)]
         by_exclusion: bool,
+        /// With an exclusion: the rules that include the address stay.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keeps_rules: bool,
     },
     /// Takes an address out of what an Access group excludes.
     #[serde(rename = "group.unexclude")]

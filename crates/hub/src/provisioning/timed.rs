@@ -2,9 +2,10 @@
 //! verified.
 //!
 //! A grant that has an end keeps it until someone asks for another end, or for none: asking for the same grant again
-//! says nothing about its end. The end is written down before the grant is made, so that no kill leaves a grant
-//! without its end, and it is removed only after the grant was verified. What could not be taken back stays visible
-//! as overdue. A clock that is set back does not make a grant last longer: the latest time that was acted at counts.
+//! says nothing about its end. The end is written down before the grant is made, with the request that takes back what
+//! the grant gives and nothing else, so that no kill leaves a grant without its end; it waits as pending until the grant
+//! was verified, and whoever finds it pending after a kill looks what is held ([`super::cut_off`]). What could not be
+//! taken back stays visible as overdue. A clock that is set back does not make a grant last longer: the latest time that was acted at counts.
 //! Start reading at `plan_end` and [`run`].
 
 use super::{Changed, Ends, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change};
@@ -13,7 +14,7 @@ use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, GrantKind, TimedGrantState};
 use serde_json::{Value, json};
-use store::{JournalEntry, StoreError, TimedGrantRow};
+use store::{JournalEntry, TimedGrantRow};
 
 /// The longest that a grant for a time may last. Chosen: what lasts longer should be looked at by someone.
 pub const LONGEST: TimeDelta = TimeDelta::days(366);
@@ -184,6 +185,7 @@ impl EndPlan {
         app: &App,
         planned: &Plan,
         actor: &Actor,
+        change_id: &str,
     ) -> Result<EndBegun, ProvisionError> {
         let mut begun = EndBegun {
             plan: self,
@@ -212,18 +214,27 @@ impl EndPlan {
                     connection_id: subject.connection.clone(),
                     kind: subject.kind,
                     entitlement_id: subject.entitlement.clone(),
-                    entitlement_name: planned.object_name.clone(),
+                    entitlement_name: planned
+                        .names
+                        .get(&subject.entitlement)
+                        .unwrap_or(&planned.object_name)
+                        .clone(),
                     email: subject.email.clone(),
                     actor: actor.to_string(),
                     granted_at: plan.now,
                     expires_at: after,
                     notice_at,
                     noticed_at: None,
-                    state: TimedGrantState::Active,
+                    state: TimedGrantState::Pending,
                     attempts: 0,
                     next_attempt_at: after,
                     problem: None,
                     ended_at: None,
+                    take_back: planned
+                        .undo
+                        .as_ref()
+                        .and_then(|undo| serde_json::to_string(undo).ok()),
+                    change_id: Some(change_id.to_owned()),
                 };
                 app.store.timed_grant_insert(&row).await?;
                 begun.made = Some(row);
@@ -243,15 +254,13 @@ impl EndBegun {
         };
         if !subject.is_grant {
             if let (Some(live), Outcome::Changed | Outcome::Already) = (&plan.live, made.outcome) {
-                let is_over = live.expires_at <= plan.now;
-                let (state, words) = if is_over {
-                    (TimedGrantState::Revoked, "is over and was taken back")
-                } else {
-                    (TimedGrantState::Gone, "was taken back before its end")
-                };
-                end(app, live, state, words).await?;
+                taken_back(app, live, plan.now).await?;
             }
             return Ok(());
+        }
+        if let Some(row) = self.made.as_ref().filter(|_| made.outcome != Outcome::Refused) {
+            // Also when it could not be read back: an end that was removed would be one too few.
+            app.store.timed_grant_activate(&row.id).await?;
         }
         match made.outcome {
             Outcome::Refused => {
@@ -277,7 +286,6 @@ impl EndBegun {
                     made.reason = None;
                 }
             }
-            // Whether it is held is not known: an end that was removed would be one too few.
             Outcome::Unverified => {}
         }
         plan.show(&mut made.plan);
@@ -291,23 +299,79 @@ impl EndBegun {
     }
 }
 
-/// Whether the end is as the plan of a change that was cut off wanted it.
-pub(super) async fn is_settled(app: &App, request: &Request, plan: &str) -> Result<bool, ProvisionError> {
-    let Some(subject) = subject(request).filter(|subject| subject.is_grant) else {
-        return Ok(true);
+/// What a change that was cut off turned out to have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is as the change wanted it.
+    Done,
+    /// It is not.
+    NotDone,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// Brings the end of a grant in step with a change that was cut off, as [`EndBegun::settle`] would have.
+pub(super) async fn end_cut_off(
+    app: &App,
+    change_id: &str,
+    request: &Request,
+    plan: &Value,
+    found: Found,
+) -> Result<(), ProvisionError> {
+    let Some(subject) = subject(request) else {
+        return Ok(());
     };
-    let plan: Value = serde_json::from_str(plan).map_err(|source| StoreError::Document {
-        what: "access_change.plan",
-        source,
-    })?;
-    let Some(wanted) = plan.get("ends").filter(|ends| !ends.is_null()) else {
-        return Ok(true);
+    let Some(live) = live(app, &subject).await? else {
+        return Ok(());
     };
-    let wanted = wanted["after"]
-        .as_str()
-        .and_then(|after| DateTime::parse_from_rfc3339(after).ok());
-    let now = live(app, &subject).await?.map(|live| live.expires_at);
-    Ok(wanted.map(|at| at.to_utc()) == now)
+    if !subject.is_grant {
+        if found == Found::Done {
+            taken_back(app, &live, app.clock.now()).await?;
+        }
+        return Ok(());
+    }
+    if live.state == TimedGrantState::Pending && live.change_id.as_deref() == Some(change_id) {
+        return match found {
+            Found::NotDone => {
+                let words = "was not granted: the process that was to grant it ended early";
+                end(app, &live, TimedGrantState::Gone, words).await
+            }
+            // Taking it back looks first: an end that was removed would be one too few.
+            Found::Done | Found::Unknown => Ok(app.store.timed_grant_activate(&live.id).await?),
+        };
+    }
+    let Some(ends) = plan.get("ends").filter(|ends| !ends.is_null()) else {
+        return Ok(());
+    };
+    let at = |which: &str| {
+        let at = ends[which]
+            .as_str()
+            .and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        at.map(|at| at.to_utc())
+    };
+    match (found, at("before"), at("after")) {
+        (Found::Done, Some(_), None) => {
+            end(app, &live, TimedGrantState::Permanent, "no longer has an end").await?;
+        }
+        (Found::NotDone, Some(before), Some(after)) if before != after && live.expires_at == after => {
+            let now = now(app).await?;
+            app.store
+                .timed_grant_extend(&live.id, before, notice_at(app, now, before))
+                .await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Ends a grant that was taken back, at its end or before it.
+async fn taken_back(app: &App, live: &TimedGrantRow, now: DateTime<Utc>) -> Result<(), ProvisionError> {
+    let (state, words) = if live.expires_at <= now {
+        (TimedGrantState::Revoked, "is over and was taken back")
+    } else {
+        (TimedGrantState::Gone, "was taken back before its end")
+    };
+    end(app, live, state, words).await
 }
 
 /// The live end of a person's grant, under whichever of their addresses it was granted.
@@ -392,22 +456,13 @@ pub async fn run(app: &App) -> Result<usize, ProvisionError> {
 }
 
 async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result<(), ProvisionError> {
-    let (connection, email) = (row.connection_id.clone(), row.email.clone());
-    let request = match row.kind {
-        GrantKind::Role => Request::RoleRevoke {
-            connection,
-            role: row.entitlement_id.clone(),
-            email,
-        },
-        _ => Request::GroupRevoke {
-            connection,
-            group: row.entitlement_id.clone(),
-            email,
-            by_exclusion: false,
-        },
+    let request = match row.take_back_json()? {
+        Some(request) => request,
+        None => by_kind(row),
     };
     let options = Options {
         note: Some(format!("the grant ended at {}", time(row.expires_at))),
+        is_expiry: true,
         ..Options::default()
     };
     let problem = match change(app, &request, &options, &Actor::System).await {
@@ -433,6 +488,25 @@ async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result
         .timed_grant_failed(&row.id, now + TimeDelta::seconds(wait), &problem, &entry)
         .await?;
     Ok(())
+}
+
+/// What takes back a grant that was made before it was kept what exactly it gave.
+fn by_kind(row: &TimedGrantRow) -> Request {
+    let (connection, email) = (row.connection_id.clone(), row.email.clone());
+    match row.kind {
+        GrantKind::Role => Request::RoleRevoke {
+            connection,
+            role: row.entitlement_id.clone(),
+            email,
+        },
+        _ => Request::GroupRevoke {
+            connection,
+            group: row.entitlement_id.clone(),
+            email,
+            by_exclusion: false,
+            keeps_rules: false,
+        },
+    }
 }
 
 async fn end(

@@ -97,7 +97,7 @@ pub async fn undo_of(app: &App, id: &str, note: Option<String>) -> Result<Undo, 
             note: note.or(Some(format!("undoes change {id}"))),
             unknown_person: true,
             lasts,
-            parent_id: None,
+            ..Options::default()
         },
     })
 }

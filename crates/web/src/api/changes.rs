@@ -573,7 +573,7 @@ pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Opt
         note: body.note.clone(),
         unknown_person: body.unknown_person,
         lasts,
-        parent_id: None,
+        ..Options::default()
     })
 }
 

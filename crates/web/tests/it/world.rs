@@ -209,6 +209,8 @@ impl World {
             notice_at: noon() + TimeDelta::hours(7),
             noticed_at: None,
             state: model::TimedGrantState::Active,
+            take_back: None,
+            change_id: None,
             attempts: 0,
             next_attempt_at: noon() + TimeDelta::hours(8),
             problem: None,
