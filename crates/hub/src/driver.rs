@@ -9,7 +9,8 @@ use crate::due::is_due;
 use crate::lease::Lease;
 use crate::transmit::deliver::DeliverError;
 use crate::{
-    coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sync, transmit,
+    clock_watch, coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source,
+    sync, transmit,
 };
 use chrono::TimeDelta;
 use model::{BatchState, SyncOutcome};
@@ -143,7 +144,11 @@ impl Loop {
 
 /// Runs every stage until `stop` is cancelled. What fails is logged and tried again.
 pub async fn run(app: App, stop: CancellationToken) {
-    let loops = Loop::ALL.map(|stage| tokio::spawn(repeat(app.clone(), stage, stop.clone())));
+    let mut loops: Vec<_> = Loop::ALL
+        .into_iter()
+        .map(|stage| tokio::spawn(repeat(app.clone(), stage, stop.clone())))
+        .collect();
+    loops.push(tokio::spawn(clock_watch::run(app, stop)));
     for ended in futures::future::join_all(loops).await {
         if let Err(error) = ended {
             tracing::error!("a stage ended badly: {error}");

@@ -22,6 +22,7 @@ pub mod audit;
 pub mod baton;
 pub mod bucket;
 pub mod capability;
+mod clock_watch;
 pub mod coaching;
 pub mod connect;
 pub mod detection;
