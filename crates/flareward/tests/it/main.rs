@@ -11,6 +11,7 @@ mod changing;
 mod command_line;
 mod commands;
 mod crash;
+mod faults;
 mod logs;
 mod posture;
 mod printed;

@@ -4,7 +4,7 @@ use sandbox::{Sandbox, SandboxConfig};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// The program with the settings that a simulated world on this machine needs.
 pub(crate) fn flareward(folder: &Path, store_url: &str) -> Command {
@@ -70,11 +70,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(folder: &Path, store_url: &str) -> Self {
-        let mut child = flareward(folder, store_url)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = flareward(folder, store_url);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Self::of(command)
+    }
+
+    /// A server by a command that starts it.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("the server ends before it serves").unwrap();
@@ -85,6 +88,11 @@ impl Server {
         // What it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// SIGKILL: no handler runs.
