@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 /// Everything that a stage or a handler needs. Cloning shares it.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ pub struct App {
     /// Whether the stages that this process runs succeed.
     pub stage_health: Arc<crate::stage_health::StageHealth>,
     pub(crate) wake: Arc<Notify>,
-    pub(crate) receiving: Arc<Semaphore>,
+    pub(crate) receiving: Arc<crate::ingest::places::Places>,
     /// By digest of the credential and base URL: connections that share a credential share its budget.
     clients: Arc<Mutex<HashMap<String, Client>>>,
     /// What rules are evaluated over, until the lists change.
@@ -135,7 +135,9 @@ impl App {
         let holder = ids.new_id(clock.now()).into();
         let app = App {
             store,
-            receiving: Arc::new(Semaphore::new(settings.ingest.concurrent_batches.max(1))),
+            receiving: Arc::new(crate::ingest::places::Places::new(
+                settings.ingest.concurrent_batches,
+            )),
             settings: Arc::new(settings),
             clock,
             ids,

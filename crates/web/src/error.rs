@@ -42,6 +42,8 @@ pub enum ApiError {
     Conflict(String),
     /// The body is too large.
     TooLarge(String),
+    /// The body came too slowly.
+    TooSlow(String),
     /// The body is not of a media type that is understood.
     MediaType(String),
     /// Another system, on which the answer depends, did not do what it was asked.
@@ -146,6 +148,7 @@ impl ApiError {
             ),
             Self::Conflict(_) => (StatusCode::CONFLICT, "/problems/conflict", "Conflict"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "/problems/too-slow", "Too slow"),
             Self::MediaType(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "/problems/media-type",
@@ -203,6 +206,7 @@ impl ApiError {
                 .join("; "),
             Self::Conflict(detail)
             | Self::TooLarge(detail)
+            | Self::TooSlow(detail)
             | Self::MediaType(detail)
             | Self::Upstream(detail)
             | Self::Unavailable { detail, .. } => detail.clone(),

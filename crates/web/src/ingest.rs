@@ -76,6 +76,7 @@ fn refusal(error: IngestError) -> ApiError {
     match &error {
         IngestError::Dataset { .. } => ApiError::NotFound("dataset"),
         IngestError::Gzip(_) | IngestError::Body(_) => ApiError::bad("", error.to_string()),
+        IngestError::Slow(_) => ApiError::TooSlow(error.to_string()),
         IngestError::TooLarge { .. } | IngestError::Bomb { .. } => ApiError::TooLarge(error.to_string()),
         IngestError::Busy | IngestError::Archive(_) | IngestError::Store(_) => {
             tracing::error!("a batch was not received: {}", hub::causes(&error));

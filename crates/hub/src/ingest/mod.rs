@@ -9,6 +9,7 @@ pub(crate) mod country;
 pub mod dataset;
 pub(crate) mod form;
 pub mod normalise;
+pub(crate) mod places;
 pub mod process;
 pub mod receive;
 pub mod recognise;

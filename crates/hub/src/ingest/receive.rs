@@ -5,26 +5,24 @@
 
 use super::dataset::Dataset;
 use super::form::{CHALLENGE_BYTES, is_challenge};
+use super::places::Place;
 use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
 use crate::fault;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
-use futures::{Stream, TryStreamExt};
+use futures::Stream;
 use model::BatchState;
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::Range;
-use std::time::Duration;
 use store::{ConnectionRow, NewBatch, RejectRow, StoreError};
 
 /// Below this size a high ratio of expansion is nothing to fear.
 const EXPANSION_FREE_BYTES: u64 = 16 << 20;
 /// A test upload is a single short line.
 const TEST_UPLOAD_BYTES: usize = 64;
-/// How long a batch waits for its turn before the sender is told to come again.
-const TURN: Duration = Duration::from_secs(5);
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -72,6 +70,9 @@ pub enum IngestError {
     /// The sender went away.
     #[error("the body ended early")]
     Body(#[source] std::io::Error),
+    /// The body came too slowly.
+    #[error("{0}; send this batch again")]
+    Slow(&'static str),
     /// Too many batches at once.
     #[error("too many batches are being received; send this one again later")]
     Busy,
@@ -98,14 +99,10 @@ pub async fn receive(
     let dataset = Dataset::named(dataset).ok_or_else(|| IngestError::Dataset {
         name: dataset.to_owned(),
     })?;
-    let _turn = tokio::time::timeout(TURN, app.receiving.acquire())
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or(IngestError::Busy)?;
+    let place = app.receiving.take().await?;
     let received_at = app.clock.now();
     let mut writer = app.archive.begin(&app.ids.new_id(received_at)).await?;
-    let content = match copy(app, connection, dataset, body, &mut writer).await {
+    let content = match copy(app, connection, dataset, &place, body, &mut writer).await {
         Ok(content) => content,
         Err(error) => {
             writer.abort().await;
@@ -225,6 +222,7 @@ async fn copy(
     app: &App,
     connection: &ConnectionRow,
     dataset: &Dataset,
+    place: &Place,
     mut body: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
     writer: &mut ArchiveWriter,
 ) -> Result<Content, IngestError> {
@@ -242,7 +240,7 @@ async fn copy(
     };
     let mut lead = Vec::new();
     while lead.len() < GZIP_MAGIC.len() {
-        match body.try_next().await.map_err(IngestError::Body)? {
+        match place.next(&mut body).await? {
             Some(part) => lead.extend_from_slice(&part),
             None => break,
         }
@@ -267,7 +265,7 @@ async fn copy(
                     writer.write(&piece[kept]).await?;
                 }
             }
-            next = body.try_next().await.map_err(IngestError::Body)?;
+            next = place.next(&mut body).await?;
         }
         return members.finish();
     }
@@ -279,7 +277,7 @@ async fn copy(
         })?;
         encoder.write_all(&part).map_err(IngestError::Body)?;
         writer.write(&std::mem::take(encoder.get_mut())).await?;
-        next = body.try_next().await.map_err(IngestError::Body)?;
+        next = place.next(&mut body).await?;
     }
     writer
         .write(&encoder.finish().map_err(IngestError::Body)?)

@@ -1,6 +1,6 @@
 //! The server itself, over a real connection.
 
-use crate::world::World;
+use crate::world::{LOG_SECRET, World};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -102,4 +102,76 @@ async fn a_connection_is_used_again_and_closed_when_the_server_stops() {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "an idle connection ends with the server");
+}
+
+/// Whoever has the log secret can hold places for bodies, and not all of them for long.
+#[tokio::test]
+async fn slow_bodies_make_room_for_a_batch_of_another() {
+    const PLACES: usize = 3;
+    let world = World::with(|settings| settings.ingest.concurrent_batches = PLACES).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(web::serve(world.app.clone(), listener, stop.clone()));
+    let head = format!(
+        "POST /ingest/production/gateway_dns HTTP/1.1\r\nhost: x\r\nx-flareward-secret: {LOG_SECRET}\r\ncontent-length: 100000\r\n\r\n"
+    );
+    let mut slow = Vec::new();
+    for _ in 0..PLACES {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(tokio::spawn(async move {
+            let mut answer = vec![0_u8; 64];
+            loop {
+                tokio::select! {
+                    read = stream.read(&mut answer) => {
+                        let count = read.unwrap_or(0);
+                        return String::from_utf8_lossy(&answer[..count]).into_owned();
+                    }
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {
+                        stream.write_all(b" ").await.unwrap();
+                    }
+                }
+            }
+        }));
+    }
+    let client = reqwest::Client::builder().build().unwrap();
+    let answered = async || {
+        let url = format!("http://{address}/ingest/production/gateway_dns");
+        let request = client.post(url).header("x-flareward-secret", LOG_SECRET);
+        let answer = request
+            .body("{\"QueryName\":\"a.example\"}\n")
+            .send()
+            .await
+            .unwrap();
+        answer.status().as_u16()
+    };
+    // Until the slow ones have all places, and then until one of them has to leave.
+    while answered().await != 503 {}
+    let begun = std::time::Instant::now();
+    while answered().await != 200 {}
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let (first, ..) = futures::future::select_all(slow).await;
+    let first = first.unwrap();
+    assert!(first.starts_with("HTTP/1.1 408"), "{first}");
+    stop.cancel();
+    let left = std::fs::read_dir(world.app.settings.data.dir.join("archive/incoming"));
+    let left = left.map_or(0, Iterator::count);
+    assert!(left < PLACES, "what was cut off leaves nothing");
+}
+
+#[tokio::test]
+async fn http_2_is_not_offered_and_costs_nothing() {
+    let (address, stop) = small(0).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    read.expect("the connection is closed").unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
+    stop.cancel();
 }
