@@ -13,7 +13,7 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, detection, event, journal, log_source, person, rule_hit, sync_change,
+        access, account_object, detection, event, journal, log_source, person, reject, rule_hit, sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -36,6 +36,7 @@ fn built() -> Vec<String> {
         with_rows(journal::INSERT_HEAD, 7, ""),
         with_rows(detection::INSERT_HEAD, 20, detection::INSERT_TAIL),
         format!("{}$1, $2)", detection::GET_MANY_HEAD),
+        format!("{}$1, $2{}", reject::SAMPLES_HEAD, reject::SAMPLES_TAIL),
         with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
@@ -73,6 +74,7 @@ fn statements() -> Vec<String> {
         crate::person::STATEMENTS,
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
+        crate::reject::STATEMENTS,
         crate::risk::STATEMENTS,
         crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,

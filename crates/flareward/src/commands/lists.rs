@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
+use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, RejectSample, TimeCursor};
 
 /// `… list` with a list's own filters.
 #[derive(Debug, clap::Args)]
@@ -171,9 +171,10 @@ pub(crate) const REJECTS: &[&str] = &[
     "rejected_at",
     "+connection",
     "dataset",
-    "line",
+    "count",
     "reason",
-    "+excerpt",
+    "+first_line",
+    "+samples",
 ];
 
 macro_rules! command {
@@ -532,9 +533,12 @@ pub(crate) async fn write_rejects(
     let only = named(app, filters.connection.as_deref()).await?;
     let labels = labels(app).await?;
     for row in app.store.reject_list(only.as_ref(), LIST_LIMIT_MAX).await? {
+        let sample = |sample: &RejectSample| json!({ "line": sample.line, "detail": sample.detail, "excerpt": sample.excerpt });
+        let samples: Vec<Value> = row.samples.iter().map(sample).collect();
         printer.row(&json!({
             "rejected_at": row.rejected_at, "connection": labels.get(&row.connection_id), "dataset": row.dataset,
-            "batch_id": row.batch_id, "line": row.line, "reason": row.reason, "excerpt": row.excerpt,
+            "batch_id": row.batch_id, "reason": row.reason, "count": row.count, "first_line": row.first_line,
+            "samples": samples,
         }))?;
     }
     Ok(())

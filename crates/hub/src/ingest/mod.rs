@@ -11,6 +11,7 @@ pub mod normalise;
 pub mod process;
 pub mod receive;
 pub mod recognise;
+pub mod reject;
 
 pub use dataset::{DATASETS, Dataset, RISK_SCORE_EVENTS};
 pub use receive::{IngestError, Received, receive};

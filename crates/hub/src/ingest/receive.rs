@@ -146,20 +146,18 @@ pub async fn receive(
         bytes: i64::try_from(content.bytes).unwrap_or(i64::MAX),
         received_at,
     };
-    let is_new = app.store.batch_archive(&batch).await?;
-    if let Some(reason) = content.tail {
-        // Said before the batch is worked on, at a line that no record has.
-        let reject = RejectRow {
-            batch_id: id.clone(),
-            line: 0,
-            connection_id: connection.id.clone(),
-            dataset: dataset.name.to_owned(),
-            reason: reason.to_owned(),
-            excerpt: String::new(),
-            rejected_at: received_at,
-        };
-        app.store.event_store(Vec::new(), &[reject]).await?;
-    }
+    // At a line that no record has.
+    let about = content.tail.map(|reason| RejectRow {
+        batch_id: id.clone(),
+        reason: reason.to_owned(),
+        connection_id: connection.id.clone(),
+        dataset: dataset.name.to_owned(),
+        count: 1,
+        first_line: 0,
+        rejected_at: received_at,
+        samples: Vec::new(),
+    });
+    let is_new = app.store.batch_archive(&batch, about.as_slice()).await?;
     if is_new {
         app.wake();
         Ok(Received::Stored(id))
