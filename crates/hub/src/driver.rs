@@ -6,7 +6,8 @@
 use crate::app::App;
 use crate::transmit::deliver::DeliverError;
 use crate::{
-    coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sync, transmit,
+    coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source, sweep, sync,
+    transmit,
 };
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -45,6 +46,9 @@ pub enum StageError {
     /// Retention.
     #[error(transparent)]
     Retention(#[from] retention::RetentionError),
+    /// The sweep of the archive.
+    #[error(transparent)]
+    Sweep(#[from] sweep::SweepError),
     /// Changes of access.
     #[error(transparent)]
     Provision(#[from] provisioning::ProvisionError),
@@ -122,6 +126,7 @@ impl Loop {
             Loop::Posture => Ok(posture::run_due(app).await?),
             Loop::Retention => {
                 retention::run(app).await?;
+                sweep::run(app, app.clock.now()).await?;
                 detection::prune(app).await?;
                 Ok(false)
             }

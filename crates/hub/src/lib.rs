@@ -45,6 +45,7 @@ pub mod secret;
 pub mod settings;
 pub mod source;
 pub mod stage_health;
+pub mod sweep;
 pub mod sync;
 pub mod transmit;
 

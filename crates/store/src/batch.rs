@@ -4,6 +4,8 @@ use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_re
 use crate::reject::{self, RejectRow, reject_write};
 use chrono::{DateTime, Utc};
 use model::{BatchState, ConnectionId};
+use sqlx::QueryBuilder;
+use std::collections::HashMap;
 
 /// A batch that is durable in the archive.
 #[derive(Debug, Clone)]
@@ -100,6 +102,7 @@ const ARCHIVE: &str = "
         state = CASE WHEN batch.state = 'failed' THEN 'archived' ELSE batch.state END
     RETURNING deliveries";
 const GET: &str = "SELECT * FROM batch WHERE id = $1";
+pub(crate) const PATHS_HEAD: &str = "SELECT id, path FROM batch WHERE id IN (";
 const NEXT: &str = "SELECT * FROM batch WHERE state = $1 ORDER BY received_at, id LIMIT 1";
 // Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
 // comes to the same figures. What stands at line 0 is about the whole batch, and no record of it.
@@ -158,6 +161,24 @@ impl Store {
     /// One batch.
     pub async fn batch_get(&self, id: &str) -> Result<Option<BatchRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
+    }
+
+    /// Where those of these batches lie that are known, by their ids.
+    pub async fn batch_paths(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
+        let mut all = HashMap::new();
+        for part in ids.chunks(500) {
+            let rows: Vec<(String, String)> = on_engine!(self, pool => {
+                let mut query = QueryBuilder::new(PATHS_HEAD);
+                let mut list = query.separated(", ");
+                for id in part {
+                    list.push_bind(id);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            all.extend(rows);
+        }
+        Ok(all)
     }
 
     /// The oldest batch in this state.

@@ -13,7 +13,8 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, detection, event, journal, log_source, person, reject, rule_hit, sync_change,
+        access, account_object, batch, detection, event, journal, log_source, person, reject, rule_hit,
+        sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -31,6 +32,7 @@ fn built() -> Vec<String> {
         with_rows(account_object::HEAD, 7, account_object::TAIL),
         with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
+        format!("{}$1, $2)", batch::PATHS_HEAD),
         format!("{}$1, $2)", event::GET_MANY_HEAD),
         format!("{}$1, $2)", event::BATCH_HEAD),
         with_rows(journal::INSERT_HEAD, 7, ""),

@@ -75,7 +75,9 @@ async fn may_send(app: &App, name: &str, given: &str) -> Result<ConnectionRow, A
 fn refusal(error: IngestError) -> ApiError {
     match &error {
         IngestError::Dataset { .. } => ApiError::NotFound("dataset"),
-        IngestError::Gzip(_) | IngestError::Body(_) => ApiError::bad("", error.to_string()),
+        IngestError::Gzip(_) | IngestError::Body(_) | IngestError::TooSlow { .. } => {
+            ApiError::bad("", error.to_string())
+        }
         IngestError::TooLarge { .. } | IngestError::Bomb { .. } => ApiError::TooLarge(error.to_string()),
         IngestError::Busy | IngestError::Archive(_) | IngestError::Store(_) => {
             tracing::error!("a batch was not received: {}", hub::causes(&error));

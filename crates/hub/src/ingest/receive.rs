@@ -8,10 +8,11 @@ use super::form::{CHALLENGE_BYTES, is_challenge};
 use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use futures::{Stream, TryStreamExt};
-use model::BatchState;
+use model::{BatchState, ConnectionId};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::Range;
@@ -71,6 +72,12 @@ pub enum IngestError {
     /// The sender went away.
     #[error("the body ended early")]
     Body(#[source] std::io::Error),
+    /// It takes too long.
+    #[error("the batch took longer than {limit_seconds} seconds to receive (ingest.receive_limit_seconds)")]
+    TooSlow {
+        /// The limit.
+        limit_seconds: u64,
+    },
     /// Too many batches at once.
     #[error("too many batches are being received; send this one again later")]
     Busy,
@@ -102,9 +109,13 @@ pub async fn receive(
         .ok()
         .and_then(Result::ok)
         .ok_or(IngestError::Busy)?;
+    let limit_seconds = app.settings.ingest.receive_limit_seconds;
+    let too_slow = |_| IngestError::TooSlow { limit_seconds };
+    let limit = Duration::from_secs(limit_seconds);
     let received_at = app.clock.now();
     let mut writer = app.archive.begin(&app.ids.new_id(received_at)).await?;
-    let content = match copy(app, connection, dataset, body, &mut writer).await {
+    let copied = tokio::time::timeout(limit, copy(app, connection, dataset, body, &mut writer)).await;
+    let content = match copied.map_err(too_slow).and_then(|content| content) {
         Ok(content) => content,
         Err(error) => {
             writer.abort().await;
@@ -119,6 +130,25 @@ pub async fn receive(
             Received::Test
         });
     }
+    // From here on what is cut off is whole: the sweep finds it after twice the limit.
+    tokio::time::timeout(
+        limit,
+        keep(app, connection, dataset, source, received_at, content, writer),
+    )
+    .await
+    .map_err(too_slow)?
+}
+
+/// Puts a whole object where it belongs, and writes it down.
+async fn keep(
+    app: &App,
+    connection: &ConnectionRow,
+    dataset: &Dataset,
+    source: &'static str,
+    received_at: DateTime<Utc>,
+    content: Content,
+    writer: ArchiveWriter,
+) -> Result<Received, IngestError> {
     let id = hex::encode(content.digest.clone().finalize());
     // The same content must not lie in the archive twice: other tools read it as it lies.
     let known = app.store.batch_get(&id).await;
@@ -128,7 +158,7 @@ pub async fn receive(
             known.path
         }
         Ok(_) => {
-            let path = batch_path(dataset.name, received_at, &connection.id, &id);
+            let path = batch_path(dataset.name, received_at, &connection.id, &id, source);
             writer.finish(&path).await?;
             path
         }
@@ -164,6 +194,14 @@ pub async fn receive(
     } else {
         Ok(Received::Duplicate(id))
     }
+}
+
+/// The beginning of a batch's id, which its content completes: the same bytes for another account or dataset are
+/// another batch.
+pub(crate) fn begin_id(connection: &ConnectionId, dataset: &str) -> Sha256 {
+    let mut digest = Sha256::new();
+    digest.update(format!("{connection}\n{dataset}\n"));
+    digest
 }
 
 /// What passes through on the way to the archive is counted and recognised here.
@@ -225,9 +263,7 @@ async fn copy(
     writer: &mut ArchiveWriter,
 ) -> Result<Content, IngestError> {
     let limits = &app.settings.ingest;
-    // The same bytes for another account or dataset are another batch.
-    let mut digest = Sha256::new();
-    digest.update(format!("{}\n{}\n", connection.id, dataset.name));
+    let digest = begin_id(&connection.id, dataset.name);
     let content = Content {
         digest,
         bytes: 0,

@@ -18,6 +18,7 @@ mod posture;
 mod provisioning;
 mod pulled_logs;
 mod rules;
+mod sweeping;
 mod syncing;
 
 /// Whoever runs a hub spawns these.
