@@ -373,7 +373,7 @@ pub(crate) async fn write_objects(
                 "connection": labels.get(&row.connection_id), "kind": kind, "name": row.name, "id": row.id,
                 "type": facts.kind, "status": facts.status, "expires_at": facts.expires_at,
                 "last_used_at": facts.last_used_at, "detail": facts.detail, "seen_at": row.seen_at,
-                "raw": hub::objects::without_secrets(raw),
+                "raw": hub::redact::redacted(raw),
             }))?;
         }
     }
@@ -516,7 +516,7 @@ pub(crate) async fn write_events(
         limit: LIST_LIMIT_MAX,
     };
     newest_first!(app, event_list, filter, filters.limit, printer, |row| {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        let raw = hub::redact::redacted(serde_json::from_str(&row.raw).unwrap_or_default());
         json!({
             "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
             "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
