@@ -34,6 +34,7 @@ mod risk;
 mod risk_score_read;
 mod rule_admin;
 mod rule_hit;
+mod sealing_key;
 mod signal;
 mod sync_change;
 mod sync_run;

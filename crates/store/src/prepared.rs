@@ -81,6 +81,7 @@ fn statements() -> Vec<String> {
         crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
         crate::rule_hit::STATEMENTS,
+        crate::sealing_key::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,
         crate::sync_run::STATEMENTS,

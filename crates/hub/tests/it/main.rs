@@ -18,6 +18,7 @@ mod posture;
 mod provisioning;
 mod pulled_logs;
 mod rules;
+mod sealing_key;
 mod sweeping;
 mod syncing;
 

@@ -42,6 +42,8 @@ CREATE INDEX reject_by_time ON reject (rejected_at, batch_id, first_line, reason
 
 -- Which key the secrets in this database are sealed with, so that another one, or a new one, is known at once.
 CREATE TABLE sealing_key (
-    fingerprint TEXT PRIMARY KEY,
+    -- There is one.
+    place INTEGER PRIMARY KEY CHECK (place = 1),
+    fingerprint TEXT NOT NULL,
     first_used_at TEXT NOT NULL
 ) STRICT;
