@@ -4,7 +4,7 @@
 //! An object appears under its name only when it is whole and durable.
 
 use crate::bucket::{self, BucketError, Caller};
-use crate::settings;
+use crate::{private, settings};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -59,6 +59,15 @@ impl ArchiveError {
     }
 }
 
+impl std::fmt::Display for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.folder {
+            Some(folder) => write!(f, "{}", folder.display()),
+            None => write!(f, "{}", self.objects),
+        }
+    }
+}
+
 impl Archive {
     /// An archive in a local folder, which is made when it is missing. Objects are synced to the disk.
     ///
@@ -66,7 +75,7 @@ impl Archive {
     ///
     /// When the folder cannot be made.
     pub fn local(folder: &Path) -> Result<Self, ArchiveError> {
-        std::fs::create_dir_all(folder).map_err(ArchiveError::Folder)?;
+        private::folder(folder).map_err(ArchiveError::Folder)?;
         let objects = LocalFileSystem::new_with_prefix(folder)?
             .with_automatic_cleanup(true)
             .with_fsync(true);
@@ -110,6 +119,22 @@ impl Archive {
         }
     }
 
+    /// Whether it lies in a folder, rather than in a bucket.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Whether a batch lies in it.
+    pub(crate) async fn has_batch(&self) -> Result<bool, ArchiveError> {
+        let mut objects = self.objects.list(None);
+        while let Some(found) = objects.try_next().await? {
+            if matches!(Place::of(found.location.as_ref()), Place::Batch { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Everything that lies in the archive, in no order: objects, and in a folder what is being written or was left
     /// half-written. Reads on as it is asked. What was begun in a bucket is not listed: the bucket's own rule for
     /// incomplete uploads removes it.
@@ -132,7 +157,7 @@ impl Archive {
         if is_unfinished(path)
             && let Some(folder) = &self.folder
         {
-            return Ok(changed_at(&folder.join(path)).map_err(ArchiveError::Folder)?);
+            return changed_at(&folder.join(path)).map_err(ArchiveError::Folder);
         }
         match self.objects.head(&ObjectPath::from(path)).await {
             Ok(found) => Ok(Some(found.last_modified)),

@@ -465,6 +465,22 @@ impl Settings {
             self.store.url.clone()
         }
     }
+
+    /// The file of a SQLite store.
+    pub fn store_file(&self) -> Option<PathBuf> {
+        let url = self.store_url();
+        let path = url.strip_prefix("sqlite:")?;
+        let path = path.split('?').next().unwrap_or_default();
+        Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+    }
+
+    /// The folder of an archive that is in no bucket.
+    pub fn archive_folder(&self) -> Option<PathBuf> {
+        match self.archive.url.as_str() {
+            "" => Some(self.data.dir.join("archive")),
+            url => url.strip_prefix("file://").map(PathBuf::from),
+        }
+    }
 }
 
 fn overlay(

@@ -14,6 +14,7 @@ mod crash;
 mod logs;
 mod posture;
 mod printed;
+mod private;
 mod program;
 mod rules_run;
 mod tidy;
