@@ -1,6 +1,6 @@
 //! Secrets in what Cloudflare answers, left out before it is stored for reading or leaves the hub.
 //!
-//! One list of fields says what is secret ([`FIELDS`]), and a few words catch what it does not know. Where a secret
+//! One list of fields says what is secret (`FIELDS`), and a few words catch what it does not know. Where a secret
 //! stood, [`REDACTED`] stands, so that a reader sees that something did. Pure. Start reading at [`redacted`].
 
 use serde_json::{Map, Value};

@@ -2,7 +2,7 @@
 //!
 //! A key that is missing, another one, and a database that is empty beside an archive that is not: each would let the
 //! program run with secrets that it cannot open, and give up what waits for them. Reads `sealing_key` and, of a database
-//! of before there was one, a sealed value; writes `sealing_key`. Start reading at [`open`].
+//! of before there was one, a sealed value; writes `sealing_key`. Start reading at `open`.
 
 use crate::app::credential_place;
 use crate::archive::{Archive, ArchiveError};

@@ -1,7 +1,7 @@
 //! Why a line is no event, and how many lines of a batch share each reason.
 //!
 //! What differs from line to line is apart from the reason, so that a body of a million bad lines has a handful of
-//! reasons. Start reading at [`Rejects`].
+//! reasons. Start reading at `Rejects`.
 
 use std::collections::BTreeMap;
 use std::fmt;
