@@ -8,6 +8,7 @@ mod commands;
 mod output;
 mod progress;
 mod sheet;
+mod visible;
 
 use clap::{Parser, Subcommand};
 use hub::App;
@@ -151,10 +152,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let mut cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What is wrong is repeated from the arguments, which may come from a record.
+        Err(error) if error.use_stderr() => {
+            stream::err(&error.render().to_string());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        Err(help) => help.exit(),
+    };
     cli.global.output = cli.global.asked.format;
     output::draw(cli.global.asked.is_wide);
     init_log(matches!(cli.command, Command::Serve(_)));
+    if !matches!(cli.command, Command::Man(_)) {
+        keep_private();
+    }
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()
@@ -185,8 +197,7 @@ fn main() -> ExitCode {
             {
                 return ExitCode::SUCCESS;
             }
-            let words = output::without_controls(hub::causes(error.as_ref()));
-            eprintln!("flareward: {words}");
+            eprintln!("flareward: {}", hub::causes(error.as_ref()));
             code(&error)
         }
     }
@@ -329,6 +340,17 @@ pub(crate) async fn open_if_there(global: &Global) -> anyhow::Result<Option<App>
     }
 }
 
+/// Lets everything that this process makes be its owner's alone: databases, archives and exports hold people's data.
+fn keep_private() {
+    #[cfg(unix)]
+    {
+        use rustix::fs::Mode;
+        let others = Mode::RWXG | Mode::RWXO;
+        let before = rustix::process::umask(others);
+        rustix::process::umask(before | others);
+    }
+}
+
 /// A server tells what it does; a command only what someone should look into.
 fn init_log(is_server: bool) {
     use std::io::IsTerminal;
@@ -339,7 +361,7 @@ fn init_log(is_server: bool) {
         .unwrap_or_else(|_| EnvFilter::new(if is_server { "info,sqlx=warn" } else { "warn" }));
     // Standard output belongs to the command's answer.
     let layer = fmt::layer()
-        .with_writer(|| stream::Complaint)
+        .with_writer(|| stream::Log)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     let json = std::env::var("FLAREWARD_LOG_FORMAT").is_ok_and(|format| format == "json");

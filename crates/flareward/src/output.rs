@@ -2,6 +2,7 @@
 
 use crate::sheet::Sheet;
 use crate::stream;
+use crate::visible::visible;
 use clap::ValueEnum;
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
@@ -418,26 +419,12 @@ fn readable(value: &Value) -> String {
     let text = cell(value);
     // An address is read with its domain in Unicode.
     let is_address = text.contains("xn--") && text.contains('@') && !text.contains(char::is_whitespace);
-    without_controls(if is_address {
+    let text = if is_address {
         model::address::shown(&text)
     } else {
         text
-    })
-}
-
-/// Text that cannot move the cursor or change the colour of whoever reads it.
-pub(crate) fn without_controls(text: String) -> String {
-    let is_odd = |sign: char| sign.is_control() && sign != '\n';
-    if !text.contains(is_odd) {
-        return text;
-    }
-    text.chars()
-        .map(|sign| match sign {
-            '\t' => ' ',
-            sign if is_odd(sign) => '\u{fffd}',
-            sign => sign,
-        })
-        .collect()
+    };
+    visible(&text).replace('\t', " ")
 }
 
 /// A value on one line, for a column.
@@ -486,8 +473,9 @@ fn line(value: &Value) -> String {
     }
 }
 
-/// Text that no spreadsheet takes for a formula.
+/// Text that no spreadsheet takes for a formula, with what it would hide made visible.
 fn harmless(text: String) -> String {
+    let text = visible(&text).into_owned();
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {
@@ -535,6 +523,23 @@ mod tests {
             "name,on\n'=cmd(),\n\"a,\"\"b\"\"\",no\n"
         );
         assert_eq!(printed(Format::Csv, &[]), "name,on\n");
+        for beginning in ["+", "-", "@", "\t"] {
+            let name = format!("{beginning}SUM(A1)");
+            let row = json!({ "name": name, "on": "\u{1b}]0;x\u{202e}\r" });
+            assert_eq!(
+                printed(Format::Csv, &[row]),
+                format!("name,on\n'{name},\\u001b]0;x\\u202e\\u000d\n")
+            );
+        }
+        let row = json!({ "name": "\r=1\u{202e}", "on": null });
+        assert_eq!(
+            printed(Format::Csv, std::slice::from_ref(&row)),
+            "name,on\n\\u000d=1\\u202e,\n"
+        );
+        assert_eq!(
+            serde_json::from_str::<Value>(&printed(Format::Ndjson, std::slice::from_ref(&row))).unwrap(),
+            row
+        );
     }
 
     fn table(shape: Shape, columns: &'static [&'static str], rows: &[Value]) -> String {
@@ -602,7 +607,7 @@ mod tests {
     fn control_characters_do_not_reach_a_terminal() {
         let rows = [json!({ "name": "red\u{1b}[31m\tand\u{7}bell" })];
         let text = table(shape(), &["name"], &rows);
-        assert!(text.contains("red\u{fffd}[31m and\u{fffd}bell"), "{text:?}");
+        assert!(text.contains("red\\u001b[31m and\\u0007bell"), "{text:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! first.
 
 use crate::stream;
+use crate::visible::visible;
 use indicatif::{ProgressBar as Drawn, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -113,7 +114,7 @@ impl ProgressBar {
 
     pub(crate) fn set_message(self, what: impl Into<String>) {
         if let Some(shown) = &mut *shown() {
-            shown.what = what.into();
+            shown.what = visible(&what.into()).into_owned();
         }
     }
 

@@ -4,6 +4,7 @@
 //! themselves; times stay the text that they are. Rows go to a temporary file as they come.
 
 use crate::output;
+use crate::visible::visible;
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet, XlsxError};
 use serde_json::Value;
 use std::io::{self, Seek, Write};
@@ -104,7 +105,7 @@ impl Sheet {
             }
             other => {
                 self.sheet
-                    .write_string(row, place, fitting(output::cell(other)))?;
+                    .write_string(row, place, fitting(visible(&output::cell(other)).into_owned()))?;
             }
         }
         Ok(())
@@ -184,7 +185,7 @@ mod tests {
             assert_eq!(
                 read[4],
                 [
-                    text("tab\tand <&> \u{1}"),
+                    text("tab\tand <&> \\u0001"),
                     text("12"),
                     text("18446744073709551615")
                 ]

@@ -2,13 +2,21 @@
 //!
 //! A reader that goes away (`| head`) is no failure: what is left to say is dropped, and the command ends with the
 //! code that it has. `println!` of the standard library panics there, so its four macros are replaced for the whole
-//! crate by those below. [`is_gone`] tells a long list that nobody reads it any more.
+//! crate by those below. Control characters are made visible here ([`crate::visible`]). [`is_gone`] tells a long list that nobody reads it any more.
 
 use crate::progress;
+use crate::visible::{Pieces, visible_but_colours};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static IS_GONE: AtomicBool = AtomicBool::new(false);
+static OUT: Mutex<Pieces> = Mutex::new(Pieces::new());
+static COMPLAINT: Mutex<Pieces> = Mutex::new(Pieces::new());
+
+fn pieces(of: &'static Mutex<Pieces>) -> MutexGuard<'static, Pieces> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Standard output; writing to it never fails because its reader went away.
 #[derive(Debug, Default, Clone, Copy)]
@@ -17,6 +25,24 @@ pub(crate) struct Out;
 /// Standard error; writing to it never fails.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Complaint;
+
+/// Standard error for lines of the log, each written at once: they may have colours.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        progress::hide();
+        let line = visible_but_colours(&String::from_utf8_lossy(bytes));
+        let _ = io::stderr().write_all(line.as_bytes());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = io::stderr().flush();
+        Ok(())
+    }
+}
 
 /// Whether the reader of standard output went away.
 pub(crate) fn is_gone() -> bool {
@@ -29,13 +55,11 @@ impl Write for Out {
             return Ok(bytes.len());
         }
         progress::hide();
-        match io::stdout().write(bytes) {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                IS_GONE.store(true, Ordering::Relaxed);
-                Ok(bytes.len())
-            }
-            result => result,
+        match pieces(&OUT).write(bytes, &mut io::stdout().lock()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => IS_GONE.store(true, Ordering::Relaxed),
+            result => result?,
         }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -53,7 +77,7 @@ impl Write for Complaint {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         progress::hide();
         // Where an error cannot be told, it cannot be told that it cannot.
-        let _ = io::stderr().write_all(bytes);
+        let _ = pieces(&COMPLAINT).write(bytes, &mut io::stderr().lock());
         Ok(bytes.len())
     }
 

@@ -2,7 +2,9 @@
 
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
+use crate::private;
 use crate::rule_book::RuleBook;
+use crate::sealing_key::{self, SealingKeyError};
 use crate::secret::{Sealer, SecretError, digest};
 use crate::settings::Settings;
 use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
@@ -66,7 +68,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
     /// The key that seals secrets.
     #[error("could not open the key that seals secrets")]
-    Secret(#[from] SecretError),
+    Key(#[from] SealingKeyError),
     /// The archive.
     #[error("could not open the archive")]
     Archive(#[from] ArchiveError),
@@ -122,14 +124,13 @@ impl App {
         ids: Arc<dyn IdSource>,
     ) -> Result<App, OpenError> {
         let folder = &settings.data.dir;
-        private_folder(folder).map_err(|source| OpenError::Folder {
+        private::folder(folder).map_err(|source| OpenError::Folder {
             path: folder.display().to_string(),
             source,
         })?;
-        let key = std::env::var("FLAREWARD_SECRET_KEY").ok();
-        let sealer = Sealer::open(key.as_deref(), &folder.join("secret.key"))?;
         let store = Store::connect(&settings.store_url()).await?;
         let archive = Archive::open(&settings.archive, folder, settings.egress.allow_http)?;
+        let sealer = sealing_key::open(&store, &archive, folder, clock.now()).await?;
         let rules = RuleBook::load(None);
         let egress = EgressGuard::new(settings.egress.clone())?;
         let holder = ids.new_id(clock.now()).into();
@@ -251,15 +252,6 @@ impl App {
         let seconds = self.settings.sync.answer_timeout_seconds;
         Ok(client.with_timeout(Duration::from_secs(seconds)))
     }
-}
-
-/// Makes a folder that nobody else on the machine can read: it will hold people's addresses and logs.
-fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// Where a connection's credential is sealed for.

@@ -4,23 +4,38 @@
 //! An object appears under its name only when it is whole and durable.
 
 use crate::bucket::{self, BucketError, Caller};
-use crate::settings;
+use crate::{private, settings};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use model::ConnectionId;
 use object_store::{
     MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
     path::Path as ObjectPath, prefix::PrefixStore,
 };
-use std::{path::Path, sync::Arc};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes collected before a part is written: object stores take parts of 5 MiB and more.
 const PART_BYTES: usize = 8 << 20;
+
+/// Where objects lie until they are whole.
+const INCOMING: &str = "incoming/";
 
 /// Where batches lie.
 #[derive(Debug, Clone)]
 pub struct Archive {
     objects: Arc<dyn ObjectStore>,
+    /// Of one in a folder: where. What is being written there is a file that no listing shows.
+    folder: Option<PathBuf>,
+}
+
+/// An object or a file that lies in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lying {
+    pub(crate) path: String,
+    /// When it was written to the last time, by the clock of the archive.
+    pub(crate) changed_at: DateTime<Utc>,
 }
 
 /// Why the archive could not do what it was asked.
@@ -44,6 +59,15 @@ impl ArchiveError {
     }
 }
 
+impl std::fmt::Display for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.folder {
+            Some(folder) => write!(f, "{}", folder.display()),
+            None => write!(f, "{}", self.objects),
+        }
+    }
+}
+
 impl Archive {
     /// An archive in a local folder, which is made when it is missing. Objects are synced to the disk.
     ///
@@ -51,12 +75,13 @@ impl Archive {
     ///
     /// When the folder cannot be made.
     pub fn local(folder: &Path) -> Result<Self, ArchiveError> {
-        std::fs::create_dir_all(folder).map_err(ArchiveError::Folder)?;
+        private::folder(folder).map_err(ArchiveError::Folder)?;
         let objects = LocalFileSystem::new_with_prefix(folder)?
             .with_automatic_cleanup(true)
             .with_fsync(true);
         Ok(Self {
             objects: Arc::new(objects),
+            folder: Some(folder.to_owned()),
         })
     }
 
@@ -88,7 +113,57 @@ impl Archive {
 
     /// An archive over any store of objects.
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
-        Self { objects }
+        Self {
+            objects,
+            folder: None,
+        }
+    }
+
+    /// Whether it lies in a folder, rather than in a bucket.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// Whether a batch lies in it.
+    pub(crate) async fn has_batch(&self) -> Result<bool, ArchiveError> {
+        let mut objects = self.objects.list(None);
+        while let Some(found) = objects.try_next().await? {
+            if matches!(Place::of(found.location.as_ref()), Place::Batch { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Everything that lies in the archive, in no order: objects, and in a folder what is being written or was left
+    /// half-written. Reads on as it is asked. What was begun in a bucket is not listed: the bucket's own rule for
+    /// incomplete uploads removes it.
+    pub(crate) fn lying(&self) -> impl Stream<Item = Result<Lying, ArchiveError>> + Send {
+        let objects = self.objects.list(None).map_err(ArchiveError::from);
+        let objects = objects.map_ok(|found| Lying {
+            path: found.location.to_string(),
+            changed_at: found.last_modified,
+        });
+        let unfinished = self.folder.as_deref().map_or(Ok(Vec::new()), unfinished);
+        let unfinished = match unfinished {
+            Ok(files) => files.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(ArchiveError::Folder(error))],
+        };
+        stream::iter(unfinished).chain(objects)
+    }
+
+    /// When the object was written to the last time; `None` when there is none.
+    pub(crate) async fn changed_at(&self, path: &str) -> Result<Option<DateTime<Utc>>, ArchiveError> {
+        if is_unfinished(path)
+            && let Some(folder) = &self.folder
+        {
+            return changed_at(&folder.join(path)).map_err(ArchiveError::Folder);
+        }
+        match self.objects.head(&ObjectPath::from(path)).await {
+            Ok(found) => Ok(Some(found.last_modified)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes an object; that it is gone already is no problem.
@@ -97,6 +172,16 @@ impl Archive {
     ///
     /// When the archive cannot be written.
     pub async fn remove(&self, path: &str) -> Result<(), ArchiveError> {
+        if is_unfinished(path)
+            && let Some(folder) = &self.folder
+        {
+            return match std::fs::remove_file(folder.join(path)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(ArchiveError::Folder(error))
+                }
+                _ => Ok(()),
+            };
+        }
         match self.objects.delete(&ObjectPath::from(path)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -109,7 +194,7 @@ impl Archive {
     ///
     /// When the archive cannot be written.
     pub async fn begin(&self, name: &str) -> Result<ArchiveWriter, ArchiveError> {
-        let place = ObjectPath::from(format!("incoming/{name}"));
+        let place = ObjectPath::from(format!("{INCOMING}{name}"));
         let upload = self.objects.put_multipart(&place).await?;
         Ok(ArchiveWriter {
             objects: Arc::clone(&self.objects),
@@ -132,13 +217,110 @@ impl Archive {
     }
 }
 
-/// Where a batch belongs.
-pub fn batch_path(dataset: &str, received_at: DateTime<Utc>, connection: &ConnectionId, id: &str) -> String {
+/// Where a batch belongs. What was not pushed says in its name where it came from.
+pub fn batch_path(
+    dataset: &str,
+    received_at: DateTime<Utc>,
+    connection: &ConnectionId,
+    id: &str,
+    source: &str,
+) -> String {
+    let mark = if source == PUSHED {
+        String::new()
+    } else {
+        format!(".{source}")
+    };
     format!(
-        "dataset={dataset}/date={}/hour={}/{connection}-{id}.ndjson.gz",
+        "dataset={dataset}/date={}/hour={}/{connection}-{id}{mark}{BATCH_END}",
         received_at.format("%Y-%m-%d"),
         received_at.format("%H"),
     )
+}
+
+const BATCH_END: &str = ".ndjson.gz";
+const PUSHED: &str = "logpush";
+/// Where batches come from.
+const SOURCES: [&str; 4] = [PUSHED, "pull", "object", "file"];
+/// SHA-256 in hex.
+const ID_CHARS: usize = 64;
+
+/// What the place of an object says about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On its way in, or cut off there.
+    Incoming,
+    /// A batch's own.
+    Batch {
+        dataset: String,
+        connection: ConnectionId,
+        id: String,
+        source: &'static str,
+    },
+    /// Not of ours.
+    Other,
+}
+
+impl Place {
+    pub(crate) fn of(path: &str) -> Self {
+        if path.starts_with(INCOMING) {
+            return Self::Incoming;
+        }
+        Self::batch(path).unwrap_or(Self::Other)
+    }
+
+    fn batch(path: &str) -> Option<Self> {
+        let (folders, name) = path.rsplit_once('/')?;
+        let (dataset, rest) = folders.strip_prefix("dataset=")?.split_once('/')?;
+        let (date, hour) = rest.split_once('/')?;
+        let is_ours = date.starts_with("date=") && hour.starts_with("hour=") && !hour.contains('/');
+        let name = name.strip_suffix(BATCH_END).filter(|_| is_ours)?;
+        let (name, source) = match name.rsplit_once('.') {
+            Some((name, mark)) => (name, SOURCES.into_iter().find(|source| *source == mark)?),
+            None => (name, PUSHED),
+        };
+        let (connection, id) = name.rsplit_once('-')?;
+        let is_id = id.len() == ID_CHARS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then(|| Self::Batch {
+            dataset: dataset.to_owned(),
+            connection: ConnectionId(connection.to_owned()),
+            id: id.to_owned(),
+            source,
+        })
+    }
+}
+
+/// Whether this is the name of a file that is being written: object_store appends `#` and a number.
+fn is_unfinished(path: &str) -> bool {
+    path.strip_prefix(INCOMING)
+        .and_then(|name| name.rsplit_once('#'))
+        .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn unfinished(folder: &Path) -> std::io::Result<Vec<Lying>> {
+    let entries = match std::fs::read_dir(folder.join(INCOMING)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let path = format!("{INCOMING}{}", entry.file_name().to_string_lossy());
+        if is_unfinished(&path)
+            && let Some(changed_at) = changed_at(&entry.path())?
+        {
+            found.push(Lying { path, changed_at });
+        }
+    }
+    Ok(found)
+}
+
+fn changed_at(file: &Path) -> std::io::Result<Option<DateTime<Utc>>> {
+    match std::fs::metadata(file).and_then(|about| about.modified()) {
+        Ok(time) => Ok(Some(time.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// An object on its way into the archive. Dropped without [`ArchiveWriter::finish`], it never appears.
@@ -194,7 +376,6 @@ impl ArchiveWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::TryStreamExt;
     use object_store::memory::InMemory;
 
     fn settings(url: &str, endpoint: &str) -> settings::Archive {
@@ -237,6 +418,33 @@ mod tests {
         check(&Archive::open(&settings(&place, ""), data.path(), false).unwrap()).await;
         let memory = Arc::new(InMemory::new());
         check(&Archive::over(Arc::new(PrefixStore::new(memory, "logs/zt")))).await;
+    }
+
+    #[test]
+    fn a_place_says_whose_it_is_and_what_is_not_ours_is_other() {
+        let at = "2026-11-20T12:00:00Z".parse().unwrap();
+        let id = "ab".repeat(32);
+        for source in SOURCES {
+            let connection = ConnectionId("0198-c0-ffee".to_owned());
+            let path = batch_path("gateway_dns", at, &connection, &id, source);
+            let expected = Place::Batch {
+                dataset: "gateway_dns".to_owned(),
+                connection,
+                id: id.clone(),
+                source,
+            };
+            assert_eq!(Place::of(&path), expected, "{path}");
+        }
+        for other in [
+            "notes.txt".to_owned(),
+            "dataset=gateway_dns/date=2026-11-20/hour=12/part-1.parquet".to_owned(),
+            "dataset=gateway_dns/date=2026-11-20/hour=12/c-short.ndjson.gz".to_owned(),
+            format!("dataset=gateway_dns/c-{id}.ndjson.gz"),
+            format!("dataset=gateway_dns/date=2026-11-20/hour=12/c-{id}.unknown.ndjson.gz"),
+        ] {
+            assert_eq!(Place::of(&other), Place::Other, "{other}");
+        }
+        assert_eq!(Place::of("incoming/0198#1"), Place::Incoming);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::lease::Lease;
 use crate::transmit::deliver::DeliverError;
 use crate::{
     clock_watch, coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source,
-    sync, transmit,
+    sweep, sync, transmit,
 };
 use chrono::TimeDelta;
 use model::{BatchState, SyncOutcome};
@@ -50,6 +50,9 @@ pub enum StageError {
     /// Retention.
     #[error(transparent)]
     Retention(#[from] retention::RetentionError),
+    /// The sweep of the archive.
+    #[error(transparent)]
+    Sweep(#[from] sweep::SweepError),
     /// Changes of access.
     #[error(transparent)]
     Provision(#[from] provisioning::ProvisionError),
@@ -131,6 +134,7 @@ impl Loop {
             Loop::Posture => Ok(posture::run_due(app).await?),
             Loop::Retention => {
                 retention::run(app).await?;
+                sweep::run(app, app.clock.now()).await?;
                 detection::prune(app).await?;
                 Ok(false)
             }

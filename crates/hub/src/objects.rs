@@ -1,10 +1,10 @@
 //! The lists of an account beside people, roles and Access groups: which there are, and what to show of each thing.
 //!
-//! Pure. Everything that a sync keeps as Cloudflare gave it is shown through here, so that nothing secret is.
+//! Pure. What is secret was left out before ([`crate::redact`]).
 //! Start reading at [`facts`].
 
 use crate::access::rule;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Every list: the name that it is stored under, the name for command lines, and words for people.
 pub const KINDS: &[(&str, &str, &str)] = &[
@@ -115,26 +115,6 @@ pub fn policy_names(policies: &Value) -> Vec<String> {
     names
 }
 
-/// The object as Cloudflare gave it, without what may be a secret: an identity provider has one.
-pub fn without_secrets(raw: Value) -> Value {
-    const SECRET: [&str; 5] = ["secret", "password", "private_key", "token_value", "api_key"];
-    match raw {
-        Value::Object(members) => {
-            let kept: Map<String, Value> = members
-                .into_iter()
-                .filter(|(name, value)| {
-                    let name = name.to_lowercase();
-                    !(value.is_string() && SECRET.iter().any(|word| name.contains(word)))
-                })
-                .map(|(name, value)| (name, without_secrets(value)))
-                .collect();
-            Value::Object(kept)
-        }
-        Value::Array(values) => values.into_iter().map(without_secrets).collect(),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,14 +137,5 @@ mod tests {
         let facts = facts("apps", &raw);
         assert_eq!(facts.kind.as_deref(), Some("self_hosted"));
         assert_eq!(facts.detail, ["x.example", "allow Staff", "q"]);
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let raw = json!({ "name": "Okta", "config": { "client_id": "a", "client_secret": "b" },
-            "scim_config": { "secret": "c", "enabled": true } });
-        let shown =
-            json!({ "name": "Okta", "config": { "client_id": "a" }, "scim_config": { "enabled": true } });
-        assert_eq!(without_secrets(raw), shown);
     }
 }

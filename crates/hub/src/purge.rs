@@ -8,7 +8,7 @@
 //! [`begin`] and [`go_on`].
 
 use crate::app::App;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Place};
 use crate::audit;
 use crate::driver::{self, StageError};
 use crate::fault;
@@ -16,10 +16,11 @@ use crate::ingest::Dataset;
 use crate::ingest::normalise::normalise;
 use crate::permission::Actor;
 use crate::source::Progress;
+use crate::sweep::{self, SweepError, Unknown};
 use async_compression::tokio::bufread::GzipDecoder;
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
-use model::BatchState;
+use model::{BatchState, ConnectionId};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -44,6 +45,20 @@ pub enum PurgeError {
         "there are batches that are not processed yet: ask again when `flareward serve` has processed them"
     )]
     Pending,
+    /// Something is being received, or was cut off just now.
+    #[error(
+        "{count} objects in the archive are being received or were cut off: ask again after {judged_at}, when they can \
+         be told apart"
+    )]
+    Receiving {
+        /// How many.
+        count: usize,
+        /// When they are old enough, in UTC.
+        judged_at: String,
+    },
+    /// What the database does not know.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     /// The archive.
     #[error(
         "the archived object {path} could not be written anew; what was done until then is kept, ask again"
@@ -133,7 +148,7 @@ pub async fn plan(
         for batch in &part {
             plan.batches += 1;
             if let Some(dataset) = Dataset::named(&batch.dataset)
-                && let Some(count) = copy(app, batch, dataset, &identifiers, false).await?
+                && let Some(count) = copy(app, Object::of(batch), dataset, &identifiers, false).await?
             {
                 plan.objects += i64::from(count > 0);
                 plan.records += count;
@@ -217,6 +232,14 @@ async fn remove(
     actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
+    // What a receive that was cut off has left may hold records of the person too.
+    let swept = sweep::run(app, row.started_at).await?;
+    if let Some(judged_at) = swept.judged_at {
+        return Err(PurgeError::Receiving {
+            count: swept.young,
+            judged_at: judged_at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        });
+    }
     // Whose a record is, is known once it has been processed.
     driver::pipeline(app).await?;
     if app.store.batch_waits(BatchState::Archived).await? {
@@ -231,7 +254,7 @@ async fn remove(
             break;
         }
         for batch in &part {
-            let removed = look_through(app, batch, &identifiers).await?;
+            let removed = look_through_batch(app, batch, &identifiers).await?;
             row.batches += 1;
             row.objects += i64::from(removed > 0);
             row.records += removed;
@@ -247,6 +270,7 @@ async fn remove(
         }
         app.store.purge_progress(&row).await?;
     }
+    look_through_unknown(app, &mut row, &identifiers).await?;
     fault::point("purge.looked_through");
     // The events last: they tell which identifiers are the person's.
     app.store.event_memory_purge(&person.id).await?;
@@ -302,12 +326,44 @@ async fn look_through_arrivals(
             if batch.id > row.position || batch.received_at < row.started_at {
                 continue;
             }
-            let removed = look_through(app, batch, identifiers).await?;
+            let removed = look_through_batch(app, batch, identifiers).await?;
             row.objects += i64::from(removed > 0);
             row.records += removed;
             if removed > 0 {
                 app.store.purge_progress(row).await?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Looks through the batches that the database does not know and that the sweep has left, because their connection is
+/// not known or they are the only copy. What came after the purge was begun may be in the middle of its receive.
+async fn look_through_unknown(
+    app: &App,
+    row: &mut PurgeRow,
+    identifiers: &BTreeSet<String>,
+) -> Result<(), PurgeError> {
+    let mut unknown = Unknown::begin(app).await?;
+    while let Some(page) = unknown.next().await? {
+        for found in page.iter().filter(|found| found.changed_at() <= row.started_at) {
+            let Place::Batch {
+                dataset, connection, ..
+            } = &found.place
+            else {
+                continue;
+            };
+            let object = Object {
+                path: found.path(),
+                connection,
+                is_damaged: true,
+            };
+            let removed = match Dataset::named(dataset) {
+                Some(dataset) => look_through(app, object, dataset, identifiers).await?,
+                None => 0,
+            };
+            row.objects += i64::from(removed > 0);
+            row.records += removed;
         }
     }
     Ok(())
@@ -321,21 +377,50 @@ async fn identifiers(app: &App, person: &PersonRow) -> Result<BTreeSet<String>, 
     Ok(all.into_iter().map(|one| one.to_lowercase()).collect())
 }
 
-/// Writes a batch's object anew without the lines of the person, if it has any. Answers how many.
-async fn look_through(
+/// An archived object that is looked through.
+#[derive(Clone, Copy)]
+struct Object<'a> {
+    path: &'a str,
+    connection: &'a ConnectionId,
+    /// Whether it may be one that never could be read.
+    is_damaged: bool,
+}
+
+impl<'a> Object<'a> {
+    fn of(batch: &'a BatchRow) -> Self {
+        Self {
+            path: &batch.path,
+            connection: &batch.connection_id,
+            is_damaged: batch.state == BatchState::Failed,
+        }
+    }
+}
+
+/// Looks through the object of a batch. Answers how many records of the person it held.
+async fn look_through_batch(
     app: &App,
     batch: &BatchRow,
     identifiers: &BTreeSet<String>,
 ) -> Result<i64, PurgeError> {
-    let Some(dataset) = Dataset::named(&batch.dataset) else {
-        return Ok(0);
-    };
+    match Dataset::named(&batch.dataset) {
+        Some(dataset) => look_through(app, Object::of(batch), dataset, identifiers).await,
+        None => Ok(0),
+    }
+}
+
+/// Writes an object anew without the lines of the person, if it has any. Answers how many.
+async fn look_through(
+    app: &App,
+    object: Object<'_>,
+    dataset: &Dataset,
+    identifiers: &BTreeSet<String>,
+) -> Result<i64, PurgeError> {
     // Once to see whether there is anything, which is seldom, and once more to write.
-    let Some(count) = copy(app, batch, dataset, identifiers, false).await? else {
+    let Some(count) = copy(app, object, dataset, identifiers, false).await? else {
         return Ok(0);
     };
     if count > 0 {
-        copy(app, batch, dataset, identifiers, true).await?;
+        copy(app, object, dataset, identifiers, true).await?;
     }
     Ok(count)
 }
@@ -343,21 +428,21 @@ async fn look_through(
 /// `None` when the object is not there, or could never be read.
 async fn copy(
     app: &App,
-    batch: &BatchRow,
+    object: Object<'_>,
     dataset: &Dataset,
     identifiers: &BTreeSet<String>,
     write: bool,
 ) -> Result<Option<i64>, PurgeError> {
     let archive = |source| PurgeError::Archive {
-        path: batch.path.clone(),
+        path: object.path.to_owned(),
         source,
     };
-    let object = match app.archive.read(&batch.path).await {
-        Ok(object) => object,
+    let packed = match app.archive.read(object.path).await {
+        Ok(packed) => packed,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(archive(error)),
     };
-    let mut decoder = GzipDecoder::new(StreamReader::new(object.map_err(std::io::Error::other)));
+    let mut decoder = GzipDecoder::new(StreamReader::new(packed.map_err(std::io::Error::other)));
     decoder.multiple_members(true);
     let mut lines = BufReader::with_capacity(64 << 10, decoder).split(b'\n');
     let now = app.clock.now();
@@ -372,22 +457,22 @@ async fn copy(
             Ok(Some(line)) => line,
             Ok(None) => break Ok(()),
             // A batch that could not be processed either.
-            Err(_) if batch.state == BatchState::Failed && !write => return Ok(None),
+            Err(_) if object.is_damaged && !write => return Ok(None),
             Err(source) => {
                 break Err(PurgeError::Unpack {
-                    path: batch.path.clone(),
+                    path: object.path.to_owned(),
                     source,
                 });
             }
         };
-        if is_theirs(&line, dataset, batch, identifiers, now) {
+        if is_theirs(&line, dataset, object.connection, identifiers, now) {
             removed += 1;
             continue;
         }
         let Some(writer) = &mut writer else { continue };
         let taken = packed.write_all(&line).and_then(|()| packed.write_all(b"\n"));
         taken.map_err(|source| PurgeError::Unpack {
-            path: batch.path.clone(),
+            path: object.path.to_owned(),
             source,
         })?;
         if packed.get_ref().len() >= PIECE_BYTES {
@@ -405,11 +490,11 @@ async fn copy(
         return Err(error);
     }
     let rest = packed.finish().map_err(|source| PurgeError::Unpack {
-        path: batch.path.clone(),
+        path: object.path.to_owned(),
         source,
     })?;
     writer.write(&rest).await.map_err(archive)?;
-    writer.finish(&batch.path).await.map_err(archive)?;
+    writer.finish(object.path).await.map_err(archive)?;
     fault::point("purge.rewritten");
     Ok(Some(removed))
 }
@@ -417,12 +502,12 @@ async fn copy(
 fn is_theirs(
     line: &[u8],
     dataset: &Dataset,
-    batch: &BatchRow,
+    connection: &ConnectionId,
     identifiers: &BTreeSet<String>,
     now: chrono::DateTime<chrono::Utc>,
 ) -> bool {
     let text = String::from_utf8_lossy(line);
-    match normalise(text.trim(), dataset, &batch.connection_id, now) {
+    match normalise(text.trim(), dataset, connection, now) {
         Ok(record) => record.identifier.is_some_and(|own| identifiers.contains(&own)),
         Err(_) => {
             let text = text.to_lowercase();

@@ -13,10 +13,14 @@ const KEY_BYTES: usize = 32;
 /// Length of the nonce that stands before each sealed value.
 const NONCE_BYTES: usize = 12;
 
+/// The environment variable that holds the key in place of a file.
+pub const ENVIRONMENT: &str = "FLAREWARD_SECRET_KEY";
+
 /// Seals and opens secrets. Each is bound to the place where it is kept, so that a sealed value moved to
 /// another row does not open.
 pub struct Sealer {
     key: RandomizedNonceKey,
+    fingerprint: String,
 }
 
 impl std::fmt::Debug for Sealer {
@@ -49,38 +53,49 @@ pub enum SecretError {
 }
 
 impl Sealer {
-    /// The key from `FLAREWARD_SECRET_KEY` if it is set, else from the file, which is made when it is missing.
+    /// The key from `FLAREWARD_SECRET_KEY` if it is set, else from the file; `None` where there is neither.
     ///
     /// # Errors
     ///
-    /// When the key has another shape or the file cannot be used.
-    pub fn open(from_environment: Option<&str>, file: &Path) -> Result<Self, SecretError> {
+    /// When the key has another shape or the file cannot be read.
+    pub fn read(from_environment: Option<&str>, file: &Path) -> Result<Option<Self>, SecretError> {
         if let Some(text) = from_environment {
-            return Self::from_base64(text, "FLAREWARD_SECRET_KEY");
+            return Self::from_base64(text, ENVIRONMENT).map(Some);
         }
-        let path = file.display().to_string();
-        let problem = |source| SecretError::KeyFile {
-            path: path.clone(),
-            source,
-        };
         match std::fs::read_to_string(file) {
-            Ok(text) => Self::from_base64(&text, &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let text = STANDARD.encode(random_bytes::<KEY_BYTES>()?);
-                write_private(file, &text).map_err(problem)?;
-                // Another process may have been first: what lies there counts.
-                let text = std::fs::read_to_string(file).map_err(problem)?;
-                Self::from_base64(&text, &path)
-            }
-            Err(error) => Err(problem(error)),
+            Ok(text) => Self::from_base64(&text, &file.display().to_string()).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(key_file(file)(error)),
         }
+    }
+
+    /// A new key, which is written to the file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written or the machine gives no randomness.
+    pub fn make(file: &Path) -> Result<Self, SecretError> {
+        let text = STANDARD.encode(random_bytes::<KEY_BYTES>()?);
+        write_private(file, &text).map_err(key_file(file))?;
+        // Another process may have been first: what lies there counts.
+        let text = std::fs::read_to_string(file).map_err(key_file(file))?;
+        Self::from_base64(&text, &file.display().to_string())
+    }
+
+    /// By which the key can be told from others without being shown: 16 hex digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     fn from_base64(text: &str, name: &str) -> Result<Self, SecretError> {
         let shape = || SecretError::KeyShape(name.to_owned());
         let bytes = STANDARD.decode(text.trim()).map_err(|_| shape())?;
         let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, &bytes).map_err(|_| shape())?;
-        Ok(Self { key })
+        let digest = Sha256::new()
+            .chain_update(b"flareward sealing key\n")
+            .chain_update(&bytes);
+        let fingerprint = hex::encode(&digest.finalize()[..8]);
+        Ok(Self { key, fingerprint })
     }
 
     /// Seals `secret` for `place`, for example `connection/ID/credential`.
@@ -128,12 +143,13 @@ impl Sealer {
     }
 }
 
+fn key_file(file: &Path) -> impl FnOnce(std::io::Error) -> SecretError {
+    let path = file.display().to_string();
+    move |source| SecretError::KeyFile { path, source }
+}
+
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(file) {
+    match crate::private::new_file(file) {
         Ok(mut opened) => {
             opened.write_all(text.as_bytes())?;
             opened.sync_all()
@@ -187,14 +203,25 @@ mod tests {
     fn a_sealed_secret_opens_in_its_place_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret.key");
-        let sealed = Sealer::open(None, &file).unwrap().seal("a", b"s3cret").unwrap();
-        let again = Sealer::open(None, &file).unwrap();
+        assert!(Sealer::read(None, &file).unwrap().is_none());
+        let made = Sealer::make(&file).unwrap();
+        let sealed = made.seal("a", b"s3cret").unwrap();
+        let again = Sealer::read(None, &file).unwrap().unwrap();
+        assert_eq!(again.fingerprint(), made.fingerprint());
+        assert_eq!(
+            Sealer::make(&file).unwrap().fingerprint(),
+            made.fingerprint(),
+            "the first one counts"
+        );
         assert_eq!(again.unseal("a", &sealed).unwrap(), b"s3cret");
         assert!(matches!(again.unseal("b", &sealed), Err(SecretError::WrongKey)));
-        let other = Sealer::open(Some(&STANDARD.encode([7; 32])), &file).unwrap();
+        let other = Sealer::read(Some(&STANDARD.encode([7; 32])), &file)
+            .unwrap()
+            .unwrap();
+        assert_ne!(other.fingerprint(), made.fingerprint());
         assert!(matches!(other.unseal("a", &sealed), Err(SecretError::WrongKey)));
         assert!(matches!(
-            Sealer::open(Some("short"), &file),
+            Sealer::read(Some("short"), &file),
             Err(SecretError::KeyShape(_))
         ));
     }

@@ -88,6 +88,9 @@ pub struct Ingest {
     pub expansion_limit: u64,
     /// Batches that are received at once; more are answered 503 and come again.
     pub concurrent_batches: usize,
+    /// The longest that the receiving of one batch may take, in seconds. What lies in the archive for more than twice as
+    /// long without being known was cut off, and is adopted or removed.
+    pub receive_limit_seconds: u64,
 }
 
 /// Where log records come from.
@@ -277,6 +280,7 @@ impl Default for Ingest {
             line_limit_bytes: 1 << 20,
             expansion_limit: 200,
             concurrent_batches: 16,
+            receive_limit_seconds: 900,
         }
     }
 }
@@ -459,6 +463,22 @@ impl Settings {
             format!("sqlite://{}", self.data.dir.join("flareward.db").display())
         } else {
             self.store.url.clone()
+        }
+    }
+
+    /// The file of a SQLite store.
+    pub fn store_file(&self) -> Option<PathBuf> {
+        let url = self.store_url();
+        let path = url.strip_prefix("sqlite:")?;
+        let path = path.split('?').next().unwrap_or_default();
+        Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+    }
+
+    /// The folder of an archive that is in no bucket.
+    pub fn archive_folder(&self) -> Option<PathBuf> {
+        match self.archive.url.as_str() {
+            "" => Some(self.data.dir.join("archive")),
+            url => url.strip_prefix("file://").map(PathBuf::from),
         }
     }
 }

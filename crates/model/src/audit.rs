@@ -7,6 +7,8 @@ word_enum! {
     AuditAction {
         /// Granted or revoked access.
         AccessChange = "access.change",
+        /// Adopted or removed objects of the archive that the database did not know.
+        ArchiveSweep = "archive.sweep",
         /// Wrote a campaign.
         CampaignPut = "campaign.put",
         /// Called a capability.

@@ -17,6 +17,8 @@ word_enum! {
         AccessExpiryEnded = "access.expiry_ended",
         /// How long the archive keeps objects was changed.
         ArchiveRetention = "archive.retention",
+        /// Objects of the archive that the database did not know were adopted or removed.
+        ArchiveSwept = "archive.swept",
         /// A connection came to another state.
         ConnectionState = "connection.state",
         /// A rule found something.

@@ -1,8 +1,11 @@
 //! Log batches: where each lies in the archive and how far it has been processed.
 
-use crate::engine::{Store, StoreError, bounded, on_engine, on_reader, storable};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::reject::{self, RejectRow, reject_write};
 use chrono::{DateTime, Utc};
 use model::{BatchState, ConnectionId};
+use sqlx::QueryBuilder;
+use std::collections::HashMap;
 
 /// A batch that is durable in the archive.
 #[derive(Debug, Clone)]
@@ -77,7 +80,17 @@ pub struct BatchCounts {
 /// Everything this file sends to either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    ARCHIVE, GET, STORED, DETECTED, FAILED, LIST, COUNTS, BETWEEN, REPLAY, RECENT,
+    ARCHIVE,
+    GET,
+    BEGIN_STORED,
+    STORED,
+    DETECTED,
+    FAILED,
+    LIST,
+    COUNTS,
+    BETWEEN,
+    REPLAY,
+    RECENT,
 ];
 
 const ARCHIVE: &str = "
@@ -90,15 +103,17 @@ const ARCHIVE: &str = "
         state = CASE WHEN batch.state = 'failed' THEN 'archived' ELSE batch.state END
     RETURNING deliveries";
 const GET: &str = "SELECT * FROM batch WHERE id = $1";
+pub(crate) const PATHS_HEAD: &str = "SELECT id, path FROM batch WHERE id IN (";
 // Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
 // comes to the same figures. What stands at line 0 is about the whole batch, and no record of it.
 const STORED: &str = "
-    UPDATE batch SET state = 'stored', records = $2, repaired = $3,
+    UPDATE batch SET records = $2, repaired = $3,
         accepted = (SELECT COUNT(*) FROM event WHERE batch_id = $1),
-        rejected = (SELECT COUNT(*) FROM reject WHERE batch_id = $1),
+        rejected = (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject WHERE batch_id = $1),
         duplicates = $2 - (SELECT COUNT(*) FROM event WHERE batch_id = $1)
-            - (SELECT COUNT(*) FROM reject WHERE batch_id = $1 AND line > 0)
-    WHERE id = $1 AND state = 'archived'";
+            - (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject WHERE batch_id = $1 AND first_line > 0)
+    WHERE id = $1";
+const BEGIN_STORED: &str = "UPDATE batch SET state = 'stored' WHERE id = $1 AND state = 'archived'";
 // Only by whoever claims it, and only when nothing asked for its events anew since.
 const DETECTED: &str = "
     UPDATE batch SET state = CASE WHEN again = $3 THEN 'detected' ELSE state END, claimed_by = NULL, claimed_until_ms = 0
@@ -136,12 +151,15 @@ const COUNTS: &str = "
 
 impl Store {
     /// Records that a batch lies in the archive. Answers `false` when the same content was there already; one
-    /// that could not be processed is then processed again, from where it lies now.
-    pub async fn batch_archive(&self, new: &NewBatch) -> Result<bool, StoreError> {
-        let deliveries: i64 = on_engine!(self, pool => {
-            sqlx::query_scalar(ARCHIVE)
+    /// that could not be processed is then processed again, from where it lies now. `about` is what is wrong with the
+    /// batch as a whole.
+    pub async fn batch_archive(&self, new: &NewBatch, about: &[RejectRow]) -> Result<bool, StoreError> {
+        let deliveries: i64 = in_transaction!(self, tx => {
+            let deliveries = sqlx::query_scalar(ARCHIVE)
                 .bind(&new.id).bind(&new.connection_id.0).bind(&new.dataset).bind(new.source).bind(&new.path)
-                .bind(new.bytes).bind(new.received_at).fetch_one(pool).await?
+                .bind(new.bytes).bind(new.received_at).fetch_one(&mut *tx).await?;
+            reject_write!(tx, about);
+            deliveries
         });
         Ok(deliveries == 1)
     }
@@ -151,10 +169,40 @@ impl Store {
         Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// Ends the storing of a batch that held `records` lines.
-    pub async fn batch_stored(&self, id: &str, records: i64, repaired: i64) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
-            sqlx::query(STORED).bind(id).bind(records).bind(repaired).execute(pool).await?;
+    /// Where those of these batches lie that are known, by their ids.
+    pub async fn batch_paths(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
+        let mut all = HashMap::new();
+        for part in ids.chunks(500) {
+            let rows: Vec<(String, String)> = on_engine!(self, pool => {
+                let mut query = QueryBuilder::new(PATHS_HEAD);
+                let mut list = query.separated(", ");
+                for id in part {
+                    list.push_bind(id);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            all.extend(rows);
+        }
+        Ok(all)
+    }
+
+    /// Ends the storing of a batch that held `records` lines, of which `rejects` could not become events. Another
+    /// process may have ended it before: then nothing changes.
+    pub async fn batch_stored(
+        &self,
+        id: &str,
+        records: i64,
+        repaired: i64,
+        rejects: &[RejectRow],
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            let begun = sqlx::query(BEGIN_STORED).bind(id).execute(&mut *tx).await?.rows_affected();
+            if begun > 0 {
+                sqlx::query(reject::CLEAR).bind(id).execute(&mut *tx).await?;
+                reject_write!(tx, rejects);
+                sqlx::query(STORED).bind(id).bind(records).bind(repaired).execute(&mut *tx).await?;
+            }
         });
         Ok(())
     }

@@ -62,3 +62,84 @@ async fn who_held_every_permission_before_rules_had_one_holds_every_permission()
         assert_eq!(now, expected, "{}", store.engine_name());
     }
 }
+
+/// Two batches of before the twelfth migration: one with many lines that are no JSON, and one that was cut off.
+const LINES: &[(&str, i64, &str, &str)] = &[
+    ("b1", 1, "not JSON: expected value at column 1", "a"),
+    ("b1", 2, "not JSON: expected value at column 2", "b"),
+    ("b1", 3, "not JSON: expected value at column 3", "c"),
+    ("b1", 4, "not JSON: expected value at column 4", "d"),
+    ("b1", 5, "not JSON: expected value at column 5", "e"),
+    ("b1", 6, "not JSON: expected value at column 6", "f"),
+    ("b1", 7, "not a JSON object", "[]"),
+    ("b2", 0, "what follows is not gzip", ""),
+];
+
+#[tokio::test]
+async fn rejected_lines_of_before_are_counted_by_batch_and_reason() {
+    const CONNECTION: &str = "
+        INSERT INTO connection (id, label, account_id, account_name, base_url, credential_kind, credential_sealed,
+            credential_fingerprint, ingest_secret_sealed, ingest_secret_hash, state, created_at, updated_at)
+        VALUES ('c', 'corp', 'a', 'A', 'https://x.example', 'user_token', $1, 'f', $1, 'h', 'active',
+            '2026-01-05T10:00:00Z', '2026-01-05T10:00:00Z')";
+    const REJECT: &str = "
+        INSERT INTO reject (batch_id, line, connection_id, dataset, reason, excerpt, rejected_at)
+        VALUES ($1, $2, 'c', 'gateway_dns', $3, $4, '2026-01-05T10:00:00Z')";
+    macro_rules! fill {
+        ($connection:expr, $migrations:expr) => {{
+            let mut connection = $connection;
+            $migrations.run_to(11, &mut connection).await.unwrap();
+            let insert = sqlx::query(CONNECTION).bind(&b"sealed"[..]);
+            insert.execute(&mut connection).await.unwrap();
+            for (batch, line, reason, excerpt) in LINES {
+                let insert = sqlx::query(REJECT)
+                    .bind(batch)
+                    .bind(line)
+                    .bind(reason)
+                    .bind(excerpt);
+                insert.execute(&mut connection).await.unwrap();
+            }
+            connection.close().await.unwrap();
+        }};
+    }
+    for place in places().await.unwrap() {
+        if place.address.starts_with("sqlite:") {
+            let address = format!("{}?mode=rwc", place.address);
+            fill!(
+                SqliteConnection::connect(&address).await.unwrap(),
+                sqlx::migrate!("migrations/sqlite")
+            );
+        } else {
+            fill!(
+                PgConnection::connect(&place.address).await.unwrap(),
+                sqlx::migrate!("migrations/postgres")
+            );
+        }
+        let store = Store::connect(&place.address).await.unwrap();
+        let rows = store.reject_list(None, 100).await.unwrap();
+        let counted: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row.batch_id.as_str(),
+                    row.reason.as_str(),
+                    row.count,
+                    row.first_line,
+                    row.samples.len(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            counted,
+            [
+                ("b1", "not JSON", 6, 1, 5),
+                ("b1", "not a JSON object", 1, 7, 1),
+                ("b2", "what follows is not gzip", 1, 0, 1),
+            ],
+            "{}",
+            store.engine_name()
+        );
+        assert_eq!(rows[0].samples[4].detail, "expected value at column 5");
+        assert_eq!(rows[0].samples[4].excerpt, "e");
+    }
+}

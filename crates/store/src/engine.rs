@@ -5,7 +5,7 @@ use sqlx::{
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{str::FromStr, time::Duration};
+use std::{path::Path, str::FromStr, time::Duration};
 
 /// A store on SQLite or PostgreSQL. Cloning shares the pools.
 #[derive(Debug, Clone)]
@@ -156,6 +156,7 @@ impl Store {
                 // written back every 32 MiB.
                 .pragma("cache_size", "-16384")
                 .pragma("wal_autocheckpoint", "8192");
+            make_private(options.get_filename())?;
             let write = SqlitePoolOptions::new()
                 .max_connections(1)
                 .before_acquire(|connection, _| Box::pin(async { Ok(is_known(connection).await) }))
@@ -215,6 +216,23 @@ impl Store {
             }
             Engine::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+/// Makes the file of a SQLite database that is not there yet, for its owner alone: what SQLite puts beside it (`-wal`,
+/// `-shm`) gets the same mode.
+fn make_private(file: &Path) -> Result<(), StoreError> {
+    if file.as_os_str().is_empty() || file == Path::new(":memory:") {
+        return Ok(());
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(sqlx::Error::Io(error).into()),
     }
 }
 

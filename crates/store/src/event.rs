@@ -1,4 +1,4 @@
-//! Events, the lines that could not become one, and the identifiers that no person owns.
+//! Events, and the identifiers that no person owns.
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
@@ -37,26 +37,6 @@ pub struct EventRow {
     pub batch_id: String,
     /// The record as it came.
     pub raw: String,
-}
-
-/// A line that could not become an event.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct RejectRow {
-    /// In which batch.
-    pub batch_id: String,
-    /// Which line, from 1.
-    pub line: i64,
-    /// From which account.
-    #[sqlx(try_from = "String")]
-    pub connection_id: ConnectionId,
-    /// Of which dataset.
-    pub dataset: String,
-    /// What is wrong with it.
-    pub reason: String,
-    /// Its beginning.
-    pub excerpt: String,
-    /// When it was looked at.
-    pub rejected_at: DateTime<Utc>,
 }
 
 /// An identifier in events that belongs to no person.
@@ -107,13 +87,11 @@ pub(crate) const STATEMENTS: &[&str] = &[
     ADOPT_EVENTS,
     ADOPT_DETECTIONS,
     ADOPTED,
-    REJECT_INSERT,
     LIST,
     LIST_BY_PERSON,
     LIST_BY_DATASET,
     BY_BATCH,
     GET,
-    REJECT_LIST,
     UNMAPPED_LIST,
 ];
 pub(crate) const INSERT_HEAD: &str = "
@@ -124,9 +102,6 @@ pub(crate) const BATCH_HEAD: &str = "SELECT id, batch_id FROM event WHERE id IN 
 /// Rows of one statement.
 const ROWS: usize = 500;
 
-const REJECT_INSERT: &str = "
-    INSERT INTO reject (batch_id, line, connection_id, dataset, reason, excerpt, rejected_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (batch_id, line) DO NOTHING";
 pub(crate) const UNMAPPED_HEAD: &str =
     "INSERT INTO unmapped_identifier (connection_id, identifier, dataset, events, first_at, last_at)";
 pub(crate) const UNMAPPED_TAIL: &str = "
@@ -170,21 +145,14 @@ const ADOPT_DETECTIONS: &str = "
     RETURNING id, title";
 const ADOPTED: &str = "DELETE FROM unmapped_identifier WHERE connection_id = $1 AND identifier = $2";
 pub(crate) const GET_MANY_HEAD: &str = "SELECT * FROM event WHERE id IN (";
-const REJECT_LIST: &str = "
-    SELECT * FROM reject WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
-    ORDER BY rejected_at DESC, batch_id, line LIMIT $2";
 const UNMAPPED_LIST: &str = "
     SELECT * FROM unmapped_identifier WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1
     ORDER BY events DESC, identifier, dataset, connection_id LIMIT $2";
 
 impl Store {
-    /// Stores a part of a batch in one transaction: events that are new, rejects, and the counts of
-    /// identifiers that nobody owns (from new events alone, so that repeating a part changes nothing).
-    pub async fn event_store(
-        &self,
-        mut events: Vec<EventRow>,
-        rejects: &[RejectRow],
-    ) -> Result<EventsStored, StoreError> {
+    /// Stores a part of a batch in one transaction: events that are new, and the counts of identifiers that nobody
+    /// owns (from new events alone, so that repeating a part changes nothing).
+    pub async fn event_store(&self, mut events: Vec<EventRow>) -> Result<EventsStored, StoreError> {
         // The first of one record counts, here as in the table.
         let mut seen = HashSet::new();
         events.retain(|event| seen.insert(event.id.0.clone()));
@@ -214,12 +182,6 @@ impl Store {
                 query.push(")");
                 let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&mut *tx).await?;
                 batches.extend(rows);
-            }
-            for reject in rejects {
-                sqlx::query(REJECT_INSERT)
-                    .bind(&reject.batch_id).bind(reject.line).bind(&reject.connection_id.0).bind(&reject.dataset)
-                    .bind(storable(&reject.reason).into_owned()).bind(storable(&reject.excerpt).into_owned())
-                    .bind(reject.rejected_at).execute(&mut *tx).await?;
             }
             let unmapped: Vec<_> = unmapped(&events, &new).into_iter().collect();
             for part in unmapped.chunks(ROWS) {
@@ -326,18 +288,6 @@ impl Store {
     ) -> Result<Vec<EventRow>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(BY_BATCH).bind(batch).bind(after).bind(bounded(limit)).fetch_all(pool).await?
-        }))
-    }
-
-    /// Rejected lines, newest first.
-    pub async fn reject_list(
-        &self,
-        connection: Option<&ConnectionId>,
-        limit: i64,
-    ) -> Result<Vec<RejectRow>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_as(REJECT_LIST).bind(connection.map(ConnectionId::as_str)).bind(bounded(limit))
-                .fetch_all(pool).await?
         }))
     }
 

@@ -61,7 +61,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNT_OF_PERSON,
     COUNT_OF_IDENTIFIER,
     UNMAPPED,
-    REJECTS,
+    REJECT_SAMPLES,
 ];
 
 const OLD: &str = "
@@ -102,7 +102,8 @@ const EVENTS_OF_IDENTIFIER: &str = "
 const COUNT_OF_PERSON: &str = "SELECT COUNT(*) FROM event WHERE person_id = $1";
 const COUNT_OF_IDENTIFIER: &str = "SELECT COUNT(*) FROM event WHERE person_id IS NULL AND identifier = $1";
 const UNMAPPED: &str = "DELETE FROM unmapped_identifier WHERE identifier = $1";
-const REJECTS: &str = "DELETE FROM reject WHERE LOWER(excerpt) LIKE $1 ESCAPE '!'";
+const REJECT_SAMPLES: &str = "
+    DELETE FROM reject_sample WHERE LOWER(excerpt) LIKE $1 ESCAPE '!' OR LOWER(detail) LIKE $1 ESCAPE '!'";
 
 impl Store {
     /// Batches of a dataset that were received before `before` and are processed, oldest first.
@@ -289,11 +290,11 @@ impl Store {
         Ok(count)
     }
 
-    /// Removes an identifier from those that belong to nobody, and the rejects whose excerpt names it.
+    /// Removes an identifier from those that belong to nobody, and the samples of rejected lines that name it.
     pub async fn identifier_purge(&self, identifier: &str) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             sqlx::query(UNMAPPED).bind(identifier).execute(&mut *tx).await?;
-            sqlx::query(REJECTS).bind(like_anywhere(identifier)).execute(&mut *tx).await?;
+            sqlx::query(REJECT_SAMPLES).bind(like_anywhere(identifier)).execute(&mut *tx).await?;
         });
         Ok(())
     }

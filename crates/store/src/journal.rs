@@ -2,7 +2,7 @@
 //!
 //! Rows are written by the operations whose change they record, in the same transaction.
 
-use crate::engine::{Engine, Store, StoreError, bounded, on_engine, on_reader};
+use crate::engine::{Engine, Store, StoreError, bounded, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, JournalKind, PersonId};
 use serde_json::Value;
@@ -107,6 +107,12 @@ macro_rules! journal_write {
 pub(crate) use journal_write;
 
 impl Store {
+    /// Writes an entry of which there is nothing else to write.
+    pub async fn journal_append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
+        in_transaction!(self, tx => { journal_write!(tx, entry); });
+        Ok(())
+    }
+
     /// The newest entries before `before` (a `seq`; `None` for the very newest), newest first.
     pub async fn journal_latest(
         &self,

@@ -44,7 +44,7 @@ impl ListingRow {
 #[derive(Debug, Clone, Default, sqlx::FromRow)]
 #[expect(
     missing_docs,
-    reason = "each is the number of rows of that name that are not gone"
+    reason = "each is the number of rows of that name that are not gone; rejects that of rejected lines"
 )]
 pub struct Overview {
     pub connections: i64,
@@ -81,7 +81,7 @@ const OVERVIEW: &str = "
         (SELECT COUNT(*) FROM access_user WHERE gone_at IS NULL) AS access_users,
         (SELECT COUNT(*) FROM access_group WHERE gone_at IS NULL) AS access_groups,
         (SELECT COUNT(*) FROM event) AS events,
-        (SELECT COUNT(*) FROM reject) AS rejects,
+        (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject) AS rejects,
         (SELECT COUNT(*) FROM detection) AS detections,
         (SELECT COUNT(*) FROM message WHERE state = 'delivered') AS messages_delivered,
         (SELECT COUNT(*) FROM signal WHERE state = 'delivered') AS signals_delivered,

@@ -13,8 +13,8 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, detection, event, group_debt, journal, log_source, person, rule_hit,
-        sync_change,
+        access, account_object, batch, detection, event, group_debt, journal, log_source, person, reject,
+        rule_hit, sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -32,11 +32,13 @@ fn built() -> Vec<String> {
         with_rows(account_object::HEAD, 7, account_object::TAIL),
         with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
+        format!("{}$1, $2)", batch::PATHS_HEAD),
         format!("{}$1, $2)", event::GET_MANY_HEAD),
         format!("{}$1, $2)", event::BATCH_HEAD),
         with_rows(journal::INSERT_HEAD, 7, ""),
         with_rows(detection::INSERT_HEAD, 20, detection::INSERT_TAIL),
         format!("{}$1, $2)", detection::GET_MANY_HEAD),
+        format!("{}$1, $2{}", reject::SAMPLES_HEAD, reject::SAMPLES_TAIL),
         with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(group_debt::OWE_HEAD, 5, group_debt::OWE_TAIL),
@@ -78,10 +80,12 @@ fn statements() -> Vec<String> {
         crate::person::STATEMENTS,
         crate::person_alias::STATEMENTS,
         crate::posture::STATEMENTS,
+        crate::reject::STATEMENTS,
         crate::risk::STATEMENTS,
         crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
         crate::rule_hit::STATEMENTS,
+        crate::sealing_key::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,
         crate::sync_run::STATEMENTS,

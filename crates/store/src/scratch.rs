@@ -46,6 +46,20 @@ impl Place {
     }
 }
 
+impl Scratch {
+    /// Makes the store one of before it was written down which key seals its secrets.
+    ///
+    /// # Errors
+    ///
+    /// When the database refuses.
+    pub async fn sealing_key_forget(&self) -> Result<(), StoreError> {
+        crate::engine::on_engine!(self.store, pool => {
+            sqlx::query("DELETE FROM sealing_key").execute(pool).await?;
+        });
+        Ok(())
+    }
+}
+
 /// One empty store for each engine that is at hand.
 ///
 /// # Errors

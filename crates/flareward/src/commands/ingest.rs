@@ -64,17 +64,18 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
         "{} now holds {} records: {} events ({} repaired), {} duplicates, {} rejected",
         row.label, counts.records, counts.accepted, counts.repaired, counts.duplicates, counts.rejected
     );
-    let rejects = app
-        .store
-        .reject_list(Some(&row.id), store::LIST_LIMIT_MAX)
-        .await?;
     let mut useless = 0;
     for (path, id) in &taken {
         let Some(batch) = app.store.batch_get(id).await?.filter(|batch| batch.rejected > 0) else {
             continue;
         };
-        let reject = rejects.iter().find(|reject| reject.batch_id == *id);
-        let reason = reject.map_or("", |reject| reject.reason.as_str());
+        let rejects = app.store.reject_of_batch(id).await?;
+        let reason = rejects
+            .first()
+            .map_or(String::new(), |reject| match reject.samples.first() {
+                Some(sample) if !sample.detail.is_empty() => format!("{}: {}", reject.reason, sample.detail),
+                _ => reject.reason.clone(),
+            });
         eprintln!(
             "{}: {} of {} records were rejected, for instance: {reason}",
             path.display(),

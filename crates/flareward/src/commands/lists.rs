@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
+use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, RejectSample, TimeCursor};
 
 /// `… list` with a list's own filters.
 #[derive(Debug, clap::Args)]
@@ -171,9 +171,10 @@ pub(crate) const REJECTS: &[&str] = &[
     "rejected_at",
     "+connection",
     "dataset",
-    "line",
+    "count",
     "reason",
-    "+excerpt",
+    "+first_line",
+    "+samples",
 ];
 
 macro_rules! command {
@@ -372,7 +373,7 @@ pub(crate) async fn write_objects(
                 "connection": labels.get(&row.connection_id), "kind": kind, "name": row.name, "id": row.id,
                 "type": facts.kind, "status": facts.status, "expires_at": facts.expires_at,
                 "last_used_at": facts.last_used_at, "detail": facts.detail, "seen_at": row.seen_at,
-                "raw": hub::objects::without_secrets(raw),
+                "raw": hub::redact::redacted(raw),
             }))?;
         }
     }
@@ -515,7 +516,7 @@ pub(crate) async fn write_events(
         limit: LIST_LIMIT_MAX,
     };
     newest_first!(app, event_list, filter, filters.limit, printer, |row| {
-        let raw: Value = serde_json::from_str(&row.raw).unwrap_or_default();
+        let raw = hub::redact::redacted(serde_json::from_str(&row.raw).unwrap_or_default());
         json!({
             "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
             "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
@@ -532,9 +533,12 @@ pub(crate) async fn write_rejects(
     let only = named(app, filters.connection.as_deref()).await?;
     let labels = labels(app).await?;
     for row in app.store.reject_list(only.as_ref(), LIST_LIMIT_MAX).await? {
+        let sample = |sample: &RejectSample| json!({ "line": sample.line, "detail": sample.detail, "excerpt": sample.excerpt });
+        let samples: Vec<Value> = row.samples.iter().map(sample).collect();
         printer.row(&json!({
             "rejected_at": row.rejected_at, "connection": labels.get(&row.connection_id), "dataset": row.dataset,
-            "batch_id": row.batch_id, "line": row.line, "reason": row.reason, "excerpt": row.excerpt,
+            "batch_id": row.batch_id, "reason": row.reason, "count": row.count, "first_line": row.first_line,
+            "samples": samples,
         }))?;
     }
     Ok(())

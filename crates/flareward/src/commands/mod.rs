@@ -31,7 +31,7 @@ use crate::{Global, NotFound};
 use anyhow::{Context, bail};
 use hub::App;
 use hub::settings::Settings;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use store::{ConnectionRow, PersonRow};
 
 /// The connection that was named, or the only one.
@@ -93,11 +93,8 @@ pub(crate) async fn address_of(app: &App, wanted: &str) -> anyhow::Result<String
 /// That there is no data where the settings say; names every place that was looked at.
 pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFound> {
     let folder = &settings.data.dir;
-    let url = settings.store_url();
-    let file = url.strip_prefix("sqlite:").map(|path| {
-        let path = path.split('?').next().unwrap_or_default();
-        PathBuf::from(path.strip_prefix("//").unwrap_or(path))
-    });
+    let file = settings.store_file();
+    let is_sqlite = file.is_some();
     let mut missing = Vec::new();
     match file {
         Some(file) if !file.is_file() => missing.push(format!("the database {}", absolute(&file))),
@@ -114,7 +111,7 @@ pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFo
     if missing.is_empty() {
         return None;
     }
-    if !folder.is_dir() && url.starts_with("sqlite:") {
+    if !folder.is_dir() && is_sqlite {
         missing.push(format!("the data folder {}", absolute(folder)));
     }
     let given = if global.data_dir.is_some() {

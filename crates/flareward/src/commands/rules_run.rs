@@ -2,6 +2,7 @@
 
 use crate::output::{Format, Printer};
 use crate::progress::ProgressBar;
+use crate::visible::Visible;
 use anyhow::{Context, bail};
 use hub::detection::offline::{self, Options};
 use hub::ingest::Dataset;
@@ -73,7 +74,8 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
         );
     }
     let bar = bar(args);
-    let out: Mutex<Box<dyn Write + Send>> = Mutex::new(Box::new(BufWriter::new(std::io::stdout())));
+    let out: Mutex<Box<dyn Write + Send>> =
+        Mutex::new(Box::new(BufWriter::new(Visible::over(std::io::stdout()))));
     let totals = offline::run(
         &book,
         &args.files,

@@ -34,6 +34,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     // A port of 0 becomes the one that was given.
     settings.server.listen = listener.local_addr()?.to_string();
     let app = App::open(settings).await?;
+    for wide in hub::private::wide(&app.settings) {
+        tracing::warn!("{wide}");
+    }
     first_token(&app, args.admin_token_file.as_deref()).await?;
     for problem in &app.rules().problems {
         tracing::error!("a rule is left out: {problem}");
@@ -66,7 +69,7 @@ async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
     }
     // The file first: a token that cannot be handed over must not be made.
     let mut kept = match file {
-        Some(file) => Some(new_secret_file(file).with_context(|| {
+        Some(file) => Some(hub::private::new_file(file).with_context(|| {
             format!(
                 "cannot make {} for the administrator's token; it must not exist yet",
                 file.display()
@@ -88,18 +91,6 @@ async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A file that did not exist, for its owner's eyes.
-fn new_secret_file(path: &Path) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path)
 }
 
 /// Serves and runs the stages until `stop` is cancelled.

@@ -176,7 +176,10 @@ async fn log_files_become_events_and_bad_lines_are_shown() {
         serde_json::from_slice(&run(folder.path(), &scratch.address, "rejects list -o json").stdout).unwrap();
     assert_eq!(rejects.len(), 1);
     assert_eq!(
-        (&rejects[0]["line"], &rejects[0]["excerpt"]),
+        (
+            &rejects[0]["samples"][0]["line"],
+            &rejects[0]["samples"][0]["excerpt"]
+        ),
         (&Value::from(2), &Value::from("{oops"))
     );
     let found: Vec<Value> =

@@ -15,6 +15,7 @@ mod faults;
 mod logs;
 mod posture;
 mod printed;
+mod private;
 mod program;
 mod rules_run;
 mod tidy;

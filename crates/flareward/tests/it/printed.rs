@@ -177,3 +177,66 @@ async fn commands_that_the_console_prints_work_as_printed() {
     );
     sandbox.stop().await;
 }
+
+/// A member whose name would clear the screen, rename the window and turn the direction of text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_name_reaches_no_terminal_and_no_sheet() {
+    let sandbox = crate::program::sandbox().await;
+    let scratch = store::scratch::sqlite().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = "=\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}nimda\u{200b}";
+    sandbox.world().access_group_put(
+        hostile,
+        serde_json::json!([{ "everyone": {} }]),
+        serde_json::json!([]),
+        serde_json::json!([]),
+    );
+    crate::program::connect(folder.path(), &scratch.address, &sandbox);
+    let run = |arguments: &[&str]| {
+        let output = crate::program::flareward(folder.path(), &scratch.address)
+            .args(arguments)
+            .output()
+            .unwrap();
+        (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    run(&["sync"]);
+    let is_odd =
+        |sign: char| (sign.is_control() && sign != '\n') || ('\u{200b}'..='\u{206f}').contains(&sign);
+    let lists = folder.path().join("lists");
+    let (_, said) = run(&["export", "csv", "--dir", lists.to_str().unwrap()]);
+    let exported = std::fs::read_to_string(lists.join("groups.csv")).unwrap();
+    assert!(
+        exported.contains("'=\\u001b[2J\\u001b]0;owned\\u0007\\u009b31m\\u202enimda\\u200b"),
+        "{said}"
+    );
+    let mut shown = vec![exported];
+    for arguments in [
+        &["groups", "list"][..],
+        &["groups", "list", "-o", "wide"],
+        &["groups", "list", "-o", "csv"],
+        &["groups", "list", "-o", "json"],
+        &["access", "explain", "--person", hostile, "--group", hostile],
+        &["grant", hostile, "--group", hostile, "--reason", hostile],
+        &[
+            "grant", "--person", hostile, "--group", hostile, "--reason", hostile,
+        ],
+    ] {
+        let (out, complaint) = run(arguments);
+        shown.extend([out, complaint]);
+    }
+    for text in &shown {
+        assert!(!text.contains(is_odd), "{text:?}");
+    }
+    assert!(
+        shown.iter().filter(|text| text.contains("\\u001b")).count() >= 5,
+        "{shown:#?}"
+    );
+    let groups: Vec<serde_json::Value> = serde_json::from_str(&shown[7]).unwrap();
+    assert!(
+        groups.iter().any(|group| group["name"] == hostile),
+        "JSON has the name as it is"
+    );
+}

@@ -1,5 +1,6 @@
 //! What a capability answers: Cloudflare's own answer carried along, and every failure in one shape.
 
+use crate::redact;
 use cloudflare::retry::RetryPolicy;
 use cloudflare::{Client, CloudflareError, RawAnswer, RawCall};
 use reqwest::Method;
@@ -99,6 +100,7 @@ impl Upstream {
         } else {
             json!({ "body": body })
         };
+        let body = redact::answer(body);
         Self {
             status: answer.status,
             headers: headers(&answer.headers),

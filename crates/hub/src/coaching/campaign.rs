@@ -150,6 +150,6 @@ pub fn rules_of(campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
 }
 
 /// Where a campaign's address is sealed for.
-pub(super) fn place(id: &CampaignId) -> String {
+pub(crate) fn place(id: &CampaignId) -> String {
     format!("campaign/{id}/destination")
 }

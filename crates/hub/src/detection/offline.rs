@@ -443,7 +443,7 @@ impl<'a> Worker<'a> {
             for one in formed.drain(..) {
                 match one.line {
                     Ok(line) => self.line(place, path, one.number, &line, one.is_repaired)?,
-                    Err(reason) => self.reject(path, one.number, &reason),
+                    Err(reason) => self.reject(path, one.number, &reason.to_string()),
                 }
             }
             if lines.number % 4096 == 0 {
@@ -484,13 +484,13 @@ impl<'a> Worker<'a> {
         let records = match second_look(line, self.options.dataset) {
             Ok(records) => records,
             Err(reason) => {
-                self.reject(path, number, &reason);
+                self.reject(path, number, &reason.to_string());
                 return Ok(());
             }
         };
         let is_same = matches!(records.as_slice(), [only] if only.text.as_bytes() == line);
         if let (true, Some(reason)) = (is_same, &first_reason) {
-            self.reject(path, number, reason);
+            self.reject(path, number, &reason.to_string());
             return Ok(());
         }
         for (place, record) in (1_u64..).zip(records) {
@@ -501,13 +501,13 @@ impl<'a> Worker<'a> {
                 Ok(None) => {
                     let source = tell(line);
                     if let Err(reason) = self.look_from(source, line) {
-                        self.reject(path, number, &reason);
+                        self.reject(path, number, &reason.to_string());
                         continue;
                     }
                     source
                 }
                 Err(reason) => {
-                    self.reject(path, number, &reason);
+                    self.reject(path, number, &reason.to_string());
                     continue;
                 }
             };
@@ -540,7 +540,7 @@ impl<'a> Worker<'a> {
         let record = match normalise(text, dataset, &connection, self.options.now) {
             Ok(record) => record,
             Err(reason) => {
-                self.reject(path, place.1, &reason);
+                self.reject(path, place.1, &reason.to_string());
                 return Ok(());
             }
         };

@@ -8,6 +8,7 @@
 
 use super::dataset::Dataset;
 use super::recognise::{dataset_of, has_field};
+use super::reject::Reason;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -35,7 +36,7 @@ pub(crate) struct Mended {
 pub(crate) struct Formed {
     /// Its number; of a document, the number of the record in it.
     pub(crate) number: u64,
-    pub(crate) line: Result<Vec<u8>, String>,
+    pub(crate) line: Result<Vec<u8>, Reason>,
     /// Whether something was repaired already.
     pub(crate) is_repaired: bool,
 }
@@ -163,7 +164,7 @@ fn as_it_is(number: u64, line: &[u8]) -> Formed {
 fn refused(number: u64, reason: String) -> Formed {
     Formed {
         number,
-        line: Err(reason),
+        line: Err(reason.into()),
         is_repaired: false,
     }
 }
@@ -248,7 +249,7 @@ fn delimited(line: &[u8]) -> Option<String> {
 fn document(bytes: &[u8], out: &mut Vec<Formed>) {
     let (text, is_repaired) = mend(bytes);
     let mut number = 0;
-    let mut push = |line: Result<Vec<u8>, String>| {
+    let mut push = |line: Result<Vec<u8>, Reason>| {
         number += 1;
         out.push(Formed {
             number,
@@ -273,11 +274,12 @@ fn document(bytes: &[u8], out: &mut Vec<Formed>) {
                 whole
                     .into_iter()
                     .for_each(|record| push(Ok(record.to_string().into_bytes())));
-                return push(Err(format!(
+                let reason = format!(
                     "this is one JSON document, and it is damaged at its line {}, column {}: ask for ndjson, a record on each line",
                     error.line(),
                     error.column()
-                )));
+                );
+                return push(Err(reason.into()));
             }
             None => return,
         }
@@ -305,15 +307,15 @@ fn whole_records(text: &str) -> Vec<Value> {
 }
 
 /// Reads a line that is no record of `dataset` as it stands: the records that are surely meant.
-pub(crate) fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>, String> {
+pub(crate) fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>, Reason> {
     let (text, is_repaired) = mend(line);
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         let message = error.to_string();
         if message.starts_with("recursion limit") {
-            return "nested more than 127 deep".to_owned();
+            return "nested more than 127 deep".into();
         }
         let message = message.split(" at line ").next().unwrap_or_default();
-        format!("not JSON: {message} at column {}", error.column())
+        Reason::with("not JSON", format!("{message} at column {}", error.column()))
     })?;
     let is_single = matches!(&value, Value::Object(map) if is_record(map, dataset));
     if is_single {
@@ -351,14 +353,14 @@ fn is_surely_record(map: &Map<String, Value>, dataset: Option<&Dataset>) -> bool
 }
 
 /// The records in a value: itself, the members of a list, what an envelope holds.
-fn records_in(value: Value, dataset: Option<&Dataset>) -> Result<Vec<Value>, String> {
-    fn open(value: Value, dataset: Option<&Dataset>, depth: usize) -> Result<Vec<Value>, String> {
+fn records_in(value: Value, dataset: Option<&Dataset>) -> Result<Vec<Value>, Reason> {
+    fn open(value: Value, dataset: Option<&Dataset>, depth: usize) -> Result<Vec<Value>, Reason> {
         match value {
             Value::Array(list) => {
                 let mut records = Vec::with_capacity(list.len());
                 for member in list {
                     if !matches!(member, Value::Object(_) | Value::Array(_)) {
-                        return Err("not a JSON object".to_owned());
+                        return Err("not a JSON object".into());
                     }
                     records.extend(open(member, dataset, depth)?);
                 }
@@ -372,7 +374,7 @@ fn records_in(value: Value, dataset: Option<&Dataset>) -> Result<Vec<Value>, Str
                     None => Ok(vec![map.into()]),
                 }
             }
-            _ => Err("not a JSON object".to_owned()),
+            _ => Err("not a JSON object".into()),
         }
     }
     open(value, dataset, 0)
@@ -516,9 +518,9 @@ mod tests {
         let dataset = Dataset::named("gateway_dns");
         out.into_iter()
             .flat_map(|formed| match formed.line {
-                Err(reason) => vec![reason],
+                Err(reason) => vec![reason.to_string()],
                 Ok(line) => match second_look(&line, dataset) {
-                    Err(reason) => vec![reason],
+                    Err(reason) => vec![reason.to_string()],
                     Ok(records) => records
                         .into_iter()
                         .map(|record| {

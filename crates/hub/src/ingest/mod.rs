@@ -13,6 +13,7 @@ pub(crate) mod places;
 pub mod process;
 pub mod receive;
 pub mod recognise;
+pub mod reject;
 
 pub use dataset::{DATASETS, Dataset, RISK_SCORE_EVENTS};
 pub use receive::{IngestError, Received, receive};

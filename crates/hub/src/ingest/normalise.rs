@@ -3,6 +3,7 @@
 use super::country;
 use super::dataset::Dataset;
 use super::recognise::plainly_other;
+use super::reject::Reason;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, EventId, address};
 use serde_json::Value;
@@ -48,14 +49,14 @@ pub fn normalise(
     dataset: &Dataset,
     connection: &ConnectionId,
     now: DateTime<Utc>,
-) -> Result<Normalised, String> {
+) -> Result<Normalised, Reason> {
     let record: Value = serde_json::from_str(line).map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        format!("not JSON: {message} at column {}", error.column())
+        Reason::with("not JSON", format!("{message} at column {}", error.column()))
     })?;
     if !record.is_object() {
-        return Err("not a JSON object".to_owned());
+        return Err("not a JSON object".into());
     }
     normalise_record(line, &record, dataset, connection, now)
 }
@@ -67,7 +68,7 @@ pub(crate) fn normalise_record(
     dataset: &Dataset,
     connection: &ConnectionId,
     now: DateTime<Utc>,
-) -> Result<Normalised, String> {
+) -> Result<Normalised, Reason> {
     let keys = || {
         record
             .as_object()
@@ -79,17 +80,17 @@ pub(crate) fn normalise_record(
         return Err(format!(
             "this is a record of {}, not of {}: give each dataset a job and a folder of its own",
             other.name, dataset.name
-        ));
+        )
+        .into());
     }
     let time = field(record, dataset.time)
         .ok_or_else(|| format!("the field {} is missing: a job must ask for it", dataset.time))?;
     let at = read_time(time)
-        .ok_or_else(|| format!("{} is no time: {}", dataset.time, shorten(&time.to_string())))?;
+        .ok_or_else(|| Reason::with(format!("{} is no time", dataset.time), shorten(&time.to_string())))?;
     if at > now + AHEAD_MAX {
-        return Err(format!(
-            "{} lies in the future: {}",
-            dataset.time,
-            at.to_rfc3339()
+        return Err(Reason::with(
+            format!("{} lies in the future", dataset.time),
+            at.to_rfc3339(),
         ));
     }
     let identifier = dataset
@@ -274,7 +275,7 @@ mod tests {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
 
-    fn dns(line: &str) -> Result<Normalised, String> {
+    fn dns(line: &str) -> Result<Normalised, Reason> {
         normalise(
             line,
             Dataset::named("gateway_dns").unwrap(),
@@ -351,13 +352,14 @@ mod tests {
             (r#"{"Datetime":"soon"}"#, "Datetime is no time"),
             (r#"{"Datetime":"2031-01-01T00:00:00Z"}"#, "lies in the future"),
         ] {
-            let problem = dns(line).unwrap_err();
+            let problem = dns(line).unwrap_err().to_string();
             assert!(problem.contains(reason), "{line}: {problem}");
         }
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(
             dns(&format!("{{\"Datetime\":1795341600,\"x\":{deep}}}"))
                 .unwrap_err()
+                .to_string()
                 .contains("recursion")
         );
     }

@@ -138,10 +138,13 @@ impl Place {
         let part = tokio::select! {
             part = tokio::time::timeout(SILENCE, body.try_next()) => part,
             () = self.coming.cut.cancelled() => {
-                return Err(IngestError::Slow("others waited for the place of this body, the slowest of all"));
+                return Err(IngestError::Slow(
+                    "others waited for the place of this body, the slowest of all".to_owned(),
+                ));
             }
         };
-        let part = part.map_err(|_| IngestError::Slow("nothing came of the body for 10 seconds"))?;
+        let part =
+            part.map_err(|_| IngestError::Slow("nothing came of the body for 10 seconds".to_owned()))?;
         let part = part.map_err(IngestError::Body)?;
         let bytes = part.as_ref().map_or(0, |part| part.len() as u64);
         self.coming.bytes.fetch_add(bytes, Ordering::Relaxed);

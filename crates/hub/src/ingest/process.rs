@@ -8,6 +8,7 @@ use super::claim;
 use super::dataset::Dataset;
 use super::form::{Formed, Former, Mended, second_look};
 use super::normalise::{Normalised, id_in_batch, normalise, others};
+use super::reject::{Reason, Rejects};
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::detection::Detecting;
@@ -17,7 +18,7 @@ use futures::TryStreamExt;
 use model::{BatchState, EventId};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-use store::{BatchRow, EventRow, RejectRow, StoreError};
+use store::{BatchRow, EventRow, StoreError};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
@@ -28,8 +29,8 @@ const PART: usize = 5_000;
 const PART_BYTES: usize = 8 << 20;
 /// So long batches are worked on before levels and messages have their turn. Chosen: nobody notices the wait.
 const SLICE: Duration = Duration::from_secs(1);
-/// How much of a rejected line is kept.
-const EXCERPT_CHARS: usize = 200;
+/// How much of a line is kept that is too long to be read.
+const EXCERPT_BYTES: usize = 800;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -142,14 +143,14 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         match lines.next().await? {
             Some((number, Ok(line))) => former.take(number, &line, &mut formed),
             Some((number, Err(unreadable))) => {
-                part.reject(app, batch, number, unreadable.reason, unreadable.excerpt);
+                part.reject(number, unreadable.reason.into(), &unreadable.excerpt);
             }
             None => former.end(&mut formed),
         }
         let is_over = formed.is_empty() && lines.is_over;
         for one in formed.drain(..) {
             part.take(app, batch, dataset, one);
-            if part.len() >= PART || part.bytes >= PART_BYTES {
+            if part.events.len() >= PART || part.bytes >= PART_BYTES {
                 part.store(app, report, &mut detecting).await?;
             }
         }
@@ -159,8 +160,10 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
     }
     part.store(app, report, &mut detecting).await?;
     report.records += usize::try_from(part.lines).unwrap_or_default();
+    report.rejects += part.rejects.total();
+    let rejects = std::mem::take(&mut part.rejects).rows(batch, app.clock.now());
     app.store
-        .batch_stored(&batch.id, part.records, part.repaired)
+        .batch_stored(&batch.id, part.records, part.repaired, &rejects)
         .await?;
     fault::point("ingest.stored");
     detecting.end().await?;
@@ -172,8 +175,9 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
 #[derive(Default)]
 struct Part {
     events: Vec<(EventRow, bool)>,
-    rejects: Vec<RejectRow>,
     bytes: usize,
+    /// Of the whole batch: what could not become events.
+    rejects: Rejects,
     /// Of the whole batch: lines and records, further recipients of mails counted or not, and those that were repaired.
     records: i64,
     lines: i64,
@@ -184,33 +188,21 @@ struct Part {
 }
 
 impl Part {
-    fn len(&self) -> usize {
-        self.events.len() + self.rejects.len()
-    }
-
-    fn reject(&mut self, app: &App, batch: &BatchRow, number: u64, reason: String, excerpt: String) {
+    fn reject(&mut self, number: u64, reason: Reason, excerpt: &str) {
         // Of a line that holds several records, the first reason stands for all.
         if self.rejected_line.replace(number) == Some(number) {
             return;
         }
         self.records += 1;
         self.lines += 1;
-        self.rejects.push(RejectRow {
-            batch_id: batch.id.clone(),
-            line: i64::try_from(number).unwrap_or(i64::MAX),
-            connection_id: batch.connection_id.clone(),
-            dataset: batch.dataset.clone(),
-            reason,
-            excerpt,
-            rejected_at: app.clock.now(),
-        });
+        self.rejects.add(number, reason, excerpt);
     }
 
     /// Takes one line: a record, or several in an envelope.
     fn take(&mut self, app: &App, batch: &BatchRow, dataset: &Dataset, formed: Formed) {
         let line = match formed.line {
             Ok(line) => line,
-            Err(reason) => return self.reject(app, batch, formed.number, reason, String::new()),
+            Err(reason) => return self.reject(formed.number, reason, ""),
         };
         let now = app.clock.now();
         // Nearly every line is a record as it stands.
@@ -219,24 +211,24 @@ impl Part {
                 Ok(record) => return self.accept(batch, dataset, record, text, formed.is_repaired),
                 Err(reason) => (reason, text.into_bytes()),
             },
-            Err(error) => ("not UTF-8".to_owned(), error.into_bytes()),
+            Err(error) => (Reason::from("not UTF-8"), error.into_bytes()),
         };
         let (first_reason, line) = reason;
-        let shown = excerpt(&String::from_utf8_lossy(&line));
+        let shown = String::from_utf8_lossy(&line);
         let looked = match second_look(&line, Some(dataset)) {
             Ok(records) => records,
-            Err(reason) => return self.reject(app, batch, formed.number, reason, shown),
+            Err(reason) => return self.reject(formed.number, reason, &shown),
         };
         let is_same = matches!(looked.as_slice(), [only] if only.text.as_bytes() == line);
         if is_same {
-            return self.reject(app, batch, formed.number, first_reason, shown);
+            return self.reject(formed.number, first_reason, &shown);
         }
         for Mended { text, is_repaired } in looked {
             match normalise(&text, dataset, &batch.connection_id, now) {
                 Ok(record) => {
                     self.accept(batch, dataset, record, text, is_repaired || formed.is_repaired);
                 }
-                Err(reason) => self.reject(app, batch, formed.number, reason, excerpt(&text)),
+                Err(reason) => self.reject(formed.number, reason, &text),
             }
         }
     }
@@ -273,7 +265,7 @@ impl Part {
         report: &mut Report,
         detecting: &mut Detecting<'_>,
     ) -> Result<(), StoreError> {
-        if self.len() == 0 {
+        if self.events.is_empty() {
             return Ok(());
         }
         let mut addresses: Vec<String> = self
@@ -298,11 +290,9 @@ impl Part {
                 event
             })
             .collect();
-        let stored = app.store.event_store(events, &self.rejects).await?;
+        let stored = app.store.event_store(events).await?;
         fault::point("ingest.part_stored");
         report.new_events += stored.new;
-        report.rejects += self.rejects.len();
-        self.rejects.clear();
         self.bytes = 0;
         detecting.take(&stored.of_batch).await
     }
@@ -326,10 +316,6 @@ fn event(batch: &BatchRow, record: Normalised, raw: String) -> (EventRow, bool) 
         raw,
     };
     (event, may_map)
-}
-
-fn excerpt(line: &str) -> String {
-    line.chars().take(EXCERPT_CHARS).collect()
 }
 
 struct Unreadable {
@@ -388,9 +374,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                         "the line is longer than {} bytes (ingest.line_limit_bytes)",
                         self.limit_bytes
                     ),
-                    excerpt: excerpt(&String::from_utf8_lossy(
-                        &line[..line.len().min(4 * EXCERPT_CHARS)],
-                    )),
+                    excerpt: String::from_utf8_lossy(&line[..line.len().min(EXCERPT_BYTES)]).into_owned(),
                 })
             } else {
                 Ok(line.trim_ascii().to_vec())

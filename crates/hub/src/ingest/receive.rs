@@ -10,13 +10,15 @@ use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
 use crate::fault;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use futures::Stream;
-use model::BatchState;
+use model::{BatchState, ConnectionId};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::Range;
+use std::time::Duration;
 use store::{ConnectionRow, NewBatch, RejectRow, StoreError};
 
 /// Below this size a high ratio of expansion is nothing to fear.
@@ -72,7 +74,7 @@ pub enum IngestError {
     Body(#[source] std::io::Error),
     /// The body came too slowly.
     #[error("{0}; send this batch again")]
-    Slow(&'static str),
+    Slow(String),
     /// Too many batches at once.
     #[error("too many batches are being received; send this one again later")]
     Busy,
@@ -100,9 +102,18 @@ pub async fn receive(
         name: dataset.to_owned(),
     })?;
     let place = app.receiving.take().await?;
+    let limit_seconds = app.settings.ingest.receive_limit_seconds;
+    let too_slow = |_| {
+        IngestError::Slow(format!(
+            "the batch took longer than {limit_seconds} seconds to receive (ingest.receive_limit_seconds)"
+        ))
+    };
+    let limit = Duration::from_secs(limit_seconds);
     let received_at = app.clock.now();
     let mut writer = app.archive.begin(&app.ids.new_id(received_at)).await?;
-    let content = match copy(app, connection, dataset, &place, body, &mut writer).await {
+    let copying = copy(app, connection, dataset, &place, body, &mut writer);
+    let copied = tokio::time::timeout(limit, copying).await;
+    let content = match copied.map_err(too_slow).and_then(|content| content) {
         Ok(content) => content,
         Err(error) => {
             writer.abort().await;
@@ -117,6 +128,25 @@ pub async fn receive(
             Received::Test
         });
     }
+    // From here on what is cut off is whole: the sweep finds it after twice the limit.
+    tokio::time::timeout(
+        limit,
+        keep(app, connection, dataset, source, received_at, content, writer),
+    )
+    .await
+    .map_err(too_slow)?
+}
+
+/// Puts a whole object where it belongs, and writes it down.
+async fn keep(
+    app: &App,
+    connection: &ConnectionRow,
+    dataset: &Dataset,
+    source: &'static str,
+    received_at: DateTime<Utc>,
+    content: Content,
+    writer: ArchiveWriter,
+) -> Result<Received, IngestError> {
     let id = hex::encode(content.digest.clone().finalize());
     // The same content must not lie in the archive twice: other tools read it as it lies.
     let known = app.store.batch_get(&id).await;
@@ -126,7 +156,7 @@ pub async fn receive(
             known.path
         }
         Ok(_) => {
-            let path = batch_path(dataset.name, received_at, &connection.id, &id);
+            let path = batch_path(dataset.name, received_at, &connection.id, &id, source);
             writer.finish(&path).await?;
             fault::point("receive.archived");
             path
@@ -145,26 +175,32 @@ pub async fn receive(
         bytes: i64::try_from(content.bytes).unwrap_or(i64::MAX),
         received_at,
     };
-    let is_new = app.store.batch_archive(&batch).await?;
-    if let Some(reason) = content.tail {
-        // Said before the batch is worked on, at a line that no record has.
-        let reject = RejectRow {
-            batch_id: id.clone(),
-            line: 0,
-            connection_id: connection.id.clone(),
-            dataset: dataset.name.to_owned(),
-            reason: reason.to_owned(),
-            excerpt: String::new(),
-            rejected_at: received_at,
-        };
-        app.store.event_store(Vec::new(), &[reject]).await?;
-    }
+    // At a line that no record has.
+    let about = content.tail.map(|reason| RejectRow {
+        batch_id: id.clone(),
+        reason: reason.to_owned(),
+        connection_id: connection.id.clone(),
+        dataset: dataset.name.to_owned(),
+        count: 1,
+        first_line: 0,
+        rejected_at: received_at,
+        samples: Vec::new(),
+    });
+    let is_new = app.store.batch_archive(&batch, about.as_slice()).await?;
     if is_new {
         app.wake();
         Ok(Received::Stored(id))
     } else {
         Ok(Received::Duplicate(id))
     }
+}
+
+/// The beginning of a batch's id, which its content completes: the same bytes for another account or dataset are
+/// another batch.
+pub(crate) fn begin_id(connection: &ConnectionId, dataset: &str) -> Sha256 {
+    let mut digest = Sha256::new();
+    digest.update(format!("{connection}\n{dataset}\n"));
+    digest
 }
 
 /// What passes through on the way to the archive is counted and recognised here.
@@ -227,9 +263,7 @@ async fn copy(
     writer: &mut ArchiveWriter,
 ) -> Result<Content, IngestError> {
     let limits = &app.settings.ingest;
-    // The same bytes for another account or dataset are another batch.
-    let mut digest = Sha256::new();
-    digest.update(format!("{}\n{}\n", connection.id, dataset.name));
+    let digest = begin_id(&connection.id, dataset.name);
     let content = Content {
         digest,
         bytes: 0,

@@ -10,7 +10,7 @@ use store::{BatchRow, StoreError};
 
 /// Batches that are looked at, newest first. Chosen: some ten minutes of a busy source, or the last few of a quiet one.
 const RECENT: i64 = 20;
-/// Rejected records that are read for the reason that most of them have.
+/// Rejects that are read for the reason that most records have.
 const REJECTS: i64 = 500;
 /// One in so many records, or batches, may be of no use.
 const TOLERATED: i64 = 10;
@@ -44,10 +44,10 @@ pub(crate) async fn unusable(
     if !(many(rejected, records.max(rejected)) || many(empty, all)) || rejected == 0 {
         return Ok(None);
     }
-    let mut reasons: HashMap<String, usize> = HashMap::new();
+    let mut reasons: HashMap<String, i64> = HashMap::new();
     for reject in app.store.reject_list(Some(connection), REJECTS).await? {
         if batches.iter().any(|batch| batch.id == reject.batch_id) {
-            *reasons.entry(reject.reason).or_default() += 1;
+            *reasons.entry(reject.reason).or_default() += reject.count;
         }
     }
     let most = reasons

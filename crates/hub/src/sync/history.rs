@@ -3,7 +3,7 @@
 //! Secrets of objects are left out. Start reading at [`Changed::read`].
 
 use super::lists::RESTLESS;
-use crate::objects::without_secrets;
+use crate::redact::redacted;
 use chrono::{DateTime, Utc};
 use model::{ListKind, ObjectChange};
 use serde_json::Value;
@@ -64,8 +64,8 @@ impl Changed {
             name_before: name(&before),
             name_after: name(&after),
             fields: fields.into_iter().collect(),
-            before: before.map(without_secrets),
-            after: after.map(without_secrets),
+            before: before.map(redacted),
+            after: after.map(redacted),
             kind: row.kind,
             id: row.object_id,
             change: row.change,

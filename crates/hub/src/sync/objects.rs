@@ -6,6 +6,7 @@
 
 use super::lists::{as_text, counted, fingerprint, listing_failed};
 use super::{Count, Listed, Progress, Run, SyncError};
+use crate::redact::redacted;
 use cloudflare::{AccountList, CloudflareError, LISTS};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
@@ -118,7 +119,7 @@ impl Run<'_> {
         let seen = AccountObjectSeen {
             id: id.to_owned(),
             name: name.to_owned(),
-            raw: as_text(thing),
+            raw: as_text(&redacted(serde_json::to_value(thing).unwrap_or_default())),
             fingerprint: fingerprint(thing),
         };
         let touched = self
@@ -355,7 +356,7 @@ fn object_seen(raw: &Value) -> Option<AccountObjectSeen> {
     Some(AccountObjectSeen {
         id: text("id").or_else(|| text("uid"))?.to_owned(),
         name: text("name").unwrap_or_default().to_owned(),
-        raw: as_text(raw),
+        raw: as_text(&redacted(raw.clone())),
         fingerprint: fingerprint(raw),
     })
 }

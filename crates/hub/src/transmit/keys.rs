@@ -69,6 +69,6 @@ pub async fn jwks(app: &App) -> Result<Jwks, SigningKeyError> {
     Ok(Jwks::new(&public))
 }
 
-fn place(kid: &str) -> String {
+pub(crate) fn place(kid: &str) -> String {
     format!("signing-key/{kid}")
 }

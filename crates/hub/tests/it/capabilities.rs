@@ -418,6 +418,34 @@ async fn a_paused_connection_answers_nothing() {
 }
 
 #[tokio::test]
+async fn a_custom_call_shows_that_there_is_a_secret_and_not_which() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let connection = hub.connection().await;
+        let client = hub.app.client(&connection).unwrap();
+        let job = json!({ "dataset": "gateway_dns", "enabled": false,
+            "destination_conf": "r2://logs/zt/{DATE}?account-id=a1&access-key-id=k1&secret-access-key=S3CRET" });
+        let path = format!("/accounts/{}/logpush/jobs", connection.account_id);
+        let made = cloudflare::RawCall {
+            method: reqwest::Method::POST,
+            path: path.clone(),
+            query: Vec::new(),
+            headers: reqwest::header::HeaderMap::new(),
+            body: Some(job),
+        };
+        assert_eq!(client.raw(made).await.unwrap().status, 200);
+        let outcome = call(&hub, "makeCustomApiCall", json!({ "endpoint": path, "method": "GET" })).await;
+        let shown = &output("makeCustomApiCall", &outcome)["rawResponse"]["result"][0];
+        assert_eq!(
+            shown["destination_conf"],
+            "r2://logs/zt/{DATE}?account-id=a1&access-key-id=k1&secret-access-key=[redacted]"
+        );
+        assert!(!outcome.body.to_string().contains("S3CRET"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_custom_call_reads_and_goes_nowhere_else() {
     each(async |scratch| {
         let (sandbox, hub) = ready(scratch).await;

@@ -161,7 +161,11 @@ async fn a_persons_records_leave_the_archive_and_the_events_and_nobody_elses_do(
             "what holds nothing of the person is left alone"
         );
         assert_eq!(events(&hub).await, 3);
-        assert!(hub.app.store.reject_list(None, 10).await.unwrap().is_empty());
+        let rejects = hub.app.store.reject_list(None, 10).await.unwrap();
+        assert_eq!(
+            (rejects.len(), rejects[0].count, rejects[0].samples.len()),
+            (1, 1, 0)
+        );
         // The same content delivered again does not bring it back.
         let again = format!("{}\n{}", lookup(ANA, "1"), lookup(TOM, "2"));
         assert!(matches!(

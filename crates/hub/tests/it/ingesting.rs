@@ -11,7 +11,7 @@ use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use store::scratch::Scratch;
-use store::{BatchRow, EventFilter, EventRow};
+use store::{BatchRow, EventFilter, EventRow, RejectSample};
 
 async fn ready(scratch: Scratch) -> (Sandbox, Hub) {
     ready_with(scratch, |_| {}).await
@@ -228,7 +228,7 @@ async fn what_follows_the_last_gzip_member_costs_no_record() {
         assert_eq!(events(&hub).await.len(), 10);
         let rejects = hub.app.store.reject_list(None, 100).await.unwrap();
         assert_eq!(rejects.len(), 1, "{rejects:?}");
-        assert_eq!(rejects[0].line, 0);
+        assert_eq!((rejects[0].first_line, rejects[0].count), (0, 1));
         assert!(
             rejects[0].reason.contains("what follows the last gzip member"),
             "{rejects:?}"
@@ -290,6 +290,50 @@ async fn records_in_other_forms_and_slightly_damaged_ones_become_events() {
                 .iter()
                 .any(|event| event.raw.contains("\"1e999\""))
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_million_bad_lines_make_a_handful_of_rows_and_are_counted_exactly() {
+    use std::fmt::Write;
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let mut body = String::new();
+        for n in 0..1_000_000 {
+            match n % 4 {
+                0 => writeln!(body, "{{oops {n}"),
+                1 => writeln!(body, "{{\"Datetime\":\"day {n}\"}}"),
+                2 => writeln!(body, "{{\"Datetime\":\"2031-01-01T00:00:00.{n:06}Z\"}}"),
+                _ => writeln!(body, "{n}"),
+            }
+            .unwrap();
+        }
+        let id = stored(hub.receive("gateway_dns", gzip(&body, 1)).await);
+        hub.pipeline().await;
+        let store = &hub.app.store;
+        let rejects = store.reject_of_batch(&id).await.unwrap();
+        let counts: Vec<(&str, i64, usize)> = rejects
+            .iter()
+            .map(|reject| (reject.reason.as_str(), reject.count, reject.samples.len()))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("not JSON", 250_000, 5),
+                ("Datetime is no time", 250_000, 5),
+                ("Datetime lies in the future", 250_000, 5),
+                ("not a JSON object", 250_000, 5),
+            ]
+        );
+        assert_eq!(rejects[1].samples[0].detail, "\"day 1\"");
+        let batch = batches(&hub).await.remove(0);
+        assert_eq!(
+            (batch.records, batch.rejected, batch.duplicates),
+            (1_000_000, 1_000_000, 0)
+        );
+        assert_eq!(store.overview().await.unwrap().rejects, 1_000_000);
+        assert_eq!(store.reject_list(None, 1_000).await.unwrap().len(), 4);
     })
     .await;
 }
@@ -410,16 +454,27 @@ async fn a_line_that_cannot_be_understood_is_kept_as_a_reject_and_its_neighbours
         body.extend(b"\n{\"Datetime\":\"2026-11-20T11:00:00Z\",\"QueryID\":\"n\",\"Email\":\"a\\u0000b@x.example\",\"QueryName\":\"\\u0000\"}\n");
         stored(hub.receive("gateway_dns", body).await);
         hub.pipeline().await;
-        let mut rejects = hub.app.store.reject_list(None, 100).await.unwrap();
-        rejects.sort_by_key(|reject| reject.line);
-        let reasons: Vec<(i64, &str)> = rejects
+        let rejects = hub.app.store.reject_list(None, 100).await.unwrap();
+        let lines: Vec<(&str, i64, Vec<i64>)> = rejects
             .iter()
-            .map(|reject| (reject.line, reject.reason.split([':', ' ']).next().unwrap()))
+            .map(|reject| {
+                let lines = reject.samples.iter().map(|sample| sample.line).collect();
+                (reject.reason.as_str(), reject.count, lines)
+            })
             .collect();
-        assert_eq!(reasons, [(2, "the"), (4, "not"), (5, "not"), (6, "not"), (7, "the")]);
-        assert!(rejects[0].reason.contains("longer than 1048576 bytes"));
-        assert!(rejects[0].excerpt.starts_with("{\"Datetime\""));
-        assert!(rejects.iter().all(|reject| reject.excerpt.chars().count() <= 200));
+        assert_eq!(
+            lines,
+            [
+                ("the line is longer than 1048576 bytes (ingest.line_limit_bytes)", 1, vec![2]),
+                ("not JSON", 2, vec![4, 5]),
+                ("not a JSON object", 1, vec![6]),
+                ("the field Datetime is missing: a job must ask for it", 1, vec![7]),
+            ]
+        );
+        let samples: Vec<&RejectSample> = rejects.iter().flat_map(|reject| &reject.samples).collect();
+        assert!(samples[0].excerpt.starts_with("{\"Datetime\""));
+        assert_eq!(samples[1].detail, "expected value at column 1");
+        assert!(samples.iter().all(|sample| sample.excerpt.chars().count() <= 200));
         assert_eq!(events(&hub).await.len(), 4);
         let batch = batches(&hub).await.remove(0);
         assert_eq!(

@@ -20,6 +20,8 @@ mod posture;
 mod provisioning;
 mod pulled_logs;
 mod rules;
+mod sealing_key;
+mod sweeping;
 mod syncing;
 
 /// Whoever runs a hub spawns these.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use model::{BatchState, ConnectionId, DetectionId, EventId, IntegrationId, PersonId, RiskLevel, SignalId};
 use store::{
     DetectionChanges, DetectionRow, EventFilter, EventRow, IntegrationRow, NewBatch, NewRiskChange,
-    NewSignal, RejectRow, Store, TimeCursor, scratch,
+    NewSignal, RejectRow, RejectSample, Store, TimeCursor, scratch,
 };
 
 fn event(connection: &ConnectionId, id: &str, person: Option<&PersonId>, at: DateTime<Utc>) -> EventRow {
@@ -43,9 +43,9 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
         let corp = connection(store, "corp").await;
-        assert!(store.batch_archive(&batch(&corp)).await.unwrap());
+        assert!(store.batch_archive(&batch(&corp), &[]).await.unwrap());
         assert!(
-            !store.batch_archive(&batch(&corp)).await.unwrap(),
+            !store.batch_archive(&batch(&corp), &[]).await.unwrap(),
             "the same content again"
         );
         let events = [
@@ -55,33 +55,37 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
         ];
         let reject = RejectRow {
             batch_id: "b1".to_owned(),
-            line: 4,
+            reason: "not JSON".to_owned(),
             connection_id: corp.clone(),
             dataset: "gateway_dns".to_owned(),
-            reason: "not JSON".to_owned(),
-            excerpt: "{oops\0".to_owned(),
+            count: 2,
+            first_line: 4,
             rejected_at: noon(),
+            samples: vec![RejectSample {
+                line: 4,
+                detail: "EOF at column 5".to_owned(),
+                excerpt: "{oops\0".to_owned(),
+            }],
         };
         for expected_new in [2, 0] {
-            let stored = store
-                .event_store(events.to_vec(), std::slice::from_ref(&reject))
-                .await
-                .unwrap();
+            let stored = store.event_store(events.to_vec()).await.unwrap();
             let ids: Vec<&str> = stored.of_batch.iter().map(|event| event.id.as_str()).collect();
             assert_eq!((stored.new, ids), (expected_new, vec!["e1", "e2"]));
         }
         let mut again = event(&corp, "e2", None, noon());
         again.batch_id = "b2".to_owned();
-        let stored = store.event_store(vec![again], &[]).await.unwrap();
+        let stored = store.event_store(vec![again]).await.unwrap();
         assert_eq!(
             (stored.new, stored.of_batch.len()),
             (0, 0),
             "another batch had it first"
         );
-        store.batch_stored("b1", 4, 0).await.unwrap();
+        for rejects in [std::slice::from_ref(&reject), &[]] {
+            store.batch_stored("b1", 5, 0, rejects).await.unwrap();
+        }
         let counts = store.batch_counts(Some(&corp)).await.unwrap();
-        assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 4, 1));
-        assert_eq!((counts.accepted, counts.duplicates, counts.rejected), (2, 1, 1));
+        assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 5, 1));
+        assert_eq!((counts.accepted, counts.duplicates, counts.rejected), (2, 1, 2));
         assert_eq!(store.unmapped_list(None, 10).await.unwrap()[0].events, 2);
         let length = TimeDelta::seconds(6);
         let claim = async |who: &str| {
@@ -114,7 +118,7 @@ async fn events_are_read_page_by_page_without_gap() {
                 )
             })
             .collect();
-        store.event_store(events, &[]).await.unwrap();
+        store.event_store(events).await.unwrap();
         let mut seen = Vec::new();
         let mut before = None;
         loop {

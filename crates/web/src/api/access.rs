@@ -387,7 +387,7 @@ impl ObjectBody {
             expires_at: facts.expires_at,
             last_used_at: facts.last_used_at,
             detail: facts.detail,
-            raw: hub::objects::without_secrets(raw),
+            raw: hub::redact::redacted(raw),
             seen_at: row.seen_at,
         })
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use model::BatchState;
 use serde::{Deserialize, Serialize};
-use store::{BatchCounts, BatchRow, RejectRow, UnmappedRow};
+use store::{BatchCounts, BatchRow, RejectRow, RejectSample, UnmappedRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// One delivery of log records.
@@ -93,34 +93,58 @@ pub struct IngestCountsBody {
     pub failed: i64,
 }
 
-/// A line that could not become an event.
+/// Lines of a batch that could not become events for one reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectBody {
     /// In which batch.
     pub batch_id: String,
-    /// Which line, from 1; 0 where the reason is about the whole batch.
-    pub line: i64,
     /// From which account.
     pub connection_id: String,
     /// Of which dataset.
     pub dataset: String,
-    /// What is wrong with it.
+    /// What is wrong with them.
     pub reason: String,
+    /// How many lines.
+    pub count: i64,
+    /// The first of them, from 1; 0 where the reason is about the whole batch.
+    pub first_line: i64,
+    /// The first few of them; those that name a person whose records were purged are left out.
+    pub samples: Vec<RejectSampleBody>,
+    /// When they were looked at.
+    pub rejected_at: DateTime<Utc>,
+}
+
+/// One rejected line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RejectSampleBody {
+    /// Which line, from 1.
+    pub line: i64,
+    /// What the reason means for it: which column, which value. May be empty.
+    pub detail: String,
     /// Its beginning.
     pub excerpt: String,
-    /// When it was looked at.
-    pub rejected_at: DateTime<Utc>,
+}
+
+impl RejectSampleBody {
+    fn new(sample: RejectSample) -> Self {
+        Self {
+            line: sample.line,
+            detail: sample.detail,
+            excerpt: sample.excerpt,
+        }
+    }
 }
 
 impl RejectBody {
     fn new(row: RejectRow) -> Self {
         Self {
             batch_id: row.batch_id,
-            line: row.line,
             connection_id: row.connection_id.0,
             dataset: row.dataset,
             reason: row.reason,
-            excerpt: row.excerpt,
+            count: row.count,
+            first_line: row.first_line,
+            samples: row.samples.into_iter().map(RejectSampleBody::new).collect(),
             rejected_at: row.rejected_at,
         }
     }

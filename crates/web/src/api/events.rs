@@ -123,7 +123,7 @@ pub async fn get_one(
         .event_get(&EventId(id))
         .await?
         .ok_or(ApiError::NotFound("event"))?;
-    let raw = document(&row.raw);
+    let raw = hub::redact::redacted(document(&row.raw));
     Ok(Json(EventDetailBody {
         event: EventBody::new(row),
         raw,

@@ -140,7 +140,7 @@ pub(super) fn words(name: &str) -> String {
 /// A JSON record over several lines; what is no JSON stays as it is.
 pub(super) fn pretty(raw: &str) -> String {
     serde_json::from_str::<Value>(raw)
-        .and_then(|value| serde_json::to_string_pretty(&value))
+        .and_then(|value| serde_json::to_string_pretty(&hub::redact::redacted(value)))
         .unwrap_or_else(|_| raw.to_owned())
 }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// Records of one batch, of which every tenth is a look-up of a phishing domain.
 pub(super) const RECORDS: usize = 30;
 pub(super) const PHISHING: usize = 3;
+const RECEIVE_SECONDS: u64 = 3;
 /// Three matches of one batch make one detection of this.
 const TOGETHER: &str = "title: Named\nname: named\nlogsource: {service: gateway_dns}\n\
     detection: {a: {QueryCategoryIDs: 131}, condition: a}\n---\ntitle: Together\nname: together\n\
@@ -72,6 +73,7 @@ impl Arena {
         settings.store.url.clone_from(&scratch.address);
         settings.egress.allow_http = true;
         settings.egress.allow_loopback = true;
+        settings.ingest.receive_limit_seconds = RECEIVE_SECONDS;
         settings.server.public_url = format!("http://{}", listener.local_addr().unwrap());
         let app = App::open(settings).await.unwrap();
         let stop = CancellationToken::new();
@@ -136,7 +138,12 @@ impl Arena {
         command
             .args(arguments)
             .env("FLAREWARD_SERVER_PUBLIC_URL", self.app.public_url())
-            .env("FLAREWARD_PROVISIONING_SECOND_LOOK_MS", "50");
+            .env("FLAREWARD_PROVISIONING_SECOND_LOOK_MS", "50")
+            // What a receive has left that was cut off is judged after twice that.
+            .env(
+                "FLAREWARD_INGEST_RECEIVE_LIMIT_SECONDS",
+                RECEIVE_SECONDS.to_string(),
+            );
         command
     }
 

@@ -1,0 +1,29 @@
+//! Which key the secrets in this database are sealed with: its fingerprint, never the key.
+
+use crate::engine::{Store, StoreError, on_engine};
+use chrono::{DateTime, Utc};
+
+/// Everything this file sends to either engine.
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[&str] = &[SET, GET];
+
+const SET: &str = "
+    INSERT INTO sealing_key (place, fingerprint, first_used_at) VALUES (1, $1, $2) ON CONFLICT (place) DO NOTHING";
+const GET: &str = "SELECT fingerprint FROM sealing_key WHERE place = 1";
+
+impl Store {
+    /// The fingerprint of the key; `None` where none was ever used, or a version of before used it.
+    pub async fn sealing_key(&self) -> Result<Option<String>, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_scalar(GET).fetch_optional(pool).await?))
+    }
+
+    /// Writes down which key is used, unless one is written down. Answers which it is.
+    pub async fn sealing_key_first(
+        &self,
+        fingerprint: &str,
+        now: DateTime<Utc>,
+    ) -> Result<String, StoreError> {
+        on_engine!(self, pool => { sqlx::query(SET).bind(fingerprint).bind(now).execute(pool).await?; });
+        Ok(on_engine!(self, pool => sqlx::query_scalar(GET).fetch_one(pool).await?))
+    }
+}
