@@ -10,7 +10,7 @@ mod progress;
 mod sheet;
 mod visible;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use hub::App;
 use hub::settings::Settings;
 use output::{Asked, Format, FormatParser};
@@ -152,7 +152,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut cli = match Cli::try_parse() {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        refuse_ignored(&matches)?;
+        Cli::from_arg_matches(&matches)
+    });
+    let mut cli = match parsed {
         Ok(cli) => cli,
         // What is wrong is repeated from the arguments, which may come from a record.
         Err(error) if error.use_stderr() => {
@@ -201,6 +205,40 @@ fn main() -> ExitCode {
             code(&error)
         }
     }
+}
+
+/// Commands that have no data of the user's: where it lies, and what is set for it, means nothing to them.
+const WITHOUT_DATA: [&str; 7] = [
+    "demo",
+    "sandbox",
+    "settings",
+    "completions",
+    "man",
+    "capabilities",
+    "posture reference",
+];
+
+/// Refuses an option that the command would ignore: whoever gave it expects something of it.
+fn refuse_ignored(matches: &clap::ArgMatches) -> Result<(), clap::Error> {
+    let mut names = Vec::new();
+    let mut inner = matches;
+    while let Some((name, further)) = inner.subcommand() {
+        names.push(name);
+        inner = further;
+    }
+    let command = names.join(" ");
+    if !WITHOUT_DATA.contains(&command.as_str()) {
+        return Ok(());
+    }
+    for (id, option) in [("data_dir", "--data-dir"), ("config", "--config")] {
+        if inner.value_source(id) == Some(clap::parser::ValueSource::CommandLine) {
+            let words = format!(
+                "{option} has no effect on `flareward {command}`, which has no data of yours: leave it out"
+            );
+            return Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, words));
+        }
+    }
+    Ok(())
 }
 
 /// The exit code that an error means.

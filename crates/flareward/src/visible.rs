@@ -7,20 +7,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Whether a character does something else than to be seen. Lines and tabs are for whoever breaks and aligns them.
+/// Lines and tabs are for whoever breaks and aligns them.
 fn is_odd(sign: char) -> bool {
-    match sign {
-        '\n' | '\t' => false,
-        // Marks and overrides of direction, zero-width signs, and separators of lines that no terminal counts.
-        '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        // Tags: text that is there and never shown.
-        | '\u{e0000}'..='\u{e007f}' => true,
-        sign => sign.is_control(),
-    }
+    !matches!(sign, '\n' | '\t') && model::printable::is_unprintable(sign)
 }
 
 /// The text with every such character written as `\u` and four hex digits.

@@ -238,7 +238,7 @@ impl App {
         base_url: &str,
     ) -> Result<Client, ClientError> {
         self.egress
-            .check(base_url)
+            .check_base(base_url)
             .map_err(|source| ClientError::Egress {
                 label: label.to_owned(),
                 source,

@@ -111,7 +111,7 @@ pub(crate) fn open(
     }
     if let Some(endpoint) = &endpoint {
         if let Some(guard) = caller.guard {
-            guard.check(endpoint)?;
+            guard.check_base(endpoint)?;
         }
         builder = builder
             .with_endpoint(endpoint.trim_end_matches('/'))

@@ -28,6 +28,9 @@ pub enum EgressError {
     /// It is not encrypted.
     #[error("{0} must begin with https:// (an operator can allow http: FLAREWARD_EGRESS_ALLOW_HTTP=true)")]
     NotEncrypted(String),
+    /// It has what no base of an address has.
+    #[error("{0} must be a plain address: no query, no fragment")]
+    NotPlain(String),
     /// It carries a user name or password.
     #[error("{0} must not carry a user name or password")]
     Credentials(String),
@@ -82,13 +85,16 @@ impl EgressGuard {
     ///
     /// What is wrong with it, in words for the person who typed it.
     pub fn check(&self, address: &str) -> Result<Url, EgressError> {
-        let url = Url::parse(address.trim()).map_err(|_| EgressError::NotAnAddress(address.to_owned()))?;
-        let shown = || url.host_str().unwrap_or(address).to_owned();
-        let host = url
-            .host()
-            .ok_or_else(|| EgressError::NotAnAddress(address.to_owned()))?;
+        let no_address = || EgressError::NotAnAddress(echoed(address));
+        // A parser of addresses leaves tabs and line breaks out, so that what is called is not what was read.
+        if address.trim().contains(model::printable::is_unprintable) {
+            return Err(no_address());
+        }
+        let url = Url::parse(address.trim()).map_err(|_| no_address())?;
+        let shown = || url.host_str().unwrap_or_default().to_owned();
+        let host = url.host().ok_or_else(no_address)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(EgressError::NotAnAddress(address.to_owned()));
+            return Err(no_address());
         }
         if url.scheme() == "http" && !self.rules.allow_http {
             return Err(EgressError::NotEncrypted(shown()));
@@ -110,13 +116,28 @@ impl EgressGuard {
         Ok(url)
     }
 
+    /// The same for an address to which paths are added: it has no query and no fragment.
+    ///
+    /// # Errors
+    ///
+    /// As [`EgressGuard::check`], and [`EgressError::NotPlain`].
+    pub fn check_base(&self, address: &str) -> Result<Url, EgressError> {
+        let url = self.check(address)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(EgressError::NotPlain(
+                url.host_str().unwrap_or_default().to_owned(),
+            ));
+        }
+        Ok(url)
+    }
+
     /// The same for the tenant of an Okta integration, whose host must be Okta's.
     ///
     /// # Errors
     ///
     /// As [`EgressGuard::check`], and [`EgressError::NotOkta`].
     pub fn check_okta(&self, tenant_url: &str) -> Result<Url, EgressError> {
-        let url = self.check(tenant_url)?;
+        let url = self.check_base(tenant_url)?;
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
         let is_okta = self
             .rules
@@ -138,6 +159,21 @@ impl EgressGuard {
             })
         }
     }
+}
+
+/// What a person typed as an address, without the user name and password that it may carry.
+pub fn echoed(address: &str) -> String {
+    const CHARS: usize = 200;
+    let begin = address.find("://").map_or(0, |at| at + 3);
+    let rest = &address[begin..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let shown = match rest[..end].rfind('@') {
+        Some(at) => format!("{}…{}", &address[..begin], &rest[at..]),
+        None => address.to_owned(),
+    };
+    // What follows a question mark may be a secret as well.
+    let shown = shown.split('?').next().unwrap_or_default();
+    shown.chars().take(CHARS).collect()
 }
 
 struct CheckedResolver {
@@ -230,6 +266,54 @@ mod tests {
         let mut rules = settings::Egress::default();
         change(&mut rules);
         EgressGuard::new(rules).unwrap()
+    }
+
+    #[test]
+    fn a_refused_address_is_echoed_without_what_may_be_secret_in_it() {
+        for (typed, shown) in [
+            (
+                "ftp://ana:s3cret@files.example/x?key=s3cret",
+                "ftp://…@files.example/x",
+            ),
+            ("https://ana:s3c@ret@files.example", "https://…@files.example"),
+            ("ana:s3cret@files.example", "…@files.example"),
+            ("https://files.example/a@b", "https://files.example/a@b"),
+        ] {
+            assert_eq!(echoed(typed), shown);
+        }
+        let strict = guard(|_| {});
+        for typed in [
+            "ftp://ana:s3cret@files.example/",
+            "https://ana:s3cret@files.example/",
+            "s3 cret",
+        ] {
+            let refused = strict.check(typed).unwrap_err().to_string();
+            assert!(!refused.contains("s3cret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_base_is_plain_and_no_address_has_what_cannot_be_seen() {
+        let strict = guard(|_| {});
+        strict.check("https://chat.example/hook?key=1").unwrap();
+        assert!(matches!(
+            strict.check_base("https://api.example/?a=1"),
+            Err(EgressError::NotPlain(_))
+        ));
+        assert!(matches!(
+            strict.check_okta("https://corp.okta.com/#x"),
+            Err(EgressError::NotPlain(_))
+        ));
+        for hidden in [
+            "https://api.exa\nmple/",
+            "https://api.example/\u{202e}",
+            "https://api\t.example/",
+        ] {
+            assert!(
+                matches!(strict.check(hidden), Err(EgressError::NotAnAddress(_))),
+                "{hidden:?}"
+            );
+        }
     }
 
     #[test]

@@ -106,8 +106,14 @@ impl std::fmt::Display for Actor {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The name cannot be used.
-    #[error("give the token a name of 1 to 200 characters")]
+    #[error("give the token a name of 1 to 200 characters that can be seen")]
     Name,
+    /// Another token that was not revoked has the name.
+    #[error("there is a token named \"{0}\" already: choose another name, or revoke it first")]
+    Exists(String),
+    /// Whoever makes it does not hold what it would.
+    #[error("a token can be given only what its maker holds, and \"{}\" is not among it", .0.as_str())]
+    Exceeds(Permission),
     /// A token that may do nothing is of no use.
     #[error("name at least one permission")]
     Permissions,
@@ -177,11 +183,14 @@ async fn make(
         revoked_at: None,
         expires_at: lasts.map(|lasts| now + lasts),
     };
-    app.store.access_token_insert(&row).await?;
-    Ok((row, token))
+    match app.store.access_token_insert(&row).await {
+        Ok(()) => Ok((row, token)),
+        Err(StoreError::Exists(_)) => Err(TokenError::Exists(row.name)),
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Makes a token for someone who asks for it, and says so in the audit log first.
+/// Makes a token for someone who asks for it and holds `held`, and says so in the audit log first.
 ///
 /// # Errors
 ///
@@ -192,13 +201,24 @@ pub async fn token_issue(
     permissions: &[Permission],
     lasts: Option<TimeDelta>,
     actor: &Actor,
+    held: &[Permission],
 ) -> Result<(AccessTokenRow, SecretString), TokenError> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > 200 {
+    if name.is_empty() || name.chars().count() > 200 || name.contains(model::printable::is_unprintable) {
         return Err(TokenError::Name);
     }
     if permissions.is_empty() {
         return Err(TokenError::Permissions);
+    }
+    if let Some(beyond) = permissions.iter().find(|permission| !held.contains(permission)) {
+        return Err(TokenError::Exceeds(*beyond));
+    }
+    let others = app.store.access_token_list().await?;
+    if others
+        .iter()
+        .any(|row| row.revoked_at.is_none() && row.name == name)
+    {
+        return Err(TokenError::Exists(name.to_owned()));
     }
     if lasts.is_some_and(|lasts| lasts < TimeDelta::minutes(1) || lasts > TOKEN_LONGEST) {
         return Err(TokenError::Expiry);
@@ -272,7 +292,16 @@ pub async fn token_first(app: &App) -> Result<Option<SecretString>, TokenError> 
 ///
 /// When the store cannot be asked.
 pub async fn token_find(app: &App, text: &str) -> Result<TokenFound, StoreError> {
-    let Some(row) = app.store.access_token_by_hash(&secret::digest(text)).await? else {
+    token_by_digest(app, &secret::digest(text)).await
+}
+
+/// The same by the token's digest.
+///
+/// # Errors
+///
+/// When the store cannot be asked.
+pub async fn token_by_digest(app: &App, digest: &str) -> Result<TokenFound, StoreError> {
+    let Some(row) = app.store.access_token_by_hash(digest).await? else {
         return Ok(TokenFound::Unknown);
     };
     let now = app.clock.now();

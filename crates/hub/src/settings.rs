@@ -65,6 +65,8 @@ pub struct Server {
     /// closed for the next. 0: as many as the process may have open files, less those that it needs itself, and at
     /// most 16,384.
     pub connections_max: usize,
+    /// Minutes after which a session of the console ends that was not used; it ends after twelve hours in any case.
+    pub session_idle_minutes: u64,
 }
 
 /// Where rows are kept.
@@ -269,6 +271,7 @@ impl Default for Server {
             listen: "127.0.0.1:8787".to_owned(),
             public_url: String::new(),
             connections_max: 0,
+            session_idle_minutes: 120,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod clock;
 pub mod id;
 pub mod journal;
+pub mod printable;
 pub mod risk;
 pub mod state;
 

@@ -39,6 +39,8 @@ pub struct SessionRow {
     pub created_at: DateTime<Utc>,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
+    /// When it was last used, to the minute.
+    pub used_at: DateTime<Utc>,
 }
 
 /// Everything this file sends to either engine.
@@ -52,6 +54,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     REVOKE,
     SESSION_INSERT,
     SESSION_GET,
+    SESSION_USED,
     SESSION_DELETE,
     SESSION_EXPIRE,
     SESSION_COUNT,
@@ -67,21 +70,29 @@ const USED: &str = "UPDATE access_token SET last_used_at = $2 WHERE id = $1";
 const REVOKE: &str =
     "UPDATE access_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
 const SESSION_INSERT: &str = "
-    INSERT INTO session (id_hash, access_token_id, csrf, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
+    INSERT INTO session (id_hash, access_token_id, csrf, created_at, expires_at, used_at)
+    VALUES ($1, $2, $3, $4, $5, $6)";
+const SESSION_USED: &str = "UPDATE session SET used_at = $2 WHERE id_hash = $1 AND used_at < $2";
 const SESSION_GET: &str = "SELECT * FROM session WHERE id_hash = $1 AND expires_at > $2";
 const SESSION_DELETE: &str = "DELETE FROM session WHERE id_hash = $1";
 const SESSION_COUNT: &str = "SELECT COUNT(*) FROM session WHERE access_token_id = $1 AND expires_at > $2";
 const SESSION_EXPIRE: &str = "DELETE FROM session WHERE expires_at <= $1";
 
 impl Store {
-    /// Keeps a new token.
+    /// Keeps a new token. [`StoreError::Exists`] when one that was not revoked has its name.
     pub async fn access_token_insert(&self, new: &AccessTokenRow) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
+        let result = on_engine!(self, pool => {
             sqlx::query(INSERT)
                 .bind(&new.id).bind(&new.name).bind(&new.token_hash).bind(&new.fingerprint)
-                .bind(&new.permissions).bind(new.created_at).bind(new.expires_at).execute(pool).await?;
+                .bind(&new.permissions).bind(new.created_at).bind(new.expires_at).execute(pool).await.map(|_| ())
         });
-        Ok(())
+        result.map_err(|error| {
+            if StoreError::is_unique_violation(&error) {
+                StoreError::Exists(format!("a token named \"{}\"", new.name))
+            } else {
+                error.into()
+            }
+        })
     }
 
     /// The live token with this digest.
@@ -119,7 +130,15 @@ impl Store {
             sqlx::query(SESSION_EXPIRE).bind(new.created_at).execute(&mut *tx).await?;
             sqlx::query(SESSION_INSERT)
                 .bind(&new.id_hash).bind(&new.access_token_id).bind(&new.csrf).bind(new.created_at)
-                .bind(new.expires_at).execute(&mut *tx).await?;
+                .bind(new.expires_at).bind(new.used_at).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
+    /// Remembers that a session was used.
+    pub async fn session_used(&self, hash: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+        on_engine!(self, pool => {
+            sqlx::query(SESSION_USED).bind(hash).bind(now).execute(pool).await?;
         });
         Ok(())
     }

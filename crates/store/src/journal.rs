@@ -2,7 +2,7 @@
 //!
 //! Rows are written by the operations whose change they record, in the same transaction.
 
-use crate::engine::{Engine, Store, StoreError, bounded, in_transaction, on_engine, on_reader};
+use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, JournalKind, PersonId};
 use serde_json::Value;
@@ -50,7 +50,7 @@ pub struct JournalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[LATEST, HAS_AFTER, POSITION, POSITION_SET];
+pub(crate) const STATEMENTS: &[&str] = &[LATEST, AFTER, HAS_AFTER, POSITION, POSITION_SET];
 
 pub(crate) const INSERT_HEAD: &str =
     "INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)";
@@ -60,16 +60,11 @@ const LATEST: &str = "
     WHERE seq < $1 AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
     ORDER BY seq DESC LIMIT $3";
 
-// On PostgreSQL a transaction with a lower number may commit after one with a higher: a reader that went on
-// from the highest number it saw would lose the late one. So it reads only below the oldest transaction that
-// still runs. SQLite has one writer, so numbers become visible in order.
-pub(crate) const AFTER_SQLITE: &str = "
+// Whoever writes waits for the one who wrote before (on PostgreSQL by the trigger `journal_in_order`; SQLite has one
+// writer), so numbers become visible in their order and nothing is behind the highest number that was seen.
+const AFTER: &str = "
     SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
     WHERE seq > $1 AND kind LIKE $2 ORDER BY seq LIMIT $3";
-pub(crate) const AFTER_POSTGRES: &str = "
-    SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
-    WHERE seq > $1 AND kind LIKE $2 AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY seq LIMIT $3";
 
 const HAS_AFTER: &str = "SELECT EXISTS (SELECT 1 FROM journal WHERE seq > $1 AND kind LIKE $2)";
 const POSITION: &str = "SELECT position FROM consumer WHERE name = $1";
@@ -127,35 +122,19 @@ impl Store {
         }))
     }
 
-    /// Entries after `position` whose kind is like `kind` (`detection.%`), oldest first, without ever skipping one that
-    /// commits late.
+    /// Entries after `position` whose kind is like `kind` (`detection.%`), oldest first, without ever skipping one.
     pub async fn journal_after(
         &self,
         position: i64,
         kind: &str,
         limit: i64,
     ) -> Result<Vec<JournalRow>, StoreError> {
-        Ok(match &self.engine {
-            Engine::Sqlite { write, .. } => {
-                sqlx::query_as(AFTER_SQLITE)
-                    .bind(position)
-                    .bind(kind)
-                    .bind(bounded(limit))
-                    .fetch_all(write)
-                    .await?
-            }
-            Engine::Postgres(pool) => {
-                sqlx::query_as(AFTER_POSTGRES)
-                    .bind(position)
-                    .bind(kind)
-                    .bind(bounded(limit))
-                    .fetch_all(pool)
-                    .await?
-            }
-        })
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(AFTER).bind(position).bind(kind).bind(bounded(limit)).fetch_all(pool).await?
+        }))
     }
 
-    /// Whether any entry whose kind is like `kind` lies after `position`, also one that [`Store::journal_after`] still holds back.
+    /// Whether any entry whose kind is like `kind` lies after `position`.
     pub async fn journal_has_after(&self, position: i64, kind: &str) -> Result<bool, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_scalar(HAS_AFTER).bind(position).bind(kind).fetch_one(pool).await?

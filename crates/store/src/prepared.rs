@@ -103,14 +103,9 @@ fn statements() -> Vec<String> {
 async fn every_statement_is_prepared_on_both_engines() {
     for Scratch { store, .. } in &crate::scratch::stores().await.unwrap() {
         let own = match store.engine {
-            Engine::Sqlite { .. } => [
-                &[crate::journal::AFTER_SQLITE],
-                crate::batch_claim::OF_SQLITE,
-                crate::lease::OF_SQLITE,
-            ]
-            .concat(),
+            Engine::Sqlite { .. } => [crate::batch_claim::OF_SQLITE, crate::lease::OF_SQLITE].concat(),
             Engine::Postgres(_) => [
-                &[crate::journal::AFTER_POSTGRES, crate::audit::LOCK_POSTGRES],
+                &[crate::audit::LOCK_POSTGRES],
                 crate::batch_claim::OF_POSTGRES,
                 crate::lease::OF_POSTGRES,
             ]

@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use axum::extract::{FromRef, FromRequestParts, OptionalFromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use axum_extra::extract::CookieJar;
+use chrono::TimeDelta;
 use hub::permission::TokenFound;
 use hub::{Actor, App, Permission, permission, secret};
 use store::SessionRow;
@@ -20,6 +21,9 @@ pub const SESSION_COOKIE: &str = "flareward_session";
 
 /// The header that carries a session's value against forged requests.
 pub const CSRF_HEADER: &str = "x-csrf-token";
+
+/// How exactly the last use of a session is kept.
+const USED_TO_THE: TimeDelta = TimeDelta::minutes(1);
 
 /// Someone whose token or session is good.
 #[derive(Debug, Clone)]
@@ -102,6 +106,11 @@ impl AnyCaller {
     pub fn must_hold(&self, permission: Permission) -> Result<(), ApiError> {
         allowed(&self.permissions, permission)
     }
+
+    /// All that the caller holds.
+    pub fn permissions(&self) -> &[Permission] {
+        &self.permissions
+    }
 }
 
 impl<S> FromRequestParts<S> for AnyCaller
@@ -114,6 +123,53 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Caller { actor, permissions } = caller(parts, &App::from_ref(state)).await?;
         Ok(Self { actor, permissions })
+    }
+}
+
+/// What a request showed, as a digest: for answers that go on for so long that the right may end meanwhile.
+#[derive(Debug, Clone)]
+pub struct Shown(ShownAs);
+
+#[derive(Debug, Clone)]
+enum ShownAs {
+    Nothing,
+    Token(String),
+    Session(String),
+}
+
+impl Shown {
+    /// Whether it still holds the permission: its token is neither revoked nor over, its session has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked.
+    pub async fn still_holds(&self, app: &App, permission: Permission) -> Result<bool, ApiError> {
+        Ok(match &self.0 {
+            ShownAs::Nothing => false,
+            ShownAs::Token(digest) => match permission::token_by_digest(app, digest).await? {
+                TokenFound::Live(_, held) => held.contains(&permission),
+                TokenFound::Expired(_) | TokenFound::Unknown => false,
+            },
+            ShownAs::Session(digest) => session_by_digest(digest, app)
+                .await?
+                .is_some_and(|session| session.may(permission)),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Shown {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        if parts.headers.contains_key(header::AUTHORIZATION) {
+            let token = bearer(&parts.headers).map(secret::digest);
+            return Ok(Self(token.map_or(ShownAs::Nothing, ShownAs::Token)));
+        }
+        let jar = CookieJar::from_headers(&parts.headers);
+        let cookie = jar
+            .get(SESSION_COOKIE)
+            .map(|cookie| secret::digest(cookie.value()));
+        Ok(Self(cookie.map_or(ShownAs::Nothing, ShownAs::Session)))
     }
 }
 
@@ -228,14 +284,32 @@ async fn session(headers: &HeaderMap, app: &App) -> Result<Option<Session>, ApiE
     let Some(cookie) = jar.get(SESSION_COOKIE) else {
         return Ok(None);
     };
-    let hash = secret::digest(cookie.value());
-    let Some(row) = app.store.session_get(&hash, app.clock.now()).await? else {
+    let digest = secret::digest(cookie.value());
+    let session = session_by_digest(&digest, app).await?;
+    if let Some(session) = &session {
+        // To the minute: a page that loads in parts is one use.
+        let now = app.clock.now();
+        if now - session.row.used_at >= USED_TO_THE {
+            app.store.session_used(&digest, now).await?;
+        }
+    }
+    Ok(session)
+}
+
+/// The session with this digest, if neither it nor its token has ended. Asking is no use of it.
+async fn session_by_digest(digest: &str, app: &App) -> Result<Option<Session>, ApiError> {
+    let now = app.clock.now();
+    let Some(row) = app.store.session_get(digest, now).await? else {
         return Ok(None);
     };
+    let idle = i64::try_from(app.settings.server.session_idle_minutes).unwrap_or(i64::MAX / 100_000);
+    if now - row.used_at >= TimeDelta::minutes(idle) {
+        return Ok(None);
+    }
     let Some(token) = app.store.access_token_get(&row.access_token_id).await? else {
         return Ok(None);
     };
-    if token.expires_at.is_some_and(|end| end <= app.clock.now()) {
+    if token.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);
     }
     Ok(Some(Session {

@@ -86,6 +86,20 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     always(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     always(header::REFERRER_POLICY, "no-referrer");
     always(header::X_FRAME_OPTIONS, "DENY");
+    // Pages of others get no hold of ours, embed nothing of it, and nothing here asks for a device.
+    always(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
+    always(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    always(
+        HeaderName::from_static("permissions-policy"),
+        "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), \
+         payment=(), usb=()",
+    );
     if app.public_url().starts_with("https://") {
         always(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }

@@ -4,6 +4,7 @@ use super::asked_to_end;
 use crate::{Global, output};
 use anyhow::Context;
 use hub::App;
+use hub::settings::Settings;
 use secrecy::ExposeSecret;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         tracing::warn!("{wide}");
     }
     first_token(&app, args.admin_token_file.as_deref()).await?;
+    for warning in warnings(&app.settings) {
+        tracing::warn!("{warning}");
+    }
     for problem in &app.rules().problems {
         tracing::error!("a rule is left out: {problem}");
     }
@@ -53,6 +57,55 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         ending.cancel();
     });
     together(app, listener, stop).await
+}
+
+/// What is dangerous about how this server is set up, with what to do.
+fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let public = &settings.server.public_url;
+    let is_local = |host: Option<url::Host<&str>>| match host {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    if let Ok(url) = url::Url::parse(public)
+        && url.scheme() == "http"
+        && !is_local(url.host())
+    {
+        warnings.push(format!(
+            "server.public_url is {public}: tokens, log secrets and records cross the network unencrypted; use https"
+        ));
+    }
+    let listen: Option<std::net::SocketAddr> = settings.server.listen.parse().ok();
+    if listen.is_some_and(|listen| !listen.ip().is_loopback()) && !public.starts_with("https://") {
+        warnings.push(format!(
+            "this server listens on {}, beyond this machine, without TLS: put a proxy that terminates TLS before it, and \
+             set server.public_url to its https address",
+            settings.server.listen
+        ));
+    }
+    let egress = &settings.egress;
+    let wide = [
+        (
+            egress.allow_http,
+            "egress.allow_http lets secrets and signals be sent unencrypted",
+        ),
+        (
+            egress.allow_loopback,
+            "egress.allow_loopback lets whoever may set an address reach services of this machine",
+        ),
+        (
+            !egress.private_hosts.is_empty(),
+            "egress.private_hosts lets whoever may set an address reach hosts of a private network",
+        ),
+    ];
+    warnings.extend(
+        wide.into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, words)| words.to_owned()),
+    );
+    warnings
 }
 
 /// Makes the administrator's token at the first start: to a file, or on a line of its own on standard output, which
@@ -101,4 +154,41 @@ pub(crate) async fn together(app: App, listener: TcpListener, stop: Cancellation
     stages.await.context("the stages ended badly")?;
     app.store.close().await;
     served.context("serving ended badly")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warned(change: impl FnOnce(&mut Settings)) -> Vec<String> {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        warnings(&settings)
+    }
+
+    #[test]
+    fn what_is_dangerous_about_the_settings_is_told_and_nothing_else() {
+        assert_eq!(warned(|_| {}), Vec::<String>::new());
+        assert!(
+            warned(|settings| settings.server.public_url = "https://hub.corp.example".to_owned()).is_empty()
+        );
+        assert!(
+            warned(|settings| settings.server.public_url = "http://127.0.0.1:8787".to_owned()).is_empty()
+        );
+        let plain = warned(|settings| settings.server.public_url = "http://hub.corp.example".to_owned());
+        assert!(plain.len() == 1 && plain[0].contains("unencrypted"), "{plain:?}");
+        let open = warned(|settings| settings.server.listen = "0.0.0.0:8787".to_owned());
+        assert!(open.len() == 1 && open[0].contains("TLS"), "{open:?}");
+        let behind = warned(|settings| {
+            settings.server.listen = "0.0.0.0:8787".to_owned();
+            settings.server.public_url = "https://hub.corp.example".to_owned();
+        });
+        assert!(behind.is_empty(), "{behind:?}");
+        let wide = warned(|settings| {
+            settings.egress.allow_http = true;
+            settings.egress.allow_loopback = true;
+            settings.egress.private_hosts = vec!["10.0.0.7".to_owned()];
+        });
+        assert_eq!(wide.len(), 3, "{wide:?}");
+    }
 }

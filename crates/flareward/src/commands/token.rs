@@ -84,8 +84,15 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
             } else {
                 permission
             };
-            let (row, token) =
-                token_issue(&app, &name, &permissions, expires_in, &Actor::CommandLine).await?;
+            let (row, token) = token_issue(
+                &app,
+                &name,
+                &permissions,
+                expires_in,
+                &Actor::CommandLine,
+                &Permission::ALL,
+            )
+            .await?;
             object(
                 global.output,
                 &json!({ "id": row.id, "name": row.name, "token": token.expose_secret(),

@@ -537,3 +537,28 @@ fn the_administrators_token_is_in_a_file_of_its_own_and_in_no_log() {
     assert_eq!(taken.status.code(), Some(1), "{}", text(&taken.stderr));
     assert_eq!(fs::read_to_string(&file).unwrap(), token);
 }
+
+#[test]
+fn an_option_that_a_command_would_ignore_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        "demo --once",
+        "sandbox",
+        "settings",
+        "man",
+        "capabilities",
+        "posture reference",
+    ] {
+        for option in ["--data-dir x", "--config x.toml"] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_flareward"))
+                .current_dir(folder.path())
+                .args(command.split(' '))
+                .args(option.split(' '))
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{command} {option}: {told}");
+            assert!(told.contains("has no effect"), "{command} {option}: {told}");
+        }
+    }
+}

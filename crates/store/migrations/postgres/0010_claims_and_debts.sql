@@ -32,6 +32,9 @@ ALTER TABLE timed_grant ADD COLUMN change_id TEXT;
 -- process that ended early: the message may have been sent.
 ALTER TABLE message ADD COLUMN sending_since TIMESTAMPTZ;
 
+-- Nobody asks any more which transaction wrote an entry of the journal.
+ALTER TABLE journal DROP COLUMN transaction_id;
+
 -- A reader of the journal goes on from the highest number that it saw. So numbers must become visible in their
 -- order: whoever writes to the journal waits for the one who wrote before.
 CREATE FUNCTION journal_in_order() RETURNS trigger LANGUAGE plpgsql AS $$

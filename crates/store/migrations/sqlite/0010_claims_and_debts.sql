@@ -31,3 +31,6 @@ ALTER TABLE timed_grant ADD COLUMN change_id TEXT;
 -- Since when a process has been sending a message. One that is still there when the message is due again was left by a
 -- process that ended early: the message may have been sent.
 ALTER TABLE message ADD COLUMN sending_since TEXT;
+
+-- Nobody asks any more which transaction wrote an entry of the journal.
+ALTER TABLE journal DROP COLUMN transaction_id;

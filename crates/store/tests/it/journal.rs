@@ -59,41 +59,6 @@ async fn a_consumer_never_goes_back() {
 }
 
 #[tokio::test]
-async fn a_late_commit_is_not_skipped() {
-    let server = std::env::var("FLAREWARD_TEST_POSTGRES").unwrap_or_default();
-    if server.is_empty() {
-        eprintln!("skipped: commits come in order on SQLite, and no PostgreSQL server is named");
-        return;
-    }
-    let scratch = scratch::stores().await.unwrap().pop().unwrap();
-    let store = &scratch.store;
-    let slow = sqlx::PgPool::connect(&scratch.address).await.unwrap();
-    let mut open = slow.begin().await.unwrap();
-    sqlx::query(
-        "INSERT INTO journal (at, kind, summary, data) VALUES (now(), 'connection.state', 'early', '{}')",
-    )
-    .execute(&mut *open)
-    .await
-    .unwrap();
-
-    let corp = connection(store, "corp").await;
-    store
-        .connection_state_set(&corp, ConnectionState::Connected, None, noon())
-        .await
-        .unwrap();
-    assert!(
-        store
-            .journal_after(0, "connection.state", 10)
-            .await
-            .unwrap()
-            .is_empty(),
-        "the later row waits for the earlier one, which is still being written"
-    );
-    open.commit().await.unwrap();
-    assert_eq!(entries(store, 0, "connection.state", 2).await.len(), 2);
-}
-
-#[tokio::test]
 async fn the_audit_log_is_one_chain_also_from_two_processes() {
     for scratch in scratch::stores().await.unwrap() {
         let other = Store::connect(&scratch.address).await.unwrap();

@@ -1,7 +1,7 @@
 //! What happened: the journal in pages, and as a stream.
 
 use super::people;
-use crate::auth::CanRead;
+use crate::auth::{CanRead, Shown};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
 use crate::paging::{self, Page};
@@ -28,6 +28,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// How often a stream looks for new entries.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether the reader may still read, while nothing is new.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 /// How many of the newest entries it looks at.
 const LOOK_AT: i64 = 200;
 /// How long a stream lives: after that the reader asks again, and must still be allowed to.
@@ -114,13 +116,15 @@ pub async fn list(
 }
 
 /// What happens, as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry as JSON.
-/// A stream ends after a quarter of an hour; readers come back by themselves.
+/// A stream ends after a quarter of an hour, and when the token or the session ends that it was opened with; readers
+/// come back by themselves.
 #[utoipa::path(get, path = "/journal/stream", tag = "journal", operation_id = "journal_stream",
     security(("token" = ["read"])), params(StreamQuery),
     responses((status = 200, description = "Entries as they come", body = String,
         content_type = "text/event-stream"), Problems))]
 pub async fn stream(
     _caller: CanRead,
+    shown: Shown,
     State(app): State<App>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
@@ -143,6 +147,8 @@ pub async fn stream(
         .unwrap_or_else(|| newest.first().map_or(0, |row| row.seq));
     let reader = Reader {
         app,
+        shown,
+        asked: Instant::now(),
         begin,
         seen: newest
             .iter()
@@ -172,6 +178,9 @@ impl Default for Streams {
 /// One reader of the stream.
 struct Reader {
     app: App,
+    shown: Shown,
+    /// When it was last asked whether the reader may still read.
+    asked: Instant,
     /// Entries up to this one are not shown.
     begin: i64,
     /// Entries that were shown: one that is committed late may have a smaller number than one that was shown.
@@ -202,6 +211,9 @@ impl Reader {
                 Ok(rows) => self.take(rows),
                 Err(error) => tracing::warn!("the journal could not be followed: {}", hub::causes(&error)),
             }
+            if !self.may_read().await {
+                return None;
+            }
             if self.waiting.is_empty() {
                 if Instant::now() >= self.until {
                     return None;
@@ -215,6 +227,21 @@ impl Reader {
             return None;
         }
         self.waiting.pop_front()
+    }
+
+    /// Whether the reader may still read: asked before what is new is shown, and every few seconds.
+    async fn may_read(&mut self) -> bool {
+        if self.waiting.is_empty() && self.asked.elapsed() < ASK_EVERY {
+            return true;
+        }
+        self.asked = Instant::now();
+        match self.shown.still_holds(&self.app, CanRead::PERMISSION).await {
+            Ok(holds) => holds,
+            Err(error) => {
+                tracing::warn!("a reader of the journal could not be checked, and is sent away: {error:?}");
+                false
+            }
+        }
     }
 
     fn take(&mut self, newest: Vec<JournalRow>) {

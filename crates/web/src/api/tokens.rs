@@ -1,6 +1,6 @@
 //! Tokens for the API. A token is shown once, when it is made.
 
-use crate::auth::IsAdmin;
+use crate::auth::{AnyCaller, IsAdmin};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path};
 use crate::paging::Page;
@@ -85,22 +85,31 @@ pub async fn list(_caller: IsAdmin, State(app): State<App>) -> Result<Json<Page<
     Ok(Json(Page::read_whole(rows, TokenBody::new)?))
 }
 
-/// Makes a token and shows it, this once.
+/// Makes a token and shows it, this once. It can be given only what its maker holds.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", operation_id = "token_create",
     security(("token" = ["admin"])), request_body = NewTokenBody,
     responses((status = 201, description = "Made", body = MadeTokenBody), Problems))]
 pub async fn create(
-    caller: IsAdmin,
+    caller: AnyCaller,
     State(app): State<App>,
     Json(body): Json<NewTokenBody>,
 ) -> Result<Response, ApiError> {
+    caller.must_hold(IsAdmin::PERMISSION)?;
     let lasts = body
         .expires_in_minutes
         .map(|minutes| TimeDelta::try_minutes(minutes).ok_or_else(|| refusal(TokenError::Expiry)))
         .transpose()?;
-    let (row, token) = permission::token_issue(&app, &body.name, &body.permissions, lasts, &caller.actor)
-        .await
-        .map_err(refusal)?;
+    let (name, permissions) = (&body.name, &body.permissions);
+    let (row, token) = permission::token_issue(
+        &app,
+        name,
+        permissions,
+        lasts,
+        &caller.actor,
+        caller.permissions(),
+    )
+    .await
+    .map_err(refusal)?;
     let made = MadeTokenBody {
         value: token.expose_secret().to_owned(),
         token: TokenBody::new(row)?,
@@ -126,9 +135,11 @@ pub async fn revoke(
 fn refusal(error: TokenError) -> ApiError {
     match error {
         TokenError::NotFound => ApiError::NotFound("token"),
-        TokenError::Name => ApiError::invalid("/name", error.to_string()),
+        TokenError::Name | TokenError::Exists(_) => ApiError::invalid("/name", error.to_string()),
         TokenError::Expiry => ApiError::invalid("/expires_in_minutes", error.to_string()),
-        TokenError::Permissions => ApiError::invalid("/permissions", error.to_string()),
+        TokenError::Permissions | TokenError::Exceeds(_) => {
+            ApiError::invalid("/permissions", error.to_string())
+        }
         TokenError::LastAdmin => ApiError::Conflict(error.to_string()),
         TokenError::Store(error) => error.into(),
         error @ TokenError::Secret(_) => ApiError::internal(&error),

@@ -1,5 +1,6 @@
 //! Changes of access: the list with grants for a time, one change, and making one: asked, shown as a plan, agreed to.
 
+use super::form::Form;
 use super::page::{self, Frame, Page, PageError, Section, path_part};
 use super::people::labels;
 use super::visitor::Visitor;
@@ -7,7 +8,6 @@ use super::{assets, show};
 use crate::api::changes::{ChangeRequestBody, made, no_undo, options, request};
 use crate::error::ApiError;
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};

@@ -1,10 +1,10 @@
 //! One connection: its state, listings, permissions, log intake and syncs, and the two things to do with it.
 
+use super::form::Form;
 use super::page::{Frame, Page, PageError, Section, path_part};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use hub::{App, Permission, audit, connect, sync};

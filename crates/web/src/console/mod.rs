@@ -15,6 +15,7 @@ mod detections;
 mod events;
 mod explain;
 mod explained;
+mod form;
 mod groups;
 mod log_sources;
 mod login;

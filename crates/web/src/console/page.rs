@@ -104,6 +104,9 @@ pub(super) enum PageError {
     /// A form without the session's mark.
     #[error("this form does not belong to this session: go back, reload the page and send it again")]
     Csrf,
+    /// What was sent is no form.
+    #[error("this is no form: a page of the console sends application/x-www-form-urlencoded")]
+    NoForm,
     /// The question makes no sense.
     #[error("{0}")]
     Asked(String),
@@ -128,6 +131,7 @@ impl IntoResponse for PageError {
         let (status, title) = match &self {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
             PageError::Forbidden(_) | PageError::Csrf => (StatusCode::FORBIDDEN, "Refused"),
+            PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not understood"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Not understood"),
             PageError::Store(_) | PageError::Render(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong")

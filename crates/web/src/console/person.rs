@@ -1,11 +1,11 @@
 //! One person: risk and why, accounts, what they hold and through which rule, what happened, what was sent.
 
+use super::form::Form;
 use super::page::{Frame, Page, PageError, Section, path_part};
 use super::people::{found, labels};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};

@@ -1,11 +1,11 @@
 //! Posture: what is not as it should be, check by check, what could not be told, and accepting a finding.
 
+use super::form::Form;
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, path_part};
 use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use hub::posture::{self, Check, MuteError, until};

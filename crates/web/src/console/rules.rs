@@ -1,11 +1,11 @@
 //! The rules: what each finds, which of them run, what it triggers, how often it matched; and switching one.
 
 use super::explained::{Explained, explained};
+use super::form::Form;
 use super::page::{Frame, Page, PageError, Section};
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use hub::detection::cases::{self, Expectations};

@@ -79,6 +79,12 @@ impl Browser {
     }
 }
 
+/// The cookie of a session that may do everything, as a browser sends it.
+pub(crate) async fn session_cookie(world: &World) -> String {
+    let browser = Browser::logged_in(world, &Permission::ALL).await;
+    browser.cookie.unwrap()
+}
+
 /// Every page of a world that has something of everything.
 async fn pages(world: &World) -> Vec<String> {
     let filter = store::DetectionFilter {
@@ -671,5 +677,32 @@ async fn commands_end_with_the_folder_of_this_servers_data() {
             count += 1;
         }
         assert!(count > 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_form_is_refused_with_a_page() {
+    let world = World::new().await;
+    let browser = Browser::logged_in(&world, &Permission::ALL).await;
+    for path in ["/login", "/logout"] {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let answer = browser.send(request, Body::from("{}")).await;
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+        assert!(
+            answer.headers[header::CONTENT_TYPE]
+                .to_str()
+                .unwrap()
+                .starts_with("text/html")
+        );
+        assert!(answer.text.contains("this is no form"), "{}", answer.text);
+        let fields = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = browser.send(fields, Body::from("nothing=here&csrf=")).await;
+        assert!(
+            answer.headers[header::CONTENT_TYPE]
+                .to_str()
+                .unwrap()
+                .starts_with("text/html"),
+            "{path}"
+        );
     }
 }

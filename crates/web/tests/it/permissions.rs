@@ -100,6 +100,7 @@ async fn a_session_may_read_and_changes_nothing_without_its_value() {
         csrf: "the-value".to_owned(),
         created_at: noon(),
         expires_at: noon() + TimeDelta::hours(1),
+        used_at: noon(),
     };
     world.app.store.session_insert(&session).await.unwrap();
     let ask = async |method: Method, csrf: Option<&str>| {

@@ -240,6 +240,20 @@ async fn every_answer_carries_the_security_headers() {
         );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(
+            answer.header("cross-origin-opener-policy"),
+            "same-origin",
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("cross-origin-resource-policy"),
+            "same-origin",
+            "{path}"
+        );
+        assert!(
+            answer.header("permissions-policy").contains("camera=()"),
+            "{path}"
+        );
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         assert!(!answer.header("strict-transport-security").is_empty(), "{path}");
     }

@@ -3,6 +3,7 @@
 use crate::world::{World, noon};
 use axum::http::{Method, StatusCode};
 use chrono::TimeDelta;
+use hub::Permission;
 use model::StoppedClock;
 use serde_json::json;
 use std::sync::Arc;
@@ -173,4 +174,37 @@ async fn a_token_with_an_end_is_refused_with_words_when_it_is_over() {
         world.call(Method::DELETE, &path, None).await.status,
         StatusCode::CONFLICT
     );
+}
+
+#[tokio::test]
+async fn a_token_gives_no_more_than_its_maker_holds_and_its_name_is_its_own() {
+    let world = World::new().await;
+    let maker = world.token_of(&[Permission::Admin, Permission::Read]).await;
+    let asked = async |name: &str, permissions: &[&str]| {
+        let body = json!({ "name": name, "permissions": permissions });
+        world
+            .call_with(Some(&maker), Method::POST, "/api/v1/tokens", Some(body))
+            .await
+    };
+    let beyond = asked("beyond", &["read", "access:write"]).await;
+    assert_eq!(beyond.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", beyond.text);
+    assert!(
+        beyond.text.contains("/permissions") && beyond.text.contains("access:write"),
+        "{}",
+        beyond.text
+    );
+    assert_eq!(asked("reader", &["read"]).await.status, StatusCode::CREATED);
+    for taken in ["reader", " reader ", "read\u{202e}er", "re\u{7}ader", ""] {
+        let refused = asked(taken, &["read"]).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{taken:?}: {}",
+            refused.text
+        );
+        assert!(refused.text.contains("/name"), "{}", refused.text);
+    }
+    // Two at once cannot both have a name, whoever looked first.
+    let row = hub::permission::token_create(&world.app, "reader", &[Permission::Read]).await;
+    assert!(matches!(row, Err(hub::permission::TokenError::Exists(_))));
 }

@@ -395,7 +395,9 @@ impl World {
 
     /// A token that holds these permissions alone.
     pub(crate) async fn token_of(&self, permissions: &[Permission]) -> String {
-        let (_, token) = permission::token_create(&self.app, "some", permissions)
+        let others = self.app.store.access_token_list().await.unwrap().len();
+        let name = format!("token {others}");
+        let (_, token) = permission::token_create(&self.app, &name, permissions)
             .await
             .unwrap();
         token.expose_secret().to_owned()

@@ -1,0 +1,17 @@
+//! Characters that are more, or less, than something to be seen.
+
+/// Whether a character does something else than to be seen: moves a cursor, turns the direction of text, or shows
+/// nothing at all. Ends of lines and tabs are among them.
+pub fn is_unprintable(sign: char) -> bool {
+    match sign {
+        // Marks and overrides of direction, zero-width signs, and separators of lines that no terminal counts.
+        '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        // Tags: text that is there and never shown.
+        | '\u{e0000}'..='\u{e007f}' => true,
+        sign => sign.is_control(),
+    }
+}
