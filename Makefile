@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all that a new machine needs.
 
-.PHONY: demo test check bench build
+.PHONY: demo test check bench soak build
 
 demo:  ## Build what is needed and show everything on a simulated account
 	@scripts/require rust node
@@ -18,6 +18,10 @@ check:  ## The fast loop: compile, lint, unit tests on SQLite
 bench:  ## Measure; prints figures and ratios, asserts nothing (one part: make bench PART=rules)
 	@scripts/require rust node
 	@scripts/bench $(PART)
+
+soak:  ## Kill servers and commands at random for an hour, on both databases (SECONDS=600 for ten minutes each)
+	@scripts/require rust node nextest postgres
+	@scripts/soak $(SECONDS)
 
 build:  ## The release binary, target/release/flareward
 	@scripts/require rust node
