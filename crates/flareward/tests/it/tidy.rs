@@ -135,7 +135,9 @@ fn tests_that_the_page_on_security_names_are_there() {
     let text = read("docs/security.md");
     let is_name = |part: &&str| {
         part.matches('_').count() >= 3
-            && part.chars().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
+            && part
+                .chars()
+                .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
     };
     let names: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_name).collect();
     assert!(names.len() > 30, "{} names", names.len());
@@ -151,6 +153,9 @@ fn tests_that_the_page_on_security_names_are_there() {
             }
         }
     }
-    let missing: Vec<_> = names.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    let missing: Vec<_> = names
+        .into_iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")))
+        .collect();
     assert!(missing.is_empty(), "{missing:#?}");
 }

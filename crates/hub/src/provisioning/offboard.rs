@@ -114,7 +114,7 @@ async fn under_way(
                 object: format!("person {}", person.email),
                 email: Some(person.email.clone()),
                 request: json!({ "action": "person.offboard", "email": person.email }).to_string(),
-                plan: json!(requests).to_string(),
+                plan: json!({ "requests": requests }).to_string(),
                 actor: actor.to_string(),
                 note: note.map(str::to_owned),
                 outcome: ChangeOutcome::Running,

@@ -84,3 +84,59 @@ async fn after_the_disk_was_full_every_transaction_works_again() {
         store.write_try(later).await.unwrap();
     }
 }
+
+/// PostgreSQL's own words for a full disk, and a connection that is lost within a transaction: as the server says them,
+/// by a trigger on a table that the transaction writes to.
+#[tokio::test]
+async fn after_postgresql_had_no_room_or_lost_a_connection_every_transaction_works_again() {
+    use sqlx::{Connection, Executor, PgConnection};
+    for scratch in store::scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        if store.engine_name() != "PostgreSQL" {
+            continue;
+        }
+        let corp = crate::access::connection(store, "corp").await;
+        let write = async || {
+            let state = model::ConnectionState::Degraded;
+            store
+                .connection_state_set(&corp, state, Some("full"), crate::access::noon())
+                .await
+        };
+        write().await.unwrap();
+        let mut admin = PgConnection::connect(&scratch.address).await.unwrap();
+        for (what, body) in [
+            (
+                "no room",
+                "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';",
+            ),
+            (
+                "lost",
+                "PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1);",
+            ),
+        ] {
+            let function = format!(
+                "CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$"
+            );
+            admin.execute(sqlx::AssertSqlSafe(function)).await.unwrap();
+            admin
+                .execute("CREATE TRIGGER fails BEFORE INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION fails()")
+                .await
+                .unwrap();
+            for _ in 0..12 {
+                // More often than there are connections: none is left in a transaction.
+                let refused = write().await.unwrap_err();
+                assert!(
+                    matches!(refused, store::StoreError::Database(_)),
+                    "{what}: {refused}"
+                );
+            }
+            admin.execute("DROP TRIGGER fails ON journal").await.unwrap();
+            admin.execute("DROP FUNCTION fails").await.unwrap();
+            for _ in 0..12 {
+                write()
+                    .await
+                    .unwrap_or_else(|error| panic!("after {what}: {error}"));
+            }
+        }
+    }
+}

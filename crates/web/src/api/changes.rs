@@ -218,7 +218,7 @@ pub struct AccessChangeDetailBody {
     /// What was asked.
     #[schema(value_type = Object)]
     pub request: Value,
-    /// The plan by which it was made or refused.
+    /// The plan by which it was made or refused; of a change of many steps, what was asked for: `requests`.
     #[schema(value_type = Object)]
     pub plan: Value,
     /// The request that takes it back.
@@ -419,7 +419,11 @@ pub async fn get_one(
     let steps = app.store.access_change_steps(&id).await?;
     Ok(Json(AccessChangeDetailBody {
         request: row.request_json()?,
-        plan: row.plan_json()?,
+        plan: match row.plan_json()? {
+            // As a change of many steps was kept before.
+            requests @ Value::Array(_) => json!({ "requests": requests }),
+            plan => plan,
+        },
         undo: row.undo_json()?,
         steps: steps
             .into_iter()

@@ -47,8 +47,8 @@ pub struct DetectionBody {
     pub at: DateTime<Utc>,
     /// When the rule matched.
     pub detected_at: DateTime<Utc>,
-    /// What the rule found beyond its selections.
-    pub detail: Option<Value>,
+    /// What the rule found beyond its selections, in words: `3 times`.
+    pub detail: Option<String>,
     /// How many matches stand behind it.
     pub matches: i64,
     /// When the last of them happened.
@@ -60,10 +60,7 @@ pub struct DetectionBody {
 impl DetectionBody {
     pub(crate) fn new(row: DetectionRow) -> Result<Self, StoreError> {
         Ok(Self {
-            detail: match &row.detail {
-                Some(text) => Some(store::stored("detection", &row.id, "detail", text)?),
-                None => None,
-            },
+            detail: row.detail,
             evidence: store::stored("detection", &row.id, "evidence", &row.evidence)?,
             id: row.id.0,
             rule_id: row.rule_id,

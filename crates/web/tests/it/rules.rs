@@ -293,3 +293,19 @@ async fn rules_are_changed_with_a_permission_of_their_own() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert!(answer.text.contains("rules:write"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn a_detection_of_several_matches_says_so() {
+    let world = World::new().await;
+    let lines = ["q1", "q2", "q3"].map(|id| dns("ana@corp.example", id).to_string());
+    let answer = world.receive("gateway_dns", lines.join("\n")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    while hub::driver::pipeline(&world.app).await.unwrap() {}
+    let list = world.get("/api/v1/detections").await;
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text);
+    let found = &list.json()["items"][0];
+    assert_eq!(
+        (&found["matches"], &found["detail"]),
+        (&json!(3), &json!("3 times"))
+    );
+}
