@@ -214,7 +214,7 @@ const WITHOUT_DATA: [&str; 7] = [
     "settings",
     "completions",
     "man",
-    "capabilities",
+    "capabilities manifest",
     "posture reference",
 ];
 

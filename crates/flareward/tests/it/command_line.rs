@@ -546,7 +546,7 @@ fn an_option_that_a_command_would_ignore_is_refused() {
         "sandbox",
         "settings",
         "man",
-        "capabilities",
+        "capabilities manifest",
         "posture reference",
     ] {
         for option in ["--data-dir x", "--config x.toml"] {

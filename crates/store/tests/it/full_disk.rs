@@ -95,14 +95,6 @@ async fn after_postgresql_had_no_room_or_lost_a_connection_every_transaction_wor
         if store.engine_name() != "PostgreSQL" {
             continue;
         }
-        let corp = crate::access::connection(store, "corp").await;
-        let write = async || {
-            let state = model::ConnectionState::Degraded;
-            store
-                .connection_state_set(&corp, state, Some("full"), crate::access::noon())
-                .await
-        };
-        write().await.unwrap();
         let mut admin = PgConnection::connect(&scratch.address).await.unwrap();
         for (what, body) in [
             (
@@ -119,21 +111,23 @@ async fn after_postgresql_had_no_room_or_lost_a_connection_every_transaction_wor
             );
             admin.execute(sqlx::AssertSqlSafe(function)).await.unwrap();
             admin
-                .execute("CREATE TRIGGER fails BEFORE INSERT ON journal FOR EACH STATEMENT EXECUTE FUNCTION fails()")
+                .execute(
+                    "CREATE TRIGGER fails BEFORE INSERT ON audit FOR EACH STATEMENT EXECUTE FUNCTION fails()",
+                )
                 .await
                 .unwrap();
             for _ in 0..12 {
                 // More often than there are connections: none is left in a transaction.
-                let refused = write().await.unwrap_err();
+                let refused = write(store, 10).await.unwrap_err();
                 assert!(
                     matches!(refused, store::StoreError::Database(_)),
                     "{what}: {refused}"
                 );
             }
-            admin.execute("DROP TRIGGER fails ON journal").await.unwrap();
+            admin.execute("DROP TRIGGER fails ON audit").await.unwrap();
             admin.execute("DROP FUNCTION fails").await.unwrap();
             for _ in 0..12 {
-                write()
+                write(store, 10)
                     .await
                     .unwrap_or_else(|error| panic!("after {what}: {error}"));
             }

@@ -90,11 +90,11 @@ pub async fn list(_caller: IsAdmin, State(app): State<App>) -> Result<Json<Page<
     security(("token" = ["admin"])), request_body = NewTokenBody,
     responses((status = 201, description = "Made", body = MadeTokenBody), Problems))]
 pub async fn create(
+    _caller: IsAdmin,
     caller: AnyCaller,
     State(app): State<App>,
     Json(body): Json<NewTokenBody>,
 ) -> Result<Response, ApiError> {
-    caller.must_hold(IsAdmin::PERMISSION)?;
     let lasts = body
         .expires_in_minutes
         .map(|minutes| TimeDelta::try_minutes(minutes).ok_or_else(|| refusal(TokenError::Expiry)))
