@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a lease holds without a sign of life.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
+/// How long a command waits for the server to do what follows from its batches: a server looks every two seconds, and
+/// one that was killed holds its lease for six.
+const FOLLOW_WITHIN: Duration = Duration::from_secs(12);
 /// How often it is asked whether another process is done with a batch.
 const CLAIM_POLL: Duration = Duration::from_millis(100);
 /// A stage looks at least this often, also when nobody woke it.
@@ -226,14 +229,39 @@ pub async fn finish(
         finish_one(app, id).await?;
     }
     show(batches.len());
-    // A server that holds the lease does the rest by itself.
-    let lease = Loop::Pipeline.lease();
-    if let Some(held) = Lease::take(app, &lease, &app.ids.new_id(app.clock.now()), LEASE).await? {
-        let followed = held.keep(Box::pin(follow(app))).await;
-        held.release().await;
-        followed.transpose()?;
+    follow_or_wait(app).await?;
+    Ok(())
+}
+
+/// Does what follows from stored batches, or waits for the server that does it: whoever asks then sees levels and
+/// messages as they are. A server that was killed a moment ago holds its lease for seconds.
+async fn follow_or_wait(app: &App) -> Result<(), StageError> {
+    let (lease, holder) = (Loop::Pipeline.lease(), app.ids.new_id(app.clock.now()));
+    let until = tokio::time::Instant::now() + FOLLOW_WITHIN;
+    while tokio::time::Instant::now() < until {
+        if let Some(held) = Lease::take(app, &lease, &holder, LEASE).await? {
+            let followed = held.keep(Box::pin(follow(app))).await;
+            held.release().await;
+            followed.transpose()?;
+            return Ok(());
+        }
+        if !is_anything_to_follow(app).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(CLAIM_POLL).await;
     }
     Ok(())
+}
+
+/// Whether detections wait to become levels and messages.
+async fn is_anything_to_follow(app: &App) -> Result<bool, StoreError> {
+    for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
+        let position = app.store.consumer_position(consumer).await?;
+        if app.store.journal_has_after(position, risk::DETECTIONS).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn finish_one(app: &App, id: &str) -> Result<(), FinishError> {
@@ -282,13 +310,7 @@ pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
     if store.batch_counts(None).await?.pending > 0 {
         return Ok(false);
     }
-    for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
-        let position = store.consumer_position(consumer).await?;
-        if store.journal_has_after(position, risk::DETECTIONS).await? {
-            return Ok(false);
-        }
-    }
-    if detection::owes(app).await? {
+    if is_anything_to_follow(app).await? || detection::owes(app).await? {
         return Ok(false);
     }
     Ok(store.signal_waiting().await? == 0 && store.message_waiting().await? == 0)

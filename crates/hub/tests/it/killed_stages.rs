@@ -199,13 +199,27 @@ async fn a_command_ends_with_its_own_batches_and_leaves_those_of_others_alone() 
         for other in [0, 1, 2, 4] {
             assert_eq!(state(&ids[other]).await, BatchState::Archived);
         }
-        // One that another works on is waited for, and taken over when that one is killed.
+        let omar = "omar.said@tidewater.example";
+        assert_eq!(
+            hub.level(omar).await,
+            "high",
+            "what follows from it is done as well"
+        );
+        // One that another works on is waited for, and taken over when that one is killed, with what follows from it.
+        assert!(
+            store
+                .lease_take("stage/pipeline", "server", length)
+                .await
+                .unwrap()
+        );
         let app = hub.again().await;
         let theirs = vec![ids[0].clone()];
         let waiting = tokio::spawn(async move { driver::finish(&app, &theirs, &|_| {}).await });
         store.leases_run_out().await.unwrap();
         waiting.await.unwrap().unwrap();
         assert_eq!(state(&ids[0]).await, BatchState::Detected);
+        let read = store.consumer_position(hub::risk::CONSUMER).await.unwrap();
+        assert!(!store.journal_has_after(read, "detection.%").await.unwrap());
     })
     .await;
 }
