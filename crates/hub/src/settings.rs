@@ -65,7 +65,8 @@ pub struct Server {
     /// closed for the next. 0: as many as the process may have open files, less those that it needs itself, and at
     /// most 16,384.
     pub connections_max: usize,
-    /// Minutes after which a session of the console ends that was not used; it ends after twelve hours in any case.
+    /// Minutes after which a session of the console ends that was not used; a page that is left open does not use it.
+    /// 0: no such limit. A session ends after twelve hours in any case.
     pub session_idle_minutes: u64,
 }
 

@@ -22,6 +22,9 @@ pub const SESSION_COOKIE: &str = "flareward_session";
 /// The header that carries a session's value against forged requests.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
+/// The header with which a page asks for a part of itself (htmx).
+pub(crate) const PART_HEADER: &str = "hx-request";
+
 /// How exactly the last use of a session is kept.
 const USED_TO_THE: TimeDelta = TimeDelta::minutes(1);
 
@@ -289,11 +292,20 @@ async fn session(headers: &HeaderMap, app: &App) -> Result<Option<Session>, ApiE
     if let Some(session) = &session {
         // To the minute: a page that loads in parts is one use.
         let now = app.clock.now();
-        if now - session.row.used_at >= USED_TO_THE {
+        if !asks_by_itself(headers) && now - session.row.used_at >= USED_TO_THE {
             app.store.session_used(&digest, now).await?;
         }
     }
     Ok(session)
+}
+
+/// Whether a page sent the request without anyone's doing: it follows the journal, or looks how far a sync is. A page
+/// that is left open would otherwise keep its session for ever.
+fn asks_by_itself(headers: &HeaderMap) -> bool {
+    let follows = headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept == "text/event-stream");
+    follows || headers.contains_key(PART_HEADER)
 }
 
 /// The session with this digest, if neither it nor its token has ended. Asking is no use of it.
@@ -302,8 +314,12 @@ async fn session_by_digest(digest: &str, app: &App) -> Result<Option<Session>, A
     let Some(row) = app.store.session_get(digest, now).await? else {
         return Ok(None);
     };
-    let idle = i64::try_from(app.settings.server.session_idle_minutes).unwrap_or(i64::MAX / 100_000);
-    if now - row.used_at >= TimeDelta::minutes(idle) {
+    // A limit that no clock can count to is none.
+    let idle = i64::try_from(app.settings.server.session_idle_minutes)
+        .ok()
+        .filter(|minutes| *minutes > 0)
+        .and_then(TimeDelta::try_minutes);
+    if idle.is_some_and(|idle| now - row.used_at >= idle) {
         return Ok(None);
     }
     let Some(token) = app.store.access_token_get(&row.access_token_id).await? else {

@@ -206,16 +206,15 @@ fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
 impl Reader {
     /// The next entry, or `None` when the stream ends.
     async fn next(&mut self) -> Option<JournalRow> {
+        let mut is_new = false;
         while self.waiting.is_empty() {
             match self.app.store.journal_latest(None, None, LOOK_AT).await {
                 Ok(rows) => self.take(rows),
                 Err(error) => tracing::warn!("the journal could not be followed: {}", hub::causes(&error)),
             }
-            if !self.may_read().await {
-                return None;
-            }
-            if self.waiting.is_empty() {
-                if Instant::now() >= self.until {
+            is_new = !self.waiting.is_empty();
+            if !is_new {
+                if Instant::now() >= self.until || !self.may_read(ASK_EVERY).await {
                     return None;
                 }
                 self.stop
@@ -223,15 +222,18 @@ impl Reader {
                     .await?;
             }
         }
-        if self.stop.is_cancelled() {
+        // What waits for a reader that takes its time is not shown either when the right has ended meanwhile.
+        let answer_lasts = if is_new { Duration::ZERO } else { LOOK_EVERY };
+        if self.stop.is_cancelled() || !self.may_read(answer_lasts).await {
             return None;
         }
         self.waiting.pop_front()
     }
 
-    /// Whether the reader may still read: asked before what is new is shown, and every few seconds.
-    async fn may_read(&mut self) -> bool {
-        if self.waiting.is_empty() && self.asked.elapsed() < ASK_EVERY {
+    /// Whether the reader may still read. An answer is good for as long as is said, so that a reader costs at most one
+    /// such question a second.
+    async fn may_read(&mut self, answer_lasts: Duration) -> bool {
+        if self.asked.elapsed() < answer_lasts {
             return true;
         }
         self.asked = Instant::now();

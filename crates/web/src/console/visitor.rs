@@ -1,7 +1,7 @@
 //! Who looks at a page: someone with a session that may read, or else someone to be led to the login.
 
 use super::page::{Frame, PageError, Section, link};
-use crate::auth::{Session, csrf_matches};
+use crate::auth::{PART_HEADER, Session, csrf_matches};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -86,7 +86,7 @@ fn to_login(parts: &Parts) -> Response {
         Some(wanted) if parts.method.is_safe() => wanted.as_str(),
         _ => "",
     };
-    if parts.headers.contains_key("hx-request") {
+    if parts.headers.contains_key(PART_HEADER) {
         // A part of a page was asked for: the whole page must go.
         return [("hx-redirect", "/login")].into_response();
     }

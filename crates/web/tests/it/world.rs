@@ -73,7 +73,8 @@ impl World {
         Self::open(|_| {}, clock).await
     }
 
-    async fn open(change: impl FnOnce(&mut Settings), clock: Arc<StoppedClock>) -> World {
+    /// The same with other settings as well.
+    pub(crate) async fn open(change: impl FnOnce(&mut Settings), clock: Arc<StoppedClock>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
         settings.data.dir = folder.path().to_owned();
