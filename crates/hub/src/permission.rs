@@ -234,7 +234,20 @@ pub async fn token_issue(
         detail,
     )
     .await?;
-    make(app, name, permissions, lasts).await
+    let made = make(app, name, permissions, lasts).await;
+    if let Err(TokenError::Exists(_)) = &made {
+        // Someone else took the name after it was looked for.
+        audit::record(
+            app,
+            actor,
+            model::AuditAction::TokenCreate,
+            name,
+            model::AuditOutcome::Refused,
+            json!({ "reason": "the name is taken" }),
+        )
+        .await?;
+    }
+    made
 }
 
 /// Takes a token back. The last one that holds [`Permission::Admin`] stays.
