@@ -89,6 +89,13 @@ pub struct Problem {
     errors: Vec<FieldProblem>,
 }
 
+impl Problem {
+    /// What is wrong this time.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
 impl ApiError {
     /// One part of the request cannot be understood.
     pub fn bad(pointer: &str, detail: impl Into<String>) -> Self {

@@ -35,7 +35,7 @@ pub fn router(app: App) -> Router {
         .merge(ingest::router())
         .merge(shared_signals::router())
         .merge(risk_integrations::router())
-        .merge(console::router())
+        .merge(console::router(&app))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     server::layered(routes, &app).with_state(app)

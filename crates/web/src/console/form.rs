@@ -1,8 +1,9 @@
-//! What a form of the console sends; what is no form is answered with a page, as everything in the console.
+//! What a form of the console sends. What is no form is refused in words; `around` makes a page of other refusals.
 
 use super::page::PageError;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 /// The fields of a form.
@@ -13,15 +14,15 @@ where
     T: DeserializeOwned,
     S: Send + Sync,
 {
-    type Rejection = PageError;
+    type Rejection = Response;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         match axum::Form::from_request(request, state).await {
             Ok(axum::Form(fields)) => Ok(Self(fields)),
             Err(rejection) if rejection.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                Err(PageError::NoForm)
+                Err(PageError::NoForm.into_response())
             }
-            Err(rejection) => Err(PageError::Asked(rejection.body_text())),
+            Err(rejection) => Err(rejection.into_response()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Opening and ending a session.
 //!
 //! Reads and writes `session`, and the audit log. A session is opened with a token of the API and may do what
-//! that token may do. Neither the token nor the cookie's value is kept: only their digests.
+//! that token may do. A login from a page of another site is refused (`around`): its user would then work, unknowingly,
+//! with that site's token. Neither the token nor the cookie's value is kept: only their digests.
 
 use super::assets;
 use super::form::Form;
@@ -9,7 +10,7 @@ use super::page::{self, Frame, Page, PageError, Section};
 use crate::auth::{SESSION_COOKIE, Session, csrf_matches};
 use askama::Template;
 use axum::extract::{Extension, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
@@ -93,14 +94,9 @@ pub(super) async fn form(session: Option<Session>, Query(asked): Query<Asked>) -
 pub(super) async fn open(
     State(app): State<App>,
     Extension(refused): Extension<Arc<Refused>>,
-    headers: HeaderMap,
     jar: CookieJar,
     Form(given): Form<Given>,
 ) -> Result<Response, PageError> {
-    // Another site must not log a browser in: its user would then work, unknowingly, with that site's token.
-    if is_foreign(&headers, &app.public_url()) {
-        return Err(PageError::Csrf);
-    }
     let now = app.clock.now();
     let found = permission::token_find(&app, given.token.trim()).await?;
     let TokenFound::Live(token, _) = found else {
@@ -178,34 +174,6 @@ pub(super) async fn close(
     Ok((jar.remove(gone), Redirect::to("/login")).into_response())
 }
 
-/// Whether a form was sent from a page of another site, by what the browser says of it. Whoever is no browser says
-/// nothing.
-fn is_foreign(headers: &HeaderMap, public_url: &str) -> bool {
-    let said = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let site = said("sec-fetch-site");
-    if let Some(site) = site.filter(|site| *site != "same-origin") {
-        // A sibling domain may belong to someone else. `none` is what a person typed.
-        return site != "none";
-    }
-    let Some(origin) = said("origin") else {
-        return false;
-    };
-    if origin == "null" {
-        // Our own pages send it too, since they tell nobody where they are; such a browser says `same-origin` as well.
-        return site.is_none();
-    }
-    let Ok(origin) = Url::parse(origin) else {
-        return true;
-    };
-    let is_public = Url::parse(public_url).is_ok_and(|own| own.origin() == origin.origin());
-    let authority = origin.host_str().map(|host| match origin.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    });
-    let is_asked = authority.is_some() && authority.as_deref() == said("host");
-    !is_public && !is_asked
-}
-
 fn form_page(next: &str, problem: Option<&'static str>) -> Result<Page, PageError> {
     page::rendered(&LoginPage {
         frame: Frame {
@@ -251,47 +219,6 @@ mod tests {
             ("/login?next=/", "/"),
         ] {
             assert_eq!(local(next), goes_to, "{next:?}");
-        }
-    }
-
-    #[test]
-    fn a_form_of_another_site_is_known_by_what_the_browser_says() {
-        let asked = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(*name, value.parse().unwrap());
-            }
-            is_foreign(&headers, "https://hub.corp.example")
-        };
-        let host = ("host", "hub.corp.example");
-        for own in [
-            vec![host],
-            vec![host, ("origin", "https://hub.corp.example")],
-            vec![("host", "10.0.0.7:8787"), ("origin", "http://10.0.0.7:8787")],
-            vec![host, ("sec-fetch-site", "same-origin"), ("origin", "null")],
-            vec![host, ("sec-fetch-site", "none")],
-        ] {
-            assert!(!asked(&own), "{own:?}");
-        }
-        for foreign in [
-            vec![host, ("origin", "https://elsewhere.example")],
-            vec![host, ("origin", "https://hub.corp.example.elsewhere.example")],
-            vec![host, ("origin", "https://hub.corp.example:8443")],
-            vec![host, ("origin", "null")],
-            vec![host, ("origin", "nonsense")],
-            vec![host, ("sec-fetch-site", "cross-site")],
-            vec![
-                host,
-                ("sec-fetch-site", "same-site"),
-                ("origin", "https://blog.corp.example"),
-            ],
-            vec![
-                host,
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "https://hub.corp.example"),
-            ],
-        ] {
-            assert!(asked(&foreign), "{foreign:?}");
         }
     }
 

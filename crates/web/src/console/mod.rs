@@ -2,10 +2,12 @@
 //!
 //! Every page works without script, which only saves a reload, draws the chart and follows the journal. Reads go
 //! straight to the store, changes through the hub's operations, as the API's do. A page needs a session
-//! (`visitor::Visitor`); a form that changes something carries the session's value against forged requests.
+//! (`visitor::Visitor`); a form that changes something carries the session's value against forged requests. `around`
+//! refuses the forms of other sites, and makes a page of every refusal.
 //!
 //! Start reading at [`router`]; `page` is what all pages share, `show` how a value looks.
 
+mod around;
 mod assets;
 mod changes;
 mod connection;
@@ -31,12 +33,13 @@ mod visitor;
 
 use axum::Router;
 use axum::extract::Extension;
+use axum::middleware;
 use axum::routing::{get, post};
 use hub::App;
 use std::sync::Arc;
 
 /// The pages and what they load. Refused logins are counted for each router that is made.
-pub fn router() -> Router<App> {
+pub fn router(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show_overview))
         .route("/console/risk-history.json", get(overview::risk_history))
@@ -74,4 +77,5 @@ pub fn router() -> Router<App> {
         .route("/logout", post(login::close))
         .route("/assets/{file}", get(assets::get))
         .layer(Extension(Arc::new(login::Refused::default())))
+        .route_layer(middleware::from_fn_with_state(app.clone(), around::around))
 }

@@ -104,6 +104,9 @@ pub(super) enum PageError {
     /// A form without the session's mark.
     #[error("this form does not belong to this session: go back, reload the page and send it again")]
     Csrf,
+    /// A form that a page of another site sent.
+    #[error("this form was sent by a page of another site: open the page here and send it again")]
+    Foreign,
     /// What was sent is no form.
     #[error("this is no form: a page of the console sends application/x-www-form-urlencoded")]
     NoForm,
@@ -130,7 +133,9 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, title) = match &self {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
-            PageError::Forbidden(_) | PageError::Csrf => (StatusCode::FORBIDDEN, "Refused"),
+            PageError::Forbidden(_) | PageError::Csrf | PageError::Foreign => {
+                (StatusCode::FORBIDDEN, "Refused")
+            }
             PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not understood"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Not understood"),
             PageError::Store(_) | PageError::Render(_) => {
@@ -140,22 +145,27 @@ impl IntoResponse for PageError {
         if status.is_server_error() {
             tracing::error!("a page could not be shown: {}", hub::causes(&self));
         }
-        let page = rendered(&ErrorPage {
-            frame: Frame {
-                title: title.to_owned(),
-                section: Section::Elsewhere,
-                csrf: String::new(),
-                options: String::new(),
-                public_url: String::new(),
-                actor: String::new(),
-            },
-            status: status.as_u16(),
-            message: self.to_string(),
-        });
-        match page {
-            Ok(page) => (status, page).into_response(),
-            Err(_) => (status, title).into_response(),
-        }
+        error_page(status, title, &self.to_string())
+    }
+}
+
+/// The page of a refusal.
+pub(super) fn error_page(status: StatusCode, title: &'static str, message: &str) -> Response {
+    let page = rendered(&ErrorPage {
+        frame: Frame {
+            title: title.to_owned(),
+            section: Section::Elsewhere,
+            csrf: String::new(),
+            options: String::new(),
+            public_url: String::new(),
+            actor: String::new(),
+        },
+        status: status.as_u16(),
+        message: message.to_owned(),
+    });
+    match page {
+        Ok(page) => (status, page).into_response(),
+        Err(_) => (status, title).into_response(),
     }
 }
 

@@ -302,12 +302,63 @@ async fn a_login_leads_to_no_other_server() {
         let opened = Browser::new(&world).log_in(&world.token, next).await;
         assert_eq!(opened.header("location"), "/", "{next}");
     }
-    let cross = Request::post("/login")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header("sec-fetch-site", "cross-site");
-    let body = format!("token={}", world.token);
-    let refused = Browser::new(&world).send(cross, Body::from(body)).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
+
+/// Every path of the console that a form goes to.
+const FORMS: [&str; 10] = [
+    "/login",
+    "/logout",
+    "/people/p1/reset-risk",
+    "/posture/findings/f1/mute",
+    "/posture/findings/f1/unmute",
+    "/rules/our-nodes/mode",
+    "/connections/production/sync",
+    "/connections/production/check",
+    "/changes/change-1/undo",
+    "/change-access",
+];
+
+#[tokio::test]
+async fn no_form_of_another_site_is_taken() {
+    let world = World::new().await;
+    let mut browser = Browser::logged_in(&world, &Permission::ALL).await;
+    let csrf = browser.csrf().await;
+    let body = format!("token={}&csrf={csrf}", world.token);
+    let send = async |browser: &Browser, path: &str, says: &[(&str, &str)]| {
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in says {
+            request = request.header(*name, *value);
+        }
+        browser.send(request, Body::from(body.clone())).await
+    };
+    // An older browser, or one that was not asked over https, says where a form is from and nothing else.
+    let foreign: [&[(&str, &str)]; 4] = [
+        &[("host", "hub.corp.example"), ("origin", "https://else.example")],
+        &[("host", "hub.corp.example"), ("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://blog.corp.example"),
+        ],
+    ];
+    for path in &FORMS {
+        for says in foreign {
+            let refused = send(&browser, path, says).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {says:?}");
+            assert!(
+                refused.text.contains("by a page of another site"),
+                "{path}: {}",
+                refused.text
+            );
+        }
+    }
+    browser.cookie = None;
+    let own = [
+        ("host", "hub.corp.example"),
+        ("origin", "https://hub.corp.example"),
+    ];
+    assert_eq!(send(&browser, "/login", &own).await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]
@@ -681,28 +732,55 @@ async fn commands_end_with_the_folder_of_this_servers_data() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused_with_a_page() {
+async fn every_refusal_of_the_console_is_a_page() {
     let world = World::new().await;
     let browser = Browser::logged_in(&world, &Permission::ALL).await;
-    for path in ["/login", "/logout"] {
-        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-        let answer = browser.send(request, Body::from("{}")).await;
-        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}");
+    let form = "application/x-www-form-urlencoded";
+    let page = async |what: &str, request: axum::http::request::Builder, body: Body, status: StatusCode| {
+        let answer = browser.send(request, body).await;
+        assert_eq!(answer.status, status, "{what}: {}", answer.text);
         assert!(
-            answer.headers[header::CONTENT_TYPE]
-                .to_str()
-                .unwrap()
-                .starts_with("text/html")
+            answer.header("content-type").starts_with("text/html"),
+            "{what}: {}",
+            answer.header("content-type")
         );
-        assert!(answer.text.contains("this is no form"), "{}", answer.text);
-        let fields = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer = browser.send(fields, Body::from("nothing=here&csrf=")).await;
         assert!(
-            answer.headers[header::CONTENT_TYPE]
-                .to_str()
-                .unwrap()
-                .starts_with("text/html"),
-            "{path}"
+            answer.text.contains("Go to the overview"),
+            "{what}: {}",
+            answer.text
         );
+        answer.text
+    };
+    for path in &FORMS {
+        for kind in [
+            "application/json",
+            "multipart/form-data; boundary=x",
+            "text/plain",
+        ] {
+            let request = Request::post(*path).header(header::CONTENT_TYPE, kind);
+            let text = page(
+                path,
+                request,
+                Body::from("{}"),
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            )
+            .await;
+            assert!(text.contains("this is no form"), "{text}");
+        }
+        let large = Request::post(*path).header(header::CONTENT_TYPE, form);
+        let body = Body::from("a=b&".repeat(1 << 20));
+        page(path, large, body, StatusCode::PAYLOAD_TOO_LARGE).await;
     }
+    let fields = Request::post("/login").header(header::CONTENT_TYPE, form);
+    page(
+        "a field is missing",
+        fields,
+        Body::from("nothing=here"),
+        StatusCode::UNPROCESSABLE_ENTITY,
+    )
+    .await;
+    let query = Request::get("/people?search=a&search=b");
+    page("a query", query, Body::empty(), StatusCode::BAD_REQUEST).await;
+    let path = Request::get("/people/%ff");
+    page("a path", path, Body::empty(), StatusCode::BAD_REQUEST).await;
 }

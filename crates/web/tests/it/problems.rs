@@ -240,6 +240,7 @@ async fn every_answer_carries_the_security_headers() {
         );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
         assert_eq!(
             answer.header("cross-origin-opener-policy"),
             "same-origin",
