@@ -89,7 +89,8 @@ pub struct Ingest {
     pub line_limit_bytes: usize,
     /// How many times larger than its compressed form a batch may be, once it is beyond 16 MiB.
     pub expansion_limit: u64,
-    /// Batches that are received at once; more are answered 503 and come again.
+    /// Batches that are received at once, three quarters of them from one connection at most; more are answered 503 and
+    /// come again.
     pub concurrent_batches: usize,
     /// The longest that the receiving of one batch may take, in seconds. What lies in the archive for more than twice as
     /// long without being known was cut off, and is adopted or removed.

@@ -12,14 +12,21 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::routing::post;
 use axum::{Json, Router};
-use futures::TryStreamExt;
+use bytes::Bytes;
+use futures::stream::{self, Stream};
+use futures::{StreamExt, TryStreamExt};
 use hub::ingest::{IngestError, Received};
 use hub::{App, secret};
 use serde_json::{Value, json};
+use std::time::Duration;
 use store::ConnectionRow;
+use tokio::time::Instant;
 
 /// The header that may carry the log secret.
 pub(crate) const SECRET_HEADER: &str = "x-flareward-secret";
+
+/// How long a whole body may take. Cloudflare waits two minutes for the answer, which takes its time too.
+const BODY_WITHIN: Duration = Duration::from_secs(110);
 
 /// When a sender should come again.
 const RETRY_AFTER_SECONDS: u64 = 10;
@@ -38,7 +45,7 @@ async fn receive(
 ) -> Result<Json<Value>, ApiError> {
     let given = secret_in(&headers, query.as_deref()).unwrap_or_default();
     let connection = may_send(&app, &connection, &given).await?;
-    let body = body.into_data_stream().map_err(std::io::Error::other);
+    let body = in_time(body.into_data_stream().map_err(std::io::Error::other));
     let received = hub::ingest::receive(&app, &connection, &dataset, "logpush", body)
         .await
         .map_err(refusal)?;
@@ -48,6 +55,26 @@ async fn receive(
         Received::Test => json!({ "received": "test", "batch_id": null }),
         Received::Empty => json!({ "received": "empty", "batch_id": null }),
     }))
+}
+
+/// The body as far as it comes in time; then an error, on which nothing of it is kept.
+fn in_time(
+    body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin {
+    let until = Instant::now() + BODY_WITHIN;
+    let parts = stream::unfold(Some(body.boxed()), move |body| async move {
+        let mut body = body?;
+        match tokio::time::timeout_at(until, body.next()).await {
+            Ok(part) => part.map(|part| (part, Some(body))),
+            Err(_) => {
+                let words = format!("the body took longer than {} seconds", BODY_WITHIN.as_secs());
+                let late = std::io::Error::new(std::io::ErrorKind::TimedOut, words);
+                Some((Err(late), None))
+            }
+        }
+    });
+    // An empty body is asked twice.
+    parts.fuse().boxed()
 }
 
 fn secret_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
@@ -85,5 +112,31 @@ fn refusal(error: IngestError) -> ApiError {
                 retry_after_seconds: RETRY_AFTER_SECONDS,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_for_longer_than_a_sender_waits_is_late() {
+        let dripping = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            Some((Ok(Bytes::from_static(b"x")), ()))
+        });
+        let begun = Instant::now();
+        let parts: Vec<_> = in_time(dripping).collect().await;
+        assert_eq!(begun.elapsed(), BODY_WITHIN);
+        let (last, before) = parts.split_last().unwrap();
+        assert!(before.len() == 12 && before.iter().all(Result::is_ok));
+        assert_eq!(last.as_ref().unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_time_comes_as_it_is() {
+        let parts = ["a", "b"].map(|part| Ok(Bytes::from(part)));
+        let came: Vec<_> = in_time(stream::iter(parts)).try_collect().await.unwrap();
+        assert_eq!(came, ["a", "b"]);
     }
 }

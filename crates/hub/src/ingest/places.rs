@@ -1,14 +1,16 @@
 //! The places for bodies that are being received, and who has to leave them.
 //!
-//! A body that nothing comes of for [`SILENCE`] is cut off. One that comes slowly may do so while there is room; when
-//! all places are taken, the slowest of those that have had their time makes room for whoever waits. So nobody who holds
-//! a log secret can hold all places, and a slow line alone is no reason to refuse a batch. Start reading at
-//! [`Places::take`].
+//! A connection has three quarters of the places and no more: whoever holds its log secret leaves the rest to others. A
+//! body that nothing comes of for [`SILENCE`] is cut off. One that comes slowly may do so while there is room; when all
+//! places that a batch could have are taken, the slowest of those that have had their time makes room for it. So a slow
+//! line alone is no reason to refuse a batch. Start reading at [`Places::take`].
 
 use super::receive::IngestError;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
-use std::collections::BTreeMap;
+use model::ConnectionId;
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +31,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Places {
     free: Arc<Semaphore>,
+    /// How many of them one connection has at most.
+    each: usize,
     taken: Mutex<Taken>,
 }
 
@@ -36,11 +40,14 @@ pub(crate) struct Places {
 struct Taken {
     next: u64,
     bodies: BTreeMap<u64, Arc<Coming>>,
+    /// What each connection that has sent something may still take.
+    free: HashMap<ConnectionId, Arc<Semaphore>>,
 }
 
 /// A body that is on its way.
 #[derive(Debug)]
 struct Coming {
+    connection: ConnectionId,
     since: Instant,
     bytes: AtomicU64,
     cut: CancellationToken,
@@ -56,26 +63,46 @@ impl Coming {
 
 impl Places {
     pub(crate) fn new(count: usize) -> Self {
+        let count = count.max(1);
+        let others = (count / 4).max(1);
         Self {
-            free: Arc::new(Semaphore::new(count.max(1))),
+            free: Arc::new(Semaphore::new(count)),
+            each: count.saturating_sub(others).max(1),
             taken: Mutex::default(),
         }
     }
 
-    /// A place, if need be that of the slowest body.
+    /// A place for a body of this connection, if need be that of the slowest.
     ///
     /// # Errors
     ///
     /// [`IngestError::Busy`] when none becomes free in time.
-    pub(crate) async fn take(self: &Arc<Self>) -> Result<Place, IngestError> {
+    pub(crate) async fn take(self: &Arc<Self>, connection: &ConnectionId) -> Result<Place, IngestError> {
         let until = Instant::now() + TURN;
+        let own = {
+            let mut taken = self.taken();
+            let own = taken.free.entry(connection.clone());
+            Arc::clone(own.or_insert_with(|| Arc::new(Semaphore::new(self.each))))
+        };
+        let is_own = |coming: &Coming| coming.connection == *connection;
+        let own = self.wait(own, until, is_own).await?;
+        let any = self.wait(Arc::clone(&self.free), until, |_| true).await?;
+        Ok(self.enter(connection, [own, any]))
+    }
+
+    /// Waits for one of these places, in turn; the slowest of the bodies in them has to make room.
+    async fn wait(
+        &self,
+        free: Arc<Semaphore>,
+        until: Instant,
+        is_in_them: impl Fn(&Coming) -> bool,
+    ) -> Result<OwnedSemaphorePermit, IngestError> {
+        let mut turn = pin!(free.acquire_owned());
         loop {
-            let free = Arc::clone(&self.free).acquire_owned();
-            match tokio::time::timeout(PATIENCE, free).await {
-                Ok(Ok(permit)) => return Ok(self.enter(permit)),
-                Ok(Err(_)) => return Err(IngestError::Busy),
+            match tokio::time::timeout(PATIENCE, turn.as_mut()).await {
+                Ok(permit) => return permit.map_err(|_| IngestError::Busy),
                 Err(_) if Instant::now() >= until => return Err(IngestError::Busy),
-                Err(_) => self.cut_slowest(),
+                Err(_) => self.cut_slowest(&is_in_them),
             }
         }
     }
@@ -84,8 +111,9 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
+    fn enter(self: &Arc<Self>, connection: &ConnectionId, permits: [OwnedSemaphorePermit; 2]) -> Place {
         let coming = Arc::new(Coming {
+            connection: connection.clone(),
             since: Instant::now(),
             bytes: AtomicU64::new(0),
             cut: CancellationToken::new(),
@@ -98,15 +126,16 @@ impl Places {
             places: Arc::clone(self),
             number,
             coming,
-            _permit: permit,
+            _permits: permits,
         }
     }
 
-    fn cut_slowest(&self) {
+    fn cut_slowest(&self, is_in_them: impl Fn(&Coming) -> bool) {
         let taken = self.taken();
         let slowest = taken
             .bodies
             .values()
+            .filter(|coming| is_in_them(coming))
             .filter(|coming| coming.since.elapsed() >= GRACE && !coming.cut.is_cancelled())
             .min_by_key(|coming| coming.rate());
         if let Some(slowest) = slowest {
@@ -122,7 +151,7 @@ pub(crate) struct Place {
     places: Arc<Places>,
     number: u64,
     coming: Arc<Coming>,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Place {
@@ -145,7 +174,11 @@ impl Place {
         };
         let part =
             part.map_err(|_| IngestError::Slow("nothing came of the body for 10 seconds".to_owned()))?;
-        let part = part.map_err(IngestError::Body)?;
+        let part = part.map_err(|error| match error.kind() {
+            // Whoever hands the body over has waited long enough.
+            std::io::ErrorKind::TimedOut => IngestError::Slow(error.to_string()),
+            _ => IngestError::Body(error),
+        })?;
         let bytes = part.as_ref().map_or(0, |part| part.len() as u64);
         self.coming.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(part)
@@ -177,20 +210,27 @@ mod tests {
         Ok(())
     }
 
+    fn named(name: &str) -> ConnectionId {
+        ConnectionId(name.to_owned())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_slowest_makes_room_and_only_after_its_time() {
-        let places = Arc::new(Places::new(2));
-        let (slow, slower) = (places.take().await.unwrap(), places.take().await.unwrap());
+        let (places, corp) = (Arc::new(Places::new(3)), named("corp"));
+        let (slow, slower) = (
+            places.take(&corp).await.unwrap(),
+            places.take(&corp).await.unwrap(),
+        );
         let begun = Instant::now();
         let slow = tokio::spawn(async move { received(&slow, Duration::from_millis(50)).await });
         let slower = tokio::spawn(async move { received(&slower, Duration::from_millis(500)).await });
         // Both are within their time: whoever comes is told to come again.
-        assert!(matches!(places.take().await, Err(IngestError::Busy)));
+        assert!(matches!(places.take(&corp).await, Err(IngestError::Busy)));
         while begun.elapsed() < GRACE {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let waited = Instant::now();
-        let place = places.take().await.unwrap();
+        let place = places.take(&corp).await.unwrap();
         assert!(
             waited.elapsed() < Duration::from_secs(2),
             "{:?}",
@@ -203,9 +243,62 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_connection_leaves_places_to_others_however_many_of_its_bodies_wait() {
+        for (count, each) in [(16, 12), (4, 3), (2, 1)] {
+            let places = Arc::new(Places::new(count));
+            let waiting: Vec<_> = (0..count * 4)
+                .map(|_| {
+                    let places = Arc::clone(&places);
+                    tokio::spawn(async move {
+                        let place = places.take(&named("corp")).await?;
+                        received(&place, Duration::from_secs(1)).await
+                    })
+                })
+                .collect();
+            // The clock goes on when all of them wait.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(places.taken().bodies.len(), each, "of {count}");
+            // Others wait for nobody.
+            let begun = Instant::now();
+            let others: Vec<_> = futures::future::try_join_all((each..count).map(|number| {
+                let places = Arc::clone(&places);
+                async move { places.take(&named(&format!("other {number}"))).await }
+            }))
+            .await
+            .unwrap();
+            assert_eq!(begun.elapsed(), Duration::ZERO, "of {count}");
+            drop(others);
+            for one in waiting {
+                one.abort();
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_own_places_are_taken_makes_none_of_anothers_bodies_leave() {
+        let places = Arc::new(Places::new(4));
+        let (corp, other) = (named("corp"), named("other"));
+        let theirs = places.take(&other).await.unwrap();
+        let theirs = tokio::spawn(async move { received(&theirs, Duration::from_secs(9)).await });
+        let mut own = Vec::new();
+        for _ in 0..3 {
+            let place = places.take(&corp).await.unwrap();
+            own.push(tokio::spawn(async move {
+                received(&place, Duration::from_millis(100)).await
+            }));
+        }
+        tokio::time::sleep(GRACE).await;
+        drop(places.take(&corp).await.unwrap());
+        let (first, ..) = futures::future::select_all(own).await;
+        assert!(matches!(first.unwrap(), Err(IngestError::Slow(_))));
+        assert!(!theirs.is_finished());
+        theirs.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_says_nothing_is_cut_off() {
         let places = Arc::new(Places::new(2));
-        let place = places.take().await.unwrap();
+        let place = places.take(&named("corp")).await.unwrap();
         let silent = received(&place, Duration::from_secs(3_600)).await;
         assert!(matches!(silent, Err(IngestError::Slow(_))));
         drop(place);

@@ -101,7 +101,7 @@ pub async fn receive(
     let dataset = Dataset::named(dataset).ok_or_else(|| IngestError::Dataset {
         name: dataset.to_owned(),
     })?;
-    let place = app.receiving.take().await?;
+    let place = app.receiving.take(&connection.id).await?;
     let limit_seconds = app.settings.ingest.receive_limit_seconds;
     let too_slow = |_| {
         IngestError::Slow(format!(

@@ -615,3 +615,22 @@ async fn more_batches_than_may_be_received_at_once_are_told_to_come_again() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_body_that_is_late_is_told_so_and_leaves_nothing() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let connection = hub.connection().await;
+        let late = std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            "the body took longer than 110 seconds",
+        );
+        let parts = [Ok(Bytes::from(lookups(0, 50_000))), Err(late)];
+        let body = futures::stream::iter(parts);
+        let refused = hub::ingest::receive(&hub.app, &connection, "gateway_dns", "logpush", body).await;
+        assert!(matches!(refused, Err(IngestError::Slow(_))), "{refused:?}");
+        let incoming = hub.folder.path().join("archive/incoming");
+        assert_eq!(std::fs::read_dir(incoming).map_or(0, Iterator::count), 0);
+    })
+    .await;
+}

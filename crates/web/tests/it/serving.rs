@@ -104,60 +104,87 @@ async fn a_connection_is_used_again_and_closed_when_the_server_stops() {
     assert!(ended.is_ok(), "an idle connection ends with the server");
 }
 
-/// Whoever has the log secret can hold places for bodies, and not all of them for long.
+/// A body of which a byte comes ten times a second. Answers what the server said at last; the connection ends when this
+/// is given up.
+async fn sent_slowly(address: SocketAddr) -> String {
+    let head = format!(
+        "POST /ingest/production/gateway_dns HTTP/1.1\r\nhost: x\r\nx-flareward-secret: {LOG_SECRET}\r\n\
+         content-length: 100000\r\n\r\n"
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0_u8; 64];
+    loop {
+        tokio::select! {
+            read = stream.read(&mut answer) => {
+                let count = read.unwrap_or(0);
+                return String::from_utf8_lossy(&answer[..count]).into_owned();
+            }
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                stream.write_all(b" ").await.unwrap();
+            }
+        }
+    }
+}
+
+/// Whoever has the log secret of one connection can hold some places for bodies, and not for long.
 #[tokio::test]
-async fn slow_bodies_make_room_for_a_batch_of_another() {
-    const PLACES: usize = 3;
+async fn slow_bodies_leave_room_for_other_connections_and_make_room_for_their_own() {
+    const PLACES: usize = 4;
     let world = World::with(|settings| settings.ingest.concurrent_batches = PLACES).await;
+    world.connect("other", "fwlog_of-another").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(web::serve(world.app.clone(), listener, stop.clone()));
-    let head = format!(
-        "POST /ingest/production/gateway_dns HTTP/1.1\r\nhost: x\r\nx-flareward-secret: {LOG_SECRET}\r\ncontent-length: 100000\r\n\r\n"
-    );
-    let mut slow = Vec::new();
-    for _ in 0..PLACES {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        slow.push(tokio::spawn(async move {
-            let mut answer = vec![0_u8; 64];
-            loop {
-                tokio::select! {
-                    read = stream.read(&mut answer) => {
-                        let count = read.unwrap_or(0);
-                        return String::from_utf8_lossy(&answer[..count]).into_owned();
-                    }
-                    () = tokio::time::sleep(Duration::from_millis(100)) => {
-                        stream.write_all(b" ").await.unwrap();
-                    }
-                }
+    let incoming = world.archive().join("incoming");
+    let unfinished = || std::fs::read_dir(&incoming).map_or(0, Iterator::count);
+    let in_time = async |until: &dyn Fn() -> bool, what: &str| {
+        let wait = async {
+            while !until() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-        }));
-    }
-    let client = reqwest::Client::builder().build().unwrap();
-    let answered = async || {
-        let url = format!("http://{address}/ingest/production/gateway_dns");
-        let request = client.post(url).header("x-flareward-secret", LOG_SECRET);
-        let answer = request
-            .body("{\"QueryName\":\"a.example\"}\n")
-            .send()
-            .await
-            .unwrap();
-        answer.status().as_u16()
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), wait).await;
+        waited.unwrap_or_else(|_| panic!("{what}"));
     };
-    // Until the slow ones have all places, and then until one of them has to leave.
-    while answered().await != 503 {}
+    let mut slow: Vec<_> = (0..PLACES - 1)
+        .map(|_| tokio::spawn(sent_slowly(address)))
+        .collect();
+    let client = reqwest::Client::builder().build().unwrap();
+    let answered = async |connection: &str, secret: &str| {
+        let url = format!("http://{address}/ingest/{connection}/gateway_dns");
+        let request = client.post(url).header("x-flareward-secret", secret);
+        let answer = request.body("{\"QueryName\":\"a.example\"}\n").send().await;
+        answer.unwrap().status().as_u16()
+    };
+    // They have all that their connection may have.
+    while answered("production", LOG_SECRET).await != 503 {}
+    // A hundred more that wait take nothing from another.
+    let more: Vec<_> = (0..100).map(|_| tokio::spawn(sent_slowly(address))).collect();
     let begun = std::time::Instant::now();
-    while answered().await != 200 {}
+    assert_eq!(answered("other", "fwlog_of-another").await, 200);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    for one in more {
+        one.abort();
+    }
+    // Their own connection gets a place from the slowest of them.
+    let begun = std::time::Instant::now();
+    while answered("production", LOG_SECRET).await != 200 {}
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let (first, ..) = futures::future::select_all(slow).await;
+    let (first, _, rest) = futures::future::select_all(slow).await;
     let first = first.unwrap();
     assert!(first.starts_with("HTTP/1.1 408"), "{first}");
+    slow = rest;
+    for one in slow {
+        one.abort();
+    }
+    in_time(
+        &|| unfinished() == 0,
+        "what was cut off, or went away, leaves nothing",
+    )
+    .await;
     stop.cancel();
-    let left = std::fs::read_dir(world.app.settings.data.dir.join("archive/incoming"));
-    let left = left.map_or(0, Iterator::count);
-    assert!(left < PLACES, "what was cut off leaves nothing");
 }
 
 #[tokio::test]

@@ -58,6 +58,24 @@ pub(crate) fn noon() -> DateTime<Utc> {
     "2026-11-20T12:00:00Z".parse().unwrap()
 }
 
+async fn connect(app: &App, id: &str, label: &str, log_secret: &str) {
+    let connection = NewConnection {
+        id: ConnectionId(id.to_owned()),
+        label: label.to_owned(),
+        account_id: ACCOUNT.to_owned(),
+        account_name: "Corp".to_owned(),
+        base_url: "https://api.cloudflare.com/client/v4".to_owned(),
+        credential_kind: CredentialKind::UserToken,
+        credential_email: None,
+        credential_sealed: vec![1],
+        credential_fingerprint: "c0ffee00".to_owned(),
+        ingest_secret_sealed: vec![2],
+        ingest_secret_hash: secret::digest(log_secret),
+        created_at: noon(),
+    };
+    app.store.connection_insert(&connection).await.unwrap();
+}
+
 impl World {
     /// One connection and a token that may do everything.
     pub(crate) async fn new() -> World {
@@ -83,21 +101,7 @@ impl World {
         let app = App::open_with(settings, clock, Arc::new(SeededIds::new(1)))
             .await
             .unwrap();
-        let connection = NewConnection {
-            id: ConnectionId("c1".to_owned()),
-            label: "production".to_owned(),
-            account_id: ACCOUNT.to_owned(),
-            account_name: "Corp".to_owned(),
-            base_url: "https://api.cloudflare.com/client/v4".to_owned(),
-            credential_kind: CredentialKind::UserToken,
-            credential_email: None,
-            credential_sealed: vec![1],
-            credential_fingerprint: "c0ffee00".to_owned(),
-            ingest_secret_sealed: vec![2],
-            ingest_secret_hash: secret::digest(LOG_SECRET),
-            created_at: noon(),
-        };
-        app.store.connection_insert(&connection).await.unwrap();
+        connect(&app, "c1", "production", LOG_SECRET).await;
         let (_, token) = permission::token_create(&app, "tests", &Permission::ALL)
             .await
             .unwrap();
@@ -106,6 +110,11 @@ impl World {
             token: token.expose_secret().to_owned(),
             folder,
         }
+    }
+
+    /// One more connection.
+    pub(crate) async fn connect(&self, label: &str, log_secret: &str) {
+        connect(&self.app, label, label, log_secret).await;
     }
 
     /// Something of everything that can be listed.
