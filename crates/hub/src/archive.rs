@@ -149,7 +149,8 @@ impl Archive {
             Ok(files) => files.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(ArchiveError::Folder(error))],
         };
-        stream::iter(unfinished).chain(objects)
+        // A listing of S3 panics when it is asked again after its end, as a reader of pages does.
+        stream::iter(unfinished).chain(objects).fuse()
     }
 
     /// When the object was written to the last time; `None` when there is none.
