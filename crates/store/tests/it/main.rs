@@ -6,3 +6,4 @@ mod damaged;
 mod full_disk;
 mod journal;
 mod pipeline;
+mod tokens;
