@@ -2,7 +2,7 @@
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
-use crate::group_debt::{GroupDebt, PAID_HEAD};
+use crate::group_debt::{GroupDebt, PAID_HEAD, PAID_STAMPS};
 use crate::journal::{JournalEntry, journal_write, journal_write_many};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, DetectionId, EventId, PersonId};
@@ -110,7 +110,9 @@ const REVISE: &str = "
         detail = $8, matches = $9, last_at = $10, evidence = $11
     WHERE id = $1";
 const WITHDRAW: &str = "DELETE FROM detection WHERE id = $1";
-pub(crate) const GROUPS_HEAD: &str = "SELECT * FROM detection WHERE (watch, group_key) IN (VALUES";
+pub(crate) const GROUPS_HEAD: &str = "SELECT * FROM detection WHERE watch = ";
+pub(crate) const GROUPS_TAIL: &str = ") AND last_at >= ";
+pub(crate) const GROUPS_ORDER: &str = " ORDER BY at, id";
 const LIST: &str = "
     SELECT * FROM detection
     WHERE (at, id) < ($1, $2) AND (CAST($3 AS TEXT) IS NULL OR rule_name = $3)
@@ -157,13 +159,18 @@ impl Store {
     ) -> Result<Option<usize>, StoreError> {
         let new = in_transaction!(self, tx => {
             let mut new = 0;
-            for part in paid.chunks(ROWS) {
+            let of_watches = paid.chunk_by(|one, next| one.watch == next.watch);
+            for part in of_watches.flat_map(|debts| debts.chunks(ROWS)) {
                 let mut query = QueryBuilder::new(PAID_HEAD);
-                for (place, debt) in part.iter().enumerate() {
-                    query.push(if place == 0 { " (" } else { ", (" });
-                    query.push_bind(&debt.watch).push(", ").push_bind(&debt.group_key).push(", ");
-                    query.push_bind(&debt.stamp).push(")");
+                query.push_bind(&part[0].watch).push(" AND group_key IN (");
+                let mut list = query.separated(", ");
+                for debt in part {
+                    list.push_bind(&debt.group_key);
                 }
+                query.push(PAID_STAMPS);
+                query.push_values(part, |mut row, debt| {
+                    row.push_bind(&debt.group_key).push_bind(&debt.stamp);
+                });
                 query.push(")");
                 let removed = query.build().execute(&mut *tx).await?.rows_affected();
                 if removed != part.len() as u64 {
@@ -208,23 +215,24 @@ impl Store {
         Ok(Some(new))
     }
 
-    /// The detections of these groups from a time on.
+    /// The detections of these groups of a watch from a time on.
     pub async fn detection_groups(
         &self,
-        groups: &[(&str, &str)],
+        watch: &str,
+        keys: &[&str],
         from: DateTime<Utc>,
     ) -> Result<Vec<DetectionRow>, StoreError> {
-        if groups.is_empty() {
+        if keys.is_empty() {
             return Ok(Vec::new());
         }
         Ok(on_engine!(self, pool => {
             let mut query = QueryBuilder::new(GROUPS_HEAD);
-            for (place, (watch, key)) in groups.iter().enumerate() {
-                query.push(if place == 0 { " (" } else { ", (" });
-                query.push_bind((*watch).to_owned()).push(", ");
-                query.push_bind(storable(key).into_owned()).push(")");
+            query.push_bind(watch.to_owned()).push(" AND group_key IN (");
+            let mut list = query.separated(", ");
+            for key in keys {
+                list.push_bind(storable(key).into_owned());
             }
-            query.push(") AND last_at >= ").push_bind(from).push(" ORDER BY at, id");
+            query.push(GROUPS_TAIL).push_bind(from).push(GROUPS_ORDER);
             query.build_query_as().fetch_all(pool).await?
         }))
     }

@@ -27,8 +27,16 @@ pub(crate) const OWE_HEAD: &str = "INSERT INTO group_debt (watch, group_key, fro
 pub(crate) const OWE_TAIL: &str = "
     ON CONFLICT (watch, group_key) DO UPDATE SET stamp = excluded.stamp, owed_at = excluded.owed_at,
         from_us = CASE WHEN excluded.from_us < group_debt.from_us THEN excluded.from_us ELSE group_debt.from_us END";
-pub(crate) const PAID_HEAD: &str = "DELETE FROM group_debt WHERE (watch, group_key, stamp) IN (VALUES";
-const WATCHES: &str = "SELECT DISTINCT watch FROM group_debt ORDER BY watch";
+// The list of keys finds the rows: SQLite reads the whole table for a list of pairs alone.
+pub(crate) const PAID_HEAD: &str = "DELETE FROM group_debt WHERE watch = ";
+pub(crate) const PAID_STAMPS: &str = ") AND (group_key, stamp) IN (";
+// From one watch to the next through the key: `DISTINCT` reads every debt.
+const WATCHES: &str = "
+    WITH RECURSIVE each (watch) AS (
+        SELECT MIN(watch) FROM group_debt
+        UNION ALL SELECT (SELECT MIN(watch) FROM group_debt WHERE watch > each.watch) FROM each WHERE watch IS NOT NULL
+    )
+    SELECT watch FROM each WHERE watch IS NOT NULL ORDER BY watch";
 const LIST: &str = "
     SELECT watch, group_key, from_us, stamp FROM group_debt WHERE watch = $1 ORDER BY group_key LIMIT $2";
 const FORGET: &str = "DELETE FROM group_debt WHERE watch = $1 AND owed_at < $2";

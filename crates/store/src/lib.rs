@@ -46,6 +46,8 @@ mod timed_grant;
 #[cfg(test)]
 mod earlier;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod prepared;
 #[cfg(any(test, feature = "scratch"))]
 pub mod scratch;

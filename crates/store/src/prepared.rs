@@ -42,20 +42,29 @@ fn built() -> Vec<String> {
         with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
         with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
         with_rows(group_debt::OWE_HEAD, 5, group_debt::OWE_TAIL),
-        format!("{} ($1, $2, $3))", group_debt::PAID_HEAD),
+        format!(
+            "{}$1 AND group_key IN ($2, $3{} VALUES ($4, $5), ($6, $7))",
+            group_debt::PAID_HEAD,
+            group_debt::PAID_STAMPS
+        ),
         with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
         format!(
-            "{} ($1, $2)) AND at_us >= $3 ORDER BY watch, group_key, at_us LIMIT $4",
-            rule_hit::GROUPS_HEAD
+            "{}$1 AND group_key IN ($2, $3{}$4{}$5",
+            rule_hit::GROUPS_HEAD,
+            rule_hit::GROUPS_TAIL,
+            rule_hit::GROUPS_ORDER
         ),
         format!(
-            "{} ($1, $2)) AND last_at >= $3 ORDER BY at, id",
-            detection::GROUPS_HEAD
+            "{}$1 AND group_key IN ($2, $3{}$4{}",
+            detection::GROUPS_HEAD,
+            detection::GROUPS_TAIL,
+            detection::GROUPS_ORDER
         ),
     ]
 }
 
-fn statements() -> Vec<String> {
+/// Every statement that both engines are sent.
+pub(crate) fn statements() -> Vec<String> {
     let files = [
         crate::access::STATEMENTS,
         crate::access_change::STATEMENTS,
@@ -99,19 +108,24 @@ fn statements() -> Vec<String> {
         .collect()
 }
 
+/// Statements in the words of one engine.
+pub(crate) fn of_engine(engine: &Engine) -> Vec<String> {
+    let own = match engine {
+        Engine::Sqlite { .. } => [crate::batch_claim::OF_SQLITE, crate::lease::OF_SQLITE].concat(),
+        Engine::Postgres(_) => [
+            &[crate::audit::LOCK_POSTGRES],
+            crate::batch_claim::OF_POSTGRES,
+            crate::lease::OF_POSTGRES,
+        ]
+        .concat(),
+    };
+    own.into_iter().map(str::to_owned).collect()
+}
+
 #[tokio::test]
 async fn every_statement_is_prepared_on_both_engines() {
     for Scratch { store, .. } in &crate::scratch::stores().await.unwrap() {
-        let own = match store.engine {
-            Engine::Sqlite { .. } => [crate::batch_claim::OF_SQLITE, crate::lease::OF_SQLITE].concat(),
-            Engine::Postgres(_) => [
-                &[crate::audit::LOCK_POSTGRES],
-                crate::batch_claim::OF_POSTGRES,
-                crate::lease::OF_POSTGRES,
-            ]
-            .concat(),
-        };
-        for text in statements().into_iter().chain(own.into_iter().map(str::to_owned)) {
+        for text in statements().into_iter().chain(of_engine(&store.engine)) {
             let sql = AssertSqlSafe(text.clone()).into_sql_str();
             let prepared = match &store.engine {
                 Engine::Sqlite { write, .. } => write.prepare(sql).await.map(|_| ()),

@@ -94,15 +94,15 @@ async fn settle_groups(
         Some(watch) if !watch.is_unbounded() => first.saturating_sub(reach_us * 2),
         _ => i64::MIN,
     };
-    let names: Vec<(&str, &str)> = debts.iter().map(|debt| (id, debt.group_key.as_str())).collect();
-    let mut hits = kept(app, &names, from).await?;
+    let keys: Vec<&str> = debts.iter().map(|debt| debt.group_key.as_str()).collect();
+    let mut hits = kept(app, id, &keys, from).await?;
     let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
     // All repeats of one stretch of time are one detection, also those from before the change.
     let earliest = match watch {
         Some(_) => time(first.saturating_sub(reach_us)),
         None => DateTime::UNIX_EPOCH,
     };
-    for row in app.store.detection_groups(&names, earliest).await? {
+    for row in app.store.detection_groups(id, &keys, earliest).await? {
         stored
             .entry(row.group_key.clone().unwrap_or_default())
             .or_default()
@@ -180,23 +180,24 @@ async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String,
         .collect())
 }
 
-/// The matches of groups, by group.
+/// The matches of groups of a watch, by group.
 async fn kept(
     app: &App,
-    groups: &[(&str, &str)],
+    watch: &str,
+    keys: &[&str],
     from: i64,
 ) -> Result<HashMap<String, Vec<RuleHitRow>>, StoreError> {
     let is_all = |rows: &[RuleHitRow]| i64::try_from(rows.len()).unwrap_or(i64::MAX) < HITS_MAX;
-    let mut rows = app.store.hit_groups(groups, from).await?;
+    let mut rows = app.store.hit_groups(watch, keys, from).await?;
     if !is_all(&rows) {
         // Too many at once: one group after the other.
         rows.clear();
-        for group in groups {
-            let own = app.store.hit_groups(&[*group], from).await?;
+        for key in keys {
+            let own = app.store.hit_groups(watch, &[*key], from).await?;
             if !is_all(&own) {
                 tracing::warn!(
-                    watch = group.0,
-                    group = group.1,
+                    watch,
+                    group = key,
                     "more than {HITS_MAX} matches in one group; only the oldest of them count: narrow the rule"
                 );
                 metrics::counter!("flareward_hits_left_out_total").increment(1);

@@ -192,8 +192,8 @@ async fn a_rule_and_an_event_make_one_detection() {
             ..DetectionChanges::default()
         })
         .await;
-        let group = [("w", "[\"ana\"]")];
-        let rows = store.detection_groups(&group, noon()).await.unwrap();
+        let group = ["[\"ana\"]"];
+        let rows = store.detection_groups("w", &group, noon()).await.unwrap();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].matches, rows[0].event_id.0.as_str()), (3, "e0"));
         assert_eq!(entries(store, 0, "detection.created", 1).await.len(), 1);
@@ -202,7 +202,7 @@ async fn a_rule_and_an_event_make_one_detection() {
             ..DetectionChanges::default()
         })
         .await;
-        assert!(store.detection_groups(&group, noon()).await.unwrap().is_empty());
+        assert!(store.detection_groups("w", &group, noon()).await.unwrap().is_empty());
         assert_eq!(entries(store, 0, "detection.withdrawn", 1).await.len(), 1);
     }
 }
