@@ -6,9 +6,9 @@
 use super::stream::Numbers;
 use anyhow::Context;
 use flate2::{Compression, write::GzEncoder};
-use hub::detection::offline::{self, Options};
-use hub::rule_book::RuleBook;
 use model::{Clock, SystemClock};
+use rules::book::RuleBook;
+use rules::file_run::{self, Options};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -72,7 +72,7 @@ pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
     let book = RuleBook::of_folder(&folder.join("week"));
     anyhow::ensure!(book.problems.is_empty(), "{:?}", book.problems);
     let before = peak()?;
-    let totals = offline::run(
+    let totals = file_run::run(
         &book,
         &[folder.join("week.gz")],
         Options {

@@ -13,9 +13,9 @@ pub(crate) use memory::{WORD as MEMORY, run as memory};
 use self::peer::Peer;
 use self::stream::{DNS_EVENTS, Files, HTTP_EVENTS};
 use crate::say;
-use hub::detection::offline::{self, Options, Totals};
-use hub::rule_book::RuleBook;
 use model::{Clock, SystemClock};
+use rules::book::RuleBook;
+use rules::file_run::{self, Options, Totals};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -37,7 +37,7 @@ fn run(book: &RuleBook, path: &Path) -> anyhow::Result<Totals> {
         now: SystemClock.now(),
         progress: &|_| {},
     };
-    let totals = offline::run(book, &[path.to_owned()], options)?;
+    let totals = file_run::run(book, &[path.to_owned()], options)?;
     anyhow::ensure!(
         totals.events as usize == EVENTS && totals.rejected == 0,
         "{totals:?}"

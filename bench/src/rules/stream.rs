@@ -18,7 +18,7 @@ const PEOPLE: u64 = 2_000;
 /// 2026-01-05T08:00:00Z; two records and a half a second from there.
 const BEGIN_MS: u64 = 1_767_600_000_000;
 const STEP_MS: u64 = 400;
-const FIELDS: &str = include_str!("../../../crates/hub/src/ingest/dataset_fields.tsv");
+const FIELDS: &str = rules::recognise::FIELDS;
 const WORDS: [&str; 24] = [
     "mail", "cdn", "static", "api", "login", "img", "video", "shop", "news", "portal", "media", "cloud",
     "sync", "update", "metrics", "assets", "chat", "docs", "drive", "music", "maps", "pay", "store", "edge",

@@ -3,19 +3,20 @@
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
 use crate::private;
-use crate::rule_book::RuleBook;
 use crate::sealing_key::{self, SealingKeyError};
 use crate::secret::{Sealer, SecretError, digest};
 use crate::settings::Settings;
+use crate::slots::Slots;
+use crate::wake::Wake;
 use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
+use rules::book::RuleBook;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
-use tokio::sync::Notify;
 
 /// Everything that a stage or a handler needs. Cloning shares it.
 #[derive(Clone)]
@@ -42,13 +43,12 @@ pub struct App {
     pub holder: Arc<str>,
     /// Whether the stages that this process runs succeed.
     pub stage_health: Arc<crate::stage_health::StageHealth>,
-    pub(crate) wake: Arc<Notify>,
-    pub(crate) receiving: Arc<crate::ingest::places::Places>,
+    /// Wake-up calls between the stages of this process.
+    pub wake: Arc<Wake>,
+    /// What modules keep in memory.
+    pub(crate) slots: Arc<Slots>,
     /// By digest of the credential and base URL: connections that share a credential share its budget.
     clients: Arc<Mutex<HashMap<String, Client>>>,
-    /// What rules are evaluated over, until the lists change.
-    pub(crate) access_view: Arc<tokio::sync::Mutex<Option<Arc<crate::access::AccessView>>>>,
-    pub(crate) signing_keys: Arc<tokio::sync::OnceCell<Arc<signals::SigningKey>>>,
 }
 
 /// Why Flareward cannot start.
@@ -136,9 +136,6 @@ impl App {
         let holder = ids.new_id(clock.now()).into();
         let app = App {
             store,
-            receiving: Arc::new(crate::ingest::places::Places::new(
-                settings.ingest.concurrent_batches,
-            )),
             settings: Arc::new(settings),
             clock,
             ids,
@@ -149,10 +146,9 @@ impl App {
             rules_from: Arc::default(),
             holder,
             stage_health: Arc::default(),
-            wake: Arc::new(Notify::new()),
+            wake: Arc::default(),
+            slots: Arc::default(),
             clients: Arc::default(),
-            access_view: Arc::default(),
-            signing_keys: Arc::default(),
         };
         crate::rule_admin::reload(&app).await?;
         Ok(app)
@@ -166,11 +162,6 @@ impl App {
     /// Lets other rules run from now on. Who asked for the rules before goes on with those.
     pub(crate) fn set_rules(&self, rules: RuleBook) {
         *self.rules.write().expect("no holder of this lock panics") = Arc::new(rules);
-    }
-
-    /// Tells the stages that there is something to do. They would find it anyway, a little later.
-    pub fn wake(&self) {
-        self.wake.notify_waiters();
     }
 
     /// The base of addresses that others reach this server by, without a trailing slash.

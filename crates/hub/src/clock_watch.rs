@@ -38,7 +38,7 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
             tracing::warn!(
                 "the machine's clock was set {way} by {seconds} seconds: times around now are not in order"
             );
-            app.wake();
+            app.wake.call_all();
         }
         before = now;
     }

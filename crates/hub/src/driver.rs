@@ -5,17 +5,22 @@
 
 use crate::app::App;
 use crate::archive::ArchiveError;
+use crate::claim;
 use crate::due::is_due;
 use crate::lease::Lease;
+use crate::permission::Actor;
+use crate::progress::Progress;
+use crate::purge::PurgeError;
 use crate::transmit::deliver::DeliverError;
+use crate::wake::Written;
 use crate::{
-    clock_watch, coaching, detection, ingest, posture, provisioning, retention, risk, rule_admin, source,
-    sweep, sync, transmit,
+    clock_watch, coaching, detection, ingest, posture, provisioning, purge, retention, risk, rule_admin,
+    source, sweep, sync, transmit,
 };
 use chrono::TimeDelta;
 use model::{BatchState, SyncOutcome};
 use std::time::Duration;
-use store::StoreError;
+use store::{BatchRow, EventRow, PersonRow, PurgeRow, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How long a lease holds without a sign of life.
@@ -23,12 +28,18 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 /// How long a command waits for the server to do what follows from its batches: a server looks every two seconds, and
 /// one that was killed holds its lease for six.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(12);
+/// The lease of the stage that purges.
+const PURGE_LEASE: &str = "stage/purge";
 /// How often it is asked whether another process is done with a batch.
 const CLAIM_POLL: Duration = Duration::from_millis(100);
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How often grants for a time are looked at.
 const EXPIRY: Duration = Duration::from_secs(5);
+/// How often identifiers that nobody owns are compared with the people, when no list has changed.
+const ADOPT: Duration = Duration::from_secs(20);
+/// How often it is looked whether a purge can go on.
+const PURGE: Duration = Duration::from_secs(5);
 /// How often the schedule of syncs is looked at.
 const SCHEDULE: Duration = Duration::from_secs(20);
 /// How often it is looked whether a source of logs is due.
@@ -62,9 +73,14 @@ pub enum StageError {
 }
 
 /// What runs in a loop of its own.
-#[derive(Debug, Clone, Copy)]
-enum Loop {
-    Pipeline,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Process,
+    Adopt,
+    Detect,
+    Risk,
+    Coach,
+    Signal,
     Transmit,
     Messages,
     Expiry,
@@ -73,85 +89,206 @@ enum Loop {
     Posture,
     Sources,
     Retention,
+    Sweep,
+    Prune,
+    Purge,
 }
 
-impl Loop {
-    const ALL: [Loop; 9] = [
-        Loop::Pipeline,
-        Loop::Transmit,
-        Loop::Messages,
-        Loop::Expiry,
-        Loop::Details,
-        Loop::Schedule,
-        Loop::Posture,
-        Loop::Sources,
-        Loop::Retention,
+impl Stage {
+    const ALL: [Stage; 17] = [
+        Stage::Process,
+        Stage::Adopt,
+        Stage::Detect,
+        Stage::Risk,
+        Stage::Coach,
+        Stage::Signal,
+        Stage::Transmit,
+        Stage::Messages,
+        Stage::Expiry,
+        Stage::Details,
+        Stage::Schedule,
+        Stage::Posture,
+        Stage::Sources,
+        Stage::Retention,
+        Stage::Sweep,
+        Stage::Prune,
+        Stage::Purge,
+    ];
+
+    /// What follows from stored batches, in the order in which it does.
+    const FOLLOWING: [Stage; 5] = [
+        Stage::Adopt,
+        Stage::Detect,
+        Stage::Risk,
+        Stage::Coach,
+        Stage::Signal,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Loop::Pipeline => "pipeline",
-            Loop::Transmit => "transmit",
-            Loop::Messages => "messages",
-            Loop::Expiry => "expiry",
-            Loop::Details => "details",
-            Loop::Schedule => "schedule",
-            Loop::Posture => "posture",
-            Loop::Sources => "sources",
-            Loop::Retention => "retention",
+            Stage::Process => "process",
+            Stage::Adopt => "adopt",
+            Stage::Detect => "detect",
+            Stage::Risk => "risk",
+            Stage::Coach => "coach",
+            Stage::Signal => "signal",
+            Stage::Transmit => "transmit",
+            Stage::Messages => "messages",
+            Stage::Expiry => "expiry",
+            Stage::Details => "details",
+            Stage::Schedule => "schedule",
+            Stage::Posture => "posture",
+            Stage::Sources => "sources",
+            Stage::Retention => "retention",
+            Stage::Sweep => "sweep",
+            Stage::Prune => "prune",
+            Stage::Purge => "purge",
         }
     }
 
-    fn lease(self) -> String {
-        format!("stage/{}", self.name())
+    /// The lease without which it does not run. Batches are claimed one by one: any number of processes takes them.
+    fn lease(self) -> Option<String> {
+        match self {
+            Stage::Process => None,
+            _ => Some(format!("stage/{}", self.name())),
+        }
     }
 
     fn look_again(self) -> Duration {
         match self {
-            Loop::Schedule | Loop::Posture => SCHEDULE,
-            Loop::Expiry => EXPIRY,
-            Loop::Details => DETAILS,
-            Loop::Sources => SOURCES,
-            Loop::Retention => RETENTION,
+            Stage::Schedule | Stage::Posture => SCHEDULE,
+            Stage::Expiry => EXPIRY,
+            Stage::Details => DETAILS,
+            Stage::Adopt => ADOPT,
+            Stage::Purge => PURGE,
+            Stage::Sources => SOURCES,
+            Stage::Retention | Stage::Sweep | Stage::Prune => RETENTION,
             _ => LOOK_AGAIN,
+        }
+    }
+
+    /// What wakes it.
+    fn reads(self) -> &'static [Written] {
+        match self {
+            Stage::Process => &[Written::Batches],
+            Stage::Adopt => &[Written::People],
+            Stage::Detect => &[Written::Undetected],
+            Stage::Risk | Stage::Coach | Stage::Signal => &[Written::Journal],
+            Stage::Transmit => &[Written::Signals],
+            Stage::Messages => &[Written::Messages],
+            Stage::Expiry => &[Written::Access],
+            Stage::Purge => &[Written::Purges],
+            Stage::Posture => &[Written::People, Written::Access],
+            Stage::Details
+            | Stage::Schedule
+            | Stage::Sources
+            | Stage::Retention
+            | Stage::Sweep
+            | Stage::Prune => &[],
+        }
+    }
+
+    /// What others are woken for when it has done something.
+    fn writes(self) -> &'static [Written] {
+        match self {
+            Stage::Adopt => &[Written::Undetected, Written::Journal],
+            Stage::Process | Stage::Detect | Stage::Risk => &[Written::Journal],
+            Stage::Coach => &[Written::Messages],
+            Stage::Signal => &[Written::Signals],
+            _ => &[],
         }
     }
 
     /// Works once. Answers whether anything was done: then there may be more.
     async fn work(self, app: &App) -> Result<bool, StageError> {
-        match self {
-            Loop::Pipeline => pipeline(app).await,
-            Loop::Transmit => Ok(transmit::deliver::run(app).await? > 0),
-            Loop::Messages => Ok(coaching::deliver::run(app).await? > 0),
-            Loop::Expiry => {
+        let is_anything_done = match self {
+            Stage::Process => {
+                rule_admin::reload(app).await?;
+                ingest::process::run(app, &Rules).await?.batches > 0
+            }
+            Stage::Adopt => ingest::adopt::run(app).await? > 0,
+            Stage::Detect => {
+                rule_admin::reload(app).await?;
+                detection::run(app).await?.did_anything()
+            }
+            Stage::Risk => {
+                rule_admin::reload(app).await?;
+                risk::run(app).await? > 0
+            }
+            Stage::Coach => {
+                rule_admin::reload(app).await?;
+                coaching::decide::run(app).await? > 0
+            }
+            Stage::Signal => transmit::decide::run(app).await? > 0,
+            Stage::Transmit => transmit::deliver::run(app).await? > 0,
+            Stage::Messages => coaching::deliver::run(app).await? > 0,
+            Stage::Posture => posture::run_due(app).await?,
+            Stage::Purge => purge::run(app).await?,
+            Stage::Schedule => scheduled_syncs(app).await?,
+            // The next part of the following has its time, however much there is to do.
+            Stage::Expiry => {
                 provisioning::cut_off::run(app).await?;
                 provisioning::timed::run(app).await?;
-                Ok(false)
+                false
             }
-            Loop::Details => {
+            Stage::Details => {
                 sync::detail::scheduled(app).await?;
-                // The next part has its time, however much there is to read.
-                Ok(false)
+                false
             }
-            Loop::Schedule => scheduled_syncs(app).await,
-            Loop::Posture => Ok(posture::run_due(app).await?),
-            Loop::Retention => {
-                retention::run(app).await?;
-                sweep::run(app, app.clock.now()).await?;
-                detection::prune(app).await?;
-                Ok(false)
-            }
-            Loop::Sources => {
+            Stage::Sources => {
                 source::run(app).await?;
-                Ok(false)
+                false
+            }
+            Stage::Retention => {
+                retention::run(app).await?;
+                false
+            }
+            Stage::Sweep => {
+                sweep::run(app, app.clock.now()).await?;
+                false
+            }
+            Stage::Prune => {
+                detection::prune(app).await?;
+                false
+            }
+        };
+        if is_anything_done {
+            for written in self.writes() {
+                app.wake.call(*written);
             }
         }
+        Ok(is_anything_done)
+    }
+}
+
+/// The rules look at events while these are at hand.
+struct Rules;
+
+struct Looking<'a>(detection::Detecting<'a>);
+
+impl ingest::process::Next for Rules {
+    type Look<'a> = Looking<'a>;
+
+    async fn begin<'a>(&'a self, app: &'a App, batch: &'a BatchRow) -> Result<Looking<'a>, StoreError> {
+        Ok(Looking(
+            detection::Detecting::begin(app, app.rules(), batch).await?,
+        ))
+    }
+}
+
+impl ingest::process::Look for Looking<'_> {
+    async fn take(&mut self, events: &[EventRow]) -> Result<(), StoreError> {
+        self.0.take(events).await
+    }
+
+    async fn end(self) -> Result<usize, StoreError> {
+        self.0.end().await
     }
 }
 
 /// Runs every stage until `stop` is cancelled. What fails is logged and tried again.
 pub async fn run(app: App, stop: CancellationToken) {
-    let mut loops: Vec<_> = Loop::ALL
+    let mut loops: Vec<_> = Stage::ALL
         .into_iter()
         .map(|stage| tokio::spawn(repeat(app.clone(), stage, stop.clone())))
         .collect();
@@ -163,34 +300,24 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-/// Batches to events to detections to levels and messages, once. Answers whether anything was done. Whoever calls it
-/// holds the stage's lease, or is alone on the store.
+/// Batches to events to detections to levels, messages and signals, once, in this process, whoever else runs: batches
+/// are claimed, and every other stage may be repeated. Answers whether anything was done.
 ///
 /// # Errors
 ///
-/// When the store refuses; the next run goes on where this one stopped.
+/// When the store refuses; the next run resumes where this one stopped.
 pub async fn pipeline(app: &App) -> Result<bool, StageError> {
     let mut is_anything_done = false;
     loop {
-        rule_admin::reload(app).await?;
-        let stored = ingest::process::run(app).await?;
-        is_anything_done |= follow(app).await? || stored.batches > 0;
-        if stored.batches == 0 {
+        let is_processed = Stage::Process.work(app).await?;
+        is_anything_done |= is_processed;
+        for stage in Stage::FOLLOWING {
+            is_anything_done |= stage.work(app).await?;
+        }
+        if !is_processed {
             return Ok(is_anything_done);
         }
     }
-}
-
-/// What follows from batches that are stored. Answers whether there was anything.
-async fn follow(app: &App) -> Result<bool, StageError> {
-    let adopted = ingest::adopt::run(app).await?;
-    let detected = detection::run(app).await?;
-    let changed = risk::run(app).await?;
-    let to_send = coaching::decide::run(app).await?;
-    if changed + to_send > 0 {
-        app.wake();
-    }
-    Ok(adopted + detected.batches + changed + to_send > 0)
 }
 
 /// Why batches could not be processed to their end.
@@ -204,6 +331,12 @@ pub enum FinishError {
         "the archive cannot be read now; what was received waits and will be processed by `flareward serve`"
     )]
     Archive(#[source] ArchiveError),
+    /// A purge.
+    #[error(transparent)]
+    Purge(#[from] PurgeError),
+    /// A purge that another process works on.
+    #[error("the server could not finish the purge and will try again: {0}")]
+    Elsewhere(String),
 }
 
 impl From<StoreError> for FinishError {
@@ -234,30 +367,37 @@ pub async fn finish(
 }
 
 /// Does what follows from stored batches, or waits for the server that does it: whoever asks then sees levels and
-/// messages as they are. A server that was killed a moment ago holds its lease for seconds.
+/// messages as they are. A server that was killed a moment ago holds its leases for seconds.
 async fn follow_or_wait(app: &App) -> Result<(), StageError> {
-    let (lease, holder) = (Loop::Pipeline.lease(), app.ids.new_id(app.clock.now()));
+    let holder = app.ids.new_id(app.clock.now());
     let until = tokio::time::Instant::now() + FOLLOW_WITHIN;
-    while tokio::time::Instant::now() < until {
-        if let Some(held) = Lease::take(app, &lease, &holder, LEASE).await? {
-            let followed = held.keep(Box::pin(follow(app))).await;
-            held.release().await;
-            followed.transpose()?;
-            return Ok(());
+    for stage in Stage::FOLLOWING {
+        let Some(lease) = stage.lease() else { continue };
+        while tokio::time::Instant::now() < until {
+            if let Some(held) = Lease::take(app, &lease, &holder, LEASE).await? {
+                let followed = held.keep(Box::pin(stage.work(app))).await;
+                held.release().await;
+                followed.transpose()?;
+                break;
+            }
+            if !is_anything_to_follow(app).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(CLAIM_POLL).await;
         }
-        if !is_anything_to_follow(app).await? {
-            return Ok(());
-        }
-        tokio::time::sleep(CLAIM_POLL).await;
     }
     Ok(())
 }
 
-/// Whether detections wait to become levels and messages.
+/// Whether detections wait to become levels and messages, or levels to become signals.
 async fn is_anything_to_follow(app: &App) -> Result<bool, StoreError> {
-    for consumer in [risk::CONSUMER, coaching::decide::CONSUMER] {
+    for (consumer, reads) in [
+        (risk::CONSUMER, risk::READS),
+        (coaching::decide::CONSUMER, coaching::decide::READS),
+        (transmit::decide::CONSUMER, transmit::decide::READS),
+    ] {
         let position = app.store.consumer_position(consumer).await?;
-        if app.store.journal_has_after(position, risk::DETECTIONS).await? {
+        if app.store.journal_has_after(position, reads).await? {
             return Ok(true);
         }
     }
@@ -270,21 +410,77 @@ async fn finish_one(app: &App, id: &str) -> Result<(), FinishError> {
         if matches!(state, None | Some(BatchState::Detected | BatchState::Failed)) {
             return Ok(());
         }
-        let claimed = app
-            .store
-            .batch_claim_one(id, &app.holder, ingest::claim::LENGTH)
-            .await?;
+        let claimed = app.store.batch_claim_one(id, &app.holder, claim::LENGTH).await?;
         match claimed {
             None => tokio::time::sleep(CLAIM_POLL).await,
             Some(batch) if batch.state == BatchState::Archived => {
                 let mut report = ingest::process::Report::default();
-                let processed = ingest::process::one(app, &batch, &mut report).await?;
+                let processed = ingest::process::one(app, &Rules, &batch, &mut report).await?;
                 if let Some(ingest::process::Processed::Waits(error)) = processed {
                     return Err(FinishError::Archive(error));
                 }
             }
             Some(batch) => detection::one(app, &batch, &mut detection::Report::default()).await?,
         }
+    }
+}
+
+/// Removes the records of a person from a command: begins the purge and does it, or waits for the server that does it.
+///
+/// # Errors
+///
+/// See [`PurgeError`]; asking again resumes.
+pub async fn purge(
+    app: &App,
+    person: &PersonRow,
+    reason: &str,
+    actor: &Actor,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgeRow, FinishError> {
+    let id = purge::begin(app, person, reason, actor).await?.id;
+    let holder = app.ids.new_id(app.clock.now());
+    loop {
+        let row = app
+            .store
+            .purge_get(&id)
+            .await?
+            .ok_or(StoreError::Gone("the purge"))?;
+        if row.finished_at.is_some() {
+            return Ok(row);
+        }
+        if let Some(held) = Lease::take(app, PURGE_LEASE, &holder, LEASE).await? {
+            let work = Box::pin(purge_here(app, row, show));
+            let result = held.keep(work).await;
+            held.release().await;
+            match result {
+                Some(result) => return result,
+                None => continue,
+            }
+        }
+        if let Some(problem) = row.problem {
+            return Err(FinishError::Elsewhere(problem));
+        }
+        show(Progress {
+            what: "the server is looking through the archive".to_owned(),
+            done: u64::try_from(row.batches).unwrap_or(0),
+            total: None,
+        });
+        tokio::time::sleep(CLAIM_POLL).await;
+    }
+}
+
+async fn purge_here(
+    app: &App,
+    row: PurgeRow,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<PurgeRow, FinishError> {
+    match purge::resume(app, row.clone(), show).await {
+        // Nobody else may be there to process what waits, also what was found in the archive just now.
+        Err(PurgeError::Pending) => {
+            pipeline(app).await?;
+            Ok(purge::resume(app, row, show).await?)
+        }
+        result => Ok(result?),
     }
 }
 
@@ -307,7 +503,7 @@ pub async fn pass(app: &App) -> Result<(), StageError> {
 /// When the store refuses.
 pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
     let store = &app.store;
-    if store.batch_counts(None).await?.pending > 0 {
+    if store.batch_waits(BatchState::Archived).await? || store.batch_waits(BatchState::Stored).await? {
         return Ok(false);
     }
     if is_anything_to_follow(app).await? || detection::owes(app).await? {
@@ -362,64 +558,53 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
     Ok(ran)
 }
 
-async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
+async fn repeat(app: App, stage: Stage, stop: CancellationToken) {
     let name = stage.name();
-    let lease = stage.lease();
     while !stop.is_cancelled() {
-        let woken = app.wake.notified();
-        tokio::pin!(woken);
         // From here on no call is missed, also none that comes while the stage works.
-        woken.as_mut().enable();
-        match Lease::take(&app, &lease, &app.holder, LEASE).await {
-            Ok(Some(held)) => {
-                let result = tokio::select! {
-                    result = held.keep(stage.work(&app)) => result,
-                    () = stop.cancelled() => break,
-                };
-                match result.unwrap_or(Ok(false)) {
-                    Ok(more) => {
-                        app.stage_health.succeeded(name);
-                        if more {
-                            continue;
-                        }
-                    }
-                    Err(error) => {
-                        app.stage_health
-                            .failed(name, crate::causes(&error), app.clock.now());
-                        metrics::counter!("flareward_stage_failures_total", "stage" => name).increment(1);
-                        tracing::error!(
-                            stage = name,
-                            "a stage failed and will be tried again: {}",
-                            crate::causes(&error)
-                        );
-                    }
+        let calls = app.wake.listen(stage.reads());
+        let result = tokio::select! {
+            result = turn(&app, stage) => result,
+            () = stop.cancelled() => break,
+        };
+        match result {
+            Ok(more) => {
+                app.stage_health.succeeded(name);
+                if more {
+                    continue;
                 }
             }
-            // Another process runs it, and tells how it fares.
-            Ok(None) => app.stage_health.succeeded(name),
             Err(error) => {
-                app.stage_health
-                    .failed(name, crate::causes(&error), app.clock.now());
-                tracing::error!(
-                    stage = name,
-                    "the lease cannot be asked for: {}",
-                    crate::causes(&error)
-                );
+                let reason = crate::causes(&error);
+                metrics::counter!("flareward_stage_failures_total", "stage" => name).increment(1);
+                tracing::error!(stage = name, "a stage failed and will be tried again: {reason}");
+                app.stage_health.failed(name, reason, app.clock.now());
             }
         }
-        // What others do gives nothing more to read about people, or from elsewhere.
-        let is_woken = !matches!(stage, Loop::Details | Loop::Sources | Loop::Retention);
         tokio::select! {
-            () = woken, if is_woken => {}
+            () = calls.heard() => {}
             () = tokio::time::sleep(stage.look_again()) => {}
             () = stop.cancelled() => {}
         }
     }
+    let Some(lease) = stage.lease() else { return };
     if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
         tracing::debug!(
             stage = name,
             "the lease was not given back: {}",
             crate::causes(&error)
         );
+    }
+}
+
+/// One turn of a stage, if no other process has its lease: that one then tells how the stage fares. Answers whether
+/// there may be more to do.
+async fn turn(app: &App, stage: Stage) -> Result<bool, StageError> {
+    let Some(lease) = stage.lease() else {
+        return stage.work(app).await;
+    };
+    match Lease::take(app, &lease, &app.holder, LEASE).await? {
+        Some(held) => held.keep(Box::pin(stage.work(app))).await.unwrap_or(Ok(false)),
+        None => Ok(false),
     }
 }

@@ -21,6 +21,8 @@ pub const POINTS: &[&str] = &[
     "coaching.kept",
     "message.claimed",
     "message.sent",
+    "signal.decided",
+    "signal.kept",
     "signal.sent",
     "sync.listed",
     "purge.rewritten",

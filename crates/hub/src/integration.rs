@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::audit;
 use crate::egress::EgressError;
 use crate::permission::Actor;
+use crate::wake::Written;
 use model::IntegrationId;
 use serde_json::json;
 use store::{IntegrationRow, StoreError};
@@ -163,7 +164,7 @@ pub async fn update(
             .signal_cancel(&row.id, "the integration was switched off")
             .await?;
     }
-    app.wake();
+    app.wake.call(Written::Signals);
     Ok(row)
 }
 

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
 use crate::settings::People;
+use crate::wake::Written;
 use chrono::{DateTime, Utc};
 use model::{PersonId, address};
 use serde_json::json;
@@ -365,7 +366,7 @@ pub async fn apply(app: &App, steps: &[Step], source: &str, actor: &Actor) -> Re
             }
         }
     }
-    app.wake();
+    app.wake.call(Written::People);
     Ok(())
 }
 

@@ -86,17 +86,44 @@ impl Permission {
 pub enum Actor {
     /// Someone at the command line of this machine.
     CommandLine,
+    /// A logged-in person, by their address.
+    Person(String),
     /// A token, by its name.
     Token(String),
+    /// A flow, by its name.
+    Flow(String),
+    /// A SCIM client, by the name of its token.
+    Scim(String),
     /// A stage.
     System,
+}
+
+impl Actor {
+    /// The actor that was written down as `text`.
+    pub fn recorded(text: &str) -> Actor {
+        let named = |kind: &str| text.strip_prefix(kind).map(str::to_owned);
+        match text {
+            "command line" => Actor::CommandLine,
+            "system" => Actor::System,
+            _ => named("token ")
+                .map(Actor::Token)
+                .or_else(|| named("person ").map(Actor::Person))
+                .or_else(|| named("flow ").map(Actor::Flow))
+                .or_else(|| named("SCIM ").map(Actor::Scim))
+                // Written by a version with other kinds: it stays what it was.
+                .unwrap_or_else(|| Actor::Person(text.to_owned())),
+        }
+    }
 }
 
 impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Actor::CommandLine => f.write_str("command line"),
+            Actor::Person(address) => write!(f, "person {address}"),
             Actor::Token(name) => write!(f, "token {name}"),
+            Actor::Flow(name) => write!(f, "flow {name}"),
+            Actor::Scim(name) => write!(f, "SCIM {name}"),
             Actor::System => f.write_str("system"),
         }
     }

@@ -4,23 +4,23 @@
 //! events. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
 //! is removed when it names one. What other people's records say about the person stays, and so do detections.
 //!
-//! Killed half-way, it goes on with the next batch when it is asked for again. Start reading at [`person`], which is
-//! [`begin`] and [`go_on`].
+//! [`begin`] writes down that it is wanted; the stage [`run`] does it, and resumes with the next batch after a kill.
+//! Start reading at [`resume`].
 
 use crate::app::App;
 use crate::archive::{ArchiveError, Place};
 use crate::audit;
-use crate::driver::{self, StageError};
 use crate::fault;
-use crate::ingest::Dataset;
-use crate::ingest::normalise::normalise;
 use crate::permission::Actor;
-use crate::source::Progress;
+use crate::progress::Progress;
 use crate::sweep::{self, SweepError, Unknown};
+use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
-use model::{BatchState, ConnectionId};
+use model::{BatchState, ConnectionId, PersonId};
+use rules::Dataset;
+use rules::normalise::normalise;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -79,28 +79,32 @@ pub enum PurgeError {
         #[source]
         source: std::io::Error,
     },
-    /// A stage.
-    #[error(transparent)]
-    Stage(#[from] StageError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Removes the records of a person, or goes on doing so where it was cut off.
+/// Does the purges that were asked for. Answers whether one ended.
 ///
 /// # Errors
 ///
-/// See [`PurgeError`]; asking again goes on.
-pub async fn person(
-    app: &App,
-    person: &PersonRow,
-    reason: &str,
-    actor: &Actor,
-    show: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<PurgeRow, PurgeError> {
-    let row = begin(app, person, reason, actor).await?;
-    go_on(app, person, row, actor, show).await
+/// When the store refuses. What stops a purge is kept with it, and it is tried again.
+pub async fn run(app: &App) -> Result<bool, StoreError> {
+    let mut has_ended = false;
+    for row in app.store.purge_open_list().await? {
+        let id = row.id.clone();
+        match resume(app, row, &|_| {}).await {
+            Ok(_) => has_ended = true,
+            Err(PurgeError::Store(error)) => return Err(error),
+            Err(PurgeError::Pending) => {
+                tracing::debug!(purge = %id, "a purge waits for batches to be processed");
+            }
+            Err(error) => {
+                tracing::error!(purge = %id, "a purge stopped and will be tried again: {}", crate::causes(&error));
+            }
+        }
+    }
+    Ok(has_ended)
 }
 
 /// What a purge would remove.
@@ -120,7 +124,7 @@ pub struct PurgePlan {
     pub is_pending: bool,
 }
 
-/// Counts what [`person`] would remove, and removes nothing.
+/// Counts what a purge would remove, and removes nothing.
 ///
 /// # Errors
 ///
@@ -201,6 +205,7 @@ pub async fn begin(
         .ok_or(StoreError::Gone("the purge"))?;
     app.store.purge_problem_set(&row.id, None).await?;
     row.problem = None;
+    app.wake.call(Written::Purges);
     Ok(row)
 }
 
@@ -208,16 +213,20 @@ pub async fn begin(
 ///
 /// # Errors
 ///
-/// See [`PurgeError`]; asking again goes on.
-pub async fn go_on(
+/// See [`PurgeError`]; calling it again resumes.
+pub async fn resume(
     app: &App,
-    person: &PersonRow,
     row: PurgeRow,
-    actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
     let id = row.id.clone();
-    let result = remove(app, person, row, actor, show).await;
+    let person = app
+        .store
+        .person_get(&PersonId(row.person_id.clone()))
+        .await?
+        .ok_or(StoreError::Gone("the person"))?;
+    let actor = Actor::recorded(&row.actor);
+    let result = remove(app, &person, row, &actor, show).await;
     if let Err(error) = &result {
         let problem = crate::causes(error);
         app.store.purge_problem_set(&id, Some(&problem)).await?;
@@ -241,7 +250,6 @@ async fn remove(
         });
     }
     // Whose a record is, is known once it has been processed.
-    driver::pipeline(app).await?;
     if app.store.batch_waits(BatchState::Archived).await? {
         return Err(PurgeError::Pending);
     }

@@ -7,8 +7,8 @@
 
 use crate::app::App;
 use crate::archive::ArchiveError;
-use crate::ingest::dataset::DATASETS;
 use chrono::TimeDelta;
+use rules::dataset::DATASETS;
 use store::StoreError;
 
 /// Batches that are forgotten in one transaction. Chosen: well below a second of the database's time.

@@ -1,14 +1,14 @@
 //! Turns detections into risk levels, and resets them.
 //!
-//! Reads the journal's detections; writes `person`, `risk_change`, the journal and the outbox of
-//! signals in one transaction for each change. A person's level is the highest level of a behaviour triggered
+//! Reads the journal's detections; writes `person`, `risk_change` and the journal in one transaction for each change. A person's level is the highest level of a behaviour triggered
 //! since the last reset. Repeating changes nothing. Start reading at [`run`].
 
 use crate::app::App;
 use crate::audit;
+use crate::consumer;
 use crate::fault;
 use crate::permission::Actor;
-use crate::transmit;
+use crate::wake::Written;
 use model::{PersonId, RiskLevel};
 use serde_json::json;
 use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
@@ -16,11 +16,8 @@ use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
 /// The consumer's name in the journal.
 pub const CONSUMER: &str = "risk";
 
-/// What may change a level, or be coached about: a detection was made, or its person became known.
-pub(crate) const DETECTIONS: &str = "detection.%";
-
-/// Journal entries read at once. Chosen, nothing depends on it.
-const BATCH: i64 = 200;
+/// What may change a level: a detection was made, or its person became known.
+pub(crate) const READS: &str = "detection.%";
 
 /// Why a level cannot be reset.
 #[derive(Debug, thiserror::Error)]
@@ -43,20 +40,16 @@ pub enum RiskError {
 /// When the store refuses; what was done until then stays done.
 pub async fn run(app: &App) -> Result<usize, StoreError> {
     let mut changed = 0;
-    loop {
-        let position = app.store.consumer_position(CONSUMER).await?;
-        let entries = app.store.journal_after(position, DETECTIONS, BATCH).await?;
-        let Some(last) = entries.last().map(|entry| entry.seq) else {
-            return Ok(changed);
-        };
-        let ids: Vec<String> = entries.into_iter().filter_map(|entry| entry.subject_id).collect();
+    while let Some(part) = consumer::next(app, CONSUMER, READS).await? {
+        let ids = part.subjects();
         let detections = app.store.detection_get_many(&ids).await?;
         for detection in ids.iter().filter_map(|id| detections.get(id)) {
             changed += usize::from(apply(app, detection).await?);
         }
         fault::point("risk.applied");
-        app.store.consumer_advance(CONSUMER, last).await?;
+        app.store.consumer_advance(CONSUMER, part.upto).await?;
     }
+    Ok(changed)
 }
 
 async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> {
@@ -70,8 +63,7 @@ async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> 
         let Some(change) = plan(app, &row, detection) else {
             return Ok(false);
         };
-        let signals = transmit::signals_for(app, &change).await?;
-        if app.store.risk_change(&change, &signals).await? {
+        if app.store.risk_change(&change).await? {
             return Ok(true);
         }
         // A reset came in between: look again.
@@ -153,7 +145,6 @@ pub async fn reset(
             at: now,
             happened_at: now,
         };
-        let signals = transmit::signals_for(app, &change).await?;
         let detail = json!({ "reason": reason, "previous": row.risk_level });
         audit::record(
             app,
@@ -164,8 +155,8 @@ pub async fn reset(
             detail,
         )
         .await?;
-        if app.store.risk_change(&change, &signals).await? {
-            app.wake();
+        if app.store.risk_change(&change).await? {
+            app.wake.call(Written::Journal);
             return Ok(row.risk_level);
         }
     }

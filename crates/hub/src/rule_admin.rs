@@ -7,8 +7,8 @@
 use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
-use crate::rule_book::parameter::Parameter;
-use crate::rule_book::{Origin, RuleBook, RuleMode, Stored};
+use rules::book::parameter::Parameter;
+use rules::book::{Origin, RuleBook, RuleMode, Stored};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use store::StoreError;

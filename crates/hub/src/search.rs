@@ -3,9 +3,9 @@
 //! Reads `event`, newest first, and looks at each record that the filters leave. Start reading at [`run`].
 
 use crate::app::App;
-use crate::ingest::Dataset;
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
+use rules::Dataset;
 use serde_json::{Map, Value, json};
 use sigma::{CompiledRule, Matcher, Placeholders, Scratch, parse_rules};
 use store::{EventFilter, EventRow, LIST_LIMIT_MAX, StoreError, TimeCursor};
@@ -79,7 +79,7 @@ pub async fn run(
         return Err(SearchError::Dataset { name: name.clone() });
     }
     let rule = compiled(&search.conditions)?;
-    let matchers: Vec<(&str, Matcher)> = crate::ingest::DATASETS
+    let matchers: Vec<(&str, Matcher)> = rules::DATASETS
         .iter()
         .filter(|dataset| search.dataset.as_deref().is_none_or(|name| name == dataset.name))
         .map(|dataset| {

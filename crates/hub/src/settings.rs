@@ -451,7 +451,7 @@ impl Settings {
         }
         for rule in &settings.archive.retention_days_by_dataset {
             let is_rule = rule.split_once('=').is_some_and(|(dataset, days)| {
-                crate::ingest::Dataset::named(dataset.trim()).is_some() && days.trim().parse::<u64>().is_ok()
+                rules::Dataset::named(dataset.trim()).is_some() && days.trim().parse::<u64>().is_ok()
             });
             if !is_rule {
                 return Err(SettingsError::Understand(format!(

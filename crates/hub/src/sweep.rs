@@ -11,13 +11,14 @@
 use crate::app::App;
 use crate::archive::{Archive, ArchiveError, Lying, Place};
 use crate::audit;
-use crate::ingest::Dataset;
 use crate::ingest::receive::begin_id;
 use crate::permission::Actor;
+use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
 use model::{AuditAction, AuditOutcome, ConnectionId, JournalKind};
+use rules::Dataset;
 use serde_json::json;
 use sha2::Digest;
 use std::collections::{HashMap, HashSet};
@@ -107,7 +108,7 @@ pub async fn run(app: &App, as_of: DateTime<Utc>) -> Result<Report, SweepError> 
             data: json!({ "adopted": report.adopted, "removed": report.removed }),
         };
         app.store.journal_append(&entry).await?;
-        app.wake();
+        app.wake.call(Written::Batches);
     }
     Ok(report)
 }

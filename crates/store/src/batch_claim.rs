@@ -32,7 +32,7 @@ macro_rules! next {
         concat!(
             "UPDATE batch SET claimed_by = $1, claimed_until_ms = ",
             $now!(),
-            " + $2 WHERE id = (SELECT id FROM batch WHERE state = $3 AND ",
+            " + $2 WHERE id = (SELECT id FROM batch WHERE state = $3 AND state IN ('archived', 'stored') AND ",
             free!($now),
             " ORDER BY received_at, id LIMIT 1",
             $lock,
@@ -68,7 +68,9 @@ const RENEW_SQLITE: &str = renew!(sqlite_now_ms);
 const RENEW_POSTGRES: &str = renew!(postgres_now_ms);
 const RELEASE: &str =
     "UPDATE batch SET claimed_by = NULL, claimed_until_ms = 0 WHERE id = $1 AND claimed_by = $2";
-const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM batch WHERE state = $1)";
+// The index of batches that wait is asked: it is empty when nothing waits, however many batches there are.
+const WAITS: &str =
+    "SELECT EXISTS (SELECT 1 FROM batch WHERE state = $1 AND state IN ('archived', 'stored'))";
 
 impl Store {
     /// Claims the oldest batch in this state that nobody works on, for `length` from now. A claim that lasts longer

@@ -47,6 +47,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     FORGET,
     PURGE_START,
     PURGE_OPEN,
+    PURGE_OPEN_LIST,
     PURGE_GET,
     PURGE_LIST,
     PURGE_PROBLEM,
@@ -76,6 +77,8 @@ const PURGE_START: &str = "
     VALUES ($1, $2, $3, $4, $5, '', 0, 0, 0, 0)";
 const PURGE_OPEN: &str = "
     SELECT * FROM purge WHERE person_id = $1 AND finished_at IS NULL ORDER BY started_at DESC LIMIT 1";
+const PURGE_OPEN_LIST: &str =
+    "SELECT * FROM purge WHERE finished_at IS NULL ORDER BY started_at, id LIMIT 100";
 const PURGE_GET: &str = "SELECT * FROM purge WHERE id = $1";
 const PURGE_LIST: &str = "
     SELECT * FROM purge WHERE started_at < $1 OR (started_at = $1 AND id < $2)
@@ -171,6 +174,11 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(PURGE_OPEN).bind(&person.0).fetch_optional(pool).await?
         }))
+    }
+
+    /// Purges that have not ended, oldest first, at most 100.
+    pub async fn purge_open_list(&self) -> Result<Vec<PurgeRow>, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_as(PURGE_OPEN_LIST).fetch_all(pool).await?))
     }
 
     /// One purge.

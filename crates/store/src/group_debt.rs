@@ -36,7 +36,7 @@ const WATCHES: &str = "
         SELECT MIN(watch) FROM group_debt
         UNION ALL SELECT (SELECT MIN(watch) FROM group_debt WHERE watch > each.watch) FROM each WHERE watch IS NOT NULL
     )
-    SELECT watch FROM each WHERE watch IS NOT NULL ORDER BY watch";
+    SELECT watch FROM each WHERE watch IS NOT NULL";
 const LIST: &str = "
     SELECT watch, group_key, from_us, stamp FROM group_debt WHERE watch = $1 ORDER BY group_key LIMIT $2";
 const FORGET: &str = "DELETE FROM group_debt WHERE watch = $1 AND owed_at < $2";

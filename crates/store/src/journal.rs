@@ -50,15 +50,25 @@ pub struct JournalRow {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[LATEST, AFTER, HAS_AFTER, POSITION, POSITION_SET];
+pub(crate) const STATEMENTS: &[&str] = &[
+    LATEST,
+    LATEST_OF_PERSON,
+    AFTER,
+    HAS_AFTER,
+    NEWEST,
+    POSITION,
+    POSITION_SET,
+];
 
 pub(crate) const INSERT_HEAD: &str =
     "INSERT INTO journal (at, kind, person_id, connection_id, subject_id, summary, data)";
 
 const LATEST: &str = "
     SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
-    WHERE seq < $1 AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
-    ORDER BY seq DESC LIMIT $3";
+    WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+const LATEST_OF_PERSON: &str = "
+    SELECT seq, at, kind, person_id, connection_id, subject_id, summary, data FROM journal
+    WHERE person_id = $3 AND seq < $1 ORDER BY seq DESC LIMIT $2";
 
 // Whoever writes waits for the one who wrote before (on PostgreSQL by the trigger `journal_in_order`; SQLite has one
 // writer), so numbers become visible in their order and nothing is behind the highest number that was seen.
@@ -67,6 +77,7 @@ const AFTER: &str = "
     WHERE seq > $1 AND kind LIKE $2 ORDER BY seq LIMIT $3";
 
 const HAS_AFTER: &str = "SELECT EXISTS (SELECT 1 FROM journal WHERE seq > $1 AND kind LIKE $2)";
+const NEWEST: &str = "SELECT MAX(seq) FROM journal";
 const POSITION: &str = "SELECT position FROM consumer WHERE name = $1";
 pub(crate) const POSITION_SET: &str = "
     INSERT INTO consumer (name, position) VALUES ($1, $2)
@@ -115,10 +126,11 @@ impl Store {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<JournalRow>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_as(LATEST)
-                .bind(before.unwrap_or(i64::MAX)).bind(person.map(PersonId::as_str)).bind(bounded(limit))
-                .fetch_all(pool).await?
+        let (before, limit) = (before.unwrap_or(i64::MAX), bounded(limit));
+        Ok(on_reader!(self, pool => match person {
+            Some(person) => sqlx::query_as(LATEST_OF_PERSON)
+                .bind(before).bind(limit).bind(person.as_str()).fetch_all(pool).await?,
+            None => sqlx::query_as(LATEST).bind(before).bind(limit).fetch_all(pool).await?,
         }))
     }
 
@@ -139,6 +151,12 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query_scalar(HAS_AFTER).bind(position).bind(kind).fetch_one(pool).await?
         }))
+    }
+
+    /// The number of the newest entry; 0 when there is none.
+    pub async fn journal_newest(&self) -> Result<i64, StoreError> {
+        let newest: Option<i64> = on_engine!(self, pool => sqlx::query_scalar(NEWEST).fetch_one(pool).await?);
+        Ok(newest.unwrap_or(0))
     }
 
     /// How far a consumer has read: a `seq`, 0 at first.

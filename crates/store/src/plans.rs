@@ -16,6 +16,7 @@ const ROWS: i64 = 10_000;
 /// Tables that do not grow with records, time or people: one row for each thing that an administrator sets up.
 const SMALL: &[&str] = &[
     "campaign",
+    "access_token",
     "check_result",
     "connection",
     "consumer",
@@ -25,10 +26,13 @@ const SMALL: &[&str] = &[
     "listing_progress",
     "log_source",
     "probe",
+    "purge",
     "revision",
+    "rule_document",
     "rule_mode",
     "rule_parameter",
     "sealing_key",
+    "session",
     "signing_key",
     "time_mark",
     "watermark",
@@ -47,6 +51,15 @@ const FEW: &[&str] = &[
     "watch",
 ];
 
+/// Columns by which many rows are found at once: sorting those is sorting a table that grows.
+const MANY: &[&str] = &["batch_id", "event_id", "state"];
+
+/// Indexes of what is still to be done alone: reading one of them in full is what a stage does.
+const WAITING: &[&str] = &["batch_waiting"];
+
+/// Columns that say that something is over, which most things are not.
+const ENDS: &[&str] = &["deleted_at", "gone_at", "revoked_at"];
+
 /// States that most rows are in for ever, by table: what is still to be done is one row in a hundred.
 const SETTLED: &[(&str, &str, &str)] = &[
     ("batch", "state", "processed"),
@@ -60,16 +73,79 @@ const SETTLED: &[(&str, &str, &str)] = &[
 ];
 
 /// Statements that read or sort a table that grows: a part of their text, and why it is right.
-const ALLOWED: &[(&str, &str)] = &[];
+const ALLOWED: &[(&str, &str)] = &[
+    // A page that ends at its limit. With a filter that few rows pass it reads further.
+    (
+        "FROM batch WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2",
+        PAGE,
+    ),
+    ("FROM message WHERE (CAST($1", PAGE),
+    ("FROM signal WHERE (CAST($1", PAGE),
+    ("FROM reject WHERE CAST($1", PAGE),
+    ("FROM sync_run WHERE (CAST($1", PAGE),
+    ("FROM access_change WHERE (CAST($1", PAGE),
+    ("FROM finding WHERE (CAST($1", PAGE),
+    ("FROM person WHERE (CAST($1", PAGE),
+    ("FROM unmapped_identifier WHERE CAST($1", PAGE),
+    ("FROM timed_grant WHERE (CAST($1", PAGE),
+    // Totals that a person asks for.
+    ("SELECT COUNT(*) AS batches", TOTAL),
+    ("SELECT rule_name, COUNT(*) AS detections", TOTAL),
+    ("SELECT rule_id, COUNT(*) AS matches", TOTAL),
+    ("SELECT severity, state, COUNT(*)", TOTAL),
+    ("SELECT risk_level, COUNT(*)", TOTAL),
+    ("SELECT (SELECT COUNT(*) FROM connection)", TOTAL),
+    ("SELECT COUNT(*) FROM person", TOTAL),
+    ("SELECT connection_id, dataset, source, MAX(received_at)", TOTAL),
+    // What a purge or a removal costs once.
+    ("DELETE FROM connection WHERE id", REMOVAL),
+    ("DELETE FROM rule_hit WHERE event_id IN", REMOVAL),
+    ("DELETE FROM test_match WHERE event_id IN", REMOVAL),
+    ("DELETE FROM unmapped_identifier WHERE identifier", REMOVAL),
+    ("DELETE FROM reject_sample WHERE LOWER(excerpt)", REMOVAL),
+    // Bounded by what is compared: one batch, one run, the people or the grants of one connection.
+    ("FROM rule_hit WHERE batch_id = $1", BOUNDED),
+    ("FROM rule_hit WHERE watch = $1 AND group_key IN", BOUNDED),
+    ("FROM reject WHERE batch_id = $1", BOUNDED),
+    (
+        "SELECT u.id FROM access_user u LEFT JOIN access_user_detail",
+        BOUNDED,
+    ),
+    ("SELECT COUNT(*) FROM access_user_detail", BOUNDED),
+    ("SELECT c.object_id, MAX(c.at) FROM sync_change", BOUNDED),
+    ("SELECT c.* FROM sync_change c JOIN sync_run", BOUNDED),
+    ("DELETE FROM sync_run WHERE connection_id", BOUNDED),
+    (
+        "SELECT person_id, MAX(at) FROM event WHERE connection_id",
+        BOUNDED,
+    ),
+    ("SELECT m.id, MAX(u.gone_at) FROM member", BOUNDED),
+    ("FROM risk_score_read WHERE connection_id", BOUNDED),
+    ("FROM object_read WHERE connection_id", BOUNDED),
+    // Bounded by what is still to be done.
+    ("FROM finding WHERE state = 'muted'", OPEN),
+    ("FROM timed_grant WHERE state = 'active'", OPEN),
+    ("FROM timed_grant WHERE state IN ('active', 'overdue')", OPEN),
+    ("FROM signal s JOIN integration i", OPEN),
+    ("FROM batch WHERE dataset = $1 AND received_at <", OPEN),
+    ("FROM unmapped_identifier u JOIN person", OPEN),
+];
+const PAGE: &str = "a page in the order of an index, which ends at its limit";
+const TOTAL: &str = "a total over all rows";
+const REMOVAL: &str = "a removal, which is rare and must look at everything";
+const BOUNDED: &str = "rows of one thing, however many others there are";
+const OPEN: &str = "rows that wait for something, of which a stage leaves few";
 
 struct Column {
     name: String,
     kind: String,
     is_key: bool,
+    may_be_null: bool,
 }
 
 const TABLES_SQLITE: &str = r#"
-    SELECT m.name AS of_table, c.name AS name, lower(c.type) AS kind, c.pk > 0 AS is_key
+    SELECT m.name AS of_table, c.name AS name, lower(c.type) AS kind, c.pk > 0 AS is_key,
+        c."notnull" = 0 AND c.pk = 0 AS may_be_null
     FROM sqlite_schema m JOIN pragma_table_xinfo(m.name) c
     WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '\_sqlx%' ESCAPE '\' AND c.hidden = 0
     ORDER BY m.name, c.cid"#;
@@ -78,13 +154,24 @@ const TABLES_POSTGRES: &str = r"
         SELECT 1 FROM information_schema.table_constraints t JOIN information_schema.key_column_usage k
             ON k.constraint_name = t.constraint_name AND k.table_name = t.table_name
         WHERE t.constraint_type = 'PRIMARY KEY' AND t.table_name = c.table_name AND k.column_name = c.column_name
-    ) AS is_key
+    ) AS is_key, c.is_nullable = 'YES' AS may_be_null
     FROM information_schema.columns c
     WHERE c.table_schema = 'public' AND c.table_name NOT LIKE '\_sqlx%' AND c.is_generated = 'NEVER'
     ORDER BY c.table_name, c.ordinal_position";
 
 /// The value of one column in row `i`, in the words of both engines.
 fn value(table: &str, column: &Column, is_sqlite: bool) -> String {
+    let value = some_value(table, column, is_sqlite);
+    if !column.may_be_null {
+        value
+    } else if ENDS.contains(&column.name.as_str()) {
+        format!("CASE WHEN i % 10 = 0 THEN {value} END")
+    } else {
+        format!("CASE WHEN i % 100 > 0 THEN {value} END")
+    }
+}
+
+fn some_value(table: &str, column: &Column, is_sqlite: bool) -> String {
     if let Some((.., settled)) = SETTLED.iter().find(|(t, c, _)| *t == table && *c == column.name) {
         return format!("CASE WHEN i % 100 = 0 THEN 'open' ELSE '{settled}' END");
     }
@@ -102,7 +189,10 @@ fn value(table: &str, column: &Column, is_sqlite: bool) -> String {
             "TIMESTAMPTZ '2026-01-05T10:00:00Z' + i * INTERVAL '1 second'".to_owned()
         }
         "double precision" | "real" => "i / 7.0".to_owned(),
-        other => panic!("{table}.{} is of the type {other}: say what fills it", column.name),
+        other => panic!(
+            "{table}.{} is of the type {other}: say what fills it",
+            column.name
+        ),
     }
 }
 
@@ -118,18 +208,20 @@ fn fill(table: &str, columns: &[Column], is_sqlite: bool) -> String {
         .map(|column| column.name.as_str())
         .collect();
     // A key of columns with few values alone has no more rows than these have values.
-    let rows = if !keys.is_empty() && keys.iter().all(|key| FEW.contains(key)) {
-        20
-    } else {
-        ROWS
+    let rows = match table {
+        // One row by its definition.
+        "sealing_key" | "revision" => 1,
+        _ if !keys.is_empty() && keys.iter().all(|key| FEW.contains(key)) => 20,
+        _ => ROWS,
     };
     let numbers = if is_sqlite {
         format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})")
     } else {
         format!("WITH n(i) AS (SELECT generate_series(1::bigint, {rows}))")
     };
+    let overriding = if is_sqlite { "" } else { "OVERRIDING SYSTEM VALUE" };
     format!(
-        "{numbers} INSERT INTO {table} (\"{}\") SELECT {} FROM n",
+        "{numbers} INSERT INTO {table} (\"{}\") {overriding} SELECT {} FROM n",
         names.join("\", \""),
         values.join(", ")
     )
@@ -145,6 +237,7 @@ async fn fill_all(scratch: &Scratch) {
                     name: row.get("name"),
                     kind: row.get("kind"),
                     is_key: row.get("is_key"),
+                    may_be_null: row.get("may_be_null"),
                 });
             }
             for before in $before {
@@ -152,7 +245,10 @@ async fn fill_all(scratch: &Scratch) {
             }
             for (table, columns) in &tables {
                 for sql in [format!("DELETE FROM {table}"), fill(table, columns, $is_sqlite)] {
-                    if let Err(error) = sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut *connection).await {
+                    if let Err(error) = sqlx::query(AssertSqlSafe(sql.clone()))
+                        .execute(&mut *connection)
+                        .await
+                    {
                         panic!("{sql}: {error}");
                     }
                 }
@@ -194,8 +290,10 @@ fn aliases(text: &str, tables: &BTreeSet<String>) -> BTreeMap<String, String> {
         .split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty())
         .collect();
-    let mut names: BTreeMap<String, String> =
-        tables.iter().map(|table| (table.clone(), table.clone())).collect();
+    let mut names: BTreeMap<String, String> = tables
+        .iter()
+        .map(|table| (table.clone(), table.clone()))
+        .collect();
     for (place, word) in words.iter().enumerate() {
         if !tables.contains(*word) {
             continue;
@@ -213,6 +311,14 @@ fn aliases(text: &str, tables: &BTreeSet<String>) -> BTreeMap<String, String> {
     names
 }
 
+/// Whether a search finds few rows: it compares a column that differs from row to row.
+fn is_selective(search: &str) -> bool {
+    search
+        .split(|c: char| !c.is_alphanumeric() && !"_=".contains(c))
+        .filter_map(|word| word.strip_suffix('='))
+        .any(|column| !FEW.contains(&column) && !MANY.contains(&column))
+}
+
 async fn faults_sqlite(pool: &sqlx::SqlitePool, text: &str, tables: &BTreeSet<String>) -> Faults {
     let names = aliases(text, tables);
     let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}"));
@@ -223,13 +329,23 @@ async fn faults_sqlite(pool: &sqlx::SqlitePool, text: &str, tables: &BTreeSet<St
         names.get(name).filter(|table| grows(table, tables)).cloned()
     };
     let mut faults = Faults::new();
-    let large: BTreeSet<String> = steps.iter().filter_map(touched).collect();
+    let sorts = |step: &String| step.starts_with("USE TEMP B-TREE FOR") && !step.contains("LAST");
+    // In the order of an index, without anything to look for: it ends at the limit.
+    if !text.contains("WHERE") && text.contains("LIMIT") && !steps.iter().any(sorts) {
+        return faults;
+    }
+    let large: BTreeSet<String> = steps
+        .iter()
+        .filter(|step| !is_selective(step))
+        .filter_map(touched)
+        .collect();
     for step in &steps {
         match touched(step) {
+            Some(_) if WAITING.iter().any(|index| step.contains(index)) => {}
             Some(table) if step.starts_with("SCAN ") => {
                 faults.insert(format!("reads all of {table}: {step}"));
             }
-            _ if step.starts_with("USE TEMP B-TREE FOR") && !large.is_empty() => {
+            _ if sorts(step) && !large.is_empty() => {
                 faults.insert(format!("sorts what it read of {large:?}: {step}"));
             }
             _ => {}
@@ -238,32 +354,49 @@ async fn faults_sqlite(pool: &sqlx::SqlitePool, text: &str, tables: &BTreeSet<St
     faults
 }
 
-fn walk(node: &Value, tables: &BTreeSet<String>, faults: &mut Faults) -> BTreeSet<String> {
+fn walk(node: &Value, is_limited: bool, tables: &BTreeSet<String>, faults: &mut Faults) -> BTreeSet<String> {
+    let kind = node["Node Type"].as_str().unwrap_or_default();
+    let is_limited = match kind {
+        "Limit" => true,
+        "Sort" | "Aggregate" | "Hash" | "ModifyTable" => false,
+        _ => is_limited,
+    };
     let mut large = BTreeSet::new();
     for child in node["Plans"].as_array().into_iter().flatten() {
-        large.extend(walk(child, tables, faults));
+        large.extend(walk(child, is_limited, tables, faults));
     }
-    let kind = node["Node Type"].as_str().unwrap_or_default();
     if let Some(table) = node["Relation Name"].as_str()
         && kind != "ModifyTable"
         && grows(table, tables)
     {
-        large.insert(table.to_owned());
-        let is_bounded = kind == "Bitmap Heap Scan" || kind == "Tid Scan" || node.get("Index Cond").is_some();
-        if !is_bounded {
+        let looked_for = node.get("Index Cond").or_else(|| node.get("Recheck Cond"));
+        let looked_for = looked_for.and_then(Value::as_str).unwrap_or_default();
+        if !is_selective(&looked_for.replace(" = ", "= ")) {
+            large.insert(table.to_owned());
+        }
+        let ends_at_limit = is_limited && node.get("Filter").is_none();
+        let is_waiting = node["Index Name"]
+            .as_str()
+            .is_some_and(|name| WAITING.contains(&name));
+        if looked_for.is_empty() && !ends_at_limit && !is_waiting {
             faults.insert(format!("reads all of {table}: {kind}"));
         }
     }
-    if matches!(kind, "Sort" | "Incremental Sort") && !large.is_empty() {
+    if kind == "Sort" && !large.is_empty() {
         faults.insert(format!("sorts what it read of {large:?}: {kind}"));
     }
     large
 }
 
-async fn faults_postgres(connection: &mut sqlx::PgConnection, text: &str, tables: &BTreeSet<String>) -> Faults {
-    for set in ["DEALLOCATE ALL", "SET plan_cache_mode = force_generic_plan"] {
-        sqlx::raw_sql(set).execute(&mut *connection).await.unwrap();
-    }
+async fn faults_postgres(
+    connection: &mut sqlx::PgConnection,
+    text: &str,
+    tables: &BTreeSet<String>,
+) -> Faults {
+    sqlx::raw_sql("SET plan_cache_mode = force_generic_plan")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("PREPARE asked AS {text}")))
         .execute(&mut *connection)
         .await
@@ -275,15 +408,23 @@ async fn faults_postgres(connection: &mut sqlx::PgConnection, text: &str, tables
     .await
     .unwrap();
     let nothing = vec!["NULL"; count as usize].join(", ");
-    let values = if count == 0 { String::new() } else { format!("({nothing})") };
+    let values = if count == 0 {
+        String::new()
+    } else {
+        format!("({nothing})")
+    };
     let plan: Value = sqlx::query_scalar(AssertSqlSafe(format!(
         "EXPLAIN (FORMAT JSON) EXECUTE asked{values}"
     )))
     .fetch_one(&mut *connection)
     .await
     .unwrap();
+    sqlx::raw_sql("DEALLOCATE asked")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let mut faults = Faults::new();
-    walk(&plan[0]["Plan"], tables, &mut faults);
+    walk(&plan[0]["Plan"], false, tables, &mut faults);
     faults
 }
 
@@ -306,10 +447,11 @@ async fn no_statement_reads_or_sorts_a_table_that_grows() {
             }
             let faults = match &store.engine {
                 Engine::Sqlite { write, .. } => {
-                    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
-                        .fetch_all(write)
-                        .await
-                        .unwrap();
+                    let tables: Vec<String> =
+                        sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
+                            .fetch_all(write)
+                            .await
+                            .unwrap();
                     faults_sqlite(write, &text, &tables.into_iter().collect()).await
                 }
                 Engine::Postgres(pool) => {
@@ -336,5 +478,8 @@ async fn no_statement_reads_or_sorts_a_table_that_grows() {
         }
     }
     assert!(told.is_empty(), "{}", told.join("\n"));
-    assert!(unused.is_empty(), "no statement needs these allowances: {unused:?}");
+    assert!(
+        unused.is_empty(),
+        "no statement needs these allowances: {unused:?}"
+    );
 }

@@ -2,7 +2,6 @@
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};
-use crate::signal::{NewSignal, signal_insert};
 use chrono::{DateTime, Utc};
 use model::{PersonId, RiskLevel};
 
@@ -82,14 +81,10 @@ const COUNTS: &str = "
     SELECT risk_level, COUNT(*) AS people FROM person GROUP BY risk_level ORDER BY risk_level LIMIT 10";
 
 impl Store {
-    /// Changes a level, with its journal entry and one signal per integration, all or nothing.
+    /// Changes a level, with its journal entry, all or nothing. The entry holds what its readers need.
     ///
     /// Answers `false`, having done nothing, when the person no longer stands at `previous`: look again.
-    pub async fn risk_change(
-        &self,
-        change: &NewRiskChange,
-        signals: &[NewSignal],
-    ) -> Result<bool, StoreError> {
+    pub async fn risk_change(&self, change: &NewRiskChange) -> Result<bool, StoreError> {
         let is_reset = change.current == RiskLevel::Unscored;
         let entry = JournalEntry {
             at: change.at,
@@ -106,8 +101,9 @@ impl Store {
                 change.email, change.previous, change.current, change.reason
             ),
             data: serde_json::json!({
-                "previous": change.previous, "current": change.current, "initiator": change.initiator,
-                "behaviour": change.behaviour, "detection_id": change.detection_id,
+                "email": change.email, "previous": change.previous, "current": change.current,
+                "initiator": change.initiator, "reason": change.reason, "behaviour": change.behaviour,
+                "detection_id": change.detection_id,
             }),
         };
         let moved = in_transaction!(self, tx => {
@@ -127,9 +123,6 @@ impl Store {
                     .bind(storable(&change.reason).into_owned()).bind(&change.behaviour)
                     .bind(&change.detection_id).bind(change.at).bind(change.happened_at).execute(&mut *tx).await?;
                 journal_write!(tx, &entry);
-                for signal in signals {
-                    signal_insert!(tx, signal);
-                }
             }
             moved.is_some()
         });

@@ -108,7 +108,7 @@ const WATCHES: &str = "
         SELECT MIN(watch) FROM rule_hit
         UNION ALL SELECT (SELECT MIN(watch) FROM rule_hit WHERE watch > each.watch) FROM each WHERE watch IS NOT NULL
     )
-    SELECT watch FROM each WHERE watch IS NOT NULL ORDER BY watch";
+    SELECT watch FROM each WHERE watch IS NOT NULL";
 const WATERMARKS: &str = "SELECT * FROM watermark ORDER BY connection_id, dataset LIMIT 10000";
 const WATERMARK: &str = "SELECT at FROM watermark WHERE connection_id = $1 AND dataset = $2";
 const WATERMARK_SET: &str = "

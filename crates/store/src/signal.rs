@@ -1,11 +1,11 @@
 //! The outbox of signals: one row per integration for every change of a risk level.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
-use crate::journal::{JournalEntry, journal_write};
+use crate::journal::{JournalEntry, POSITION_SET, journal_write};
 use chrono::{DateTime, Utc};
 use model::{IntegrationId, PersonId, RiskLevel, SignalId, SignalState};
 
-/// A signal to be sent, written with the change that it tells of.
+/// A signal to be sent.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of SignalRow")]
 pub struct NewSignal {
@@ -71,7 +71,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LAST_TOLD, LIST, WAITING,
 ];
 
-pub(crate) const INSERT: &str = "
+const INSERT: &str = "
     INSERT INTO signal (id, integration_id, person_id, risk_change_id, subject, previous, current, claims, state,
         attempts, next_attempt_at, created_at, position)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', 0, $9, $9,
@@ -112,27 +112,28 @@ const WAITING: &str = "
     SELECT COUNT(*) FROM signal s JOIN integration i ON i.id = s.integration_id
     WHERE s.state = 'pending' AND i.active AND i.deleted_at IS NULL AND i.suspended_reason IS NULL";
 
-/// Writes one signal in the transaction `$tx`.
-macro_rules! signal_insert {
-    ($tx:expr, $signal:expr) => {{
-        let signal: &$crate::signal::NewSignal = $signal;
-        sqlx::query($crate::signal::INSERT)
-            .bind(&signal.id.0)
-            .bind(&signal.integration_id.0)
-            .bind(&signal.person_id.0)
-            .bind(&signal.risk_change_id)
-            .bind(&signal.subject)
-            .bind(signal.previous.as_str())
-            .bind(signal.current.as_str())
-            .bind(&signal.claims)
-            .bind(signal.created_at)
-            .execute(&mut *$tx)
-            .await?;
-    }};
-}
-pub(crate) use signal_insert;
-
 impl Store {
+    /// Writes the signals that the journal up to `position` causes, and that position with them. A signal that is
+    /// there already stays as it is.
+    pub async fn signal_decide(
+        &self,
+        consumer: &str,
+        position: i64,
+        signals: &[NewSignal],
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            for signal in signals {
+                sqlx::query(INSERT)
+                    .bind(&signal.id.0).bind(&signal.integration_id.0).bind(&signal.person_id.0)
+                    .bind(&signal.risk_change_id).bind(&signal.subject).bind(signal.previous.as_str())
+                    .bind(signal.current.as_str()).bind(&signal.claims).bind(signal.created_at)
+                    .execute(&mut *tx).await?;
+            }
+            sqlx::query(POSITION_SET).bind(consumer).bind(position).execute(&mut *tx).await?;
+        });
+        Ok(())
+    }
+
     /// Signals that may be sent at `now`, at most one per person and integration.
     pub async fn signal_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<SignalRow>, StoreError> {
         Ok(on_engine!(self, pool => {

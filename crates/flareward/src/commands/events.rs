@@ -8,10 +8,10 @@ use crate::Global;
 use crate::output::{Printer, object};
 use crate::progress::ProgressBar;
 use hub::Actor;
-use hub::ingest::Dataset;
+use hub::progress::Progress;
 use hub::purge::PurgePlan;
 use hub::search::{self, Search};
-use hub::source::Progress;
+use rules::Dataset;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -126,7 +126,7 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<Exi
                 }
             }
             let reason = reason.unwrap_or_default();
-            let done = hub::purge::person(&app, &row, &reason, &Actor::CommandLine, &show).await;
+            let done = hub::driver::purge(&app, &row, &reason, &Actor::CommandLine, &show).await;
             bar.finish_and_clear();
             let done = done?;
             object(

@@ -8,11 +8,12 @@ use crate::output::{Format, Printer, object};
 use crate::progress::ProgressBar;
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
-use hub::detection::{backtest, cases};
+use hub::detection::backtest;
 use hub::permission::Actor;
 use hub::rule_admin;
-use hub::rule_book::{Origin, RuleBook, RuleMode, Stored, level_word};
 use model::EventId;
+use rules::book::{Origin, RuleBook, RuleMode, Stored, level_word};
+use rules::cases;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -385,7 +386,7 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
 }
 
 /// The rule of that name, or the one that a file brought in.
-fn named<'b>(book: &'b RuleBook, rule: &str) -> anyhow::Result<&'b hub::rule_book::BookRule> {
+fn named<'b>(book: &'b RuleBook, rule: &str) -> anyhow::Result<&'b rules::book::BookRule> {
     if Path::new(rule).is_file() {
         if let Some(problem) = book.problems.first() {
             bail!("{problem}");

@@ -4,10 +4,10 @@ use crate::output::{Format, Printer};
 use crate::progress::ProgressBar;
 use crate::visible::Visible;
 use anyhow::{Context, bail};
-use hub::detection::offline::{self, Options};
-use hub::ingest::Dataset;
-use hub::rule_book::RuleBook;
 use model::{Clock, SystemClock};
+use rules::Dataset;
+use rules::book::RuleBook;
+use rules::file_run::{self, Options};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     let bar = bar(args);
     let out: Mutex<Box<dyn Write + Send>> =
         Mutex::new(Box::new(BufWriter::new(Visible::over(std::io::stdout()))));
-    let totals = offline::run(
+    let totals = file_run::run(
         &book,
         &args.files,
         Options {
@@ -91,8 +91,8 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     match format {
         Format::Ndjson => {}
-        Format::Counts => println!("{}", offline::counts(&totals)),
-        Format::Json => println!("{}", offline::summary(&totals)),
+        Format::Counts => println!("{}", file_run::counts(&totals)),
+        Format::Json => println!("{}", file_run::summary(&totals)),
         Format::Table | Format::Csv => {
             let mut printer = Printer::new(format, COLUMNS);
             for (rule, matches) in &totals.rules {

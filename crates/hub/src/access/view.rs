@@ -98,6 +98,10 @@ pub enum Scope {
     Roles(ConnectionId),
 }
 
+/// The view that is kept in memory until the lists change.
+#[derive(Default)]
+struct Kept(tokio::sync::Mutex<Option<Arc<AccessView>>>);
+
 impl AccessView {
     /// The view of the lists as they are, kept in memory until they change.
     ///
@@ -106,7 +110,8 @@ impl AccessView {
     /// When the store refuses.
     pub async fn current(app: &App) -> Result<Arc<AccessView>, StoreError> {
         // One builds it, the others wait for that one.
-        let mut kept = app.access_view.lock().await;
+        let slot = app.slots.of(Kept::default);
+        let mut kept = slot.0.lock().await;
         let revision = app.store.access_revision().await?;
         let oldest = app.clock.now() - VIEW_MAX_AGE;
         let is_current = |view: &&Arc<AccessView>| view.revision == revision && view.made_at >= oldest;
@@ -129,7 +134,7 @@ impl AccessView {
     ///
     /// When the store refuses.
     pub async fn kept(app: &App) -> Result<Option<Arc<AccessView>>, StoreError> {
-        let kept = app.access_view.lock().await.clone();
+        let kept = app.slots.of(Kept::default).0.lock().await.clone();
         let revision = app.store.access_revision().await?;
         Ok(kept.filter(|view| view.revision == revision))
     }

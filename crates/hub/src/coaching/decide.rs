@@ -5,6 +5,7 @@
 
 use super::campaign::rules_of;
 use crate::app::App;
+use crate::consumer;
 use crate::fault;
 use chrono::TimeDelta;
 use minijinja::{Environment, context};
@@ -15,8 +16,8 @@ use store::{CampaignRow, DetectionRow, EventRow, NewMessage, StoreError};
 
 /// The consumer's name in the journal.
 pub const CONSUMER: &str = "coaching";
-/// Journal entries read at once. Chosen, nothing depends on it.
-const BATCH: i64 = 200;
+/// What may be coached about: a detection was made, or its person became known.
+pub(crate) const READS: &str = "detection.%";
 /// How much work a template may make. Chosen: a thousand times what the built-in tips need.
 const TEMPLATE_FUEL: u64 = 100_000;
 
@@ -27,20 +28,12 @@ const TEMPLATE_FUEL: u64 = 100_000;
 /// When the store refuses; the next run goes on at the same place.
 pub async fn run(app: &App) -> Result<usize, StoreError> {
     let mut to_send = 0;
-    loop {
-        let position = app.store.consumer_position(CONSUMER).await?;
-        let entries = app
-            .store
-            .journal_after(position, crate::risk::DETECTIONS, BATCH)
-            .await?;
-        let Some(last) = entries.last().map(|entry| entry.seq) else {
-            return Ok(to_send);
-        };
+    while let Some(part) = consumer::next(app, CONSUMER, READS).await? {
         let campaigns = app.store.campaign_list().await?;
         let mut messages = Vec::new();
         // What this run decided counts for the limit as what was decided before.
         let mut decided: HashMap<(CampaignId, PersonId), chrono::DateTime<chrono::Utc>> = HashMap::new();
-        let ids: Vec<String> = entries.into_iter().filter_map(|entry| entry.subject_id).collect();
+        let ids = part.subjects();
         let detections = app.store.detection_get_many(&ids).await?;
         let mut meant: Vec<(&DetectionRow, &CampaignRow)> = Vec::new();
         for detection in ids.iter().filter_map(|id| detections.get(id)) {
@@ -70,9 +63,10 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             messages.push(message);
         }
         fault::point("coaching.decided");
-        app.store.message_decide(CONSUMER, last, &messages).await?;
+        app.store.message_decide(CONSUMER, part.upto, &messages).await?;
         fault::point("coaching.kept");
     }
+    Ok(to_send)
 }
 
 fn is_meant(campaign: &CampaignRow, detection: &DetectionRow) -> Result<bool, StoreError> {

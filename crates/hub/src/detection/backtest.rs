@@ -2,20 +2,20 @@
 //!
 //! Reads the archive and writes nothing. Start reading at [`run`].
 
-use super::detector::{Detector, DetectorScratch};
-use super::kept::Groups;
-use super::lines::Lines;
-use super::offline::fire;
 use crate::app::App;
 use crate::archive::ArchiveError;
-use crate::ingest::form::{Former, second_look};
-use crate::ingest::normalise::{id_in_batch, normalise};
-use crate::ingest::recognise::keys_of_line;
-use crate::ingest::{Dataset, has_field};
-use crate::rule_book::{BookRule, RuleBook};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
 use model::EventId;
+use rules::book::{BookRule, RuleBook};
+use rules::detector::{Detector, DetectorScratch};
+use rules::file_run::fire;
+use rules::form::{Former, second_look};
+use rules::kept::Groups;
+use rules::lines::Lines;
+use rules::normalise::{id_in_batch, normalise};
+use rules::recognise::keys_of_line;
+use rules::{Dataset, has_field};
 use serde::Serialize;
 use sigma::PartOf;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -172,12 +172,12 @@ impl Trial {
         };
         let mut lines = Lines::new(reader)?;
         let mut scratch = DetectorScratch::default();
-        let mut former = Former::new();
+        let mut former = Former::default();
         let mut formed = Vec::new();
         let mut alike = HashMap::new();
         let mut is_over = false;
         while !is_over {
-            match lines.next()? {
+            match lines.next_line()? {
                 Some((number, Some(line))) => former.take(number, line, &mut formed),
                 Some((_, None)) => {}
                 None => {

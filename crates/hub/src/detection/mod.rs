@@ -1,6 +1,6 @@
 //! Runs the rules over events: as they are stored, and again over stored ones.
 //!
-//! [`crate::ingest::process`] shows a new batch's events to `Detecting` while it has them in hand. What was interrupted,
+//! The driver lets `Detecting` look at a new batch's events while they are at hand. What was interrupted,
 //! or is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
 //! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
 //! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
@@ -9,26 +9,19 @@
 //! Start reading at [`run`].
 
 pub mod backtest;
-pub mod cases;
-mod countries;
-pub mod detector;
-mod kept;
-mod lines;
-pub mod log_source;
-pub mod offline;
 mod settle;
-pub mod watch;
 
 use crate::app::App;
+use crate::claim;
 use crate::fault;
-use crate::ingest::claim;
-use crate::rule_book::{RuleBook, RuleMode};
 use chrono::{DateTime, TimeDelta, Utc};
-use detector::{DetectorScratch, TraceValue};
 use model::BatchState;
+use rules::book::{RuleBook, RuleMode};
+use rules::detector::{DetectorScratch, TraceValue};
 use serde_json::json;
 use sigma::PartOf;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use store::{BatchRow, EventRow, HitRun, LIST_LIMIT_MAX, RuleHitRow, StoreError};
 
 /// What a run did.
@@ -40,6 +33,13 @@ pub struct Report {
     pub events: usize,
     /// Detections that are new.
     pub detections: usize,
+}
+
+impl Report {
+    /// Whether there was anything to do.
+    pub fn did_anything(&self) -> bool {
+        self.batches > 0 || self.detections > 0
+    }
 }
 
 /// Shows every stored event to the rules.
@@ -78,11 +78,16 @@ pub async fn owes(app: &App) -> Result<bool, StoreError> {
 /// When the store refuses. The batch is given back then.
 pub(crate) async fn one(app: &App, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
     let book = app.rules();
-    claim::keep(app, batch, Box::pin(detect(app, &book, batch, report))).await?;
+    claim::keep(app, batch, Box::pin(detect(app, book, batch, report))).await?;
     Ok(())
 }
 
-async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
+async fn detect(
+    app: &App,
+    book: Arc<RuleBook>,
+    batch: &BatchRow,
+    report: &mut Report,
+) -> Result<(), StoreError> {
     report.batches += 1;
     let mut detecting = Detecting::begin(app, book, batch).await?;
     let mut after = String::new();
@@ -103,7 +108,7 @@ async fn detect(app: &App, book: &RuleBook, batch: &BatchRow, report: &mut Repor
 /// The rules at work on one batch, whose events come in parts and in any order.
 pub(crate) struct Detecting<'a> {
     app: &'a App,
-    book: &'a RuleBook,
+    book: Arc<RuleBook>,
     batch: &'a BatchRow,
     began_at: DateTime<Utc>,
     late_before: Option<DateTime<Utc>>,
@@ -115,7 +120,7 @@ pub(crate) struct Detecting<'a> {
 impl<'a> Detecting<'a> {
     pub(crate) async fn begin(
         app: &'a App,
-        book: &'a RuleBook,
+        book: Arc<RuleBook>,
         batch: &'a BatchRow,
     ) -> Result<Self, StoreError> {
         let lateness = TimeDelta::minutes(app.settings.detection.lateness_minutes);
@@ -141,7 +146,7 @@ impl<'a> Detecting<'a> {
     /// Shows some of the batch's events to the rules, and keeps what matches.
     pub(crate) async fn take(&mut self, events: &[EventRow]) -> Result<(), StoreError> {
         self.newest = self.newest.max(events.iter().map(|event| event.at).max());
-        let looked = look(self.app, self.book, events, self.late_before, &mut self.scratch);
+        let looked = look(self.app, &self.book, events, self.late_before, &mut self.scratch);
         self.late += looked.late;
         let store = &self.app.store;
         store.test_match_record(&looked.tested).await?;
@@ -163,7 +168,7 @@ impl<'a> Detecting<'a> {
         // What an earlier run kept and this one did not, is none any more.
         app.store.hit_forget_batch(&batch.id, &self.hit_run()).await?;
         fault::point("detection.forgot");
-        let new = settle::settle(app, self.book).await?;
+        let new = settle::settle(app, &self.book).await?;
         fault::point("detection.settled");
         if let Some(newest) = self.newest {
             let at = newest.min(app.clock.now());

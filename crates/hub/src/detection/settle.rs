@@ -2,13 +2,13 @@
 //!
 //! Start reading at [`settle`].
 
-use super::detector::TraceValue;
-use super::watch::{Kept, Watch, WatchFiring};
 use crate::app::App;
 use crate::fault;
-use crate::rule_book::{BookRule, RuleBook, RuleMode, level_word};
 use chrono::{DateTime, Utc};
 use model::DetectionId;
+use rules::book::{BookRule, RuleBook, RuleMode, level_word};
+use rules::detector::TraceValue;
+use rules::watch::{Kept, Watch, WatchFiring};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
@@ -21,7 +21,7 @@ const GROUPS: i64 = 200;
 /// What the watch of a rule's repeats is called.
 const REPEATS: &str = "repeats:";
 /// Events that are named as proof.
-const EVIDENCE_MAX: usize = super::watch::EVIDENCE_MAX;
+const EVIDENCE_MAX: usize = rules::watch::EVIDENCE_MAX;
 
 /// The watch under which matches of a rule about single events are kept: repeats become one detection.
 pub(super) fn repeats_of(rule_id: &str) -> String {

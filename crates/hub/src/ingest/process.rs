@@ -1,21 +1,21 @@
-//! Makes events of the records of archived batches, and shows them to the rules.
+//! Makes events of the records of archived batches, and shows them to whoever looks at them next.
 //!
-//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier`, what
-//! [`crate::detection`] writes, and the batch's state. Stores a part at a time, so that a large batch never holds the
+//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier`, and the batch's
+//! state. The driver says who looks at the events: to read them again from the store would cost more than all else. Stores a part at a time, so that a large batch never holds the
 //! database long; a part that is stored twice changes nothing. Start reading at [`run`].
 
-use super::claim;
-use super::dataset::Dataset;
-use super::form::{Formed, Former, Mended, second_look};
-use super::normalise::{Normalised, id_in_batch, normalise, others};
-use super::reject::{Reason, Rejects};
+use super::reject::Rejects;
 use crate::app::App;
 use crate::archive::ArchiveError;
-use crate::detection::Detecting;
+use crate::claim;
 use crate::fault;
 use async_compression::tokio::bufread::GzipDecoder;
 use futures::TryStreamExt;
 use model::{BatchState, EventId};
+use rules::dataset::Dataset;
+use rules::form::{Formed, Former, Mended, second_look};
+use rules::normalise::{Normalised, id_in_batch, normalise, others};
+use rules::reason::Reason;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use store::{BatchRow, EventRow, StoreError};
@@ -27,10 +27,34 @@ use tokio_util::io::StreamReader;
 const PART: usize = 5_000;
 /// Bytes of records after which they are stored, however few they are: a record may have a megabyte.
 const PART_BYTES: usize = 8 << 20;
-/// So long batches are worked on before levels and messages have their turn. Chosen: nobody notices the wait.
+/// So long batches are worked on before changed rules are looked for. Chosen: nobody notices the wait.
 const SLICE: Duration = Duration::from_secs(1);
 /// How much of a line is kept that is too long to be read.
 const EXCERPT_BYTES: usize = 800;
+
+/// Who looks at events while they are at hand.
+pub(crate) trait Next {
+    /// The look at one batch.
+    type Look<'a>: Look
+    where
+        Self: 'a;
+
+    /// Begins to look at a batch.
+    fn begin<'a>(
+        &'a self,
+        app: &'a App,
+        batch: &'a BatchRow,
+    ) -> impl Future<Output = Result<Self::Look<'a>, StoreError>> + Send;
+}
+
+/// A look at the events of one batch, which come in parts.
+pub(crate) trait Look: Send {
+    /// Looks at a part that is stored.
+    fn take(&mut self, events: &[EventRow]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Ends the look: all events of the batch were shown.
+    fn end(self) -> impl Future<Output = Result<usize, StoreError>> + Send;
+}
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,13 +69,13 @@ pub struct Report {
     pub rejects: usize,
 }
 
-/// Stores archived batches, and detects what is in them, until there are none or a slice of time has passed.
+/// Stores archived batches, and shows them to `next`, until there are none or a slice of time has passed.
 ///
 /// # Errors
 ///
 /// When the store refuses; the next run goes on with the same batch. An object that is missing or damaged sets
 /// its batch aside instead.
-pub async fn run(app: &App) -> Result<Report, StoreError> {
+pub(crate) async fn run(app: &App, next: &impl Next) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let begun = Instant::now();
     while begun.elapsed() < SLICE
@@ -60,7 +84,7 @@ pub async fn run(app: &App) -> Result<Report, StoreError> {
             .batch_claim(BatchState::Archived, &app.holder, claim::LENGTH)
             .await?
     {
-        match one(app, &batch, &mut report).await? {
+        match one(app, next, &batch, &mut report).await? {
             // An archive that cannot be read now may be read later: the batch waits, and so do those behind it.
             Some(Processed::Waits(_)) => return Ok(report),
             Some(Processed::Done) | None => {}
@@ -85,11 +109,12 @@ pub(crate) enum Processed {
 /// When the store refuses. The batch is given back then.
 pub(crate) async fn one(
     app: &App,
+    next: &impl Next,
     batch: &BatchRow,
     report: &mut Report,
 ) -> Result<Option<Processed>, StoreError> {
     let work = async {
-        match store_batch(app, batch, report).await {
+        match store_batch(app, next, batch, report).await {
             Ok(()) => {
                 report.batches += 1;
                 Ok(Processed::Done)
@@ -123,7 +148,12 @@ enum ProcessError {
     Store(#[from] StoreError),
 }
 
-async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result<(), ProcessError> {
+async fn store_batch(
+    app: &App,
+    next: &impl Next,
+    batch: &BatchRow,
+    report: &mut Report,
+) -> Result<(), ProcessError> {
     let dataset = Dataset::named(&batch.dataset).ok_or(ProcessError::Dataset)?;
     let object = app.archive.read(&batch.path).await?;
     let packed = StreamReader::new(object.map_err(std::io::Error::other));
@@ -134,10 +164,9 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         app.settings.ingest.line_limit_bytes,
     );
     let mut part = Part::default();
-    let book = app.rules();
-    let mut detecting = Detecting::begin(app, &book, batch).await?;
+    let mut look = next.begin(app, batch).await?;
     fault::point("ingest.begun");
-    let mut former = Former::new();
+    let mut former = Former::default();
     let mut formed = Vec::new();
     loop {
         match lines.next().await? {
@@ -151,14 +180,14 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         for one in formed.drain(..) {
             part.take(app, batch, dataset, one);
             if part.events.len() >= PART || part.bytes >= PART_BYTES {
-                part.store(app, report, &mut detecting).await?;
+                part.store(app, report, &mut look).await?;
             }
         }
         if is_over {
             break;
         }
     }
-    part.store(app, report, &mut detecting).await?;
+    part.store(app, report, &mut look).await?;
     report.records += usize::try_from(part.lines).unwrap_or_default();
     report.rejects += part.rejects.total();
     let rejects = std::mem::take(&mut part.rejects).rows(batch, app.clock.now());
@@ -166,7 +195,7 @@ async fn store_batch(app: &App, batch: &BatchRow, report: &mut Report) -> Result
         .batch_stored(&batch.id, part.records, part.repaired, &rejects)
         .await?;
     fault::point("ingest.stored");
-    detecting.end().await?;
+    look.end().await?;
     fault::point("ingest.detected");
     app.store.batch_detected(batch, &app.holder).await?;
     Ok(())
@@ -258,12 +287,12 @@ impl Part {
         self.events.push(event(batch, record, text));
     }
 
-    /// Finds the people behind the events, stores the part and shows it to the rules.
+    /// Finds the people behind the events, stores the part and shows it to the next stage.
     async fn store(
         &mut self,
         app: &App,
         report: &mut Report,
-        detecting: &mut Detecting<'_>,
+        look: &mut impl Look,
     ) -> Result<(), StoreError> {
         if self.events.is_empty() {
             return Ok(());
@@ -294,7 +323,7 @@ impl Part {
         fault::point("ingest.part_stored");
         report.new_events += stored.new;
         self.bytes = 0;
-        detecting.take(&stored.of_batch).await
+        look.take(&stored.of_batch).await
     }
 }
 

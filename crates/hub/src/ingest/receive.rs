@@ -3,18 +3,19 @@
 //! The body streams through: it is unpacked to be checked, counted and recognised, and goes to the archive as
 //! gzip. Memory does not grow with the batch. Nothing of a refused body remains.
 
-use super::dataset::Dataset;
-use super::form::{CHALLENGE_BYTES, is_challenge};
-use super::places::Place;
+use super::places::{Place, Places};
 use crate::app::App;
 use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
 use crate::fault;
+use crate::wake::Written;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use futures::Stream;
 use model::{BatchState, ConnectionId};
+use rules::dataset::Dataset;
+use rules::form::{CHALLENGE_BYTES, is_challenge};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::ops::Range;
@@ -101,7 +102,11 @@ pub async fn receive(
     let dataset = Dataset::named(dataset).ok_or_else(|| IngestError::Dataset {
         name: dataset.to_owned(),
     })?;
-    let place = app.receiving.take(&connection.id).await?;
+    let place = app
+        .slots
+        .of(|| Places::new(app.settings.ingest.concurrent_batches))
+        .take(&connection.id)
+        .await?;
     let limit_seconds = app.settings.ingest.receive_limit_seconds;
     let too_slow = |_| {
         IngestError::Slow(format!(
@@ -188,7 +193,7 @@ async fn keep(
     });
     let is_new = app.store.batch_archive(&batch, about.as_slice()).await?;
     if is_new {
-        app.wake();
+        app.wake.call(Written::Batches);
         Ok(Received::Stored(id))
     } else {
         Ok(Received::Duplicate(id))

@@ -1,55 +1,15 @@
-//! Why a line is no event, and how many lines of a batch share each reason.
+//! How many lines of a batch were rejected for each reason, with samples.
 //!
-//! What differs from line to line is apart from the reason, so that a body of a million bad lines has a handful of
-//! reasons. Start reading at `Rejects`.
+//! Start reading at `Rejects`.
 
+use rules::reason::Reason;
 use std::collections::BTreeMap;
-use std::fmt;
 use store::{BatchRow, RejectRow, RejectSample};
 
 /// Lines that are kept of each batch and reason. Chosen: enough to see what is wrong.
 const SAMPLES: usize = 5;
 /// How much of a line is kept, and how much of what its reason means for it.
 const EXCERPT_CHARS: usize = 200;
-
-/// Why a line is no event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    what: String,
-    detail: String,
-}
-
-impl Reason {
-    /// A reason in the same words for every line of its kind, and what it means for this one.
-    pub(crate) fn with(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            detail: detail.into(),
-        }
-    }
-}
-
-impl From<String> for Reason {
-    fn from(what: String) -> Self {
-        Self::with(what, "")
-    }
-}
-
-impl From<&str> for Reason {
-    fn from(what: &str) -> Self {
-        Self::with(what, "")
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
-        Ok(())
-    }
-}
 
 /// The rejected lines of one batch.
 #[derive(Debug, Default)]

@@ -28,6 +28,7 @@ use crate::fault;
 use crate::lease::Lease;
 use crate::permission::Actor;
 use crate::sync::lists::{access_user_seen, as_text, fingerprint, member_seen};
+use crate::wake::Written;
 use crate::{access, audit};
 use chrono::TimeDelta;
 use cloudflare::{AccountId, Client, CloudflareError};
@@ -285,7 +286,7 @@ pub async fn change(
     let work = Box::pin(locked(app, &connection, &request, options, actor));
     let result = lease.keep(work).await.unwrap_or(Err(ProvisionError::Locked));
     lease.release().await;
-    app.wake();
+    app.wake.call(Written::Access);
     result
 }
 

@@ -14,11 +14,11 @@ pub mod pull;
 use crate::app::{App, ClientError};
 use crate::due;
 use crate::egress::EgressError;
-use crate::ingest::{DATASETS, Dataset};
 use crate::secret::SecretError;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError};
 use model::{ConnectionId, SourceState};
+use rules::{DATASETS, Dataset};
 use std::collections::{BTreeMap, HashMap};
 use store::{ConnectionRow, JournalEntry, LogSourceRow, StoreError};
 
@@ -82,17 +82,6 @@ pub enum SourceError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// How far a long operation has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// What is being done.
-    pub what: String,
-    /// Steps that are done.
-    pub done: u64,
-    /// All steps, where that is known.
-    pub total: Option<u64>,
 }
 
 /// Everything known about one source.

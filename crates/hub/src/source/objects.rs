@@ -6,17 +6,19 @@
 //!
 //! Never writes into a bucket. Start reading at [`read`]; the driver calls `run_due`.
 
-use super::{Progress, SourceError, is_due, keep};
+use super::{SourceError, is_due, keep};
 use crate::app::App;
 use crate::audit;
 use crate::bucket::{self, Bucket, BucketError, BucketKeys, Caller, DATE};
-use crate::ingest::form::is_other_object;
-use crate::ingest::{Dataset, IngestError, Received, receive};
+use crate::ingest::{IngestError, Received, receive};
 use crate::permission::Actor;
+use crate::progress::Progress;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::TryStreamExt;
 use model::SourceState;
 use object_store::{ObjectMeta, ObjectStoreExt, path::Path as ObjectPath};
+use rules::Dataset;
+use rules::form::is_other_object;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use store::{ConnectionRow, JournalEntry, LogSourceRow, ObjectReadRow, StoreError};

@@ -15,6 +15,7 @@ mod objects;
 use crate::app::{App, ClientError};
 use crate::fault;
 use crate::lease::Lease;
+use crate::wake::Written;
 use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
 use futures::FutureExt;
@@ -179,7 +180,7 @@ pub async fn connection(
     let work = begin(app, connection, options, progress, &client).boxed();
     let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));
     lease.release().await;
-    app.wake();
+    app.wake.call(Written::People);
     result
 }
 

@@ -20,13 +20,22 @@ pub enum SigningKeyError {
     Store(#[from] StoreError),
 }
 
+/// The key that was opened.
+#[derive(Default)]
+struct Kept(tokio::sync::OnceCell<Arc<SigningKey>>);
+
 /// The key that signs now. It is made at first use, and read once in the life of a process.
 ///
 /// # Errors
 ///
 /// See [`SigningKeyError`].
 pub async fn current(app: &App) -> Result<Arc<SigningKey>, SigningKeyError> {
-    app.signing_keys.get_or_try_init(|| open(app)).await.cloned()
+    app.slots
+        .of(Kept::default)
+        .0
+        .get_or_try_init(|| open(app))
+        .await
+        .cloned()
 }
 
 async fn open(app: &App) -> Result<Arc<SigningKey>, SigningKeyError> {

@@ -5,11 +5,11 @@
 
 use crate::kit::{Hub, Kept, each, start, story};
 use chrono::{DateTime, TimeDelta, Utc};
-use hub::detection::offline::{self, Options, Totals};
-use hub::ingest::normalise::read_time;
-use hub::rule_book::RuleBook;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rules::book::RuleBook;
+use rules::file_run::{self, Options, Totals};
+use rules::normalise::read_time;
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -225,7 +225,7 @@ fn over_files(book: &RuleBook, batches: &[(&str, String)]) -> (Found, Totals) {
         now: start(),
         progress: &|_| {},
     };
-    let totals = offline::run(book, &files, options).unwrap();
+    let totals = file_run::run(book, &files, options).unwrap();
     let mut found = Found::default();
     let bytes = kept.0.lock().unwrap().clone();
     for line in String::from_utf8(bytes).unwrap().lines() {

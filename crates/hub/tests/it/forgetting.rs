@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use flate2::read::MultiGzDecoder;
 use hub::Actor;
 use hub::archive::Archive;
-use hub::purge;
+use hub::{driver, purge};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use sandbox::Sandbox;
@@ -134,10 +134,10 @@ async fn a_persons_records_leave_the_archive_and_the_events_and_nobody_elses_do(
         let untouched = before.iter().find(|batch| batch.records == 1).unwrap();
         let object = objects.head(&untouched.path.as_str().into()).await.unwrap();
         assert!(matches!(
-            purge::person(&hub.app, &ana, " ", &Actor::CommandLine, &|_| {}).await,
-            Err(purge::PurgeError::Reason)
+            driver::purge(&hub.app, &ana, " ", &Actor::CommandLine, &|_| {}).await,
+            Err(driver::FinishError::Purge(purge::PurgeError::Reason))
         ));
-        let done = purge::person(
+        let done = driver::purge(
             &hub.app,
             &ana,
             "asked to be forgotten",
@@ -173,7 +173,7 @@ async fn a_persons_records_leave_the_archive_and_the_events_and_nobody_elses_do(
             hub::ingest::Received::Duplicate(_)
         ));
         // Nothing is left to do, and that is said.
-        let again = purge::person(&hub.app, &ana, "once more", &Actor::CommandLine, &|_| {})
+        let again = driver::purge(&hub.app, &ana, "once more", &Actor::CommandLine, &|_| {})
             .await
             .unwrap();
         assert_eq!((again.objects, again.events), (0, 0));
@@ -214,7 +214,7 @@ async fn a_purge_that_was_cut_off_goes_on() {
             )
             .await
             .unwrap();
-        let error = purge::person(&hub.app, &ana, "asked", &Actor::CommandLine, &|_| {})
+        let error = driver::purge(&hub.app, &ana, "asked", &Actor::CommandLine, &|_| {})
             .await
             .unwrap_err();
         assert!(error.to_string().contains(&broken.path), "{error}");
@@ -239,7 +239,7 @@ async fn a_purge_that_was_cut_off_goes_on() {
         );
         let mut other = hub.again().await;
         other.archive = hub.app.archive.clone();
-        let done = purge::person(&other, &ana, "asked", &Actor::CommandLine, &|_| {})
+        let done = driver::purge(&other, &ana, "asked", &Actor::CommandLine, &|_| {})
             .await
             .unwrap();
         assert_eq!(events(&hub).await, 30);

@@ -119,7 +119,7 @@ async fn what_is_killed_anywhere_on_the_way_comes_out_once() {
                 was_killed
             } else {
                 taken.await.unwrap();
-                killed_at(point, driver::pass(&hub.app)).await.is_none()
+                killed_at(point, Box::pin(driver::pass(&hub.app))).await.is_none()
             };
             assert!(was_killed, "nothing came to {point}");
             hub.app.store.leases_run_out().await.unwrap();

@@ -1,8 +1,8 @@
 //! Letter case in all that compares, and countries that are none: rules over files, as `flareward rules run` has them.
 
 use crate::kit::Kept;
-use hub::detection::offline::{self, Options};
-use hub::rule_book::RuleBook;
+use rules::book::RuleBook;
+use rules::file_run::{self, Options};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ fn fired(rules: &str, records: &[Value]) -> Vec<(String, Value)> {
         now: crate::kit::start() + chrono::TimeDelta::days(30),
         progress: &|_| {},
     };
-    offline::run(&book, &[file], options).unwrap();
+    file_run::run(&book, &[file], options).unwrap();
     let bytes = kept.0.lock().unwrap().clone();
     String::from_utf8(bytes)
         .unwrap()

@@ -355,7 +355,7 @@ async fn risk_events_are_read_once_and_only_of_users_who_have_new_ones() {
 
         // What was removed here does not come back with the next one.
         let person = hub.app.store.person_by_email(TRAVELLER).await.unwrap().unwrap();
-        hub::purge::person(&hub.app, &person, "asked", &Actor::CommandLine, &|_| {})
+        hub::driver::purge(&hub.app, &person, "asked", &Actor::CommandLine, &|_| {})
             .await
             .unwrap();
         assert_eq!(stored(&hub, RISK).await, 2);

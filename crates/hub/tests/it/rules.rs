@@ -2,7 +2,7 @@
 
 use crate::kit::{Hub, each, story};
 use chrono::TimeDelta;
-use hub::rule_book::BookRule;
+use rules::book::BookRule;
 use sandbox::Sandbox;
 use serde::Deserialize;
 use serde_json::Value;
@@ -90,7 +90,7 @@ fn dataset_of(rule: &BookRule, event: &Value) -> &'static str {
     match rule.datasets().as_slice() {
         [only] => only.name,
         _ => {
-            hub::ingest::dataset_of(event.as_object().unwrap().keys().map(String::as_str))
+            rules::dataset_of(event.as_object().unwrap().keys().map(String::as_str))
                 .unwrap()
                 .name
         }
@@ -133,7 +133,7 @@ async fn every_built_in_rule_finds_what_its_cases_say() {
                         .replace("ana.silva@corp.example", &address(rule, kind));
                     let mut event: Value = serde_json::from_str(&text).unwrap();
                     // Each case is an event of its own, also where several share a key.
-                    let key = hub::ingest::Dataset::named(dataset).unwrap().key;
+                    let key = rules::Dataset::named(dataset).unwrap().key;
                     let id = key.get(usize::from(dataset == "casb_findings"));
                     if let Some(Value::String(text)) = id.and_then(|id| event.get_mut(*id)) {
                         // Of posture results the key is the device, by which rules group.

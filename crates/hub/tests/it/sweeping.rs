@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hub::Actor;
 use hub::archive::{Archive, batch_path};
 use hub::ingest::{IngestError, Received};
-use hub::{purge, sweep};
+use hub::{driver, purge, sweep};
 use model::{Clock, ConnectionId, SystemClock};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -193,10 +193,13 @@ async fn a_purge_does_not_end_before_it_has_looked_at_what_was_cut_off() {
             let foreign = batch_path("gateway_dns", start(), &foreign, &"ef".repeat(32), "logpush");
             objects.put(&foreign.as_str().into(), bytes.into()).await.unwrap();
             come_to(&hub, TimeDelta::minutes(1));
-            let purge = async || purge::person(&hub.app, &omar, "asked", &Actor::CommandLine, &|_| {}).await;
+            let purge = async || driver::purge(&hub.app, &omar, "asked", &Actor::CommandLine, &|_| {}).await;
             let refused = purge().await.unwrap_err();
             assert!(
-                matches!(refused, purge::PurgeError::Receiving { count: 2, .. }),
+                matches!(
+                    refused,
+                    driver::FinishError::Purge(purge::PurgeError::Receiving { count: 2, .. })
+                ),
                 "{refused}"
             );
             let open = hub.app.store.purge_open(&omar.id).await.unwrap().unwrap();

@@ -5,4 +5,3 @@ mod conformance;
 mod correlations;
 mod refusals;
 mod semantics;
-mod system_rules;

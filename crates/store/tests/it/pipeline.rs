@@ -202,7 +202,13 @@ async fn a_rule_and_an_event_make_one_detection() {
             ..DetectionChanges::default()
         })
         .await;
-        assert!(store.detection_groups("w", &group, noon()).await.unwrap().is_empty());
+        assert!(
+            store
+                .detection_groups("w", &group, noon())
+                .await
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(entries(store, 0, "detection.withdrawn", 1).await.len(), 1);
     }
 }
@@ -256,23 +262,20 @@ fn signal(change: &NewRiskChange, integration: &IntegrationId) -> NewSignal {
 }
 
 #[tokio::test]
-async fn a_level_moves_with_its_signal_or_not_at_all() {
+async fn a_level_moves_with_its_journal_entry_or_not_at_all() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
-        let corp = connection(store, "corp").await;
         let ana = person(store, "ana@x.example").await;
-        let okta = okta(store, &corp).await;
         let up = change(&ana, 1, RiskLevel::Unscored, RiskLevel::Medium);
-        assert!(store.risk_change(&up, &[signal(&up, &okta)]).await.unwrap());
+        assert!(store.risk_change(&up).await.unwrap());
         let stale = change(&ana, 2, RiskLevel::Unscored, RiskLevel::High);
-        assert!(
-            !store.risk_change(&stale, &[signal(&stale, &okta)]).await.unwrap(),
-            "ana has moved on"
-        );
-        assert_eq!(store.signal_list(None, None, None, 10).await.unwrap().len(), 1);
+        assert!(!store.risk_change(&stale).await.unwrap(), "ana has moved on");
+        let told = entries(store, 0, "risk.changed", 1).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].subject_id.as_deref(), Some("change-1"));
 
         let reset = change(&ana, 3, RiskLevel::Medium, RiskLevel::Unscored);
-        assert!(store.risk_change(&reset, &[signal(&reset, &okta)]).await.unwrap());
+        assert!(store.risk_change(&reset).await.unwrap());
         let person = store.person_get(&ana).await.unwrap().unwrap();
         assert_eq!(
             (person.risk_level, person.risk_reset_at),
@@ -290,9 +293,12 @@ async fn signals_about_one_person_go_out_in_order() {
         let okta = okta(store, &corp).await;
         let first = change(&ana, 1, RiskLevel::Unscored, RiskLevel::Medium);
         let second = change(&ana, 2, RiskLevel::Medium, RiskLevel::High);
-        for change in [&first, &second] {
-            assert!(store.risk_change(change, &[signal(change, &okta)]).await.unwrap());
-        }
+        let signals = [signal(&first, &okta), signal(&second, &okta)];
+        store.signal_decide("signals", 2, &signals).await.unwrap();
+        // Decided again after a kill: the same signals, once.
+        store.signal_decide("signals", 2, &signals).await.unwrap();
+        assert_eq!(store.consumer_position("signals").await.unwrap(), 2);
+        assert_eq!(store.signal_list(None, None, None, 10).await.unwrap().len(), 2);
         let now = noon() + TimeDelta::minutes(1);
         let due = store.signal_due(now, 10).await.unwrap();
         assert_eq!(

@@ -8,7 +8,7 @@ use axum::extract::State;
 use chrono::{DateTime, NaiveDate, Utc};
 use hub::App;
 use hub::detection::backtest::{self, Backtest, BacktestError};
-use hub::rule_book::BookRule;
+use rules::book::BookRule;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::Semaphore;

@@ -175,7 +175,6 @@ pub(crate) fn router() -> Router<App> {
         .route("/api/v1/openapi.json", get(described))
         .layer(axum::Extension(journal::Streams::default()))
         .layer(axum::Extension(backtest::Trials::default()))
-        .layer(axum::Extension(purges::Turn::default()))
 }
 
 /// A record as it came, as JSON; text that is none stays text.

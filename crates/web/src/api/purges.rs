@@ -8,7 +8,6 @@ use crate::auth::{CanRead, IsAdmin};
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
-use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,20 +15,8 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::purge::{self, PurgeError};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use store::PurgeRow;
-use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
-
-/// Purges that were asked for here run one at a time: each reads the whole archive.
-#[derive(Debug, Clone)]
-pub struct Turn(Arc<Semaphore>);
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
 
 /// Why records are to be removed.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -119,9 +106,10 @@ pub struct PurgesQuery {
     cursor: Option<String>,
 }
 
-/// Begins to remove all records of a person from the archive and the events, or goes on where that was cut off.
+/// Asks for all records of a person to be removed from the archive and the events. The server does it; a purge of the
+/// person that has not ended is answered instead of a second one.
 ///
-/// One purge runs at a time. What other people's records say about the person stays, and so do detections.
+/// One purge runs at a time, the others wait. What other people's records say about the person stays, and so do detections.
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
     security(("token" = ["admin"])), params(("person" = String, Path, description = "Their address or id")),
     request_body = PurgeAskedBody,
@@ -130,7 +118,6 @@ pub struct PurgesQuery {
 pub async fn begin(
     caller: IsAdmin,
     State(app): State<App>,
-    Extension(turn): Extension<Turn>,
     Path(id): Path<String>,
     Json(body): Json<PurgeAskedBody>,
 ) -> Result<Response, ApiError> {
@@ -150,11 +137,6 @@ pub async fn begin(
         };
         return Ok((StatusCode::OK, Json(plan)).into_response());
     }
-    let Ok(turn) = turn.0.try_acquire_owned() else {
-        return Err(ApiError::Conflict(
-            "another purge is running: ask again when that has ended".to_owned(),
-        ));
-    };
     let row = purge::begin(&app, &person, &body.reason, &caller.actor)
         .await
         .map_err(|error| match error {
@@ -164,12 +146,6 @@ pub async fn begin(
         })?;
     let at = format!("{}/purges/{}", super::BASE, row.id);
     let answer = PurgeBody::new(row.clone());
-    tokio::spawn(async move {
-        let _turn = turn;
-        if let Err(error) = purge::go_on(&app, &person, row, &caller.actor, &|_| {}).await {
-            tracing::error!("a purge could not go on: {}", hub::causes(&error));
-        }
-    });
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(answer)).into_response())
 }
 

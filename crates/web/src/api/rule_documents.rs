@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::rule_admin;
-use hub::rule_book::{Origin, RuleBook};
+use rules::book::{Origin, RuleBook};
 use serde::{Deserialize, Serialize};
 use store::RuleDocumentRow;
 use utoipa::ToSchema;

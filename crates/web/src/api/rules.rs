@@ -8,7 +8,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::rule_admin::{self, RuleAdminError};
-use hub::rule_book::{Behaviour, BookRule, Origin, RuleBook, RuleMode, level_word};
+use rules::book::{Behaviour, BookRule, Origin, RuleBook, RuleMode, level_word};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use store::{RuleCount, TestCount};

@@ -8,8 +8,8 @@ use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
-use hub::rule_book::{Behaviour, BookRule};
 use model::{DetectionId, EventId, PersonId};
+use rules::book::{Behaviour, BookRule};
 use serde::Deserialize;
 use store::{DetectionFilter, DetectionRow, EventRow, PersonRow};
 

@@ -1,7 +1,7 @@
 //! Why a rule matches a record, as rows of a table.
 
 use super::show;
-use hub::rule_book::BookRule;
+use rules::book::BookRule;
 use serde_json::Value;
 
 /// What became of a rule's parts.

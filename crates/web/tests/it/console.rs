@@ -649,7 +649,7 @@ async fn a_rule_is_switched_by_a_form_that_belongs_to_the_session() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
     let answer = browser.post(path, &[("csrf", &csrf), ("mode", "off")]).await;
     assert_eq!(answer.header("location"), "/rules/our-nodes");
-    assert!(world.app.rules().rule("our-nodes").unwrap().mode == hub::rule_book::RuleMode::Off);
+    assert!(world.app.rules().rule("our-nodes").unwrap().mode == rules::book::RuleMode::Off);
     let page = browser.get("/rules?mode=off").await.text;
     assert!(
         page.contains("/rules/our-nodes\"") && !page.contains("/rules/dns-phishing\""),

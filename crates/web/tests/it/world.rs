@@ -3,10 +3,10 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
-use hub::rule_book::RuleMode;
 use hub::settings::Settings;
 use hub::{Actor, App, Permission, coaching::campaign, integration, permission, rule_admin, secret};
 use model::{ConnectionId, CredentialKind, GrantKind, PersonId, SeededIds, StoppedClock};
+use rules::book::RuleMode;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::sync::Arc;

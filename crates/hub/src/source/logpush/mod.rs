@@ -10,15 +10,16 @@ mod plan;
 mod warnings;
 mod watch;
 
-use super::{Progress, SourceError, client_of, is_due, keep, pushed_datasets_named};
+use super::{SourceError, client_of, is_due, keep, pushed_datasets_named};
 use crate::app::{App, ingest_secret_place};
 use crate::audit;
-use crate::ingest::Dataset;
 use crate::permission::Actor;
+use crate::progress::Progress;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudflare::{AccountId, Client, CloudflareError, LogpushJob, NewLogpushJob};
 use model::SourceState;
 use plan::{Plan, Wanted, destination, is_at, ours, place_of, plan};
+use rules::Dataset;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use store::{ConnectionRow, LogSourceRow, StoreError};

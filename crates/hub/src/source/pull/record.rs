@@ -127,7 +127,7 @@ mod tests {
     fn check(log: Log, pulled: &Value, left_out: &[&str]) -> Value {
         let record = log.record(pulled);
         let given: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
-        let table = include_str!("../../ingest/dataset_fields.tsv");
+        let table = rules::recognise::FIELDS;
         let known = table.lines().filter_map(|line| {
             let mut columns = line.split('\t');
             (columns.next() == Some(log.dataset())).then(|| columns.next().unwrap())

@@ -7,9 +7,9 @@
 //! A user whose events cannot be read does not hold up the others, and is asked for again in the next round. Start reading at [`Round::read_risk_events`]; who is asked for is decided by [`due`].
 
 use super::{Log, Round, RoundError, minutes};
-use crate::ingest::normalise::read_time_text;
 use chrono::{DateTime, Utc};
 use cloudflare::{CloudflareError, RiskSummaryUser, UserRisk};
+use rules::normalise::read_time_text;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use store::{RiskScoreReadRow, StoreError};

@@ -4,7 +4,7 @@
 //! resolver (`category: proxy`, `dns`, `dns_query` of the Sigma taxonomy) run on Gateway's logs, with their fields
 //! under the names that Cloudflare gives them; `docs/rules.md` has the table.
 
-use crate::ingest::{DATASETS, Dataset, has_field};
+use crate::{DATASETS, Dataset, has_field};
 use sigma::{PERSON, Rule};
 use std::collections::BTreeMap;
 

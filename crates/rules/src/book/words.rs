@@ -59,8 +59,8 @@ fn kind(library: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::detection::cases;
-    use crate::rule_book::parameter;
+    use crate::book::parameter;
+    use crate::cases;
 
     #[test]
     fn mistakes_are_told_in_plain_words() {

@@ -6,9 +6,9 @@
 
 use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};
-use crate::ingest::recognise::{OTHER_KEY, key_weights, weighs_enough};
-use crate::ingest::{DATASETS, country};
-use crate::rule_book::Own;
+use crate::book::Own;
+use crate::recognise::{OTHER_KEY, key_weights, weighs_enough};
+use crate::{DATASETS, country};
 use sha2::{Digest, Sha256};
 use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
 use std::borrow::Cow;
@@ -248,10 +248,10 @@ fn time_of(record: &sigma::Scanned<'_>, place: usize) -> Option<i64> {
     let mut at = None;
     record.wanted(place, &mut |scalar| {
         at = match scalar {
-            Scalar::Text(text) => crate::ingest::normalise::read_time_text(text),
+            Scalar::Text(text) => crate::normalise::read_time_text(text),
             Scalar::Int(number) => i64::try_from(number)
                 .ok()
-                .and_then(crate::ingest::normalise::read_time_number),
+                .and_then(crate::normalise::read_time_number),
             _ => None,
         }
         .and_then(|at| at.timestamp_nanos_opt());

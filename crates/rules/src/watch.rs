@@ -5,7 +5,7 @@
 
 use super::countries;
 use super::detector::TraceValue;
-use crate::rule_book::{FirstSeen, Travel};
+use crate::book::{FirstSeen, Travel};
 use sigma::{
     CollectedCorrelation, Correlation, CorrelationKind, Hit, HitValue, PERSON, Part, PartOf, Sighting,
 };
@@ -125,7 +125,8 @@ impl Watch {
         })
     }
 
-    pub(super) fn is_number(&self) -> bool {
+    /// Whether the watch compares values as numbers.
+    pub fn is_number(&self) -> bool {
         match &self.kind {
             WatchKind::Correlation(correlation) => matches!(
                 correlation.kind,

@@ -7,8 +7,8 @@
 //! [`Former`] is given the lines of one file; [`second_look`] reads a line that is no record as it stands.
 
 use super::dataset::Dataset;
+use super::reason::Reason;
 use super::recognise::{dataset_of, has_field};
-use super::reject::Reason;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -20,29 +20,31 @@ const ENVELOPES_MAX: usize = 3;
 /// A byte order mark in UTF-8.
 const MARK: &[u8] = "\u{feff}".as_bytes();
 /// What an ownership challenge is shorter than: an encrypted token on one line.
-pub(crate) const CHALLENGE_BYTES: usize = 4096;
+pub const CHALLENGE_BYTES: usize = 4096;
 
 /// A record that was read from a line which is none as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mended {
+pub struct Mended {
     /// The record, as JSON.
-    pub(crate) text: String,
+    pub text: String,
     /// Whether something in it was not as it should be. An envelope is no damage.
-    pub(crate) is_repaired: bool,
+    pub is_repaired: bool,
 }
 
 /// A line that may be a record, or why lines are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Formed {
+pub struct Formed {
     /// Its number; of a document, the number of the record in it.
-    pub(crate) number: u64,
-    pub(crate) line: Result<Vec<u8>, Reason>,
+    pub number: u64,
+    /// The line, or why it and the rest are no records.
+    pub line: Result<Vec<u8>, Reason>,
     /// Whether something was repaired already.
-    pub(crate) is_repaired: bool,
+    pub is_repaired: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Mode {
+    #[default]
     Start,
     /// The first line may be that of a document: the second tells.
     Held(u64, Vec<u8>),
@@ -53,23 +55,19 @@ enum Mode {
 }
 
 /// Finds out what form a file has, from its first lines.
-#[derive(Debug)]
-pub(crate) struct Former {
+#[derive(Debug, Default)]
+pub struct Former {
     mode: Mode,
 }
 
 impl Former {
-    pub(crate) fn new() -> Self {
-        Self { mode: Mode::Start }
-    }
-
     /// Whether each further line is a record by itself, and need not be shown.
-    pub(crate) fn is_lines(&self) -> bool {
+    pub fn is_lines(&self) -> bool {
         matches!(self.mode, Mode::Lines)
     }
 
     /// Takes the next line, which is not blank.
-    pub(crate) fn take(&mut self, number: u64, line: &[u8], out: &mut Vec<Formed>) {
+    pub fn take(&mut self, number: u64, line: &[u8], out: &mut Vec<Formed>) {
         match std::mem::replace(&mut self.mode, Mode::Over) {
             Mode::Lines => {
                 self.mode = Mode::Lines;
@@ -105,7 +103,7 @@ impl Former {
     }
 
     /// Ends the file.
-    pub(crate) fn end(&mut self, out: &mut Vec<Formed>) {
+    pub fn end(&mut self, out: &mut Vec<Formed>) {
         match std::mem::replace(&mut self.mode, Mode::Over) {
             Mode::Held(number, line) => out.push(as_it_is(number, &line)),
             Mode::Document(bytes) => document(&bytes, out),
@@ -174,7 +172,7 @@ fn is_object(line: &[u8]) -> bool {
 }
 
 /// Whether this is what Cloudflare asks the owner of a bucket to read back: an encrypted token (JWE), alone.
-pub(crate) fn is_challenge(text: &[u8]) -> bool {
+pub fn is_challenge(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     text.starts_with(b"eyJ")
         && text.len() <= CHALLENGE_BYTES
@@ -184,7 +182,7 @@ pub(crate) fn is_challenge(text: &[u8]) -> bool {
 }
 
 /// Whether an object of this name lies among logs and is none.
-pub(crate) fn is_other_object(name: &str) -> bool {
+pub fn is_other_object(name: &str) -> bool {
     name.starts_with("ownership-challenge")
 }
 
@@ -307,7 +305,7 @@ fn whole_records(text: &str) -> Vec<Value> {
 }
 
 /// Reads a line that is no record of `dataset` as it stands: the records that are surely meant.
-pub(crate) fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>, Reason> {
+pub fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>, Reason> {
     let (text, is_repaired) = mend(line);
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         let message = error.to_string();
@@ -407,7 +405,7 @@ fn envelope<'m>(map: &'m Map<String, Value>, dataset: Option<&Dataset>) -> Optio
 
 /// The text as JSON that can be read, and whether anything was changed: bytes that are no UTF-8, a byte order mark,
 /// halves of surrogate pairs and control characters in texts, numbers that no reader holds.
-pub(crate) fn mend(line: &[u8]) -> (Cow<'_, str>, bool) {
+pub fn mend(line: &[u8]) -> (Cow<'_, str>, bool) {
     let bare = line.strip_prefix(MARK).unwrap_or(line);
     let had_mark = bare.len() < line.len();
     let text = String::from_utf8_lossy(bare);
@@ -506,7 +504,7 @@ mod tests {
 
     /// The records of a file, each by its QueryID or the reason why it is none.
     fn formed(text: impl AsRef<[u8]>) -> Vec<String> {
-        let mut former = Former::new();
+        let mut former = Former::default();
         let mut out = Vec::new();
         for (number, line) in text.as_ref().split(|byte| *byte == b'\n').enumerate() {
             let line = line.trim_ascii();

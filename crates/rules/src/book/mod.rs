@@ -11,7 +11,7 @@ mod reading;
 mod rule;
 pub(crate) mod words;
 
-use crate::detection::detector::Detector;
+use crate::detector::Detector;
 use model::RiskLevel;
 use parameter::Parameters;
 use reading::Reading;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Matches by watch and group.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub struct Groups {
     by_group: hashbrown::HashMap<(usize, Box<[String]>), Vec<Row>>,
     /// The earliest record of a group that writes its values otherwise than they compare.
     written: hashbrown::HashMap<(usize, Box<[String]>), Written>,
@@ -15,7 +15,7 @@ pub(super) struct Groups {
     text_places: HashMap<Arc<str>, u32>,
     numbers: Vec<f64>,
     /// How many matches are kept.
-    pub(super) count: usize,
+    pub count: usize,
 }
 
 /// The time and number of a record, and the values that it writes.
@@ -41,7 +41,7 @@ enum ValueKind {
 
 impl Groups {
     /// Keeps what a record left, whose number tells it from others.
-    pub(super) fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
+    pub fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
         if let Some(written) = trace.written {
             let group = (trace.watch, trace.key.clone().into_boxed_slice());
             self.write(group, (at_ns, id, written.into()));
@@ -57,7 +57,7 @@ impl Groups {
     }
 
     /// The values of a group as its earliest record writes them.
-    pub(super) fn shown(&self, watch: usize, key: &[String]) -> Vec<String> {
+    pub fn shown(&self, watch: usize, key: &[String]) -> Vec<String> {
         let group = (watch, Box::from(key));
         let rows = self.by_group.get(&group).into_iter().flatten();
         let first = rows.map(|row| (row.at_ns, row.id)).min();
@@ -110,7 +110,7 @@ impl Groups {
     }
 
     /// Keeps a firing of another watch for one that refers to it.
-    pub(super) fn derive(&mut self, watch: usize, key: Vec<String>, part: usize, at_ns: i64, id: u64) {
+    pub fn derive(&mut self, watch: usize, key: Vec<String>, part: usize, at_ns: i64, id: u64) {
         self.push(watch, key, at_ns, id, part, None);
     }
 
@@ -129,7 +129,7 @@ impl Groups {
     }
 
     /// Adds what another thread kept.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         if self.count == 0 {
             *self = other;
             return;
@@ -146,7 +146,7 @@ impl Groups {
     }
 
     /// The groups of one watch, by their values.
-    pub(super) fn of(&self, watch: usize) -> Vec<Box<[String]>> {
+    pub fn of(&self, watch: usize) -> Vec<Box<[String]>> {
         let ours = self.by_group.keys().filter(|(of, _)| *of == watch);
         let mut keys: Vec<Box<[String]>> = ours.map(|(_, key)| key.clone()).collect();
         keys.sort_unstable();
@@ -154,7 +154,7 @@ impl Groups {
     }
 
     /// The matches of one group, which are not kept any longer.
-    pub(super) fn take(&mut self, watch: usize, key: &[String]) -> Vec<Kept> {
+    pub fn take(&mut self, watch: usize, key: &[String]) -> Vec<Kept> {
         let rows = self.by_group.remove(&(watch, key.into())).unwrap_or_default();
         rows.into_iter().map(|row| self.unpacked(row)).collect()
     }

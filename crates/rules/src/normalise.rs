@@ -2,8 +2,8 @@
 
 use super::country;
 use super::dataset::Dataset;
+use super::reason::Reason;
 use super::recognise::plainly_other;
-use super::reject::Reason;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, EventId, address};
 use serde_json::Value;
@@ -62,7 +62,7 @@ pub fn normalise(
 }
 
 /// [`normalise`] of a line that was read already.
-pub(crate) fn normalise_record(
+pub fn normalise_record(
     line: &str,
     record: &Value,
     dataset: &Dataset,
@@ -122,7 +122,7 @@ pub(crate) fn normalise_record(
 
 /// The id of a record without a key: nothing but its batch and its place among lines that are alike tells it from
 /// another. The same batch again gives the same id; another batch brings another record, however alike.
-pub(crate) fn id_in_batch(alike: &EventId, batch: &str, occurrence: u32) -> EventId {
+pub fn id_in_batch(alike: &EventId, batch: &str, occurrence: u32) -> EventId {
     let digest = Sha256::digest(format!("{}\n{batch}\n{occurrence}", alike.0));
     EventId(hex::encode(&digest[..16]))
 }

@@ -37,7 +37,7 @@ fn referred<'k>(selection: &Selection, known: &'k Parameters, found: &mut BTreeS
 
 #[cfg(test)]
 mod tests {
-    use crate::rule_book::RuleBook;
+    use crate::book::RuleBook;
 
     #[test]
     fn a_rule_names_the_lists_that_it_expands_and_no_others() {

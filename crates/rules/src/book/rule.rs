@@ -1,8 +1,8 @@
 //! A rule as the book has it: what it says, where it comes from, what becomes of its matches.
 
 use super::{Own, Stored};
-use crate::detection::log_source::runs_on;
-use crate::ingest::Dataset;
+use crate::Dataset;
+use crate::log_source::runs_on;
 use serde_json::Value;
 use sigma::{Collection, CompiledRule, Explanation, Level, PartOf, Rule};
 use std::collections::HashMap;

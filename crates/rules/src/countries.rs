@@ -224,10 +224,6 @@ mod tests {
         assert!(distance_km("BE", "NL").unwrap() < 200.0);
         assert_eq!(distance_km("FR", "FR"), Some(0.0));
         assert_eq!(distance_km("FR", "T1"), None);
-        assert!(
-            MIDDLES
-                .iter()
-                .all(|(code, ..)| !crate::ingest::country::is_none(code))
-        );
+        assert!(MIDDLES.iter().all(|(code, ..)| !crate::country::is_none(code)));
     }
 }

@@ -4,10 +4,10 @@
 //! offline; docs/rules.md shows their form.
 
 use super::detector::DetectorScratch;
+use super::file_run::fire;
 use super::kept::Groups;
-use super::offline::fire;
-use crate::ingest::{Dataset, dataset_of};
-use crate::rule_book::{BookRule, RuleBook, words};
+use crate::book::{BookRule, RuleBook, words};
+use crate::{Dataset, dataset_of};
 use serde::Deserialize;
 use serde_json::Value;
 use sigma::PartOf;

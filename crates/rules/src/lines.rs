@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The longest line that is looked at, in bytes; the default of `ingest.line_limit_bytes`.
-pub(super) const LINE_LIMIT_BYTES: usize = 1 << 20;
+pub const LINE_LIMIT_BYTES: usize = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
 /// Said of a file whose gzip is followed by something else.
@@ -78,12 +78,13 @@ impl<R: BufRead> Read for Members<R> {
 }
 
 /// A line with its number from 1; without it when it is too long.
-pub(super) type Numbered<'a> = (u64, Option<&'a [u8]>);
+pub type Numbered<'a> = (u64, Option<&'a [u8]>);
 
 /// The lines of a file, plain or gzip, in bounded memory.
-pub(super) struct Lines {
+pub struct Lines {
     from: Box<dyn Read + Send>,
-    pub(super) is_gzip: bool,
+    /// Whether the file is compressed.
+    pub is_gzip: bool,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -93,12 +94,17 @@ pub(super) struct Lines {
     /// Passing over the rest of a line that is too long.
     skipping: bool,
     /// The number of the last line, from 1.
-    pub(super) number: u64,
+    pub number: u64,
     read: Arc<AtomicU64>,
 }
 
 impl Lines {
-    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+    /// The lines of a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or its beginning cannot be read.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted {
             file: File::open(path)?,
@@ -111,12 +117,16 @@ impl Lines {
     }
 
     /// Bytes of the file that were read so far.
-    pub(super) fn bytes_read(&self) -> u64 {
+    pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
     /// The lines of what `from` gives.
-    pub(super) fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the beginning cannot be read.
+    pub fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
         let mut from = from;
         let mut head = Vec::new();
         from.by_ref()
@@ -145,7 +155,11 @@ impl Lines {
     }
 
     /// The next line that is not blank, with its number from 1; without it when it is too long.
-    pub(super) fn next(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
+    ///
+    /// # Errors
+    ///
+    /// When the rest cannot be read or unpacked.
+    pub fn next_line(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
         let mut searched = self.start;
         loop {
             if let Some(found) = memchr::memchr(b'\n', &self.buffer[searched..self.end]) {

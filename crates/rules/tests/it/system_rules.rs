@@ -1,7 +1,7 @@
 //! The rules that come with the product: each is complete, and fires and stays silent as its cases say.
 //!
-//! Reads `rules/` and `tips/` at the root of the repository. Cases about several events are only read here; when
-//! they fire is judged by the same code as in production, with `flareward rules test`.
+//! Reads `rules/` and `tips/` at the root of the repository. Cases about several events are only read here; whether
+//! they fire is tested in `cases.rs`.
 
 #![expect(clippy::unwrap_used, reason = "files of the repository are read as they are")]
 

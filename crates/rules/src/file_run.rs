@@ -7,11 +7,11 @@ use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;
 use super::lines::{LINE_LIMIT_BYTES, Lines};
 use super::watch::Watch;
-use crate::ingest::form::{Former, second_look};
-use crate::ingest::normalise::{normalise, others};
-use crate::ingest::recognise::{WEIGHED_BYTES, keys_of_line, may_be_ours, plainly_other};
-use crate::ingest::{DATASETS, Dataset, dataset_of, dataset_of_line, has_field};
-use crate::rule_book::{BookRule, RuleBook, level_word};
+use crate::book::{BookRule, RuleBook, level_word};
+use crate::form::{Former, second_look};
+use crate::normalise::{normalise, others};
+use crate::recognise::{WEIGHED_BYTES, keys_of_line, may_be_ours, plainly_other};
+use crate::{DATASETS, Dataset, dataset_of, dataset_of_line, has_field};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 use serde_json::{Value, json};
@@ -160,16 +160,18 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
 }
 
 /// A watch fired, for some group.
-pub(super) struct Fired {
-    pub(super) reports: PartOf,
+pub struct Fired {
+    /// The rule or correlation that is reported.
+    pub reports: PartOf,
     key: BTreeMap<String, String>,
-    pub(super) id: u64,
+    /// The last record that it needed, by its number.
+    pub id: u64,
     count: usize,
     detail: String,
 }
 
 /// Lets every watch fire, those first to which others refer.
-pub(super) fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
+pub fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
         for key in groups.of(place) {
@@ -289,12 +291,12 @@ fn write_firings(
 /// Shows the lines of a file that may be records, with their numbers, until `seen` says `false`.
 fn read_file(path: &Path, mut seen: impl FnMut(u64, &[u8]) -> bool) -> std::io::Result<()> {
     let mut lines = Lines::open(path)?;
-    let mut former = Former::new();
+    let mut former = Former::default();
     let mut formed = Vec::new();
     // What cannot be read was told of when the file was read first.
     let mut is_over = false;
     while !is_over {
-        match lines.next() {
+        match lines.next_line() {
             Ok(Some((number, Some(line)))) if former.is_lines() => {
                 if !seen(number, line) {
                     return Ok(());
@@ -414,11 +416,11 @@ impl<'a> Worker<'a> {
             }
         };
         let mut told = 0;
-        let mut former = Former::new();
+        let mut former = Former::default();
         let mut formed = Vec::new();
         let mut is_over = false;
         while !is_over {
-            match lines.next() {
+            match lines.next_line() {
                 Ok(Some((number, Some(line)))) if former.is_lines() => {
                     self.line(place, path, number, line, false)?;
                 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 /// Dataset, field, type and whether Cloudflare means to drop it, as its field reference has them; and the fields of the
 /// dataset that is ours.
-const FIELDS: &str = include_str!("dataset_fields.tsv");
+pub const FIELDS: &str = include_str!("dataset_fields.tsv");
 
 static KNOWN: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
     let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -64,7 +64,7 @@ pub(crate) fn may_be_ours<'k>(keys: impl IntoIterator<Item = &'k str>) -> bool {
 }
 
 /// The keys of a line, if it is an object.
-pub(crate) fn keys_of_line(line: &[u8]) -> Option<Vec<String>> {
+pub fn keys_of_line(line: &[u8]) -> Option<Vec<String>> {
     let record: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
     Some(record.into_keys().collect())
 }
