@@ -13,6 +13,7 @@ use object_store::{
     MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem,
     path::Path as ObjectPath, prefix::PrefixStore,
 };
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -216,6 +217,14 @@ impl Archive {
     ) -> Result<futures::stream::BoxStream<'static, object_store::Result<Bytes>>, ArchiveError> {
         Ok(self.objects.get(&ObjectPath::from(path)).await?.into_stream())
     }
+}
+
+/// The beginning of a batch's id, which its content completes: the same bytes for another account or dataset are
+/// another batch.
+pub(crate) fn begin_id(connection: &ConnectionId, dataset: &str) -> Sha256 {
+    let mut digest = Sha256::new();
+    digest.update(format!("{connection}\n{dataset}\n"));
+    digest
 }
 
 /// Where a batch belongs. What was not pushed says in its name where it came from.

@@ -8,6 +8,7 @@ pub use cloudflare::Credential;
 use crate::app::{App, ClientError, credential_place, ingest_secret_place};
 use crate::audit;
 use crate::permission::Actor;
+use crate::probe::{NOT_ENTITLED, OFF_PLAN, is_blocked};
 use crate::secret::{self, SecretError};
 use chrono::TimeDelta;
 use cloudflare::{AccountId, Cause, Client, CloudflareError};
@@ -395,7 +396,7 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
     }
     let dark: Vec<&str> = probes
         .iter()
-        .filter(|row| is_dark(row))
+        .filter(|row| is_blocked(row))
         .map(|row| row.feature.as_str())
         .collect();
     if dark.is_empty() {
@@ -434,16 +435,6 @@ async fn probe(
         query.extend([("since", since.as_str()), ("before", before.as_str())]);
     }
     client.probe(account, feature.path, &query).await
-}
-
-/// What the account's plan does not have is no fault of the connection.
-pub(crate) const OFF_PLAN: &str = "not on this account's plan";
-/// Cloudflare's code for risk scoring without the entitlement. Source: a third party's test of the API, 2026.
-pub(crate) const NOT_ENTITLED: i64 = 3_314;
-
-/// Whether a feature should work and does not.
-pub fn is_dark(probe: &ProbeRow) -> bool {
-    !probe.works && !probe.message.starts_with(OFF_PLAN)
 }
 
 fn finding(

@@ -9,9 +9,8 @@
 //! reading at [`run`].
 
 use crate::app::App;
-use crate::archive::{Archive, ArchiveError, Lying, Place};
+use crate::archive::{Archive, ArchiveError, Lying, Place, begin_id};
 use crate::audit;
-use crate::ingest::receive::begin_id;
 use crate::permission::Actor;
 use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;

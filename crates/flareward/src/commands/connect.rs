@@ -172,7 +172,7 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
     let mut printer = Printer::new(global.output, DOCTOR_COLUMNS);
     for row in rows {
         let probes = hub::connect::doctor(&app, &row).await?;
-        all_work &= !probes.iter().any(hub::connect::is_dark);
+        all_work &= !probes.iter().any(hub::probe::is_blocked);
         for probe in &probes {
             let mut line = probe_json(probe);
             line["connection"] = json!(row.label);

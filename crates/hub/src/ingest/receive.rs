@@ -5,7 +5,7 @@
 
 use super::places::{Place, Places};
 use crate::app::App;
-use crate::archive::{ArchiveError, ArchiveWriter, batch_path};
+use crate::archive::{ArchiveError, ArchiveWriter, batch_path, begin_id};
 use crate::fault;
 use crate::wake::Written;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use futures::Stream;
-use model::{BatchState, ConnectionId};
+use model::BatchState;
 use rules::dataset::Dataset;
 use rules::form::{CHALLENGE_BYTES, is_challenge};
 use sha2::{Digest, Sha256};
@@ -198,14 +198,6 @@ async fn keep(
     } else {
         Ok(Received::Duplicate(id))
     }
-}
-
-/// The beginning of a batch's id, which its content completes: the same bytes for another account or dataset are
-/// another batch.
-pub(crate) fn begin_id(connection: &ConnectionId, dataset: &str) -> Sha256 {
-    let mut digest = Sha256::new();
-    digest.update(format!("{connection}\n{dataset}\n"));
-    digest
 }
 
 /// What passes through on the way to the archive is counted and recognised here.

@@ -2,7 +2,7 @@
 //!
 //! Secrets of objects are left out. Start reading at [`Changed::read`].
 
-use super::lists::RESTLESS;
+use crate::listed::RESTLESS;
 use crate::redact::redacted;
 use chrono::{DateTime, Utc};
 use model::{ListKind, ObjectChange};

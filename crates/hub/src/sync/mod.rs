@@ -594,7 +594,7 @@ impl Run<'_> {
         let probes = self.app.store.probe_list(self.connection).await?;
         Ok(probes
             .iter()
-            .filter(|probe| crate::connect::is_dark(probe) && !READ_HERE.contains(&probe.feature.as_str()))
+            .filter(|probe| crate::probe::is_blocked(probe) && !READ_HERE.contains(&probe.feature.as_str()))
             .map(|probe| format!("dark: {}", probe.feature))
             .collect())
     }

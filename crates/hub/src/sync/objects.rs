@@ -4,8 +4,9 @@
 //! One pass over each list. What only a request for each thing gives is read for the few that need it: who is in
 //! a user group, and what is on a Zero Trust list that some rule names.
 
-use super::lists::{as_text, counted, fingerprint, listing_failed};
+use super::lists::{counted, listing_failed};
 use super::{Count, Listed, Progress, Run, SyncError};
+use crate::listed::{as_text, fingerprint};
 use crate::redact::redacted;
 use cloudflare::{AccountList, CloudflareError, LISTS};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
