@@ -357,6 +357,28 @@ pub async fn tags_set(
         .await
 }
 
+/// Finds out again what a connection's credential can do, because `actor` asked.
+///
+/// # Errors
+///
+/// See [`doctor`].
+pub async fn check(
+    app: &App,
+    connection: &ConnectionRow,
+    actor: &Actor,
+) -> Result<Vec<ProbeRow>, ConnectError> {
+    audit::record(
+        app,
+        actor,
+        model::AuditAction::ConnectionCheck,
+        &connection.label,
+        model::AuditOutcome::Asked,
+        json!({}),
+    )
+    .await?;
+    doctor(app, connection).await
+}
+
 /// Asks once for each feature and keeps what was found; sets the connection's state by it. A connection that is
 /// paused stays so: only a confirmed sync lets it go on.
 ///

@@ -179,12 +179,8 @@ impl Stage {
             Stage::Expiry => &[Written::Access],
             Stage::Purge => &[Written::Purges],
             Stage::Posture => &[Written::People, Written::Access],
-            Stage::Details
-            | Stage::Schedule
-            | Stage::Sources
-            | Stage::Retention
-            | Stage::Sweep
-            | Stage::Prune => &[],
+            Stage::Schedule => &[Written::Syncs],
+            Stage::Details | Stage::Sources | Stage::Retention | Stage::Sweep | Stage::Prune => &[],
         }
     }
 
@@ -484,6 +480,15 @@ async fn purge_here(
     }
 }
 
+/// Does the syncs that were asked for, in this process.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn asked_syncs(app: &App) -> Result<bool, StageError> {
+    Ok(sync::request::run(app).await?)
+}
+
 /// One pass of every stage but syncs, in this process, whoever else runs: every stage may be repeated.
 ///
 /// # Errors
@@ -529,11 +534,12 @@ pub async fn until_quiet(app: &App, limit: Duration) -> Result<bool, StoreError>
 
 async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
     sync::end_cut_off(app).await?;
+    let has_run = sync::request::run(app).await?;
     let minutes = i64::try_from(app.settings.sync.interval_minutes).unwrap_or(i64::MAX / 100);
     if minutes == 0 {
-        return Ok(false);
+        return Ok(has_run);
     }
-    let mut ran = false;
+    let mut ran = has_run;
     for connection in app.store.connection_list().await? {
         let now = app.clock.now();
         let last = app

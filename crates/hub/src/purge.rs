@@ -227,7 +227,10 @@ pub async fn resume(
         .ok_or(StoreError::Gone("the person"))?;
     let actor = Actor::recorded(&row.actor);
     let result = remove(app, &person, row, &actor, show).await;
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        // What waits to be processed is no fault.
+        && !matches!(error, PurgeError::Pending)
+    {
         let problem = crate::causes(error);
         app.store.purge_problem_set(&id, Some(&problem)).await?;
     }

@@ -27,10 +27,12 @@ pub enum Written {
     Access,
     /// Purges that were asked for.
     Purges,
+    /// Syncs that were asked for.
+    Syncs,
 }
 
 impl Written {
-    const ALL: [Written; 8] = [
+    const ALL: [Written; 9] = [
         Written::Batches,
         Written::Undetected,
         Written::People,
@@ -39,6 +41,7 @@ impl Written {
         Written::Messages,
         Written::Access,
         Written::Purges,
+        Written::Syncs,
     ];
 }
 

@@ -40,6 +40,7 @@ mod rule_hit;
 mod sealing_key;
 mod signal;
 mod sync_change;
+mod sync_request;
 mod sync_run;
 mod timed_grant;
 
@@ -83,6 +84,7 @@ pub use rule_admin::{RuleDocumentRow, RuleModeRow, RuleParameterRow, TestCount};
 pub use rule_hit::{HITS_MAX, HitGroup, HitRun, RuleHitRow, WatermarkRow};
 pub use signal::{NewSignal, SignalRow};
 pub use sync_change::{GrantChangeRow, SyncChangeRow, Touched};
+pub use sync_request::SyncRequestRow;
 pub use sync_run::SyncRunRow;
 pub use timed_grant::TimedGrantRow;
 

@@ -34,6 +34,7 @@ const SMALL: &[&str] = &[
     "sealing_key",
     "session",
     "signing_key",
+    "sync_request",
     "time_mark",
     "watermark",
 ];

@@ -510,12 +510,13 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
         Step::Already { reason } => writeln!(out, "  nothing to do: {reason}")?,
         Step::Refused { reason, guard } => writeln!(out, "  refused ({}): {reason}", guard.as_str())?,
         Step::Write => {
-            for (list, before, after) in differences(&plan.before, &plan.after) {
-                for rule in after.iter().filter(|rule| !before.contains(rule)) {
-                    writeln!(out, "  + {list} {rule}")?;
+            for difference in plan.differences() {
+                let member = &difference.member;
+                for value in &difference.added {
+                    writeln!(out, "  + {member} {value}")?;
                 }
-                for rule in before.iter().filter(|rule| !after.contains(rule)) {
-                    writeln!(out, "  - {list} {rule}")?;
+                for value in &difference.removed {
+                    writeln!(out, "  - {member} {value}")?;
                 }
             }
             for call in &plan.calls {
@@ -554,32 +555,6 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
         writeln!(out, "  remains: {remains}")?;
     }
     Ok(())
-}
-
-/// The lists of the object that are different, each value as text.
-fn differences(before: &Value, after: &Value) -> Vec<(String, Vec<String>, Vec<String>)> {
-    let texts = |value: Option<&Value>| -> Vec<String> {
-        match value {
-            Some(Value::Array(values)) => values.iter().map(ToString::to_string).collect(),
-            Some(Value::Null) | None => Vec::new(),
-            Some(other) => vec![other.to_string()],
-        }
-    };
-    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
-        return vec![(
-            "the whole".to_owned(),
-            texts(Some(before).filter(|value| !value.is_null())),
-            texts(Some(after).filter(|value| !value.is_null())),
-        )];
-    };
-    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-    names.sort();
-    names.dedup();
-    names
-        .into_iter()
-        .filter(|name| old.get(*name) != new.get(*name))
-        .map(|name| (name.clone(), texts(old.get(name)), texts(new.get(name))))
-        .collect()
 }
 
 /// Shows the plans to whoever sits at the terminal, and asks.

@@ -171,7 +171,7 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
     let mut all_work = true;
     let mut printer = Printer::new(global.output, DOCTOR_COLUMNS);
     for row in rows {
-        let probes = hub::connect::doctor(&app, &row).await?;
+        let probes = hub::connect::check(&app, &row, &hub::Actor::CommandLine).await?;
         all_work &= !probes.iter().any(hub::probe::is_blocked);
         for probe in &probes {
             let mut line = probe_json(probe);

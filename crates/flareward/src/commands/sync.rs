@@ -5,8 +5,8 @@ use crate::Global;
 use crate::output::Printer;
 use crate::progress::ProgressBar;
 use anyhow::bail;
-use hub::App;
 use hub::sync::{Progress, Report, SyncError, SyncOptions};
+use hub::{Actor, App};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ async fn patient_sync(
     const PATIENCE: Duration = Duration::from_secs(60);
     let begun = Instant::now();
     loop {
-        match hub::sync::connection(app, row, options, show).await {
+        match hub::sync::request::now(app, row, options, &Actor::CommandLine, show).await {
             Err(SyncError::Busy(_)) if begun.elapsed() < PATIENCE => {
                 bar.set_message(format!("{}: another process syncs it, or was killed", row.label));
                 tokio::time::sleep(Duration::from_millis(500)).await;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use cloudflare::Write;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that a guard looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -163,6 +163,50 @@ pub struct Plan {
     pub undo: Option<Request>,
 }
 
+/// What a member of an object loses and gains, each value as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The member's name; of an object that appears or goes as a whole, `the whole`.
+    pub member: String,
+    /// Values that it has before and not after.
+    pub removed: Vec<String>,
+    /// Values that it has after and not before.
+    pub added: Vec<String>,
+}
+
+/// The members of an object that are different, by name. The order of a list's values makes no difference.
+fn differences(before: &Value, after: &Value) -> Vec<Difference> {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        match value {
+            Some(Value::Array(values)) => values.iter().map(ToString::to_string).collect(),
+            Some(Value::Null) | None => Vec::new(),
+            Some(other) => vec![other.to_string()],
+        }
+    };
+    let difference = |member: &str, old: Option<&Value>, new: Option<&Value>| {
+        let (old, new) = (texts(old), texts(new));
+        Difference {
+            member: member.to_owned(),
+            removed: old.iter().filter(|value| !new.contains(value)).cloned().collect(),
+            added: new.iter().filter(|value| !old.contains(value)).cloned().collect(),
+        }
+    };
+    let differences: Vec<Difference> = match (before.as_object(), after.as_object()) {
+        (Some(old), Some(new)) => {
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            names
+                .into_iter()
+                .map(|name| difference(name, old.get(name), new.get(name)))
+                .collect()
+        }
+        _ => vec![difference("the whole", Some(before), Some(after))],
+    };
+    differences
+        .into_iter()
+        .filter(|one| !one.removed.is_empty() || !one.added.is_empty())
+        .collect()
+}
+
 /// A call with the names of what its path has ids of: `PUT /members/5f2178… (ana@x.example)`.
 pub fn call_in_words(method: &str, path: &str, names: &BTreeMap<String, String>) -> String {
     let named: Vec<&str> = path
@@ -200,6 +244,11 @@ impl Plan {
             step: Step::Write,
             undo: None,
         }
+    }
+
+    /// What would be different in the object: the same wherever a plan is shown.
+    pub fn differences(&self) -> Vec<Difference> {
+        differences(&self.before, &self.after)
     }
 
     /// Whether anything would be different: at Cloudflare, or when the grant ends.
@@ -265,5 +314,32 @@ impl Plan {
             passes: true,
             words: words.into(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_member_that_differs_is_shown_with_what_it_loses_and_gains() {
+        let before = json!({ "include": [1, 2], "name": "a", "same": [3], "session": "24h" });
+        let after = json!({ "include": [2, 4], "name": "a", "same": [3], "is_default": true });
+        let shown: Vec<String> = differences(&before, &after)
+            .into_iter()
+            .map(|one| format!("{}: -{:?} +{:?}", one.member, one.removed, one.added))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"include: -["1"] +["4"]"#,
+                r#"is_default: -[] +["true"]"#,
+                r#"session: -["\"24h\""] +[]"#,
+            ]
+        );
+        let gone = differences(&json!({ "id": 1 }), &Value::Null);
+        assert_eq!((gone[0].member.as_str(), gone[0].added.len()), ("the whole", 0));
+        assert_eq!(differences(&json!([1, 2]), &json!([2, 1])), []);
     }
 }

@@ -11,6 +11,7 @@ pub mod detail;
 pub mod history;
 pub(crate) mod lists;
 mod objects;
+pub mod request;
 
 use crate::app::{App, ClientError};
 use crate::fault;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use store::{DetectionFilter, EventFilter};
 
 /// Where the way of one record may be killed, in their order.
-const POINTS: [&str; 14] = [
+const POINTS: [&str; 16] = [
     "ingest.begun",
     "ingest.part_stored",
     "detection.kept",
@@ -23,6 +23,8 @@ const POINTS: [&str; 14] = [
     "risk.applied",
     "coaching.decided",
     "coaching.kept",
+    "signal.decided",
+    "signal.kept",
     "signal.sent",
     "message.claimed",
     "message.sent",

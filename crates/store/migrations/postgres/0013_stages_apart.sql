@@ -22,3 +22,11 @@ CREATE INDEX journal_by_person ON journal (person_id, seq) WHERE person_id IS NO
 CREATE INDEX test_match_by_time ON test_match (at);
 DROP INDEX batch_by_state;
 CREATE INDEX batch_waiting ON batch (received_at, id) WHERE state IN ('archived', 'stored');
+
+-- Syncs that were asked for: the stage that syncs takes them up, so that none ends with the request that asked.
+CREATE TABLE sync_request (
+    connection_id TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,
+    confirm BOOLEAN NOT NULL,
+    actor TEXT NOT NULL,
+    asked_at TIMESTAMPTZ NOT NULL
+);

@@ -11,11 +11,12 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::app::ClientError;
 use hub::connect::{self, ConnectError, ConnectRequest, Credential};
-use model::{ConnectionId, ConnectionState};
+use hub::sync::SyncError;
+use hub::sync::request;
+use model::ConnectionId;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::json;
 use store::{ConnectionRow, ListingRow, ProbeRow, StoreError, SyncRunRow};
 use utoipa::{IntoParams, ToSchema};
 
@@ -311,17 +312,7 @@ pub async fn doctor(
     Path(name): Path<String>,
 ) -> Result<Json<Page<ProbeBody>>, ApiError> {
     let connection = found(&app, &name).await?;
-    let label = &connection.label;
-    hub::audit::record(
-        &app,
-        &caller.actor,
-        model::AuditAction::ConnectionCheck,
-        label,
-        model::AuditOutcome::Asked,
-        json!({}),
-    )
-    .await?;
-    let rows = connect::doctor(&app, &connection)
+    let rows = connect::check(&app, &connection, &caller.actor)
         .await
         .map_err(connect_refusal)?;
     Ok(Json(Page::whole(rows, ProbeBody::new)))
@@ -369,41 +360,16 @@ pub async fn sync(
     Query(query): Query<SyncQuery>,
 ) -> Result<Response, ApiError> {
     let connection = found(&app, &name).await?;
-    match connection.state {
-        ConnectionState::Paused if !query.confirm => {
-            return Err(ApiError::Conflict(format!(
-                "the connection is paused: {}; look at it, then ask again with confirm=true",
-                connection.state_reason.unwrap_or_default()
-            )));
-        }
-        ConnectionState::Syncing => {
-            return Err(ApiError::Conflict(
-                "the connection is being synced already".to_owned(),
-            ));
-        }
-        _ => {}
-    }
-    let detail = json!({ "confirm": query.confirm });
-    hub::audit::record(
-        &app,
-        &caller.actor,
-        model::AuditAction::ConnectionSync,
-        &connection.label,
-        model::AuditOutcome::Asked,
-        detail,
-    )
-    .await?;
+    request::ask(&app, &connection, query.confirm, &caller.actor)
+        .await
+        .map_err(|error| match error {
+            SyncError::Paused { reason, .. } => ApiError::Conflict(format!(
+                "the connection is paused: {reason}; look at it, then ask again with confirm=true"
+            )),
+            SyncError::Store(error) => error.into(),
+            error => ApiError::internal(&error),
+        })?;
     let at = format!("{}/connections/{}/sync-runs", super::BASE, connection.id);
-    tokio::spawn(async move {
-        let options = hub::sync::SyncOptions {
-            confirm: query.confirm,
-            fresh: false,
-        };
-        if let Err(error) = hub::sync::connection(&app, &connection, options, &|_| {}).await {
-            tracing::error!(connection = %connection.label, "a sync that was asked for could not begin: {}",
-                hub::causes(&error));
-        }
-    });
     let body = SyncStartedBody {
         sync_runs: at.clone(),
     };

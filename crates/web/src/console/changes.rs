@@ -331,13 +331,15 @@ fn shown(plan: Plan) -> Shown {
         Step::Already { reason } if !plan.changes_anything() => already = Some(reason.clone()),
         Step::Already { .. } => {}
         Step::Write => {
-            for list in ["include", "require", "exclude", "roles", "policies"] {
-                let rules = |side: &Value| side[list].as_array().cloned().unwrap_or_default();
-                let (old, new) = (rules(&plan.before), rules(&plan.after));
-                let added = new.iter().filter(|rule| !old.contains(rule));
-                lines.extend(added.map(|rule| format!("+ {list} {rule}")));
-                let removed = old.iter().filter(|rule| !new.contains(rule));
-                lines.extend(removed.map(|rule| format!("− {list} {rule}")));
+            for difference in plan.differences() {
+                let member = &difference.member;
+                lines.extend(difference.added.iter().map(|value| format!("+ {member} {value}")));
+                lines.extend(
+                    difference
+                        .removed
+                        .iter()
+                        .map(|value| format!("− {member} {value}")),
+                );
             }
             lines.extend(
                 plan.calls

@@ -7,10 +7,10 @@ use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use hub::{App, Permission, audit, connect, sync};
+use hub::sync::request;
+use hub::{App, Permission, connect};
 use model::ConnectionState;
 use serde::Deserialize;
-use serde_json::json;
 use std::time::Duration;
 use store::{BatchCounts, ConnectionRow, ListingRow, ProbeRow, RejectRow, StoreError, SyncRunRow};
 
@@ -19,6 +19,8 @@ const LATEST_ROWS: i64 = 15;
 /// How long a form waits for what it began before it shows the page, where the rest can be watched. Chosen: what
 /// is refused at once is then seen at once.
 const ANSWER_AFTER: Duration = Duration::from_millis(800);
+/// How often it is looked whether a sync that was asked for has been done.
+const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Template)]
 #[template(path = "connection.html")]
@@ -143,27 +145,26 @@ pub(super) async fn sync(
     visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
     let connection = find(&app, &label).await?;
     let confirm = order.confirm == "yes";
-    let detail = json!({ "confirm": confirm });
-    audit::record(
-        &app,
-        visitor.actor(),
-        model::AuditAction::ConnectionSync,
-        &label,
-        model::AuditOutcome::Asked,
-        detail,
-    )
-    .await?;
-    begun(&label, async move {
-        let options = sync::SyncOptions {
-            confirm,
-            fresh: false,
-        };
-        sync::connection(&app, &connection, options, &|_| {})
-            .await
-            .map(|_| ())
-            .map_err(|error| hub::causes(&error))
-    })
-    .await
+    request::ask(&app, &connection, confirm, visitor.actor())
+        .await
+        .map_err(|error| PageError::Asked(hub::causes(&error)))?;
+    // A small account is read before the page is shown again.
+    let done = async {
+        while app
+            .store
+            .sync_request_list()
+            .await?
+            .iter()
+            .any(|row| row.connection_id == connection.id)
+        {
+            tokio::time::sleep(POLL).await;
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Ok(result) = tokio::time::timeout(ANSWER_AFTER, done).await {
+        result?;
+    }
+    Ok(Redirect::to(&format!("/connections/{}", path_part(&label))))
 }
 
 /// Checks again what the credential can do.
@@ -175,41 +176,10 @@ pub(super) async fn check(
 ) -> Result<Redirect, PageError> {
     visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
     let connection = find(&app, &label).await?;
-    audit::record(
-        &app,
-        visitor.actor(),
-        model::AuditAction::ConnectionCheck,
-        &label,
-        model::AuditOutcome::Asked,
-        json!({}),
-    )
-    .await?;
-    begun(&label, async move {
-        connect::doctor(&app, &connection)
-            .await
-            .map(|_| ())
-            .map_err(|error| hub::causes(&error))
-    })
-    .await
-}
-
-/// Waits a little for `work`, which goes on after that; then leads back to the connection.
-async fn begun(
-    label: &str,
-    work: impl Future<Output = Result<(), String>> + Send + 'static,
-) -> Result<Redirect, PageError> {
-    let name = label.to_owned();
-    let task = tokio::spawn(async move {
-        let result = work.await;
-        if let Err(problem) = &result {
-            tracing::warn!(connection = %name, "what the console asked for was not done: {problem}");
-        }
-        result
-    });
-    match tokio::time::timeout(ANSWER_AFTER, task).await {
-        Ok(Ok(Err(problem))) => Err(PageError::Asked(problem)),
-        _ => Ok(Redirect::to(&format!("/connections/{}", path_part(label)))),
-    }
+    connect::check(&app, &connection, visitor.actor())
+        .await
+        .map_err(|error| PageError::Asked(hub::causes(&error)))?;
+    Ok(Redirect::to(&format!("/connections/{}", path_part(&label))))
 }
 
 async fn find(app: &App, label: &str) -> Result<ConnectionRow, PageError> {
