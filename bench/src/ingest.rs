@@ -14,7 +14,7 @@ use rules::{Dataset, normalise::normalise};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::time::Instant;
-use store::NewConnection;
+use store::{ConnectionRow, NewConnection};
 
 const RECORDS: usize = 50_000;
 const BATCHES: usize = 20;
@@ -79,6 +79,29 @@ pub(crate) fn one_core() -> anyhow::Result<Vec<Figure>> {
     Ok(vec![floor, normalised, matched])
 }
 
+/// A connection that records can be sent to.
+pub(crate) async fn new_connection(app: &App) -> anyhow::Result<ConnectionRow> {
+    let connection = NewConnection {
+        id: ConnectionId("bench".to_owned()),
+        label: "bench".to_owned(),
+        account_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        account_name: "Bench".to_owned(),
+        base_url: "https://api.cloudflare.com/client/v4".to_owned(),
+        credential_kind: CredentialKind::UserToken,
+        credential_email: None,
+        credential_sealed: Vec::new(),
+        credential_fingerprint: String::new(),
+        ingest_secret_sealed: Vec::new(),
+        ingest_secret_hash: String::new(),
+        created_at: app.clock.now(),
+    };
+    app.store.connection_insert(&connection).await?;
+    app.store
+        .connection_by_label("bench")
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("no connection"))
+}
+
 pub(crate) async fn whole() -> anyhow::Result<Vec<Figure>> {
     let bodies: Vec<Vec<u8>> = (0..BATCHES)
         .map(|batch| {
@@ -105,26 +128,7 @@ pub(crate) async fn whole() -> anyhow::Result<Vec<Figure>> {
     let mut settings = Settings::default();
     settings.data.dir = folder.path().to_owned();
     let app = App::open(settings).await?;
-    let connection = NewConnection {
-        id: ConnectionId("bench".to_owned()),
-        label: "bench".to_owned(),
-        account_id: "0123456789abcdef0123456789abcdef".to_owned(),
-        account_name: "Bench".to_owned(),
-        base_url: "https://api.cloudflare.com/client/v4".to_owned(),
-        credential_kind: CredentialKind::UserToken,
-        credential_email: None,
-        credential_sealed: Vec::new(),
-        credential_fingerprint: String::new(),
-        ingest_secret_sealed: Vec::new(),
-        ingest_secret_hash: String::new(),
-        created_at: app.clock.now(),
-    };
-    app.store.connection_insert(&connection).await?;
-    let row = app
-        .store
-        .connection_by_label("bench")
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("no connection"))?;
+    let row = new_connection(&app).await?;
 
     let begun = Instant::now();
     for body in &bodies {

@@ -9,6 +9,7 @@
 
 mod access;
 mod connections;
+mod growth;
 mod ingest;
 mod receiver;
 mod rules;
@@ -57,7 +58,7 @@ fn print(title: &str, figures: &[Figure]) {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What can be measured alone, by its name; all of it without one.
-const PARTS: [&str; 5] = ["ingest", "rules", "sync", "access", "connections"];
+const PARTS: [&str; 6] = ["ingest", "growth", "rules", "sync", "access", "connections"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -86,6 +87,14 @@ async fn main() -> anyhow::Result<()> {
             &ingest::whole().await?,
         );
         receiver::measure().await?;
+    }
+    if is_wanted("growth") {
+        for figures in growth::all().await? {
+            print(
+                "What the next batch costs as the store grows (baseline: the first)",
+                &figures,
+            );
+        }
     }
     if is_wanted("rules") {
         rules::measure()?;

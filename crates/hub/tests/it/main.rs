@@ -16,6 +16,7 @@ mod kit;
 mod letter_case;
 mod log_objects;
 mod log_sources;
+mod loops;
 mod map;
 mod posture;
 mod provisioning;

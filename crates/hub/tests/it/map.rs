@@ -33,11 +33,6 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "sweep",
         "a purge first looks for objects that the database does not know",
     ),
-    (
-        "integration",
-        "transmit",
-        "an integration is shown with the address of its keys",
-    ),
 ];
 
 /// What may name stages: it runs them, or shows what they left.
