@@ -23,6 +23,8 @@ word_enum! {
         ConnectionTag = "connection.tag",
         /// Removed a person's events.
         EventsPurge = "events.purge",
+        /// Had the rules run again over received records.
+        EventsReplay = "events.replay",
         /// Muted a finding.
         FindingMute = "finding.mute",
         /// Ended the muting of a finding.

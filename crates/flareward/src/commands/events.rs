@@ -8,10 +8,10 @@ use crate::Global;
 use crate::output::{Printer, object};
 use crate::progress::ProgressBar;
 use hub::Actor;
+use hub::detection::replay::{self, ReplayRequest};
 use hub::progress::Progress;
 use hub::purge::PurgePlan;
 use hub::search::{self, Search};
-use rules::Dataset;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -224,17 +224,12 @@ async fn replay(
 ) -> anyhow::Result<()> {
     let app = crate::open(global).await?;
     let now = app.clock.now();
-    if let Some(name) = dataset
-        && Dataset::named(name).is_none()
-    {
-        anyhow::bail!(
-            "no dataset named \"{name}\"; the datasets are {}",
-            Dataset::names()
-        );
-    }
-    let since = moment(since, now)?;
-    let until = until.map_or(Ok(now), |until| moment(until, now))?;
-    let batches = app.store.batch_replay(since, until, dataset).await?;
+    let request = ReplayRequest {
+        since: moment(since, now)?,
+        until: until.map(|until| moment(until, now)).transpose()?,
+        dataset: dataset.map(str::to_owned),
+    };
+    let batches = replay::ask(&app, &request, &Actor::CommandLine).await?;
     let before = app.store.overview().await?.detections;
     super::finish_batches(&app, &batches).await?;
     let after = app.store.overview().await?.detections;

@@ -9,6 +9,7 @@
 //! Start reading at [`run`].
 
 pub mod backtest;
+pub mod replay;
 mod settle;
 
 use crate::app::App;

@@ -22,6 +22,7 @@ pub mod overview;
 pub mod people;
 pub mod posture;
 pub mod purges;
+pub mod replay;
 pub mod risk;
 pub mod rule_documents;
 pub mod rule_parameters;
@@ -115,6 +116,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(explain::explain))
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
+        .routes(routes!(replay::ask))
         .routes(routes!(purges::begin))
         .routes(routes!(purges::list))
         .routes(routes!(purges::get_one))

@@ -11,6 +11,7 @@ mod posture;
 mod problems;
 mod purges;
 mod receiver;
+mod replay;
 mod risk_integrations;
 mod rules;
 mod serving;

@@ -1,0 +1,60 @@
+//! Running the rules again over records that were received before.
+
+use crate::auth::CanWriteRules;
+use crate::error::{ApiError, Problems};
+use crate::extract::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use hub::App;
+use hub::detection::replay::{self, ReplayError, ReplayRequest};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Which records.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayAskedBody {
+    /// Records of batches received from this time on.
+    since: DateTime<Utc>,
+    /// Records of batches received before this time. Default: now.
+    until: Option<DateTime<Utc>>,
+    /// Only records of this dataset, for example `gateway_dns`.
+    dataset: Option<String>,
+}
+
+/// What the rules will run over again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReplayBody {
+    /// Number of batches. `GET /api/v1/batches` shows those that wait as `stored`, and those that are done as `detected`.
+    pub batches: usize,
+}
+
+/// Runs the rules again over received records, for example after a rule changed.
+///
+/// The server does the work after the response. Repeating a replay changes nothing.
+#[utoipa::path(post, path = "/events/replay", tag = "events", operation_id = "event_replay",
+    security(("token" = ["rules:write"])), request_body = ReplayAskedBody,
+    responses((status = 202, description = "Accepted", body = ReplayBody), Problems))]
+pub async fn ask(
+    caller: CanWriteRules,
+    State(app): State<App>,
+    Json(body): Json<ReplayAskedBody>,
+) -> Result<(StatusCode, Json<ReplayBody>), ApiError> {
+    let request = ReplayRequest {
+        since: body.since,
+        until: body.until,
+        dataset: body.dataset,
+    };
+    let batches = replay::ask(&app, &request, &caller.actor)
+        .await
+        .map_err(|error| match error {
+            ReplayError::Dataset { .. } => ApiError::invalid("/dataset", error.to_string()),
+            ReplayError::Time => ApiError::invalid("/since", error.to_string()),
+            ReplayError::Store(error) => error.into(),
+        })?;
+    let body = ReplayBody {
+        batches: batches.len(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(body)))
+}

@@ -1,0 +1,54 @@
+//! Running the rules again: asked for over the API, done by the stage that detects.
+
+use crate::world::World;
+use axum::http::{Method, StatusCode};
+use hub::Permission;
+use serde_json::json;
+
+const PATH: &str = "/api/v1/events/replay";
+
+#[tokio::test]
+async fn a_replay_marks_batches_that_the_server_then_shows_to_the_rules_again() {
+    let world = World::lived_in().await;
+    let of_state = async |state: &str| {
+        let listed = world.get(&format!("/api/v1/batches?state={state}")).await.json();
+        listed["items"].as_array().unwrap().len()
+    };
+    assert_eq!((of_state("detected").await, of_state("stored").await), (1, 0));
+    let before = world.get("/api/v1/detections").await.json();
+    let body = json!({ "since": "2000-01-01T00:00:00Z", "dataset": "gateway_dns" });
+    let answer = world.call(Method::POST, PATH, Some(body)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    assert_eq!(answer.json(), json!({ "batches": 1 }));
+    assert_eq!((of_state("detected").await, of_state("stored").await), (0, 1));
+    while hub::driver::pipeline(&world.app).await.unwrap() {}
+    assert_eq!((of_state("detected").await, of_state("stored").await), (1, 0));
+    assert_eq!(world.get("/api/v1/detections").await.json(), before);
+    let audit = world.get("/api/v1/audit?limit=1").await.json();
+    assert_eq!(audit["items"][0]["action"], "events.replay", "{audit}");
+}
+
+#[tokio::test]
+async fn a_replay_of_nothing_that_there_is_is_refused() {
+    let world = World::new().await;
+    for (body, place) in [
+        (
+            json!({ "since": "2026-01-01T00:00:00Z", "dataset": "dns" }),
+            "/dataset",
+        ),
+        (
+            json!({ "since": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z" }),
+            "/since",
+        ),
+    ] {
+        let answer = world.call(Method::POST, PATH, Some(body)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(answer.json()["errors"][0]["pointer"], place);
+    }
+    let reader = world.token_of(&[Permission::Read]).await;
+    let body = json!({ "since": "2026-01-01T00:00:00Z" });
+    let answer = world
+        .call_with(Some(&reader), Method::POST, PATH, Some(body))
+        .await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
+}
