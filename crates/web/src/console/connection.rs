@@ -202,7 +202,7 @@ async fn begun(
     let task = tokio::spawn(async move {
         let result = work.await;
         if let Err(problem) = &result {
-            tracing::warn!(connection = %name, "what the console asked for was not done: {problem}");
+            tracing::warn!(connection = %name, "a request from the console failed: {problem}");
         }
         result
     });

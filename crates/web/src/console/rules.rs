@@ -114,9 +114,9 @@ impl RulePage<'_> {
     /// What becomes of matches, in a sentence.
     fn meaning(&self) -> &'static str {
         match self.rule.mode {
-            RuleMode::On => "Its matches become detections.",
-            RuleMode::Test => "Its matches are counted. They raise nobody’s risk, and nobody is written to.",
-            RuleMode::Off => "It does not run.",
+            RuleMode::On => "Matches create detections.",
+            RuleMode::Test => "Matches are counted. They affect no one’s risk level and send no messages.",
+            RuleMode::Off => "The rule does not run.",
         }
     }
 
@@ -202,7 +202,7 @@ pub(super) async fn list(
 
 fn mode_of(word: &str) -> Result<RuleMode, PageError> {
     RuleMode::parse(word)
-        .ok_or_else(|| PageError::Asked(format!("\"{word}\" is no mode: a rule is on, test or off")))
+        .ok_or_else(|| PageError::Asked(format!("invalid mode \"{word}\": use on, test or off")))
 }
 
 /// How often rules matched in test mode, by id.
