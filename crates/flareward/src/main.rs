@@ -20,26 +20,26 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What the code says that a command ends with.
+/// Explains the exit codes, below the help.
 const EXIT_CODES: &str = "Exit codes:
-  0  done, or so already
-  1  failed; standard error says why
-  2  the command line is wrong, or a confirmation is needed and nobody can be asked
-  3  refused by a guard or by whoever was asked; or posture found something open
-  4  a change was sent and could not be verified
-  5  what was named does not exist: a person, a connection, a rule, the data folder";
+  0 success, or nothing to change
+  1 failed; the reason is on standard error
+  2 invalid arguments, or confirmation is required and there is no terminal
+  3 refused by a guard or not confirmed; or `posture` found open findings
+  4 a change was sent but could not be verified
+  5 not found: a person, connection, rule or the data folder";
 
-/// The command line asks for something that this command cannot do: exit code 2.
+/// Invalid arguments: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// What was named does not exist: exit code 5.
+/// Something named on the command line does not exist: exit code 5.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotFound(pub(crate) String);
 
-/// A self-hosted hub for Cloudflare Zero Trust: who has access, what people do, how risky it is, and acting on it.
+/// A self-hosted hub for Cloudflare Zero Trust: manage access, detect risky behaviour, score risk and respond.
 #[derive(Debug, Parser)]
 #[command(name = "flareward", version = env!("FLAREWARD_VERSION"), propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
@@ -49,16 +49,16 @@ struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// Global options.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Global {
-    /// The folder of the database, the archive and the key file
+    /// Data folder: database, archive and key file
     #[arg(long, global = true, value_name = "DIR", env = "FLAREWARD_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// A settings file in TOML; `flareward settings` lists what can be set
+    /// Settings file (TOML); `flareward settings` lists all settings
     #[arg(long, global = true, value_name = "FILE", env = "FLAREWARD_CONFIG")]
     config: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(short = 'o', long = "output", global = true, value_name = "FORM", value_parser = FormatParser, default_value = "table")]
     asked: Asked,
     #[arg(skip = Format::Table)]
@@ -67,87 +67,87 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show everything at work on a simulated Cloudflare account, without any account of yours
+    /// Run Flareward with a simulated Cloudflare account; no real account needed
     Demo(commands::demo::DemoArgs),
-    /// Serve the console, the API and the log receiver, and run the stages
+    /// Run the server: console, API, log receiver and background stages
     Serve(commands::serve::ServeArgs),
-    /// Serve a simulated Cloudflare account with an Okta-like receiver, chat and mail sinks
+    /// Run a simulated Cloudflare account, with an Okta-like receiver and chat and mail sinks
     Sandbox(commands::sandbox::SandboxArgs),
-    /// Connect a Cloudflare account and show what its credential can do
+    /// Connect a Cloudflare account and list the features its credential can use
     Connect(commands::connect::ConnectArgs),
-    /// Ask Cloudflare again what each credential can do
+    /// Check which features each credential can use
     Doctor(commands::connect::DoctorArgs),
-    /// Read members, roles, Access users and groups from Cloudflare
+    /// Sync members, roles, Access users, groups and other objects from Cloudflare
     Sync(commands::sync::SyncArgs),
-    /// The history of syncs, and what each changed
+    /// Show past syncs and what each one changed
     Syncs(commands::syncs::SyncsArgs),
-    /// Which accounts are connected, and words to group them by
+    /// List and tag connected accounts
     Connections(commands::connections::ConnectionsArgs),
-    /// People over all connections
+    /// List and show people across all connections, and manage aliases
     People(commands::people::PeopleArgs),
-    /// Who may log in to the dashboard
+    /// List and manage members: people who can log in to the Cloudflare dashboard
     Members(commands::members::MembersArgs),
-    /// Access users
+    /// List and manage Access users
     AccessUsers(commands::members::AccessUsersArgs),
-    /// Access groups
+    /// List Access groups
     Groups(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Roles
+    /// List roles
     Roles(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Applications behind Access
+    /// List Access applications
     Apps(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Access policies
+    /// List Access policies
     Policies(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Identity providers
+    /// List identity providers
     IdentityProviders(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Service tokens
+    /// List service tokens
     ServiceTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// API tokens that belong to the account
+    /// List account-owned API tokens
     AccountTokens(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// User groups of the account
+    /// List user groups
     UserGroups(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Everything else that is synced: permission groups, resource groups, lists, settings
+    /// List all synced objects, including permission groups, resource groups, lists and settings
     Objects(commands::lists::ListArgs<commands::lists::ObjectArgs>),
-    /// Who holds which group or role, and through which rule
+    /// List who has which group or role, and the rule that grants it
     Grants(commands::members::GrantsArgs),
-    /// Give a person an Access group or a role
+    /// Grant a person an Access group or a role
     Grant(commands::change::GrantChangeArgs),
-    /// Take an Access group or a role from a person
+    /// Revoke an Access group or a role from a person
     Revoke(commands::change::RevokeArgs),
-    /// Take everything from a person, in every connected account
+    /// Offboard a person: revoke all access in every connected account
     Offboard(commands::change::OffboardArgs),
-    /// Changes of access that were made or refused
+    /// List, show and undo access changes
     Changes(commands::changes::ChangesArgs),
-    /// Whether one person has one thing, and why
+    /// Explain why a person has, or does not have, a group, application or role
     Access(commands::access::AccessArgs),
-    /// Where log records come from, and how each source fares
+    /// Manage log sources and show their status
     Logs(commands::logs::LogsArgs),
-    /// Take in log files
+    /// Ingest log files
     Ingest(commands::ingest::IngestArgs),
-    /// Detection rules
+    /// Manage, check and run detection rules
     Rules(commands::rules::RulesArgs),
-    /// What the rules found
+    /// List detections
     Detections(commands::lists::ListArgs<commands::lists::DetectionArgs>),
-    /// Risk levels
+    /// List and reset risk levels
     Risk(commands::risk::RiskArgs),
-    /// What is not set up the way it should be, checked over what the last sync read
+    /// Check account configuration for security problems, based on the last sync
     Posture(commands::posture::PostureArgs),
-    /// Log records, and removing those of one person
+    /// List, search, replay and purge log events
     Events(commands::events::EventsArgs),
-    /// Lines that could not become an event, with the reason
+    /// List rejected log lines, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
-    /// Write lists to files: CSV, JSON, NDJSON or a spreadsheet; or a connection's state as .c1z
+    /// Export lists as CSV, JSON, NDJSON or XLSX, or a connection's state as .c1z
     Export(commands::export::ExportArgs),
-    /// Call a capability as other systems do
+    /// Call a capability, as other systems do over the API
     Capability(commands::capability::CapabilityArgs),
-    /// What Flareward can do, for other programs
+    /// Describe Flareward's capabilities to other programs
     Capabilities(commands::capability::CapabilitiesArgs),
-    /// Tokens for the API
+    /// Manage API tokens
     Token(commands::token::TokenArgs),
-    /// Print the reference of all settings, in Markdown
+    /// Print the settings reference (Markdown)
     Settings,
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions(commands::shell::CompletionsArgs),
-    /// Print or write man pages
+    /// Print the man page, or write all man pages to a folder
     Man(commands::shell::ManArgs),
 }
 
@@ -175,7 +175,7 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
-        eprintln!("flareward: a TLS provider was installed before ours");
+        eprintln!("flareward: a TLS provider was already installed");
         return ExitCode::FAILURE;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -188,7 +188,7 @@ fn main() -> ExitCode {
             progress::end();
             result
         }
-        Err(error) => Err(anyhow::Error::new(error).context("the runtime cannot start")),
+        Err(error) => Err(anyhow::Error::new(error).context("could not start the async runtime")),
     };
     match result {
         Ok(code) => code,
@@ -207,7 +207,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Commands that have no data of the user's: where it lies, and what is set for it, means nothing to them.
+/// Commands that use no data folder and no settings.
 const WITHOUT_DATA: [&str; 7] = [
     "demo",
     "sandbox",
@@ -218,7 +218,7 @@ const WITHOUT_DATA: [&str; 7] = [
     "posture reference",
 ];
 
-/// Refuses an option that the command would ignore: whoever gave it expects something of it.
+/// Rejects an option that the command would ignore.
 fn refuse_ignored(matches: &clap::ArgMatches) -> Result<(), clap::Error> {
     let mut names = Vec::new();
     let mut inner = matches;
@@ -232,9 +232,7 @@ fn refuse_ignored(matches: &clap::ArgMatches) -> Result<(), clap::Error> {
     }
     for (id, option) in [("data_dir", "--data-dir"), ("config", "--config")] {
         if inner.value_source(id) == Some(clap::parser::ValueSource::CommandLine) {
-            let words = format!(
-                "{option} has no effect on `flareward {command}`, which has no data of yours: leave it out"
-            );
+            let words = format!("{option} has no effect on `flareward {command}`: remove the option");
             return Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, words));
         }
     }
@@ -270,21 +268,21 @@ fn code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// What a command is at, for whoever waits; `None` for those that run until they are stopped.
+/// What a command is doing, for the progress display; `None` for commands that run until stopped.
 fn purpose(command: &Command) -> Option<&'static str> {
     Some(match command {
         Command::Serve(_) | Command::Sandbox(_) | Command::Demo(_) => return None,
         Command::Sync(_) => "syncing",
-        Command::Connect(_) | Command::Doctor(_) => "asking Cloudflare what the credential can do",
+        Command::Connect(_) | Command::Doctor(_) => "checking the credential",
         Command::Grant(_) | Command::Revoke(_) | Command::Offboard(_) | Command::Changes(_) => {
             "changing access"
         }
         Command::Posture(_) => "checking",
-        Command::Export(_) => "writing lists",
-        Command::Ingest(_) => "taking in files",
+        Command::Export(_) => "exporting",
+        Command::Ingest(_) => "ingesting files",
         Command::Rules(_) => "working on rules",
-        Command::Logs(_) => "asking Cloudflare about logs",
-        Command::Events(_) => "going through records",
+        Command::Logs(_) => "checking log sources",
+        Command::Events(_) => "searching records",
         _ => "working",
     })
 }
@@ -293,13 +291,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     let format = global.output;
     if format == Format::Counts && !matches!(cli.command, Command::Rules(_)) {
-        anyhow::bail!("--output counts is for `flareward rules run`; use table, json, ndjson or csv");
+        anyhow::bail!(
+            "`--output counts` works only with `flareward rules run`; use table, json, ndjson \
+             or csv"
+        );
     }
     match cli.command {
         Command::Demo(args) => return commands::demo::run(args, format).await,
         Command::Sandbox(args) => commands::sandbox::run(args, format).await?,
         Command::Settings => {
-            output::text_only(format, "the reference of settings")?;
+            output::text_only(format, "the settings reference")?;
             print!("{}", hub::settings::reference());
         }
         Command::Completions(args) => commands::shell::completions::<Cli>(&args, format)?,
@@ -355,7 +356,7 @@ pub(crate) fn settings(global: &Global) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-/// Opens what the settings name. Nothing is made: where there is no data, there is nothing to answer from.
+/// Opens the store that the settings name. Fails if it does not exist.
 pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
     let settings = settings(global)?;
     match commands::data_missing(global, &settings) {
@@ -364,12 +365,12 @@ pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
     }
 }
 
-/// The same, making an empty store where there is none: for commands that begin one.
+/// The same, but creates an empty store if there is none.
 pub(crate) async fn open_or_make(global: &Global) -> anyhow::Result<App> {
     Ok(App::open(settings(global)?).await?)
 }
 
-/// The same as [`open`] for what can be answered without a store too.
+/// The same as [`open`], for commands that also work without a store.
 pub(crate) async fn open_if_there(global: &Global) -> anyhow::Result<Option<App>> {
     let settings = settings(global)?;
     match commands::data_missing(global, &settings) {
@@ -378,7 +379,7 @@ pub(crate) async fn open_if_there(global: &Global) -> anyhow::Result<Option<App>
     }
 }
 
-/// Lets everything that this process makes be its owner's alone: databases, archives and exports hold people's data.
+/// Makes all files of this process readable by their owner only: databases, archives and exports hold personal data.
 fn keep_private() {
     #[cfg(unix)]
     {
@@ -389,7 +390,7 @@ fn keep_private() {
     }
 }
 
-/// A server tells what it does; a command only what someone should look into.
+/// A server logs what it does; a command logs warnings and errors only.
 fn init_log(is_server: bool) {
     use std::io::IsTerminal;
     use tracing::Level;

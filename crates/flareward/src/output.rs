@@ -15,15 +15,15 @@ use std::sync::OnceLock;
 /// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A table, for people.
+    /// A table
     Table,
-    /// One JSON document.
+    /// One JSON document
     Json,
-    /// One JSON object a line.
+    /// One JSON object per line
     Ndjson,
-    /// Comma-separated values with a header line.
+    /// Comma-separated values with a header line
     Csv,
-    /// What was counted, as one JSON document; of `rules run` alone.
+    /// Counts as one JSON document; only for `rules run`
     #[value(hide = true)]
     Counts,
 }
@@ -48,7 +48,7 @@ impl TypedValueParser for FormatParser {
             });
         }
         if value == "xlsx" {
-            let advice = "a spreadsheet cannot be printed: flareward export xlsx --file FILE\n";
+            let advice = "cannot print a spreadsheet: use `flareward export xlsx --file FILE`\n";
             return Err(clap::Error::raw(ErrorKind::InvalidValue, advice).with_cmd(command));
         }
         let format = EnumValueParser::<Format>::new().parse_ref(command, arg, value)?;
@@ -63,7 +63,7 @@ impl TypedValueParser for FormatParser {
             .iter()
             .filter_map(ValueEnum::to_possible_value)
             .collect();
-        values.insert(1, PossibleValue::new("wide").help("A table with every column"));
+        values.insert(1, PossibleValue::new("wide").help("A table with all columns"));
         Some(Box::new(values.into_iter()))
     }
 }
@@ -392,7 +392,7 @@ pub(crate) fn document(format: Format, value: &Value) -> anyhow::Result<()> {
         Format::Table | Format::Json | Format::Counts => println!("{value:#}"),
         Format::Ndjson => println!("{value}"),
         Format::Csv => {
-            let words = "this answer is a JSON document: use -o json or -o ndjson";
+            let words = "the output is a JSON document: use -o json or -o ndjson";
             return Err(crate::Usage(words.to_owned()).into());
         }
     }
@@ -404,7 +404,7 @@ pub(crate) fn text_only(format: Format, what: &str) -> anyhow::Result<()> {
     if format == Format::Table {
         return Ok(());
     }
-    Err(crate::Usage(format!("{what} is text, whatever the form: leave -o out")).into())
+    Err(crate::Usage(format!("{what} is always text: remove -o")).into())
 }
 
 /// A value in a table: as [`cell`], with times to the minute.

@@ -82,7 +82,7 @@ impl Sheet {
     pub(crate) fn row(&mut self, row: &Value) -> io::Result<()> {
         if self.rows == ROWS_MAX {
             return Err(io::Error::other(
-                "a sheet holds 1,048,575 rows and there are more: export csv",
+                "too many rows for a spreadsheet (limit: 1,048,575): export as csv instead",
             ));
         }
         for (place, column) in (0_u16..).zip(self.columns.iter().map(|name| output::column(name))) {

@@ -91,9 +91,7 @@ impl Write for Complaint {
 pub(crate) fn out(text: &str) {
     // A full disk behind `>` is told once, by the exit code of the next flush that fails.
     if let Err(error) = Out.write_all(text.as_bytes()).and_then(|()| Out.flush()) {
-        err(&format!(
-            "flareward: standard output cannot be written: {error}\n"
-        ));
+        err(&format!("flareward: cannot write to standard output: {error}\n"));
     }
 }
 

@@ -46,7 +46,7 @@
   const drawRisk = async (place) => {
     const answer = await fetch(place.dataset.source, { headers: { accept: "application/json" } });
     if (!answer.ok) {
-      place.textContent = "The history could not be read.";
+      place.textContent = "Could not load the history.";
       return;
     }
     const history = await answer.json();

@@ -9,7 +9,7 @@ use model::GrantKind;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// What to do about access.
+/// Subcommands of `access`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AccessArgs {
     #[command(subcommand)]
@@ -18,30 +18,30 @@ pub(crate) struct AccessArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Say whether a person is in a group, reaches an application or has a role, with every rule that speaks
+    /// Explain why a person has, or does not have, a group, application or role
     Explain(ExplainArgs),
 }
 
-/// Who, and what.
+/// The person and the group, application or role.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["group", "app", "role"]))]
 pub(crate) struct ExplainArgs {
-    /// Whose access: address or id
+    /// Person (email address or ID)
     #[arg(long)]
     person: String,
-    /// To which Access group: its id or exact name
+    /// Access group (ID or exact name)
     #[arg(long)]
     group: Option<String>,
-    /// To which application: its id or exact name
+    /// Application (ID or exact name)
     #[arg(long)]
     app: Option<String>,
-    /// To which role: its id or exact name
+    /// Role (ID or exact name)
     #[arg(long)]
     role: Option<String>,
-    /// In which connection; needed when several have the name
+    /// Connection; required if the name exists in several connections
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// First ask Cloudflare who the person was when last seen
+    /// First fetch the person's last seen identity from Cloudflare
     #[arg(long)]
     refresh: bool,
 }
@@ -93,7 +93,7 @@ fn document(explanation: &Explanation) -> Value {
 fn in_words(explanation: &Explanation) -> String {
     let mut text = format!("{}\n", explanation.sentence());
     if !explanation.via.is_empty() {
-        let _ = writeln!(text, "\nThrough: {}", explanation.via.join(" > "));
+        let _ = writeln!(text, "\nVia: {}", explanation.via.join(" > "));
     }
     if !explanation.rules.is_empty() {
         text.push('\n');
@@ -108,17 +108,21 @@ fn in_words(explanation: &Explanation) -> String {
         }
     }
     if explanation.address != explanation.email {
-        let _ = writeln!(text, "\nFor the address {}.", explanation.address);
+        let _ = writeln!(text, "\nAddress: {}", explanation.address);
     }
     match explanation.as_of {
         Some(at) => {
             let at = at.format("%Y-%m-%d %H:%M:%S UTC");
-            let _ = writeln!(text, "\nBy the lists of {} as of {at}.", explanation.connection);
+            let _ = writeln!(
+                text,
+                "\nBased on the data of {} as of {at}.",
+                explanation.connection
+            );
         }
         None => {
             let _ = writeln!(
                 text,
-                "\nThe lists of {} were never read to their end: run `flareward sync`.",
+                "\nThe data of {} was never fully read: run `flareward sync`.",
                 explanation.connection
             );
         }
@@ -154,7 +158,7 @@ fn tree(set: &RuleSet, depth: usize, text: &mut String) {
     }
     match set.other_rules {
         0 => {}
-        1 => text.push_str(&format!("{inner}1 more rule does not concern them\n")),
-        more => text.push_str(&format!("{inner}{more} more rules do not concern them\n")),
+        1 => text.push_str(&format!("{inner}1 more rule does not apply\n")),
+        more => text.push_str(&format!("{inner}{more} more rules do not apply\n")),
     }
 }

@@ -6,20 +6,20 @@ use anyhow::Context;
 use hub::Actor;
 use std::process::ExitCode;
 
-/// Which capability, with what.
+/// The capability, its input and the connection.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CapabilityArgs {
     /// getIPOverview, getDomainOverview, getUserRiskScore, resetUserRiskScore or makeCustomApiCall
     id: String,
-    /// The input, for example {"properties":{"ip":"50.64.49.74"}}
+    /// Input as JSON, for example {"properties":{"ip":"50.64.49.74"}}
     #[arg(long, value_name = "JSON")]
     input: String,
-    /// Through which connection
+    /// Connection to use
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
 }
 
-/// What is asked.
+/// Subcommands of `capabilities`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CapabilitiesArgs {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ pub(crate) struct CapabilitiesArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum CapabilitiesAction {
-    /// Print which kinds of thing can be read and changed, as `baton_capabilities.json` says it
+    /// Print the resource types that can be read and changed, in the format of `baton_capabilities.json`
     Manifest,
 }
 
@@ -39,23 +39,20 @@ pub(crate) fn capabilities(args: CapabilitiesArgs, format: Format) -> anyhow::Re
 }
 
 pub(crate) async fn run(args: CapabilityArgs, global: &Global) -> anyhow::Result<ExitCode> {
-    let input = serde_json::from_str(&args.input).context("--input is not JSON")?;
+    let input = serde_json::from_str(&args.input).context("--input is not valid JSON")?;
     if global.output == Format::Csv {
         // Before anything is called.
-        return Err(
-            Usage("a capability answers a JSON document: use -o json or -o ndjson".to_owned()).into(),
-        );
+        return Err(Usage(
+            "the output of a capability is a JSON document: use -o json or -o ndjson".to_owned(),
+        )
+        .into());
     }
     let app = crate::open(global).await?;
     let actor = Actor::CommandLine;
     let outcome = hub::capability::call(&app, &args.id, args.connection.as_deref(), &input, &actor).await;
     let Some(outcome) = outcome else {
         let known = hub::capability::IDS.join(", ");
-        return Err(NotFound(format!(
-            "there is no capability \"{}\"; there are {known}",
-            args.id
-        ))
-        .into());
+        return Err(NotFound(format!("no capability named \"{}\"; available: {known}", args.id)).into());
     };
     document(global.output, &outcome.body)?;
     Ok(match outcome.http_status {

@@ -26,171 +26,172 @@ use store::{ConnectionRow, LIST_LIMIT_MAX};
 const REFUSED: u8 = 3;
 const UNVERIFIED: u8 = 4;
 
-/// How a change is agreed to.
+/// Options to preview or confirm a change.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Agreement {
-    /// Show the plan and change nothing
+    /// Show the plan without applying it
     #[arg(long, conflicts_with = "yes")]
     plan: bool,
-    /// Make the change without asking
+    /// Apply the change without asking for confirmation
     #[arg(long)]
     yes: bool,
-    /// Why, for the audit log
+    /// Reason, recorded in the audit log
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
 }
 
-/// Whom to give what.
+/// The person and the group or role to grant.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["group", "role"])))]
 pub(crate) struct GrantChangeArgs {
-    /// The person (address or id)
+    /// Person (email address or ID)
     #[arg(long, value_name = "EMAIL|ID")]
     person: String,
-    /// An Access group (id or exact name)
+    /// Access group (ID or exact name)
     #[arg(long, value_name = "ID|NAME")]
     group: Option<String>,
-    /// A role of the account (id or exact name)
+    /// Account role (ID or exact name)
     #[arg(long, value_name = "ID|NAME")]
     role: Option<String>,
-    /// In this connection; needed when several have a group or role of the name
+    /// Connection; required if the name exists in several connections
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// For this long, for example 30m, 8h or 7d; then it is taken back. Without it, a grant that has an end keeps it
+    /// Expire the grant after this time, for example 30m, 8h or 7d. Without this option, a new grant never expires
+    /// and an existing grant keeps its expiry
     #[arg(long = "for", value_name = "TIME", value_parser = time_span)]
     lasts: Option<TimeDelta>,
-    /// Without an end: removes the end that the grant has
+    /// Remove the expiry of an existing grant
     #[arg(long, conflicts_with = "lasts")]
     permanent: bool,
-    /// Grant also to an address that is in no list yet
+    /// Allow an email address that no connection lists yet
     #[arg(long)]
     new_person: bool,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// From whom to take what.
+/// The person and the group or role to revoke.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["group", "role"])))]
 pub(crate) struct RevokeArgs {
-    /// The person (address or id)
+    /// Person (email address or ID)
     #[arg(long, value_name = "EMAIL|ID")]
     person: String,
-    /// An Access group (id or exact name)
+    /// Access group (ID or exact name)
     #[arg(long, value_name = "ID|NAME")]
     group: Option<String>,
-    /// A role of the account (id or exact name)
+    /// Account role (ID or exact name)
     #[arg(long, value_name = "ID|NAME")]
     role: Option<String>,
-    /// In this connection; needed when several have a group or role of the name
+    /// Connection; required if the name exists in several connections
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Exclude the person by address, where a wider rule or a nested group lets them in
+    /// Exclude the person by email address if a wider rule or a nested group admits them
     #[arg(long, conflicts_with = "role")]
     exclude: bool,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Whom to take everything from.
+/// The person to offboard.
 #[derive(Debug, clap::Args)]
 pub(crate) struct OffboardArgs {
-    /// The person (address or id)
+    /// Person (email address or ID)
     #[arg(long, value_name = "EMAIL|ID")]
     person: String,
-    /// Remove the Access user too, not only their seats
+    /// Also remove the Access user, not only the seats
     #[arg(long)]
     remove_access_user: bool,
-    /// Exclude the person by address from groups whose wider rules let them in
+    /// Exclude the person by email address from groups whose wider rules admit them
     #[arg(long)]
     exclude: bool,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// One or more people in one connection.
+/// People in one connection.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PeopleInConnection {
-    /// The person (address or id); may be given several times
+    /// Person (email address or ID); repeatable
     #[arg(long = "person", value_name = "EMAIL|ID", required = true)]
     people: Vec<String>,
-    /// In this connection
+    /// Connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Whom to invite.
+/// The person to invite.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InviteArgs {
-    /// The address
+    /// Email address
     #[arg(long, value_name = "EMAIL")]
     email: String,
-    /// A role (id or exact name); may be given several times
+    /// Role (ID or exact name); repeatable
     #[arg(long = "role", value_name = "ID|NAME", required = true)]
     roles: Vec<String>,
-    /// Into this connection's account
+    /// Connection of the account
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Which roles a member is to have, and no other.
+/// The member and their new roles.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetRolesArgs {
-    /// The member (address or id)
+    /// Member (email address or ID)
     #[arg(long, value_name = "EMAIL|ID")]
     person: String,
-    /// A role (id or exact name); may be given several times
+    /// Role (ID or exact name); repeatable
     #[arg(long = "role", value_name = "ID|NAME", required = true)]
     roles: Vec<String>,
-    /// In this connection
+    /// Connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Which policies a member is to have, and no other.
+/// The member and their new policies.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetPoliciesArgs {
-    /// The member (address or id)
+    /// Member (email address or ID)
     #[arg(long, value_name = "EMAIL|ID")]
     person: String,
-    /// A file with a JSON array of policies: access, permission_groups and resource_groups with their ids
+    /// File with a JSON array of policies; each has access, permission_groups and resource_groups, with IDs
     #[arg(long, value_name = "FILE")]
     file: std::path::PathBuf,
-    /// In this connection
+    /// Connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Whom to make an Access user.
+/// The Access user to create.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateAccessUserArgs {
-    /// The address
+    /// Email address
     #[arg(long, value_name = "EMAIL")]
     email: String,
-    /// A name
+    /// Display name
     #[arg(long)]
     name: Option<String>,
-    /// In this connection
+    /// Connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
     #[command(flatten)]
     agreement: Agreement,
 }
 
-/// Whose sessions to end.
+/// The people whose sessions to revoke.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RevokeSessionsArgs {
     #[command(flatten)]
     people: PeopleInConnection,
-    /// The sessions of their devices too
+    /// Also revoke device sessions
     #[arg(long)]
     devices: bool,
 }
@@ -281,7 +282,7 @@ pub(crate) async fn set_policies(args: SetPoliciesArgs, global: &Global) -> anyh
         for name in ["permission_groups", "resource_groups"] {
             let ids = policy[name].as_array().filter(|groups| !groups.is_empty());
             if !ids.is_some_and(|groups| groups.iter().all(|group| group["id"].is_string())) {
-                bail!("policy {at}: {name} must be a list of objects with an id");
+                bail!("policy {at}: {name} must be a list of objects with an ID");
             }
         }
     }
@@ -317,7 +318,7 @@ pub(crate) async fn revoke_sessions(args: RevokeSessionsArgs, global: &Global) -
     .await
 }
 
-/// Makes the same change for each of some people.
+/// Applies the same change to several people.
 pub(crate) async fn each(
     args: PeopleInConnection,
     global: &Global,
@@ -345,7 +346,7 @@ async fn simple(
     make(app, requests, &options, agreement, format).await
 }
 
-/// Shows the plans, asks, and makes the changes.
+/// Shows the plans, asks for confirmation and applies the changes.
 pub(super) async fn make(
     app: &App,
     requests: &[Request],
@@ -402,16 +403,20 @@ fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCo
                 };
                 writeln!(out, "{}: {what}", text("outcome"))?;
                 if !text("reason").is_empty() {
-                    writeln!(out, "  because {}", text("reason"))?;
+                    writeln!(out, "  reason: {}", text("reason"))?;
                 }
                 if let Some(expires_at) = answer["expires_at"].as_str() {
-                    writeln!(out, "  until {expires_at}")?;
+                    writeln!(out, "  expires: {expires_at}")?;
                 }
                 for remains in answer["remains"].as_array().into_iter().flatten() {
-                    writeln!(out, "  remains: {}", remains.as_str().unwrap_or_default())?;
+                    writeln!(
+                        out,
+                        "  remaining access: {}",
+                        remains.as_str().unwrap_or_default()
+                    )?;
                 }
                 for warning in answer["warnings"].as_array().into_iter().flatten() {
-                    writeln!(out, "  note: {}", warning.as_str().unwrap_or_default())?;
+                    writeln!(out, "  warning: {}", warning.as_str().unwrap_or_default())?;
                 }
             }
         }
@@ -504,7 +509,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
     } else {
         plan.summary.clone()
     };
-    writeln!(out, "Plan in {}: {what}", plan.connection)?;
+    writeln!(out, "Plan for {}: {what}", plan.connection)?;
     match &plan.step {
         Step::Already { reason } if plan.changes_anything() => writeln!(out, "  {reason}")?,
         Step::Already { reason } => writeln!(out, "  nothing to do: {reason}")?,
@@ -526,7 +531,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
         }
     }
     for guard in plan.guards.iter().filter(|guard| guard.passes) {
-        writeln!(out, "  guard {}: passes, {}", guard.guard.as_str(), guard.words)?;
+        writeln!(out, "  guard {}: passed, {}", guard.guard.as_str(), guard.words)?;
     }
     if let Some(ends) = plan.ends {
         let end = |at: Option<DateTime<Utc>>| {
@@ -534,30 +539,25 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
                 at.format("%Y-%m-%d %H:%M UTC").to_string()
             })
         };
-        writeln!(
-            out,
-            "  end of the grant: before {}, after {}",
-            end(ends.before),
-            end(ends.after)
-        )?;
+        writeln!(out, "  expiry: {} → {}", end(ends.before), end(ends.after))?;
     }
     for effect in &plan.effects {
         writeln!(
             out,
-            "  also: {} from {} to {}",
+            "  side effect: {}: {} → {}",
             effect.what, effect.before, effect.after
         )?;
     }
     for warning in &plan.warnings {
-        writeln!(out, "  note: {warning}")?;
+        writeln!(out, "  warning: {warning}")?;
     }
     for remains in &plan.remains {
-        writeln!(out, "  remains: {remains}")?;
+        writeln!(out, "  remaining access: {remains}")?;
     }
     Ok(())
 }
 
-/// Shows the plans to whoever sits at the terminal, and asks.
+/// Shows the plans on the terminal and asks for confirmation.
 fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
     let mut out = stream::Complaint;
     for plan in plans {
@@ -570,7 +570,7 @@ fn agreed(plans: &[Plan]) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(ask_first("changed").into());
     }
-    Ok(asked("", "Make this change?")?)
+    Ok(asked("", "Apply this change?")?)
 }
 
 pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow::Result<ExitCode> {
@@ -605,11 +605,11 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
                 let outcome = step.changed.outcome.as_str();
                 writeln!(out, "  {outcome}: {} ({})", step.summary, step.connection)?;
                 if let Some(reason) = &step.changed.reason {
-                    writeln!(out, "    because {reason}")?;
+                    writeln!(out, "    reason: {reason}")?;
                 }
             }
             for remains in &done.remains {
-                writeln!(out, "  remains: {remains}")?;
+                writeln!(out, "  remaining access: {remains}")?;
             }
         }
         Format::Csv => {
@@ -634,7 +634,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
     Ok(code(Some(done.outcome)))
 }
 
-/// `flareward grants timed`: grants with an end.
+/// `flareward grants timed`: grants that expire.
 pub(crate) async fn write_timed(
     app: &App,
     person: Option<&str>,
@@ -684,7 +684,7 @@ async fn entitlement(
     let target = match (group, role) {
         (Some(group), _) => Target::Group(group.clone()),
         (None, Some(role)) => Target::Role(role.clone()),
-        (None, None) => bail!("name a group or a role"),
+        (None, None) => bail!("specify a group or a role"),
     };
     Ok(resolve(app, row.as_ref(), &target).await?)
 }
@@ -698,7 +698,7 @@ async fn role_ids(app: &App, row: &ConnectionRow, roles: &[String]) -> anyhow::R
     Ok(ids)
 }
 
-/// An address, as it was given or of the person with an id.
+/// An email address: as given, or of the person with this ID.
 async fn address(app: &App, wanted: &str) -> anyhow::Result<String> {
     if wanted.contains('@') {
         return Ok(wanted.trim().to_lowercase());
@@ -720,8 +720,8 @@ fn time_span(text: &str) -> Result<TimeDelta, String> {
     };
     match understood() {
         Some(span) if span <= timed::LONGEST => Ok(span),
-        Some(_) => Err(format!("at most {} days", timed::LONGEST.num_days())),
-        None => Err("give a number with m, h or d, for example 8h".to_owned()),
+        Some(_) => Err(format!("the maximum is {} days", timed::LONGEST.num_days())),
+        None => Err("use a number followed by m, h or d, for example 8h".to_owned()),
     }
 }
 

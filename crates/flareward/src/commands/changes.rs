@@ -8,7 +8,7 @@ use hub::provisioning::undo::undo_of;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
-/// What to do with changes.
+/// Subcommands of `changes`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChangesArgs {
     #[command(subcommand)]
@@ -17,29 +17,29 @@ pub(crate) struct ChangesArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum ChangesAction {
-    /// List changes of access, newest first
+    /// List access changes, newest first
     List {
-        /// Only of this person's access (address or id)
+        /// Only for this person (email address or ID)
         #[arg(long)]
         person: Option<String>,
-        /// Only with this outcome: changed, already, refused, unverified, running
+        /// Only with this outcome: changed, already, refused, unverified or running
         #[arg(long)]
         outcome: Option<model::ChangeOutcome>,
-        /// Only of this connection
+        /// Only for this connection
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// At most this many
+        /// Maximum number of results
         #[arg(long, default_value_t = 100)]
         limit: i64,
     },
-    /// Show one change: what was asked, its plan, its outcome, its steps
+    /// Show one change: request, plan, outcome and steps
     Show {
-        /// Its id
+        /// Change ID
         id: String,
     },
-    /// Take a change back
+    /// Undo a change
     Undo {
-        /// Its id
+        /// Change ID
         id: String,
         #[command(flatten)]
         agreement: Agreement,
@@ -96,7 +96,7 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
         ChangesAction::Show { id } => {
             let row = app.store.access_change_get(&id).await?.ok_or_else(|| {
                 NotFound(format!(
-                    "there is no change \"{id}\": see `flareward changes list`"
+                    "no change with ID \"{id}\": run `flareward changes list` to find it"
                 ))
             })?;
             let steps = app.store.access_change_steps(&id).await?;

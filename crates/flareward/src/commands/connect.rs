@@ -13,36 +13,36 @@ use std::path::Path;
 use std::process::ExitCode;
 use store::ProbeRow;
 
-/// Which account, with which credential.
+/// The account and its credential.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectArgs {
-    /// The name to use for this connection
+    /// Label for this connection
     #[arg(long, required_unless_present = "all")]
     label: Option<String>,
-    /// Connect every account that the credential reaches, each under a label made from its name
+    /// Connect every account that the credential can access; labels are derived from the account names
     #[arg(long, conflicts_with_all = ["label", "account"])]
     all: bool,
-    /// The account's id (32 hex digits) or its organisation's name
+    /// Account ID (32 hex digits), or the organisation's name
     #[arg(long, env = names::ENV_ACCOUNT_ID)]
     account: Option<String>,
-    /// The file that holds the API token; - reads standard input. Else CLOUDFLARE_API_TOKEN
+    /// File with the API token; - reads standard input. Default: CLOUDFLARE_API_TOKEN
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["email", "api_key_file"])]
     token_file: Option<String>,
-    /// The address that goes with a global API key. Else CLOUDFLARE_EMAIL
+    /// Email address of the global API key. Default: CLOUDFLARE_EMAIL
     #[arg(long, requires = "api_key_file")]
     email: Option<String>,
-    /// The file that holds the global API key; - reads standard input. Else CLOUDFLARE_API_KEY
+    /// File with the global API key; - reads standard input. Default: CLOUDFLARE_API_KEY
     #[arg(long, value_name = "FILE|-")]
     api_key_file: Option<String>,
-    /// Where the API is, if not at Cloudflare
+    /// Base URL of the API, if not Cloudflare's
     #[arg(long, value_name = "URL", env = names::ENV_BASE_URL)]
     base_url: Option<String>,
 }
 
-/// Which connection.
+/// The connection to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DoctorArgs {
-    /// Only this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
 }
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
             if several.len() < 2 {
                 return Err(ConnectError::AccountNeeded(words).into());
             }
-            eprintln!("This credential reaches {} accounts:", several.len());
+            eprintln!("This credential can access {} accounts:", several.len());
             let credential = match (&args.token_file, &args.email, &args.api_key_file) {
                 (Some(file), ..) => format!(" --token-file {file}"),
                 (None, Some(email), Some(file)) => format!(" --email {email} --api-key-file {file}"),
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
                 eprintln!("  {name}: flareward connect --label {label} --account {id}{credential}");
             }
             eprintln!("  all of them: flareward connect --all{credential}");
-            bail!("say which account");
+            bail!("specify an account");
         }
         result => result?,
     };
@@ -103,17 +103,17 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
     for probe in &connected.probes {
         printer.row(&probe_json(probe))?;
     }
-    printer.finish("nothing was asked")?;
+    printer.finish("no features checked")?;
     println!(
         "Connected {} ({}) as {}: {}",
         row.account_name, row.account_id, row.label, row.state
     );
-    println!("Logs go to {ingest_url}");
+    println!("Log endpoint: {ingest_url}");
     println!(
-        "with the header X-Flareward-Secret: {}",
+        "Header: X-Flareward-Secret: {}",
         secrecy::ExposeSecret::expose_secret(&connected.ingest_secret)
     );
-    println!("`flareward logs enable` sets both up at Cloudflare. Next: flareward sync");
+    println!("`flareward logs enable` configures both in Cloudflare. Next, run `flareward sync`.");
     Ok(())
 }
 
@@ -125,7 +125,7 @@ async fn connect_all(
 ) -> anyhow::Result<()> {
     let accounts = reachable(app, credential, base_url).await?;
     if accounts.is_empty() {
-        bail!("the credential lists no account: name one with --account");
+        bail!("the credential lists no accounts: specify one with --account");
     }
     let known = app.store.connection_list().await?;
     let mut taken: Vec<String> = known.iter().map(|row| row.label.clone()).collect();
@@ -152,7 +152,7 @@ async fn connect_all(
             Err(error) => failed.push(format!("{name} ({id}): {}", hub::causes(&error))),
         }
     }
-    printer.finish("none was connected")?;
+    printer.finish("no account connected")?;
     if !failed.is_empty() {
         bail!("could not connect {}", failed.join("; "));
     }
@@ -166,7 +166,7 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
         None => app.store.connection_list().await?,
     };
     if rows.is_empty() {
-        bail!("no account is connected: use `flareward connect`");
+        bail!("no account connected: run `flareward connect`");
     }
     let mut all_work = true;
     let mut printer = Printer::new(global.output, DOCTOR_COLUMNS);
@@ -181,7 +181,7 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
             printer.row(&line)?;
         }
     }
-    printer.finish("nothing was asked")?;
+    printer.finish("no features checked")?;
     Ok(if all_work {
         ExitCode::SUCCESS
     } else {
@@ -210,15 +210,16 @@ fn credential(args: &ConnectArgs) -> anyhow::Result<Credential> {
         variable(names::ENV_API_KEY),
     ) {
         (Some(_), _, Some(_)) => bail!(
-            "both {} and {} are set: unset one, so that it is clear which is meant",
+            "both {} and {} are set: unset one of them",
             names::ENV_API_TOKEN,
             names::ENV_API_KEY
         ),
         (Some(token), ..) => Ok(Credential::token(&token)),
         (None, Some(email), Some(key)) => Ok(Credential::global_key(&email, &key)),
-        (None, None, Some(_)) => bail!("{} needs {} beside it", names::ENV_API_KEY, names::ENV_EMAIL),
+        (None, None, Some(_)) => bail!("{} also requires {}", names::ENV_API_KEY, names::ENV_EMAIL),
         (None, _, None) => bail!(
-            "give a credential: --token-file FILE|-, or --email with --api-key-file, or {} in the environment",
+            "no credential: use --token-file FILE|-, --email with --api-key-file, or set {} in the \
+                 environment",
             names::ENV_API_TOKEN
         ),
     }
@@ -234,7 +235,7 @@ fn secret_in(file: &str) -> anyhow::Result<String> {
         text = std::fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read {file}"))?;
     }
     if text.trim().is_empty() {
-        bail!("there is no secret in {file}");
+        bail!("no secret in {file}");
     }
     Ok(text)
 }

@@ -6,7 +6,7 @@ use crate::output::{Printer, object};
 use hub::Actor;
 use serde_json::json;
 
-/// What to do with connections.
+/// Subcommands of `connections`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConnectionsArgs {
     #[command(subcommand)]
@@ -17,15 +17,15 @@ pub(crate) struct ConnectionsArgs {
 enum Action {
     /// List connections
     List {
-        /// Only those with this tag
+        /// Only connections with this tag
         #[arg(long)]
         tag: Option<String>,
     },
-    /// Set the tags of a connection; without any, take them away
+    /// Set the tags of a connection; without tags, remove all
     Tag {
-        /// Which connection
+        /// Connection
         label: String,
-        /// Words to group connections by
+        /// Tags
         tags: Vec<String>,
     },
 }
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: ConnectionsArgs, global: &Global) -> anyhow::Resul
                     "credential_kind": row.credential_kind, "credential_fingerprint": row.credential_fingerprint,
                 }))?;
             }
-            printer.finish("No account is connected: use `flareward connect`")?;
+            printer.finish("No account connected: run `flareward connect`")?;
         }
         Action::Tag { label, tags } => {
             let row = connection(&app, Some(&label)).await?;

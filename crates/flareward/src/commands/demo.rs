@@ -24,16 +24,16 @@ use store::ConnectionRow;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How to play.
+/// Options of the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// The port of the console and the API; 0 takes a free one
+    /// Port of the console and the API; 0 selects a free port
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// The same seed plays the same story
+    /// Seed; the same seed generates the same events
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Play the whole story, wait until everything arrived, print a summary and end
+    /// Play all events, wait until they are processed, print a summary and exit
     #[arg(long)]
     once: bool,
 }
@@ -54,11 +54,11 @@ const QUIET: Duration = Duration::from_secs(120);
 const TRICKLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
-    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let folder = tempfile::tempdir().context("could not create a temporary folder")?;
     let port = if args.once { 0 } else { args.port };
     let listener = TcpListener::bind(("127.0.0.1", port))
         .await
-        .with_context(|| format!("cannot listen on port {port}; --port 0 takes a free one"))?;
+        .with_context(|| format!("cannot listen on port {port}; use --port 0 to select a free port"))?;
     let sandbox = Sandbox::start(SandboxConfig {
         seed: args.seed,
         ..SandboxConfig::default()
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCo
     let served = tokio::spawn(serve::together(app.clone(), listener, stop.clone()));
     let result = play(&args, format, &app, &sandbox, &token).await;
     stop.cancel();
-    served.await.context("serving ended badly")??;
+    served.await.context("the server failed")??;
     sandbox.stop().await;
     result
 }
@@ -93,7 +93,7 @@ async fn play(
     let played = world
         .story_play_all()
         .await
-        .context("the story was not taken in")?;
+        .context("could not ingest the events")?;
     let quiet = hub::driver::until_quiet(app, QUIET).await?;
     if args.once {
         let summary = summary(app, sandbox, &connection, quiet).await?;
@@ -106,7 +106,7 @@ async fn play(
         });
     }
     tracing::info!(
-        "the week has been played: {} records; more keep coming to {}",
+        "the week of events is complete: {} records; new events keep arriving at {}",
         played.records,
         info.base_url
     );
@@ -132,12 +132,12 @@ fn settings(folder: &std::path::Path, listener: &TcpListener) -> anyhow::Result<
     // So that the commands that the console prints work beside the demo too.
     let file = folder.join("settings.toml");
     let text = "[egress]\nallow_http = true\nallow_loopback = true\nokta_hosts = [\"example.com\"]\n";
-    std::fs::write(&file, text).context("cannot write the settings of the demo")?;
+    std::fs::write(&file, text).context("cannot write the demo settings")?;
     settings.file = Some(file);
     Ok(settings)
 }
 
-/// What an administrator would do on the first day, by the same operations.
+/// Sets up what an administrator would set up on the first day, with the same operations.
 async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
     let info = sandbox.info();
     let actor = Actor::CommandLine;
@@ -157,7 +157,7 @@ async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
     let integration = hub::integration::create(app, &info.account_id, &new, &actor).await?;
     register_at_okta(app, &info.okta_url, integration.id.as_str()).await?;
     let campaign = CampaignRequest {
-        name: "Everyone, in chat".to_owned(),
+        name: "Everyone, by chat".to_owned(),
         rules: vec!["*".to_owned()],
         channel: "webhook".to_owned(),
         webhook_url: Some(SecretString::from(info.slack_webhook_url.clone())),
@@ -183,7 +183,7 @@ async fn register_at_okta(app: &App, okta_url: &str, integration: &str) -> anyho
     let status = answer.status();
     ensure!(
         status.is_success(),
-        "the receiver does not take the well-known address: {status} {}",
+        "the receiver rejected the configuration URL: {status} {}",
         answer.text().await?
     );
     Ok(())
@@ -197,7 +197,7 @@ async fn push_logs_here(app: &App, connection: &ConnectionRow) -> anyhow::Result
         let problem = one.problem.unwrap_or_default();
         ensure!(
             one.outcome == Outcome::Created,
-            "no Logpush job for {}: {problem}",
+            "could not create the Logpush job for {}: {problem}",
             one.dataset
         );
     }
@@ -210,7 +210,7 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
     let token = token.expose_secret();
     if format == Format::Table {
         println!(
-            "Flareward is running on a simulated account ({}):",
+            "Flareward is running with a simulated account ({}):",
             info.account_name
         );
         println!();
@@ -221,7 +221,8 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
         println!("    {token}");
         println!();
         println!(
-            "A week of events is being played; more keep coming. Ctrl-C ends the demo and removes everything."
+            "Playing a week of events; new events keep arriving. Press Ctrl-C to stop the demo and \
+                 delete its data."
         );
         return;
     }
@@ -248,10 +249,7 @@ async fn summary(
     let world = sandbox.world();
     let mut missing: Vec<String> = Vec::new();
     if !quiet {
-        missing.push(format!(
-            "the stages did not come to rest within {} s",
-            QUIET.as_secs()
-        ));
+        missing.push(format!("the stages did not finish within {} s", QUIET.as_secs()));
     }
     let mut expect = |what: &str, expected: usize, arrived: usize| {
         if expected != arrived {
@@ -267,7 +265,7 @@ async fn summary(
         malformed += expected.malformed_lines;
     }
     let counts = app.store.batch_counts(Some(&connection.id)).await?;
-    expect("rejected lines", malformed, usize::try_from(counts.rejected)?);
+    expect("rejected log lines", malformed, usize::try_from(counts.rejected)?);
     let signals = app
         .store
         .signal_list(None, None, None, store::LIST_LIMIT_MAX)
@@ -321,7 +319,7 @@ async fn summary(
         .map(|count| (count.rule_name, count.detections))
         .collect();
     if overview.people_at_risk == 0 {
-        bail!("nobody's level changed: the story has people whose level must");
+        bail!("no risk level changed, but the demo events must change some");
     }
     Ok(json!({
         "people": overview.people,

@@ -15,7 +15,7 @@ use hub::search::{self, Search};
 use serde_json::json;
 use std::process::ExitCode;
 
-/// What to do with events.
+/// Subcommands of `events`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EventsArgs {
     #[command(subcommand)]
@@ -24,28 +24,28 @@ pub(crate) struct EventsArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List them
+    /// List events
     List(EventArgs),
-    /// Look for records by person, dataset, time and fields
+    /// Search records by person, dataset, time and field values
     Search(SearchArgs),
-    /// Show the records that came in a stretch of time to the rules again, for instance after they were changed
+    /// Evaluate the rules again on records received in a time range, for example after changing rules
     Replay {
-        /// From when they came: a time (RFC 3339), or a span back such as 7d
+        /// Start of the range: a time (RFC 3339), or a duration before now such as 7d
         #[arg(long)]
         since: String,
-        /// Until when; now by default
+        /// End of the range; default: now
         #[arg(long)]
         until: Option<String>,
-        /// Only of this dataset
+        /// Only for this dataset
         #[arg(long)]
         dataset: Option<String>,
     },
-    /// Remove all records of one person from the archive and the events; asked again, it goes on where it was cut off
+    /// Remove all records of one person from the archive and the events; if interrupted, run it again to resume
     Purge {
-        /// Whose: address or id
+        /// Person (email address or ID)
         #[arg(long, value_name = "ADDRESS")]
         person: String,
-        /// Why, for the audit log; only --plan needs none
+        /// Reason, recorded in the audit log; required unless --plan is given
         #[arg(long, required_unless_present = "plan")]
         reason: Option<String>,
         #[command(flatten)]
@@ -53,29 +53,29 @@ enum Action {
     },
 }
 
-/// What to look for.
+/// Search filters.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SearchArgs {
-    /// Only of this person: address or id
+    /// Only for this person (email address or ID)
     #[arg(long)]
     person: Option<String>,
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Only of this dataset, for example gateway_dns
+    /// Only for this dataset, for example gateway_dns
     #[arg(long)]
     dataset: Option<String>,
-    /// From when: a time (RFC 3339), or a span back such as 7d, 12h or 45m
+    /// Start of the range: a time (RFC 3339), or a duration before now such as 7d, 12h or 45m
     #[arg(long)]
     since: Option<String>,
-    /// Until when
+    /// End of the range
     #[arg(long)]
     until: Option<String>,
-    /// A field and its value, with a Sigma modifier where wanted: `QueryName|endswith=.example`, `HTTPStatusCode|gte=400`,
-    /// `Action=block,isolate`; all that are given must hold
+    /// Field and value, with an optional Sigma modifier: `QueryName|endswith=.example`, `HTTPStatusCode|gte=400`,
+    /// `Action=block,isolate`; repeatable, and all must match
     #[arg(long = "where", value_name = "CONDITION")]
     conditions: Vec<String>,
-    /// At most this many, newest first
+    /// Maximum number of results, newest first
     #[arg(long, default_value_t = 100)]
     limit: usize,
 }
@@ -145,14 +145,15 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<Exi
 fn removal(email: &str, plan: &PurgePlan) -> Removal {
     let mut notes = vec![
         format!(
-            "records are theirs by these identifiers: {}",
+            "the person's records have these identifiers: {}",
             plan.identifiers.join(", ")
         ),
-        "detections stay, and so does what other people's records say of them; this cannot be undone"
+        "detections are kept, and so are other people's records that mention the person; this cannot be \
+             undone"
             .to_owned(),
     ];
     if plan.is_pending {
-        notes.push("some batches are not processed yet; their records are counted when they are".to_owned());
+        notes.push("some batches are not processed yet; their records are not counted yet".to_owned());
     }
     Removal {
         summary: format!("remove all log records of {email}"),
@@ -191,7 +192,7 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
     };
     let bar = ProgressBar::new(None, false);
     let found = search::run(&app, &search, |looked_at, reached| {
-        bar.set_message(format!("back to {}", reached.format("%Y-%m-%d %H:%M")));
+        bar.set_message(format!("reached {}", reached.format("%Y-%m-%d %H:%M")));
         bar.set_position(looked_at);
     })
     .await;
@@ -206,13 +207,13 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
             "target": event.target, "source_ip": event.source_ip, "country": event.country, "record": record,
         }))?;
     }
-    printer.finish("no event fits")?;
+    printer.finish("no matching events")?;
     let more = if found.is_cut {
-        "; there may be more, see --limit"
+        "; there may be more: raise --limit"
     } else {
         ""
     };
-    eprintln!("{} of {} events fit{more}", found.events.len(), found.looked_at);
+    eprintln!("{} of {} events match{more}", found.events.len(), found.looked_at);
     Ok(())
 }
 

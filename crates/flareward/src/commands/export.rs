@@ -12,23 +12,23 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Which lists, in which form, to where.
+/// The lists to export, the file format and the destination.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
-    /// The form of the files
+    /// File format
     #[arg(value_enum)]
     form: Form,
-    /// Which lists, separated by commas; `all` is what says who may do what, without logs, and what --dir and xlsx
-    /// take unless told; everything else takes `grants`
+    /// Lists to export, comma-separated. `all` selects all access data, without logs. Default: `all` with --dir and
+    /// xlsx, else `grants`
     #[arg(long, value_enum, value_name = "LIST", value_delimiter = ',')]
     list: Vec<Choice>,
-    /// The file to write; one list goes to standard output without it
+    /// Output file; without it, a single list is written to standard output
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     file: Option<PathBuf>,
-    /// The folder to write a file for each list to
+    /// Output folder; one file per list
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Of which connection, for c1z; not needed when there is only one
+    /// Connection, for c1z; optional if there is only one
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
 }
@@ -38,9 +38,9 @@ enum Form {
     Csv,
     Json,
     Ndjson,
-    /// A spreadsheet, one sheet for each list
+    /// A spreadsheet with one sheet per list
     Xlsx,
-    /// One connection's state for programs that speak Baton; the file keeps the export before, to compare
+    /// One connection's state for Baton-compatible programs; the file also keeps the previous export for comparison
     C1z,
 }
 
@@ -72,7 +72,7 @@ struct List {
     what: Choice,
 }
 
-/// What someone has to have who wants to know who may do what.
+/// The lists of an access review.
 const ALL: [Choice; 12] = [
     Choice::People,
     Choice::Members,
@@ -90,19 +90,19 @@ const ALL: [Choice; 12] = [
 
 pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()> {
     if global.output != Format::Table {
-        return Err(Usage("the first argument of export is the form: leave -o out".to_owned()).into());
+        return Err(Usage("the first argument of `export` sets the format: remove -o".to_owned()).into());
     }
     if matches!(args.form, Form::C1z) {
         let Some(file) = args.file else {
-            bail!("c1z is one file: say --file FILE");
+            bail!("c1z writes one file: use --file FILE");
         };
         if !args.list.is_empty() {
-            bail!("c1z holds everything of a connection: leave --list out");
+            bail!("c1z always exports the whole connection: remove --list");
         }
         return baton(global, args.connection.as_deref(), &file).await;
     }
     if args.connection.is_some() {
-        bail!("--connection is for c1z; lists are of all connections");
+        bail!("--connection works only with c1z; lists cover all connections");
     }
     let mut chosen = args.list;
     if chosen.is_empty() {
@@ -121,7 +121,7 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
         Form::Ndjson => (Format::Ndjson, "ndjson"),
         Form::Xlsx => {
             let Some(file) = args.file else {
-                bail!("a spreadsheet is one file: say --file FILE");
+                bail!("a spreadsheet is one file: use --file FILE");
             };
             return spreadsheet(&crate::open(global).await?, &what, &file).await;
         }
@@ -130,7 +130,8 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
     };
     match (what.as_slice(), args.dir, args.file) {
         (lists, Some(folder), _) => {
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
             let app = crate::open(global).await?;
             for list in lists {
                 to_file(
@@ -148,7 +149,7 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> anyhow::Result<()>
             write(&crate::open(global).await?, *list, &mut printer).await?;
             printer.finish("")?;
         }
-        (_, None, _) => bail!("{ending} holds one list in a file: say --dir FOLDER for several"),
+        (_, None, _) => bail!("{ending} holds one list per file: use --dir FOLDER for several"),
     }
     Ok(())
 }
@@ -181,7 +182,7 @@ async fn spreadsheet(app: &App, lists: &[List], file: &Path) -> anyhow::Result<(
     Ok(())
 }
 
-/// Writes one connection's state, and says what was not written because it is not certain.
+/// Writes one connection's state, and reports grants left out because they are not certain.
 async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Result<()> {
     let app = crate::open(global).await?;
     let row = super::connection(&app, wanted).await?;
@@ -204,14 +205,14 @@ async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Re
     );
     if report.conditional + report.unknown > 0 {
         eprintln!(
-            "left out: {} grants that depend on the moment of access and {} that cannot be known; each group, role and \
-             application has the counts and its rules in its profile",
+            "left out: {} grants that depend on sign-in context and {} that are unknown; the profile of \
+                 each group, role and application has its counts and rules",
             report.conditional, report.unknown
         );
     }
     match &done.kept {
-        Some(before) => eprintln!("the file keeps the export before, {before}"),
-        None => eprintln!("the file had no export before"),
+        Some(before) => eprintln!("the file also keeps the previous export, {before}"),
+        None => eprintln!("the file had no previous export"),
     }
     for problem in &report.refused {
         eprintln!("not written: {problem}");
@@ -219,12 +220,11 @@ async fn baton(global: &Global, wanted: Option<&str>, file: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// What goes to `file` is written beside and moved into place: an export that is interrupted leaves no half file
-/// under the name.
+/// Writes to a temporary file and moves it into place: an interrupted export leaves no partial file under the name.
 fn beside(file: &Path) -> anyhow::Result<NamedTempFile> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-        .with_context(|| format!("cannot write beside {}", file.display()))
+        .with_context(|| format!("cannot write a temporary file next to {}", file.display()))
 }
 
 fn put(beside: NamedTempFile, file: &Path) -> anyhow::Result<()> {

@@ -11,16 +11,16 @@ use serde_json::json;
 use std::path::PathBuf;
 use tokio_util::io::ReaderStream;
 
-/// Which files, whose, and of which dataset.
+/// The files, their connection and dataset.
 #[derive(Debug, clap::Args)]
 pub(crate) struct IngestArgs {
     /// NDJSON files, plain or gzip
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Whose logs they are
+    /// Connection that the logs belong to
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Of which dataset, for example gateway_dns
+    /// Dataset, for example gateway_dns
     #[arg(long)]
     dataset: String,
 }
@@ -45,7 +45,7 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
         let body = ReaderStream::with_capacity(file, 64 << 10).inspect_ok(|part| bar.inc(part.len() as u64));
         let received = receive(&app, &row, &args.dataset, "file", body)
             .await
-            .with_context(|| format!("{} was not taken in", path.display()))?;
+            .with_context(|| format!("could not ingest {}", path.display()))?;
         bar.finish_and_clear();
         let (word, id) = match &received {
             Received::Stored(id) => ("stored", Some(id)),
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
                 _ => reject.reason.clone(),
             });
         eprintln!(
-            "{}: {} of {} records were rejected, for instance: {reason}",
+            "{}: {} of {} records rejected, for example: {reason}",
             path.display(),
             batch.rejected,
             batch.records.max(batch.rejected)
@@ -85,10 +85,7 @@ pub(crate) async fn run(args: IngestArgs, global: &Global) -> anyhow::Result<()>
         useless += usize::from(batch.accepted + batch.duplicates == 0);
     }
     if useless > 0 {
-        bail!(
-            "{useless} of {} files hold no record that can be used",
-            args.files.len()
-        );
+        bail!("{useless} of {} files contain no usable record", args.files.len());
     }
     Ok(())
 }

@@ -14,17 +14,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, RejectSample, TimeCursor};
 
-/// `… list` with a list's own filters.
+/// `… list` with the list's own filters.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs<T: clap::Args> {
     #[command(subcommand)]
     pub(crate) action: ListAction<T>,
 }
 
-/// What can be done with a list.
+/// Subcommands of a list.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ListAction<T: clap::Args> {
-    /// List them
+    /// List all, with filters
     List(T),
 }
 
@@ -41,10 +41,10 @@ macro_rules! filters_of {
 
 filters_of!(ByConnection, ObjectArgs, DetectionArgs, EventArgs);
 
-/// Of one connection or of all.
+/// Filter by connection.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct ByConnection {
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     pub(crate) connection: Option<String>,
 }
@@ -52,13 +52,13 @@ pub(crate) struct ByConnection {
 /// Objects that are read at once: an application can be large.
 const OBJECT_ROWS: i64 = 200;
 
-/// Which objects.
+/// Filters for objects.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct ObjectArgs {
-    /// Only this kind; without it all
+    /// Only this kind; default: all
     #[arg(long, value_parser = kind_parser())]
     pub(crate) kind: Option<&'static str>,
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     pub(crate) connection: Option<String>,
 }
@@ -72,50 +72,50 @@ fn kind_parser() -> impl clap::builder::TypedValueParser<Value = &'static str> {
         .map(|name| hub::objects::kind_of(&name).unwrap_or_default())
 }
 
-/// Which grants.
+/// Filters for grants.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct GrantArgs {
-    /// Only this kind: access-group, app, permission-group, role or user-group; without it all but app
+    /// Only this kind: access-group, app, permission-group, role or user-group; default: all except app
     #[arg(long)]
     pub(crate) kind: Option<GrantKind>,
-    /// Only of this person (address or id)
+    /// Only for this person (email address or ID)
     #[arg(long)]
     pub(crate) person: Option<String>,
-    /// Only this group or role (id)
+    /// Only this group or role (ID)
     #[arg(long)]
     pub(crate) entitlement: Option<String>,
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     pub(crate) connection: Option<String>,
 }
 
-/// Which detections.
+/// Filters for detections.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct DetectionArgs {
-    /// Only of this rule
+    /// Only from this rule
     #[arg(long)]
     pub(crate) rule: Option<String>,
-    /// Only of this person (address or id)
+    /// Only for this person (email address or ID)
     #[arg(long)]
     pub(crate) person: Option<String>,
-    /// At most this many; 0 for all
+    /// Maximum number of results; 0 for all
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: usize,
 }
 
-/// Which events.
+/// Filters for events.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct EventArgs {
-    /// Only of this dataset
+    /// Only for this dataset
     #[arg(long)]
     pub(crate) dataset: Option<String>,
-    /// Only of this person (address or id)
+    /// Only for this person (email address or ID)
     #[arg(long)]
     pub(crate) person: Option<String>,
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     pub(crate) connection: Option<String>,
-    /// At most this many; 0 for all
+    /// Maximum number of results; 0 for all
     #[arg(long, default_value_t = 100)]
     pub(crate) limit: usize,
 }
@@ -232,7 +232,13 @@ command!(
     "No detections"
 );
 command!(events, EventArgs, EVENTS, write_events, "No events");
-command!(rejects, ByConnection, REJECTS, write_rejects, "No rejects");
+command!(
+    rejects,
+    ByConnection,
+    REJECTS,
+    write_rejects,
+    "No rejected log lines"
+);
 
 /// Labels by connection id.
 pub(crate) async fn labels(app: &App) -> anyhow::Result<HashMap<ConnectionId, String>> {
@@ -411,7 +417,7 @@ async fn print_objects(
     for kind in kinds {
         write_objects(&app, kind, filters, &mut printer).await?;
     }
-    printer.finish("None: run `flareward sync`")?;
+    printer.finish("No objects: run `flareward sync`")?;
     Ok(())
 }
 

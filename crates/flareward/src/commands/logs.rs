@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::ConnectionRow;
 
-/// What to do with the sources of logs.
+/// Subcommands of `logs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LogsArgs {
     #[command(subcommand)]
@@ -27,84 +27,86 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make Logpush jobs that push to this server, repair those that are not right, and switch them on
+    /// Create, repair and enable Logpush jobs that push to this server
     Enable {
-        /// Whose logs; not needed when one account is connected
+        /// Connection; optional if only one account is connected
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// Only this dataset; may be repeated
+        /// Only this dataset; repeatable
         #[arg(long, value_name = "DATASET", conflicts_with = "all")]
         dataset: Vec<String>,
-        /// Every dataset that the account offers, which is also what is done when none is named
+        /// All datasets available to the account; the default if no dataset is given
         #[arg(long)]
         all: bool,
-        /// This server as Cloudflare reaches it; by default the setting server.public_url
+        /// URL at which Cloudflare reaches this server; default: the setting server.public_url
         #[arg(long, value_name = "PUBLIC_URL")]
         url: Option<String>,
     },
-    /// Switch the job of a dataset off
+    /// Disable the Logpush job of a dataset
     Disable {
-        /// Whose logs; not needed when one account is connected
+        /// Connection; optional if only one account is connected
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// Which dataset; may be repeated
+        /// Dataset; repeatable
         #[arg(long, value_name = "DATASET", required = true)]
         dataset: Vec<String>,
-        /// Remove the job at Cloudflare too; asks first, unless --yes is given
+        /// Also delete the job in Cloudflare; asks for confirmation unless --yes is given
         #[arg(long)]
         remove: bool,
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Show how each source fares; asks Cloudflare about the jobs first
+    /// Show the status of each log source; first checks the jobs in Cloudflare
     Status {
-        /// Only of this connection
+        /// Only for this connection
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// Show what was found at the last look, without asking Cloudflare
+        /// Show the stored status without contacting Cloudflare
         #[arg(long)]
         stored: bool,
         /// The same as -o json
         #[arg(long)]
         json: bool,
     },
-    /// Read the Access authentication log, the audit log and Cloudflare's risk events from the API now
+    /// Pull the Access authentication log, the audit log and Cloudflare's risk events from the API now
     Pull {
-        /// Whose logs; not needed when one account is connected
+        /// Connection; optional if only one account is connected
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// Only access_requests, audit_logs_v2, audit_logs or risk_score_events, also when Logpush delivers it; may be repeated
+        /// Only this dataset: access_requests, audit_logs_v2, audit_logs or risk_score_events; pulled even if Logpush
+        /// delivers it; repeatable
         #[arg(long, value_name = "DATASET")]
         dataset: Vec<String>,
     },
-    /// Read a bucket that Logpush writes to, now and from now on
+    /// Read a bucket that Logpush writes to, now and in the background
     Objects(ObjectsArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct ObjectsArgs {
-    /// Whose logs; not needed when one account is connected
+    /// Connection; optional if only one account is connected
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Which dataset lies in the bucket
+    /// Dataset stored in the bucket
     #[arg(long, value_name = "DATASET")]
     dataset: String,
-    /// s3://bucket/path/{DATE}, r2://bucket/path/{DATE} or file:///folder/{DATE}; not needed once it is known
+    /// Location: s3://bucket/path/{DATE}, r2://bucket/path/{DATE} or file:///folder/{DATE}; only needed the first
+    /// time
     #[arg(long, value_name = "PLACE")]
     from: Option<String>,
-    /// Where the bucket's service is, when it is neither Amazon nor the account's own R2
+    /// Endpoint of the storage service, if it is neither Amazon S3 nor the account's own R2
     #[arg(long, value_name = "URL", requires = "from")]
     endpoint: Option<String>,
-    /// Also the folders of older days, from this one on
+    /// Also read older folders, starting with this day
     #[arg(long, value_name = "YYYY-MM-DD")]
     since: Option<NaiveDate>,
-    /// The id of the bucket's key; by default keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    /// Access key ID of the bucket; default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long, value_name = "ID", requires = "secret_key_file", requires = "from")]
     access_key_id: Option<String>,
-    /// The file that holds the secret of the key, kept sealed; - reads standard input
+    /// File with the secret access key, which is stored encrypted; - reads standard input
     #[arg(long, value_name = "FILE", requires = "access_key_id")]
     secret_key_file: Option<PathBuf>,
-    /// Forget the bucket, and which of its objects were read
+    /// Stop reading the bucket, and forget which objects were read
     #[arg(long, conflicts_with_all = ["from", "since"])]
     forget: bool,
     #[command(flatten)]
@@ -145,7 +147,7 @@ const PULLED: &[&str] = &[
     "problem",
 ];
 const READ: &[&str] = &["+connection", "dataset", "listed", "read", "set_aside"];
-const NOTHING: &str = "No logs come yet: use `flareward logs enable`";
+const NOTHING: &str = "No log sources: run `flareward logs enable`";
 
 pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
@@ -172,7 +174,7 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
         } => {
             let row = connection(&app, label.as_deref()).await?;
             if remove || confirm.plan {
-                let verb = if remove { "remove" } else { "switch off" };
+                let verb = if remove { "remove" } else { "disable" };
                 let removal = Removal {
                     summary: format!(
                         "{verb} the Logpush jobs of {} for {}",
@@ -181,7 +183,9 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
                     ),
                     counts: vec![("jobs", i64::try_from(dataset.len())?)],
                     notes: vec![
-                        "records that came stay; `flareward logs enable` makes the jobs again".to_owned(),
+                        "received records are kept; `flareward logs enable` creates or enables the jobs \
+                             again"
+                            .to_owned(),
                     ],
                 };
                 if let Err(code) = removal.agreed(confirm, global.output)? {
@@ -204,7 +208,7 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
                 None => app.store.connection_list().await?,
             };
             if rows.is_empty() {
-                bail!("no account is connected: use `flareward connect`");
+                bail!("no account connected: run `flareward connect`");
             }
             let format = if json { Format::Json } else { global.output };
             if !stored {
@@ -262,7 +266,7 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
     let row = connection(app, args.connection.as_deref()).await?;
     let actor = Actor::CommandLine;
     if !args.forget && (args.confirm.plan || args.confirm.yes) {
-        return Err(crate::Usage("--plan and --yes go with --forget".to_owned()).into());
+        return Err(crate::Usage("--plan and --yes work only with --forget".to_owned()).into());
     }
     if args.forget {
         let known = app
@@ -270,19 +274,25 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
             .log_source_get(&row.id, &args.dataset, objects::SOURCE)
             .await?;
         let Some(known) = known else {
-            let words = format!("no bucket of {} is known for {}", args.dataset, row.label);
+            let words = format!(
+                "no bucket configured for {} on connection {}",
+                args.dataset, row.label
+            );
             return Err(crate::NotFound(words).into());
         };
         let place = known.place.unwrap_or_default();
         let removal = Removal {
-            summary: format!("forget the bucket {place} of {} for {}", row.label, args.dataset),
+            summary: format!(
+                "stop reading the bucket {place} of {} for {}",
+                row.label, args.dataset
+            ),
             counts: vec![(
                 "objects_no_longer_known_as_read",
                 app.store.object_read_count(&row.id, &args.dataset).await?,
             )],
             notes: vec![
-                "records that were read stay, and nothing is removed from the bucket; a stored key is \
-                         removed"
+                "records already read are kept, and nothing is deleted from the bucket; a stored access \
+                     key is deleted"
                     .to_owned(),
             ],
         };

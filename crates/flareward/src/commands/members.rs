@@ -10,7 +10,7 @@ use crate::output::Printer;
 use hub::provisioning::Request;
 use std::process::ExitCode;
 
-/// What to do with members.
+/// Subcommands of `members`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MembersArgs {
     #[command(subcommand)]
@@ -19,21 +19,21 @@ pub(crate) struct MembersArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum MembersAction {
-    /// List them
+    /// List all, with filters
     List(ByConnection),
-    /// Invite someone into an account
+    /// Invite a person to an account
     Invite(InviteArgs),
-    /// Take invitations back
+    /// Cancel invitations
     CancelInvitation(PeopleInConnection),
-    /// Give a member exactly these roles
+    /// Replace a member's roles with these roles
     SetRoles(SetRolesArgs),
-    /// Give a member exactly these policies, in place of roles
+    /// Replace a member's roles and policies with these policies
     SetPolicies(SetPoliciesArgs),
     /// Remove members from an account
     Remove(PeopleInConnection),
 }
 
-/// What to do with Access users.
+/// Subcommands of `access-users`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AccessUsersArgs {
     #[command(subcommand)]
@@ -42,19 +42,19 @@ pub(crate) struct AccessUsersArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum AccessUsersAction {
-    /// List them
+    /// List all, with filters
     List(ByConnection),
-    /// Make someone an Access user
+    /// Create an Access user
     Create(CreateAccessUserArgs),
-    /// Remove Access users; they come back with their next sign-in
+    /// Remove Access users; their next sign-in creates them again
     Remove(PeopleInConnection),
-    /// Free the seats of Access users; they take them again with their next sign-in
+    /// Free the seats of Access users; their next sign-in takes a seat again
     FreeSeats(PeopleInConnection),
-    /// End every session of Access users
+    /// Revoke all sessions of Access users
     RevokeSessions(RevokeSessionsArgs),
 }
 
-/// What to do with grants.
+/// Subcommands of `grants`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GrantsArgs {
     #[command(subcommand)]
@@ -63,14 +63,14 @@ pub(crate) struct GrantsArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum GrantsAction {
-    /// List them
+    /// List all, with filters
     List(GrantArgs),
-    /// List grants for a time, with what could not be taken back
+    /// List timed grants, including expired grants that could not be revoked
     Timed {
-        /// Only of this person (address or id)
+        /// Only for this person (email address or ID)
         #[arg(long)]
         person: Option<String>,
-        /// Those that are over too
+        /// Include ended grants
         #[arg(long)]
         all: bool,
     },
@@ -130,7 +130,7 @@ pub(crate) async fn grants(args: GrantsArgs, global: &Global) -> anyhow::Result<
             let app = crate::open(global).await?;
             let mut printer = Printer::new(global.output, change::TIMED);
             change::write_timed(&app, person.as_deref(), all, &mut printer).await?;
-            printer.finish("No grants for a time")?;
+            printer.finish("No timed grants")?;
             Ok(())
         }
     }

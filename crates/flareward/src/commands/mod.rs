@@ -34,7 +34,7 @@ use hub::settings::Settings;
 use std::path::Path;
 use store::{ConnectionRow, PersonRow};
 
-/// The connection that was named, or the only one.
+/// The connection given by label, or the only one.
 pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Result<ConnectionRow> {
     let mut all = app.store.connection_list().await?;
     match wanted {
@@ -43,23 +43,23 @@ pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Resul
             .find(|row| row.label == wanted || row.id.as_str() == wanted)
             .ok_or_else(|| {
                 NotFound(format!(
-                    "there is no connection \"{wanted}\": see `flareward connections list`"
+                    "no connection named \"{wanted}\": run `flareward connections list` to see all"
                 ))
                 .into()
             }),
         None if all.len() == 1 => all.pop().context("there is one"),
-        None if all.is_empty() => bail!("no account is connected: use `flareward connect`"),
+        None if all.is_empty() => bail!("no account connected: run `flareward connect`"),
         None => {
             let labels: Vec<&str> = all.iter().map(|row| row.label.as_str()).collect();
             bail!(
-                "several accounts are connected; name one with --connection: {}",
+                "several accounts are connected; specify one with --connection: {}",
                 labels.join(", ")
             )
         }
     }
 }
 
-/// Processes the batches that a command took in, or asked to be looked at anew.
+/// Processes the batches that a command ingested or queued again.
 pub(crate) async fn finish_batches(app: &App, batches: &[String]) -> anyhow::Result<()> {
     let bar = ProgressBar::new(u64::try_from(batches.len()).ok(), false);
     bar.set_message("processing batches");
@@ -73,24 +73,24 @@ pub(crate) async fn person(app: &App, wanted: &str) -> anyhow::Result<PersonRow>
     let found = hub::people::one(app, wanted).await?;
     let words = || {
         NotFound(format!(
-            "nobody has the address or id \"{wanted}\": see `flareward people list`"
+            "no person with address or ID \"{wanted}\": run `flareward people list` to see all"
         ))
     };
     Ok(found.ok_or_else(words)?)
 }
 
-/// The address to look changes up by, of a person or of someone whom only changes know.
+/// The address to look up changes by: of a person, or of someone who only appears in changes.
 pub(crate) async fn address_of(app: &App, wanted: &str) -> anyhow::Result<String> {
     let found = hub::provisioning::whose(app, wanted).await?;
     let words = || {
         NotFound(format!(
-            "nobody has the address or id \"{wanted}\": see `flareward people list`"
+            "no person with address or ID \"{wanted}\": run `flareward people list` to see all"
         ))
     };
     Ok(found.ok_or_else(words)?)
 }
 
-/// That there is no data where the settings say; names every place that was looked at.
+/// An error if there is no data where the settings point; names every place that was checked.
 pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFound> {
     let folder = &settings.data.dir;
     let file = settings.store_file();
@@ -102,7 +102,7 @@ pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFo
         // The rows are elsewhere; what is missing here is the key that opens secrets.
         None if !folder.is_dir() && std::env::var_os("FLAREWARD_SECRET_KEY").is_none() => {
             missing.push(format!(
-                "the data folder {}, with the key of the secrets",
+                "the data folder {}, with the encryption key",
                 absolute(folder)
             ));
         }
@@ -115,14 +115,14 @@ pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFo
         missing.push(format!("the data folder {}", absolute(folder)));
     }
     let given = if global.data_dir.is_some() {
-        "given by --data-dir or FLAREWARD_DATA_DIR"
+        "set by --data-dir or FLAREWARD_DATA_DIR"
     } else if *folder == Settings::default().data.dir {
-        "the default, below the folder where the command runs; --data-dir or FLAREWARD_DATA_DIR names another"
+        "the default, relative to the current folder; change it with --data-dir or FLAREWARD_DATA_DIR"
     } else {
-        "given by the settings"
+        "set in the settings"
     };
     Some(NotFound(format!(
-        "there is no Flareward data here: looked for {} ({given}). `flareward connect` begins it",
+        "no Flareward data found: looked for {} ({given}). Run `flareward connect` to create it",
         missing.join(" in ")
     )))
 }

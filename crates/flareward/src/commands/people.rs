@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::{LIST_LIMIT_MAX, PersonFilter};
 
-/// What to do with people.
+/// Subcommands of `people`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PeopleArgs {
     #[command(subcommand)]
@@ -25,19 +25,19 @@ pub(crate) struct PeopleArgs {
 enum Action {
     /// List people
     List(PersonArgs),
-    /// Show one person: accounts, groups and applications and why, sessions, risk
+    /// Show one person: accounts, groups and applications with the reason, sessions, risk
     Show {
-        /// Address or id
+        /// Email address or ID
         person: String,
-        /// First ask Cloudflare for last seen identity, sessions and failed logins
+        /// First fetch last seen identity, sessions and failed logins from Cloudflare
         #[arg(long)]
         refresh: bool,
     },
-    /// Further addresses of people
+    /// Manage aliases: additional email addresses of people
     Alias(AliasArgs),
 }
 
-/// What to do with further addresses.
+/// Subcommands of `people alias`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AliasArgs {
     #[command(subcommand)]
@@ -46,31 +46,31 @@ pub(crate) struct AliasArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum AliasAction {
-    /// List them
+    /// List aliases
     List,
-    /// Give a person a further address
+    /// Add an alias to a person
     Add {
-        /// The address
+        /// The alias
         address: String,
-        /// Whose: an address or id
+        /// Person (email address or ID)
         #[arg(long)]
         person: String,
-        /// If the address is another person, make one of the two; cannot be taken back
+        /// If the address belongs to another person, merge the two people; cannot be undone
         #[arg(long)]
         merge: bool,
     },
-    /// Take a further address away
+    /// Remove an alias
     Remove {
-        /// The address
+        /// The alias
         address: String,
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// Read them from a CSV file with the columns email and alias; nothing is done unless every line can be
+    /// Import aliases from a CSV file with the columns email and alias; if any line is invalid, nothing is imported
     Import {
-        /// The file
+        /// CSV file
         file: PathBuf,
-        /// Where an alias is another person, make one of the two; cannot be taken back
+        /// If an alias belongs to another person, merge the two people; cannot be undone
         #[arg(long)]
         merge: bool,
     },
@@ -78,13 +78,13 @@ enum AliasAction {
 
 const ALIASES: &[&str] = &["alias", "email", "source", "created_at"];
 
-/// Which people.
+/// Filters for people.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct PersonArgs {
-    /// Part of the address or name
+    /// Part of the email address or name
     #[arg(long)]
     pub(crate) search: Option<String>,
-    /// Only at this level of Flareward's
+    /// Only with this Flareward risk level
     #[arg(long)]
     pub(crate) risk: Option<RiskLevel>,
 }
@@ -97,7 +97,7 @@ pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<Exi
         Action::List(filters) => {
             let mut printer = Printer::new(global.output, COLUMNS);
             write(&app, &filters, &mut printer).await?;
-            printer.finish("Nobody: connect an account and run `flareward sync`")?;
+            printer.finish("No people: connect an account and run `flareward sync`")?;
         }
         Action::Show {
             person: wanted,
@@ -198,7 +198,7 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
                     }))?;
                 }
             }
-            printer.finish("Nobody has a further address")?;
+            printer.finish("No aliases")?;
         }
         AliasAction::Add {
             address,
@@ -228,17 +228,18 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
             };
             let wanted = model::address::compared(&address);
             let (Some(owner), true) = (owner, aliases.contains(&wanted)) else {
-                return Err(NotFound(format!("nobody has {address} as a further address")).into());
+                return Err(NotFound(format!("{address} is not an alias of any person")).into());
             };
             let removal = Removal {
-                summary: format!("remove {wanted} from the addresses of {}", owner.email),
+                summary: format!("remove the alias {wanted} of {}", owner.email),
                 counts: vec![
                     ("further_addresses_removed", 1),
                     ("further_addresses_left", i64::try_from(aliases.len())? - 1),
                 ],
                 notes: vec![format!(
-                    "records under {wanted} are then nobody's, unless a list has that address: `flareward people alias \
-                     add {wanted} --person {}` gives it back",
+                    "records under {wanted} will no longer belong to a person, unless a synced list has \
+                         that address; to restore the alias, run `flareward people alias add {wanted} \
+                         --person {}`",
                     owner.email
                 )],
             };
@@ -257,7 +258,7 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
                         eprintln!("{}, line {line}: {}", file.display(), advised(problem));
                     }
                     bail!(
-                        "{} of {} lines cannot be done, so nothing was",
+                        "{} of {} lines are invalid; nothing was imported",
                         problems.len(),
                         wishes.len()
                     );
@@ -272,9 +273,9 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
 
 fn advised(problem: &AliasProblem) -> String {
     match problem {
-        AliasProblem::Person { .. } => format!("{problem}: say --merge for that"),
+        AliasProblem::Person { .. } => format!("{problem}: add --merge to merge them"),
         AliasProblem::Taken { address, .. } => {
-            format!("{problem}: flareward people alias remove {address}")
+            format!("{problem}: to remove it, run `flareward people alias remove {address}`")
         }
         other => other.to_string(),
     }
@@ -288,7 +289,7 @@ fn told(steps: &[Step], format: Format) -> anyhow::Result<()> {
     );
     let already = count(|step| matches!(step, Step::Already));
     if format == Format::Table {
-        println!("{added} added, {merged} merged, {already} there already");
+        println!("{added} added, {merged} merged, {already} already present");
         return Ok(());
     }
     let outcome = if added + merged > 0 { "changed" } else { "already" };
@@ -307,7 +308,7 @@ fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
         header
             .iter()
             .position(|column| column.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name))
-            .with_context(|| format!("{}, line 1: there is no column \"{name}\"", file.display()))
+            .with_context(|| format!("{}, line 1: column \"{name}\" is missing", file.display()))
     };
     let (email, alias) = (column("email")?, column("alias")?);
     let mut wishes = Vec::new();
@@ -315,7 +316,7 @@ fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
         let line = wishes.len() + 2;
         let words = || {
             format!(
-                "{}, line {line}: not CSV with as many cells as the header",
+                "{}, line {line}: invalid CSV, or a different number of cells than the header",
                 file.display()
             )
         };

@@ -16,69 +16,70 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use store::{ConnectionRow, FindingFilter, FindingRow, LIST_LIMIT_MAX};
 
-/// Ends with this when something is open at or above `--fail-on`.
+/// Exit code if a finding at or above `--fail-on` is open.
 const OPEN: u8 = 3;
 
-/// Which findings, and which of them make the command fail.
+/// Filters for findings, and the severity that makes the command fail.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 when nothing that was asked for is open at or above --fail-on; 3 when something is; \
-                  1 when the checks could not run. What could not be told does not change the code, and is listed."
+    after_help = "Exit codes: 0 if no selected finding at or above --fail-on is open; 3 if one is; 1 if \
+         the checks could not run. Checks with an unknown result are listed and do not change the exit \
+         code."
 )]
 pub(crate) struct PostureArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Only of this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Only this severe or worse: critical, high, medium or low
+    /// Only findings of this severity or higher: critical, high, medium or low
     #[arg(long)]
     severity: Option<Severity>,
-    /// Only of this check; `flareward posture checks` lists them
+    /// Only for this check; `flareward posture checks` lists all
     #[arg(long, value_name = "ID", value_parser = known_check)]
     check: Option<String>,
-    /// Muted and resolved findings too
+    /// Include muted and resolved findings
     #[arg(long)]
     all: bool,
-    /// End with 3 when something this severe or worse is open: critical, high, medium, low or none
+    /// Exit with code 3 if a finding of this severity or higher is open: critical, high, medium, low or none
     #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = fail_on)]
     fail_on: FailOn,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the checks: what each asks, what it needs, what to do
+    /// List the checks: question, required data and remedy
     Checks,
-    /// Accept a finding for a time, or without end
+    /// Mute a finding, for a time or indefinitely
     Mute {
-        /// The finding's id
+        /// Finding ID
         #[arg(value_name = "FINDING")]
         id: String,
-        /// Why: kept with the finding and in the audit log
+        /// Reason, recorded with the finding and in the audit log
         #[arg(long)]
         reason: String,
-        /// Until when: 2026-12-31 or 2026-12-31T18:00:00Z
+        /// Mute until this date or time: 2026-12-31 or 2026-12-31T18:00:00Z
         #[arg(long, value_name = "DATE", value_parser = until::date, conflicts_with = "span")]
         until: Option<DateTime>,
-        /// For how long: 12h, 30d or 2w
+        /// Mute for this long: 12h, 30d or 2w
         #[arg(long = "for", value_name = "SPAN", value_parser = until::span)]
         span: Option<Span>,
     },
-    /// Open a muted finding again
+    /// Reopen a muted finding
     Unmute {
-        /// The finding's id
+        /// Finding ID
         #[arg(value_name = "FINDING")]
         id: String,
     },
-    /// Print the reference of all checks, in Markdown
+    /// Print the reference of all checks (Markdown)
     Reference,
 }
 
 type DateTime = until::At;
 type Span = until::Span;
 
-/// From which severity on the command fails.
+/// The lowest severity that makes the command fail.
 #[derive(Debug, Clone, Copy)]
 struct FailOn(Option<Severity>);
 
@@ -95,7 +96,7 @@ fn fail_on(text: &str) -> Result<FailOn, String> {
 fn known_check(text: &str) -> Result<String, String> {
     match posture::check(text) {
         Some(_) => Ok(text.to_owned()),
-        None => Err("no check has this id; `flareward posture checks` lists them".to_owned()),
+        None => Err("no check with this ID; `flareward posture checks` lists all".to_owned()),
     }
 }
 
@@ -166,7 +167,7 @@ pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<Ex
             show(&app, finding, outcome, global.output).await
         }
         Some(Action::Reference) => {
-            text_only(global.output, "the reference of checks")?;
+            text_only(global.output, "the check reference")?;
             print!("{}", posture::reference::reference());
             Ok(ExitCode::SUCCESS)
         }
@@ -180,7 +181,7 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
         None => app.store.connection_list().await?,
     };
     if rows.is_empty() {
-        anyhow::bail!("no account is connected: use `flareward connect`");
+        anyhow::bail!("no account connected: run `flareward connect`");
     }
     for row in &rows {
         posture::run(&app, row)
@@ -220,9 +221,9 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let unknown = unknown(&app, &args, only.as_ref(), &labels).await?;
     if format == Format::Table {
-        printer.finish("Nothing is open")?;
+        printer.finish("No open findings")?;
         if !unknown.is_empty() {
-            println!("\nCould not be told:");
+            println!("\nUnknown:");
             let mut printer = Printer::new(format, UNKNOWN_COLUMNS);
             for line in &unknown {
                 printer.row(line)?;
@@ -259,15 +260,15 @@ fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> anyhow::R
     }))
 }
 
-/// What to do, with the command that does it.
+/// The remedy, with a command that applies it.
 fn remedy(check: &posture::Check, finding: &FindingRow, label: &str) -> String {
     match check.command_for(finding, label, "") {
-        Some(command) => format!("{} Here: `{command}`.", check.remedy),
+        Some(command) => format!("{} Run: `{command}`.", check.remedy),
         None => check.remedy.to_owned(),
     }
 }
 
-/// What the checks could not tell, also those that found something beside.
+/// Unknown results, including those of checks that also have findings.
 async fn unknown(
     app: &App,
     args: &PostureArgs,

@@ -10,13 +10,13 @@ use serde_json::{Map, Value, json};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// How a removal is agreed to.
+/// Options to preview or confirm a removal.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Confirm {
-    /// Show what would be removed, with counts, and remove nothing
+    /// Show what would be removed, with counts, without removing it
     #[arg(long, conflicts_with = "yes")]
     pub(crate) plan: bool,
-    /// Remove without asking
+    /// Remove without asking for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -89,15 +89,15 @@ impl Removal {
     }
 }
 
-/// That nobody can be asked, and what to say instead.
+/// The error when confirmation is required and there is no terminal.
 pub(crate) fn ask_first(what: &str) -> Usage {
     Usage(format!(
-        "nothing was {what}: there is no terminal to ask at. Say --yes to go on without asking, or --plan to see the \
-         plan alone"
+        "nothing was {what}: confirmation is required and there is no terminal. Use --yes to confirm, \
+             or --plan to only show the plan"
     ))
 }
 
-/// Shows what is to be done to whoever sits at the terminal, and asks.
+/// Shows the plan on the terminal and asks for confirmation.
 pub(crate) fn asked(words: &str, question: &str) -> std::io::Result<bool> {
     progress::pause(true);
     write!(stream::Complaint, "{words}{question} [y/N] ")?;

@@ -8,7 +8,7 @@ use hub::Actor;
 use model::RiskLevel;
 use serde_json::json;
 
-/// What to do with risk.
+/// Subcommands of `risk`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RiskArgs {
     #[command(subcommand)]
@@ -17,14 +17,15 @@ pub(crate) struct RiskArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the people whom Flareward gives a level, highest first; Cloudflare's score is `capability getUserRiskScore`
+    /// List people with a Flareward risk level, highest first; for Cloudflare's score, use `capability
+    /// getUserRiskScore`
     List,
-    /// Reset the level that Flareward gives a person, and tell the receivers; Cloudflare's score stays
+    /// Reset a person's Flareward risk level and notify the receivers; does not change Cloudflare's score
     Reset {
-        /// Address or id
+        /// Email address or ID
         #[arg(long)]
         person: String,
-        /// Why: kept in the audit log
+        /// Reason, recorded in the audit log
         #[arg(long)]
         reason: String,
     },
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
                 )
                 .await?;
             }
-            printer.finish("Flareward gives nobody a level")?;
+            printer.finish("No person has a Flareward risk level")?;
         }
         Action::Reset {
             person: wanted,
@@ -63,7 +64,8 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
                 global.output,
                 &json!({
                     "outcome": outcome, "reset": "hub_risk_level", "person": row.email, "previous": previous,
-                    "note": "Cloudflare's score stays: `flareward capability resetUserRiskScore` resets it",
+                    "note": "Cloudflare's score did not change: to reset it, run `flareward capability \
+                         resetUserRiskScore`",
                 }),
             )?;
         }

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What to do with rules.
+/// Subcommands of `rules`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RulesArgs {
     #[command(subcommand)]
@@ -28,88 +28,88 @@ pub(crate) struct RulesArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the rules, with how often each matched
+    /// List rules, with their number of detections
     List,
-    /// Say whether files or folders hold rules that can be honoured, and on which datasets they run
+    /// Check whether rule files are valid and supported, and show the datasets they run on
     Check {
-        /// Sigma documents in YAML, or folders of them
+        /// Sigma documents (YAML), or folders of them
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Judge rules by their cases: the built-in ones, or those of a folder
+    /// Run the test cases of rules: built-in rules, or the rules of a folder
     Test {
-        /// Names or ids of rules, or folders; none are all built-in rules
+        /// Rule names or IDs, or folders; default: all built-in rules
         rules: Vec<String>,
     },
-    /// Run rules over files of log records, without a database; --output counts prints one JSON document of counts,
-    /// ndjson a line for each match
+    /// Run rules on log files, without a database; `--output counts` prints counts as one JSON document, `ndjson` one
+    /// line per match
     Run(RunArgs),
-    /// Show which part of a rule matched which value of an event
+    /// Show which conditions of a rule match which values of an event
     Explain {
-        /// The rule's name or id, or a file that holds one rule
+        /// Rule name or ID, or a file with one rule
         rule: String,
-        /// The event's id, or a file that holds one record in JSON
+        /// Event ID, or a file with one record in JSON
         event: String,
     },
-    /// Try a rule over archived records: what it would have found, on which days
+    /// Backtest a rule on archived records: what it would have detected, by day
     Backtest {
-        /// The rule's name or id, or a file that holds it
+        /// Rule name or ID, or a file with one rule
         rule: String,
-        /// From when: a time (RFC 3339), or a span back such as 30d or 12h
+        /// Start of the range: a time (RFC 3339), or a duration before now such as 30d or 12h
         #[arg(long, default_value = "30d")]
         since: String,
-        /// Until when; now by default
+        /// End of the range; default: now
         #[arg(long)]
         until: Option<String>,
     },
-    /// Let rules run
+    /// Enable rules
     Enable {
-        /// Names or ids
+        /// Rule names or IDs
         #[arg(required = true)]
         rules: Vec<String>,
     },
-    /// Let rules no longer run
+    /// Disable rules
     Disable {
-        /// Names or ids
+        /// Rule names or IDs
         #[arg(required = true)]
         rules: Vec<String>,
     },
-    /// Let rules run in test mode: matches are counted, and nothing else comes of them
+    /// Run rules in test mode: count matches without creating detections
     TestMode {
-        /// Names or ids
+        /// Rule names or IDs
         #[arg(required = true)]
         rules: Vec<String>,
     },
-    /// The lists that rules refer to, such as approved domains
+    /// Show the lists that rules refer to, such as approved domains
     Lists,
     /// Set a list that rules refer to
     SetList {
-        /// Its name
+        /// List name
         name: String,
-        /// Its values; none empty it
+        /// Values; without values, the list becomes empty
         values: Vec<String>,
-        /// Go back to the values that came with the rules
+        /// Restore the default values that came with the rules
         #[arg(long, conflicts_with = "values")]
         reset: bool,
     },
-    /// Keep a document of rules, correlations or filters; a changed one becomes a new version
+    /// Add a document of rules, correlations or filters to the store; a changed document becomes a new version
     Add {
-        /// Sigma documents in YAML
+        /// Sigma document (YAML)
         file: PathBuf,
-        /// What to call it; the file's name by default
+        /// Document name; default: the file name
         #[arg(long)]
         name: Option<String>,
     },
     /// Remove a document that was added
     Remove {
-        /// What it is called
+        /// Document name
         name: String,
         #[command(flatten)]
         confirm: Confirm,
     },
-    /// The versions of a document that was added
+    /// List the versions of a document that was added
     Versions {
-        /// What it is called
+        /// Document name
         name: String,
     },
 }
@@ -131,7 +131,7 @@ const DAY_COLUMNS: &[&str] = &["day", "detections", "people"];
 
 pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<ExitCode> {
     if global.output == Format::Counts && !matches!(args.action, Action::Run(_)) {
-        bail!("--output counts is for `flareward rules run`; use table, json, ndjson or csv");
+        bail!("`--output counts` works only with `flareward rules run`; use table, json, ndjson or csv");
     }
     match args.action {
         Action::List => list(global).await,
@@ -162,7 +162,7 @@ pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<Exit
                     .into_owned()
             });
             let version = rule_admin::write_document(&app, &name, &text, &Actor::CommandLine).await?;
-            eprintln!("{name} is kept as version {version}");
+            eprintln!("{name} saved as version {version}");
             Ok(ExitCode::SUCCESS)
         }
         Action::Remove { name, confirm } => {
@@ -179,13 +179,13 @@ pub(crate) async fn run(args: RulesArgs, global: &Global) -> anyhow::Result<Exit
     }
 }
 
-/// The rules of the store, or the built-in ones where there is no store, which is said.
+/// The rules of the store, or only the built-in rules (with a message) if there is no store.
 async fn book_there_is(global: &Global) -> anyhow::Result<std::sync::Arc<RuleBook>> {
     match crate::open_if_there(global).await? {
         Some(app) => Ok(app.rules()),
         None => {
             let folder = crate::settings(global)?.data.dir;
-            eprintln!("no data in {}: the built-in rules alone", folder.display());
+            eprintln!("no data in {}: using only the built-in rules", folder.display());
             Ok(std::sync::Arc::new(RuleBook::load(None)))
         }
     }
@@ -215,12 +215,12 @@ async fn list(global: &Global) -> anyhow::Result<ExitCode> {
     }
     printer.finish("no rules")?;
     for problem in &book.problems {
-        eprintln!("left out: {problem}");
+        eprintln!("skipped: {problem}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A book of what a file or folder holds, beside the built-in rules, which it may refer to.
+/// A book with the rules of a file or folder and the built-in rules, which they may refer to.
 fn book_of(path: &Path) -> anyhow::Result<RuleBook> {
     if path.is_dir() {
         return Ok(RuleBook::build(true, Some(path), &Stored::default()));
@@ -246,9 +246,7 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
         let name = path.display().to_string();
         let mut problems = book.problems.clone();
         if book.read == 0 && problems.is_empty() {
-            problems.push(
-                "there is no rule in it (give a .yml or .yaml file, or a folder that holds some)".to_owned(),
-            );
+            problems.push("no rules found (use a .yml or .yaml file, or a folder of them)".to_owned());
         }
         for problem in &problems {
             good = false;
@@ -267,7 +265,7 @@ fn check(files: &[PathBuf], format: Format) -> anyhow::Result<ExitCode> {
                 "fine": fine, "warnings": book.warnings, "datasets": datasets.join(", ") }),
             )?;
         }
-        eprintln!("{name}: {fine} of {} documents are fine", book.read);
+        eprintln!("{name}: {fine} of {} documents are valid", book.read);
     }
     printer.finish("no files")?;
     Ok(if good {
@@ -302,11 +300,13 @@ fn test(wanted: &[String], format: Format) -> anyhow::Result<ExitCode> {
             };
             let Some(text) = text else {
                 without += 1;
-                printer.row(&json!({ "rule": rule.name, "cases": 0, "failed": 0, "problem": "no cases" }))?;
+                printer.row(
+                    &json!({ "rule": rule.name, "cases": 0, "failed": 0, "problem": "no test cases" }),
+                )?;
                 continue;
             };
-            let cases =
-                cases::read(&text).map_err(|problem| anyhow::anyhow!("cases of {}: {problem}", rule.name))?;
+            let cases = cases::read(&text)
+                .map_err(|problem| anyhow::anyhow!("test cases of {}: {problem}", rule.name))?;
             let (count, failures) = cases::judge(book, rule, &cases);
             all += count;
             failed += failures.len();
@@ -324,7 +324,7 @@ fn test(wanted: &[String], format: Format) -> anyhow::Result<ExitCode> {
     if folders.is_empty() || !names.is_empty() {
         let book = RuleBook::load(None);
         if let Some(name) = names.iter().find(|name| book.rule(name).is_none()) {
-            bail!("there is no built-in rule and no folder \"{name}\"");
+            bail!("no built-in rule and no folder named \"{name}\"");
         }
         judge(&book, None, &names)?;
     }
@@ -332,12 +332,12 @@ fn test(wanted: &[String], format: Format) -> anyhow::Result<ExitCode> {
         let folder = Path::new(folder);
         let book = RuleBook::build(true, Some(folder), &Stored::default());
         for problem in &book.problems {
-            eprintln!("left out: {problem}");
+            eprintln!("skipped: {problem}");
         }
         judge(&book, Some(folder), &[])?;
     }
     printer.finish("no rules")?;
-    eprintln!("{all} cases, {failed} failed, {without} rules without cases");
+    eprintln!("{all} test cases, {failed} failed, {without} rules without test cases");
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -348,7 +348,7 @@ fn test(wanted: &[String], format: Format) -> anyhow::Result<ExitCode> {
 async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<ExitCode> {
     let (record, book) = if Path::new(event).is_file() {
         let record: Value = serde_json::from_str(&std::fs::read_to_string(event)?)
-            .context("the file holds no JSON record")?;
+            .context("the file contains no JSON record")?;
         // Without a store there are still the built-in rules, or the file.
         let book = if Path::new(rule).is_file() {
             std::sync::Arc::new(book_of(Path::new(rule))?)
@@ -359,7 +359,7 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
     } else {
         let app = crate::open(global).await?;
         let row = app.store.event_get(&EventId(event.to_owned())).await?;
-        let row = row.with_context(|| format!("\"{event}\" is neither an event's id nor a file"))?;
+        let row = row.with_context(|| format!("\"{event}\" is neither an event ID nor a file"))?;
         let book = if Path::new(rule).is_file() {
             std::sync::Arc::new(book_of(Path::new(rule))?)
         } else {
@@ -385,7 +385,7 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
     })
 }
 
-/// The rule of that name, or the one that a file brought in.
+/// The rule with this name, or the rule in a file.
 fn named<'b>(book: &'b RuleBook, rule: &str) -> anyhow::Result<&'b rules::book::BookRule> {
     if Path::new(rule).is_file() {
         if let Some(problem) = book.problems.first() {
@@ -394,15 +394,15 @@ fn named<'b>(book: &'b RuleBook, rule: &str) -> anyhow::Result<&'b rules::book::
         let mut ours = book.rules().iter().filter(|rule| rule.origin == Origin::Custom);
         return match (ours.next(), ours.next()) {
             (Some(only), None) => Ok(only),
-            (None, _) => bail!("{rule} holds no rule"),
-            _ => bail!("{rule} holds several rules; put the one that is meant into a file of its own"),
+            (None, _) => bail!("{rule} contains no rule"),
+            _ => bail!("{rule} contains several rules; put the rule you want into its own file"),
         };
     }
     book.rule(rule)
-        .with_context(|| format!("there is no rule \"{rule}\"; `flareward rules list` names them"))
+        .with_context(|| format!("no rule named \"{rule}\"; run `flareward rules list` to see all"))
 }
 
-/// A time, or a span back from now.
+/// A time, or a duration before now.
 pub(crate) fn moment(text: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
@@ -422,7 +422,10 @@ pub(crate) fn moment(text: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<
             })
         });
     let span = span.with_context(|| {
-        format!("\"{text}\" is neither a time such as 2026-11-01T00:00:00Z nor a span back such as 30d, 12h or 45m")
+        format!(
+            "invalid time \"{text}\": use a time such as 2026-11-01T00:00:00Z or a duration before \
+             now such as 30d, 12h or 45m"
+        )
     })?;
     Ok(now - span)
 }
@@ -451,7 +454,7 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
         for (day, of) in &backtest.days {
             printer.row(&json!({ "day": day, "detections": of.detections, "people": of.people }))?;
         }
-        printer.finish("the rule would have found nothing")?;
+        printer.finish("the rule would have detected nothing")?;
         for (who, count) in &backtest.most {
             println!("{count:>6}  {who}");
         }
@@ -472,7 +475,7 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
         object(global.output, &value)?;
     }
     for unread in &backtest.unread {
-        eprintln!("not read: {unread}");
+        eprintln!("could not read: {unread}");
     }
     Ok(if backtest.unread.is_empty() {
         ExitCode::SUCCESS
@@ -506,7 +509,7 @@ async fn rule_removal(app: &hub::App, name: &str) -> anyhow::Result<Removal> {
     let kept = app.store.rule_documents().await?;
     if !kept.iter().any(|document| document.name == name) {
         let known: Vec<&str> = kept.iter().map(|document| document.name.as_str()).collect();
-        let words = format!("there is no document \"{name}\"; there are: {}", known.join(", "));
+        let words = format!("no document named \"{name}\"; available: {}", known.join(", "));
         return Err(crate::NotFound(words).into());
     }
     let versions = app.store.rule_document_versions(name, 1_000).await?.len();
@@ -529,7 +532,8 @@ async fn rule_removal(app: &hub::App, name: &str) -> anyhow::Result<Removal> {
             ("detections_kept", made.map(|count| count.detections).sum()),
         ],
         notes: vec![format!(
-            "its versions stay readable (`flareward rules versions {name}`), and adding it again brings the rules back"
+            "its versions are kept (`flareward rules versions {name}`); add the document again to \
+                 restore the rules"
         )],
     })
 }
@@ -544,7 +548,7 @@ async fn versions(name: &str, global: &Global) -> anyhow::Result<ExitCode> {
         )?;
     }
     if printer.finish("")? == 0 {
-        bail!("there is no document \"{name}\"");
+        bail!("no document named \"{name}\"");
     }
     Ok(ExitCode::SUCCESS)
 }

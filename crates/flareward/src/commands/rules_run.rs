@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-/// Which rules, over which files.
+/// The rules and the log files.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// The folder of the rules; without it, the built-in ones
+    /// Folder of rules; default: the built-in rules
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
-    /// Of which dataset all records are; without it, each record's fields tell
+    /// Dataset of all records; default: detected from each record's fields
     #[arg(long)]
     dataset: Option<String>,
-    /// List rules that cannot be honoured on standard error, and go on without them
+    /// Skip unsupported rules and list them on standard error
     #[arg(long)]
     skip_invalid: bool,
     /// NDJSON files, plain or gzip
@@ -33,43 +33,41 @@ pub(crate) struct RunArgs {
 }
 
 const COLUMNS: &[&str] = &["rule", "matches"];
-/// Problems that are named before a run without `--skip-invalid` ends.
+/// The number of problems shown before a run without `--skip-invalid` ends.
 const PROBLEMS_SHOWN: usize = 10;
-/// Fields that are named where records have none of them.
+/// The number of fields shown when records have none of them.
 const FIELDS_SHOWN: usize = 10;
 
 pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     let dataset = match &args.dataset {
         None => None,
-        Some(name) => Some(Dataset::named(name).with_context(|| {
-            format!(
-                "the dataset \"{name}\" is not known; known are {}",
-                Dataset::names()
-            )
-        })?),
+        Some(name) => Some(
+            Dataset::named(name)
+                .with_context(|| format!("unknown dataset \"{name}\"; available: {}", Dataset::names()))?,
+        ),
     };
     let book = match &args.rules {
-        Some(folder) if !folder.is_dir() => bail!("{} is not a folder of rules", folder.display()),
+        Some(folder) if !folder.is_dir() => bail!("{} is not a folder", folder.display()),
         Some(folder) => RuleBook::of_folder(folder),
         None => RuleBook::load(None),
     };
     if book.rules().is_empty() && book.problems.is_empty() {
         let folder = args.rules.as_deref().unwrap_or(Path::new("the program"));
         bail!(
-            "{} holds no rules, that is, no .yml files with Sigma documents",
+            "{} contains no rules (.yml files with Sigma documents)",
             folder.display()
         );
     }
     if args.skip_invalid {
         for problem in &book.problems {
-            eprintln!("left out: {problem}");
+            eprintln!("skipped: {problem}");
         }
     } else if !book.problems.is_empty() {
         for problem in book.problems.iter().take(PROBLEMS_SHOWN) {
             eprintln!("{problem}");
         }
         bail!(
-            "{} rule documents cannot be honoured; --skip-invalid goes on without them",
+            "{} rule documents are invalid or unsupported; use --skip-invalid to skip them",
             book.problems.len()
         );
     }
@@ -87,7 +85,7 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
             progress: &|bytes| bar.inc(bytes),
         },
     )
-    .context("the run could not be finished")?;
+    .context("could not complete the run")?;
     bar.finish_and_clear();
     match format {
         Format::Ndjson => {}
@@ -106,18 +104,18 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     }
     if totals.untaken > 0 {
         eprintln!(
-            "{} matches could not be correlated: they lack a time or a field that groups them",
+            "{} matches could not be correlated: the time or a group-by field is missing",
             totals.untaken
         );
     }
     for broken in &totals.broken {
-        eprintln!("not read to its end: {broken}");
+        eprintln!("not fully read: {broken}");
     }
     if let Some(fields) = &totals.unasked {
         eprintln!("{}", unasked(fields));
     }
     let mut words = format!(
-        "{} events, {} matches of {} rules, {} lines rejected",
+        "{} events, {} matches from {} rules, {} lines rejected",
         totals.events,
         totals.matches,
         totals.rules.len(),
@@ -125,7 +123,7 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     );
     for (count, what) in [
         (totals.repaired, "repaired"),
-        (totals.repeated, "matches left out: their records came before"),
+        (totals.repeated, "matches of duplicate records skipped"),
     ] {
         if count > 0 {
             write!(words, ", {count} {what}")?;
@@ -135,9 +133,9 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     let nothing = totals.events == 0;
     if nothing {
         let reason = if totals.rejected > 0 || !totals.broken.is_empty() {
-            "no record could be read"
+            "no usable records"
         } else {
-            "the files hold no records"
+            "the files contain no records"
         };
         eprintln!("{reason}");
     }
@@ -148,10 +146,12 @@ pub(crate) fn run(args: &RunArgs, format: Format) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What to say where no record has a field that the rules ask for.
+/// The message when no record has a field that the rules use.
 fn unasked(fields: &[String]) -> String {
     if fields.is_empty() {
-        return "no rule runs on records of this kind: see `flareward rules check` for the datasets of the rules".to_owned();
+        return "no rule runs on these records: run `flareward rules check` to see the datasets of each \
+             rule"
+            .to_owned();
     }
     let shown = fields
         .iter()
@@ -160,7 +160,7 @@ fn unasked(fields: &[String]) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     let more = if fields.len() > FIELDS_SHOWN { ", …" } else { "" };
-    format!("no record has a field that the rules ask for: {shown}{more}")
+    format!("no record has any field that the rules use: {shown}{more}")
 }
 
 fn bar(args: &RunArgs) -> ProgressBar {

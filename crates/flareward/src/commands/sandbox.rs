@@ -8,37 +8,37 @@ use crate::output::{Format, object};
 use anyhow::Context;
 use sandbox::{Sandbox, SandboxConfig, SandboxInfo};
 
-/// Serve a simulated Cloudflare account, with an Okta-like receiver, chat and mail sinks.
+/// Run a simulated Cloudflare account, with an Okta-like receiver and chat and mail sinks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SandboxArgs {
-    /// Port on 127.0.0.1; 0 takes a free one.
+    /// Port on 127.0.0.1; 0 selects a free port
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// The same seed gives the same account.
+    /// Seed; the same seed generates the same account
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
-    /// How many people may log in to the dashboard.
+    /// Number of members (people who can log in to the dashboard)
     #[arg(long)]
     pub(crate) members: Option<usize>,
-    /// How many Zero Trust users there are.
+    /// Number of Zero Trust users
     #[arg(long)]
     pub(crate) access_users: Option<usize>,
-    /// How many Access groups there are.
+    /// Number of Access groups
     #[arg(long)]
     pub(crate) groups: Option<usize>,
-    /// About how many rules each generated group has, of every kind; at least 1. Up to eight addresses if left out.
+    /// Approximate number of rules of every kind in each generated group; at least 1. Default: up to eight addresses
     #[arg(long)]
     pub(crate) rules_per_group: Option<usize>,
-    /// How many applications there are, with several policies each. The four hand-written ones if left out.
+    /// Number of applications, with several policies each. Default: four hand-written applications
     #[arg(long)]
     pub(crate) apps: Option<usize>,
-    /// How many roles the listing shows.
+    /// Number of roles
     #[arg(long)]
     pub(crate) roles: Option<usize>,
-    /// Write the API token to this file, for `flareward connect --token-file`. What it held before is replaced.
+    /// Write the API token to this file, for `flareward connect --token-file`; replaces existing content
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<std::path::PathBuf>,
-    /// Whether the company has a week of events behind it.
+    /// Start with a week of past events
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) story: bool,
 }
@@ -101,6 +101,6 @@ fn readable(info: &SandboxInfo) -> String {
     for (name, value) in rows {
         text.push_str(&format!("{name:<20} {value}\n"));
     }
-    text.push_str("Serving until interrupted.\n");
+    text.push_str("Press Ctrl-C to stop.\n");
     text
 }

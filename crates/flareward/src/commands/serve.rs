@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What to serve on.
+/// Options of the server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Address and port to listen on, instead of the setting's
+    /// Address and port to listen on; overrides the setting
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// Write the administrator's token to this new file, readable by its owner alone, instead of printing it. Only the
-    /// first start makes one
+    /// On the first start, write the administrator's token to this new file (readable by its owner only) instead of
+    /// printing it
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
-    output::text_only(global.output, "what serve prints")?;
+    output::text_only(global.output, "the output of serve")?;
     let mut settings = crate::settings(global)?;
     if let Some(listen) = args.listen {
         settings.server.listen = listen;
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         tracing::warn!("{warning}");
     }
     for problem in &app.rules().problems {
-        tracing::error!("a rule is left out: {problem}");
+        tracing::error!("rule skipped: {problem}");
     }
     eprintln!(
         "Flareward serves {} on {}",
@@ -59,7 +59,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     together(app, listener, stop).await
 }
 
-/// What is dangerous about how this server is set up, with what to do.
+/// Warnings about an insecure configuration of this server, with the fix.
 fn warnings(settings: &Settings) -> Vec<String> {
     let mut warnings = Vec::new();
     let public = &settings.server.public_url;
@@ -74,14 +74,14 @@ fn warnings(settings: &Settings) -> Vec<String> {
         && !is_local(url.host())
     {
         warnings.push(format!(
-            "server.public_url is {public}: tokens, log secrets and records cross the network unencrypted; use https"
+            "server.public_url is {public}: tokens, log secrets and records are sent unencrypted; use https"
         ));
     }
     let listen: Option<std::net::SocketAddr> = settings.server.listen.parse().ok();
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) && !public.starts_with("https://") {
         warnings.push(format!(
-            "this server listens on {}, beyond this machine, without TLS: put a proxy that terminates TLS before it, and \
-             set server.public_url to its https address",
+            "the server listens on {} without TLS and is reachable from other machines: put a \
+                 TLS-terminating proxy in front of it, and set server.public_url to the proxy's https URL",
             settings.server.listen
         ));
     }
@@ -89,15 +89,15 @@ fn warnings(settings: &Settings) -> Vec<String> {
     let wide = [
         (
             egress.allow_http,
-            "egress.allow_http lets secrets and signals be sent unencrypted",
+            "egress.allow_http allows secrets and signals to be sent unencrypted",
         ),
         (
             egress.allow_loopback,
-            "egress.allow_loopback lets whoever may set an address reach services of this machine",
+            "egress.allow_loopback allows anyone who can configure a URL to reach services on this machine",
         ),
         (
             !egress.private_hosts.is_empty(),
-            "egress.private_hosts lets whoever may set an address reach hosts of a private network",
+            "egress.private_hosts allows anyone who can configure a URL to reach hosts on a private network",
         ),
     ];
     warnings.extend(
@@ -108,13 +108,13 @@ fn warnings(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-/// Makes the administrator's token at the first start: to a file, or on a line of its own on standard output, which
-/// no log goes to.
+/// Creates the administrator's token on the first start: in a file, or on its own line on standard output, where no
+/// log is written.
 async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
     if !app.store.access_token_list().await?.is_empty() {
         if let Some(file) = file {
             eprintln!(
-                "{} is not written: there are tokens already (`flareward token list`)",
+                "{} was not written: tokens already exist (see `flareward token list`)",
                 file.display()
             );
         }
@@ -124,7 +124,7 @@ async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
     let mut kept = match file {
         Some(file) => Some(hub::private::new_file(file).with_context(|| {
             format!(
-                "cannot make {} for the administrator's token; it must not exist yet",
+                "cannot create {} for the administrator's token; the file must not exist yet",
                 file.display()
             )
         })?),
@@ -139,7 +139,7 @@ async fn first_token(app: &App, file: Option<&Path>) -> anyhow::Result<()> {
             eprintln!("The administrator's token is in {}", file.display());
         }
         _ => {
-            eprintln!("The administrator's token, for the console and the API, shown this once:");
+            eprintln!("Administrator's token for the console and the API (shown only once):");
             println!("{}", token.expose_secret());
         }
     }
@@ -151,7 +151,7 @@ pub(crate) async fn together(app: App, listener: TcpListener, stop: Cancellation
     let stages = tokio::spawn(hub::driver::run(app.clone(), stop.clone()));
     let served = web::serve(app.clone(), listener, stop.clone()).await;
     stop.cancel();
-    stages.await.context("the stages ended badly")?;
+    stages.await.context("the stages failed")?;
     app.store.close().await;
     served.context("serving ended badly")
 }

@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use std::path::PathBuf;
 
-/// For which shell.
+/// The shell.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "For example: flareward completions bash > ~/.local/share/bash-completion/completions/flareward"
@@ -17,10 +17,10 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Where to.
+/// The destination.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The folder for the pages, one for each command; without it, the page of the program is printed
+    /// Folder to write one man page per command to; without it, the main man page is printed
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
@@ -42,11 +42,11 @@ pub(crate) fn man<C: CommandFactory>(args: ManArgs, format: Format) -> anyhow::R
         print!("{}", String::from_utf8_lossy(&page));
         return Ok(());
     };
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     clap_mangen::generate_to(command, &folder)
-        .with_context(|| format!("cannot write the pages to {}", folder.display()))?;
+        .with_context(|| format!("cannot write man pages to {}", folder.display()))?;
     eprintln!(
-        "the pages are in {}: man -l {}/flareward.1",
+        "man pages written to {}; to read one, run: man -l {}/flareward.1",
         folder.display(),
         folder.display()
     );

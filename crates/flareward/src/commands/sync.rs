@@ -12,16 +12,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use store::ConnectionRow;
 
-/// Which connection, and whether a fall by half is confirmed.
+/// The connection, and whether to accept shorter lists.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncArgs {
-    /// Only this connection
+    /// Only for this connection
     #[arg(long, value_name = "LABEL")]
     connection: Option<String>,
-    /// Accept that lists are less than half as long as before
+    /// Accept lists that shrank to less than half their previous length
     #[arg(long)]
     confirm: bool,
-    /// Begin anew, also when the last sync was cut off a short while ago
+    /// Start over instead of resuming a recently interrupted sync
     #[arg(long)]
     fresh: bool,
 }
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         None => app.store.connection_list().await?,
     };
     if rows.is_empty() {
-        bail!("no account is connected: use `flareward connect`");
+        bail!("no account connected: run `flareward connect`");
     }
     let options = SyncOptions {
         confirm: args.confirm,
@@ -105,7 +105,10 @@ async fn patient_sync(
     loop {
         match hub::sync::request::now(app, row, options, &Actor::CommandLine, show).await {
             Err(SyncError::Busy(_)) if begun.elapsed() < PATIENCE => {
-                bar.set_message(format!("{}: another process syncs it, or was killed", row.label));
+                bar.set_message(format!(
+                    "{}: another process is syncing it, or was killed",
+                    row.label
+                ));
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
             result => return Ok(result?),

@@ -8,7 +8,7 @@ use hub::sync::history::Changed;
 use serde_json::{Value, json};
 use store::{LIST_LIMIT_MAX, SyncRunRow};
 
-/// What to do with the history.
+/// Subcommands of `syncs`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SyncsArgs {
     #[command(subcommand)]
@@ -19,16 +19,16 @@ pub(crate) struct SyncsArgs {
 enum Action {
     /// List syncs, newest first
     List {
-        /// Only of this connection
+        /// Only for this connection
         #[arg(long, value_name = "LABEL")]
         connection: Option<String>,
-        /// At most this many
+        /// Maximum number of results
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
-    /// Show what a sync added, changed and removed, and which grants changed with it
+    /// Show what a sync added, changed and removed, and which grants changed
     Show {
-        /// The sync's id; `latest` is the newest
+        /// Sync ID, or `latest`
         run: String,
     },
 }
@@ -69,15 +69,19 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
                 let label = labels.get(&row.connection_id).cloned();
                 printer.row(&run_json(&row, label)?)?;
             }
-            printer.finish("Not synced yet: run `flareward sync`")?;
+            printer.finish("No syncs: run `flareward sync`")?;
         }
         Action::Show { run } => {
             let row = match run.as_str() {
                 "latest" => app.store.sync_run_list(None, 1).await?.pop(),
                 id => app.store.sync_run_get(id).await?,
             };
-            let row = row
-                .ok_or_else(|| NotFound(format!("there is no sync \"{run}\": see `flareward syncs list`")))?;
+            let row = row.ok_or_else(|| {
+                NotFound(format!(
+                    "no sync with ID \"{run}\": run `flareward syncs list` \
+                     to see all"
+                ))
+            })?;
             show(&app, &row, labels.get(&row.connection_id).cloned(), global.output).await?;
         }
     }
@@ -127,14 +131,14 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
     }
     if format == Format::Table {
         println!(
-            "Sync {} of {}:\n{}, began {}",
+            "Sync {} of {}:\n{}, started {}",
             row.id,
             label.unwrap_or_default(),
             row.outcome,
             row.started_at.format("%Y-%m-%d %H:%M:%S UTC")
         );
         if let Some(problem) = &row.problem {
-            println!("Could not be read: {problem}");
+            println!("Read error: {problem}");
         }
     }
     for (rows, columns, nothing) in [
@@ -142,18 +146,18 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
             changes,
             CHANGES,
             if row.outcome == model::SyncOutcome::Complete {
-                "It changed nothing, or was the first to read the lists"
+                "No changes, or this was the first sync"
             } else {
-                "Nothing that it read is different; what it could not read may be: see the problem above"
+                "No changes in the data that was read; unread data may have changed: see the error above"
             },
         ),
         (
             grants,
             GRANTS,
             if row.outcome == model::SyncOutcome::Complete {
-                "No grant of a group or role changed with it"
+                "No grant of a group or role changed"
             } else {
-                "No grant that follows from what it read changed"
+                "No grant changed, based on the data that was read"
             },
         ),
     ] {

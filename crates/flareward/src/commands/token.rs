@@ -12,7 +12,7 @@ use serde_json::json;
 use std::process::ExitCode;
 use store::AccessTokenRow;
 
-/// What to do with tokens.
+/// Subcommands of `token`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokenArgs {
     #[command(subcommand)]
@@ -23,21 +23,21 @@ pub(crate) struct TokenArgs {
 enum Action {
     /// List tokens, without their values
     List,
-    /// Make a token; its value is shown once
+    /// Create a token; its value is shown only once
     Create {
-        /// What to call it
+        /// Token name
         #[arg(long)]
         name: String,
-        /// What it may do; repeat for several. Without: everything
+        /// Permission; repeatable. Default: all permissions
         #[arg(long, value_parser = permission)]
         permission: Vec<Permission>,
-        /// It ends after this long, for example 12h, 30d or 2w. Without: it has no end
+        /// Expire after this time, for example 12h, 30d or 2w. Default: never
         #[arg(long, value_name = "SPAN", value_parser = hub::posture::until::span)]
         expires_in: Option<TimeDelta>,
     },
-    /// Revoke a token: it is refused from then on
+    /// Revoke a token; it stops working immediately
     Revoke {
-        /// The token's id
+        /// Token ID
         id: String,
         #[command(flatten)]
         confirm: Confirm,
@@ -114,7 +114,7 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
                 summary: format!("revoke token {} (…{})", row.name, row.fingerprint),
                 counts: vec![("tokens_revoked", 1), ("console_sessions_ended", sessions)],
                 notes: vec![format!(
-                    "{used}; whatever uses it is refused from then on, and it cannot be given back"
+                    "{used}; clients that use it are rejected immediately; this cannot be undone"
                 )],
             };
             if let Err(code) = removal.agreed(confirm, global.output)? {
@@ -127,7 +127,7 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether a token works, and if not, why.
+/// Whether a token works, and the reason if not.
 fn state(row: &AccessTokenRow, now: DateTime<Utc>) -> &'static str {
     match (row.revoked_at, row.expires_at) {
         (Some(_), _) => "revoked",

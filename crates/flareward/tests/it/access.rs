@@ -84,7 +84,7 @@ async fn an_explanation_says_what_the_list_of_grants_says_on_both_databases() {
             "Engineering",
         ];
         let before = text(&ask(&engineering).stdout);
-        assert!(before.starts_with("Not known: ben.carter@"), "{before}");
+        assert!(before.starts_with("Unknown: ben.carter@"), "{before}");
         assert!(before.contains("Depends on:\n  group engineering"), "{before}");
         let mut refresh = engineering.to_vec();
         refresh.push("--refresh");

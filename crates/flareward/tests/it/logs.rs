@@ -32,7 +32,7 @@ async fn jobs_are_enabled_shown_and_disabled_and_their_secret_is_never_printed()
         };
         let none = run("logs status");
         assert!(
-            text(&none.stdout).contains("No logs come yet"),
+            text(&none.stdout).contains("No log sources"),
             "{}",
             text(&none.stdout)
         );

@@ -40,10 +40,10 @@ impl Rules {
             // There is no group or policy that includes nobody; requirements and exclusions may be missing.
             None | Some(Value::Null) if name != "include" => Vec::new(),
             None | Some(Value::Null) => vec![Selector::Unknown(
-                "the rules of `include`, which Cloudflare did not give".into(),
+                "the rules of `include`, missing in Cloudflare's response".into(),
             )],
             Some(_) => vec![Selector::Unknown(
-                format!("the rules of `{name}`, which came in a form that is not known here").into(),
+                format!("the rules of `{name}`, in an unsupported format").into(),
             )],
         };
         Rules {
@@ -155,16 +155,16 @@ impl<'a> Visit<'a> {
     /// Why a rule cannot hold in this place, whoever it is; `None` where it can.
     pub fn ruled_out(&self, selector: &Selector) -> Option<&'static str> {
         if matches!(selector, Selector::ServiceToken(_)) {
-            return Some("no person presents a service token");
+            return Some("people do not present service tokens");
         }
         if self.moment == Moment::BeforeLogin && selector.asks_identity() {
             return Some(
-                "bypass and service policies are looked at before anyone signs in, so it never holds",
+                "bypass and service auth policies are evaluated before sign-in, so this rule never matches",
             );
         }
         let is_shut = |provider: &str| !self.allowed_idps.iter().any(|allowed| **allowed == *provider);
         if !self.allowed_idps.is_empty() && selector.provider().is_some_and(is_shut) {
-            return Some("the application does not let people sign in with this identity provider");
+            return Some("the application does not allow this identity provider");
         }
         None
     }
@@ -237,7 +237,8 @@ impl Account {
         self.apps.push(Application::read(raw, policies));
     }
 
-    /// Finds groups that include each other in a circle, or nest too deep. After this the account is complete.
+    /// Finds groups that include each other (circular reference), or nest too deep. After this the account is
+    /// complete.
     pub fn close(&mut self) {
         let mut graph: DiGraph<(), ()> = DiGraph::with_capacity(self.groups.len(), 0);
         let nodes: Vec<NodeIndex> = self.groups.iter().map(|_| graph.add_node(())).collect();
@@ -268,10 +269,10 @@ impl Account {
                     .max();
                 depth[at] = if in_circle { 0 } else { below.unwrap_or(0) };
                 self.groups[at].unfollowed = if in_circle {
-                    Some("groups that include each other in a circle")
+                    Some("groups that include each other (circular reference)")
                 } else if depth[at] > DEPTH_MAX {
                     depth[at] = 0;
-                    Some("groups nested too deep to follow")
+                    Some("groups nested too deeply to evaluate")
                 } else {
                     None
                 };
@@ -404,7 +405,7 @@ impl Account {
         visit: &Visit<'_>,
     ) -> Result<bool, Cow<'static, str>> {
         let Selector::AtProvider { provider, claim } = selector else {
-            return Err("it is no rule of an identity provider".into());
+            return Err("not an identity provider rule".into());
         };
         visit
             .subject
@@ -435,7 +436,7 @@ impl Account {
     /// Why a Zero Trust list does not say whether someone is on it.
     pub(super) fn list_gap(&self, id: &str) -> String {
         match self.lists.get(id).and_then(|list| list.partial.as_ref()) {
-            Some(reason) => format!("the e-mail list {id}, which was read in part ({reason})"),
+            Some(reason) => format!("the e-mail list {id}, which is incomplete ({reason})"),
             None => format!("the e-mail list {id}, which could not be read"),
         }
     }
@@ -449,9 +450,9 @@ impl Account {
             .and_then(|connection| self.partial_members.get(connection));
         match partial {
             Some(reason) => {
-                format!("being a member of the account {account}, whose members are not all known ({reason})")
+                format!("membership of the account {account}, whose member list is incomplete ({reason})")
             }
-            None => format!("being a member of the Cloudflare account {account}, which is not connected"),
+            None => format!("membership of the Cloudflare account {account}, which is not connected"),
         }
     }
 

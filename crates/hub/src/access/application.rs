@@ -67,7 +67,7 @@ pub struct Policy {
     pub name: Box<str>,
     /// What it does.
     pub decision: Decision,
-    /// Whether an approver must consent to each session.
+    /// Whether an approver must approve each session.
     pub needs_approval: bool,
     /// What else comes with access through it, for people: a justification, the length of a session, isolation.
     pub terms: Vec<String>,
@@ -101,7 +101,7 @@ fn terms(policy: &Value, application: &Value) -> Vec<String> {
     let is_set = |name: &str| policy.get(name) == Some(&Value::Bool(true));
     let mut terms = Vec::new();
     if is_set("purpose_justification_required") {
-        terms.push("asks for a justification".to_owned());
+        terms.push("requires a justification".to_owned());
     }
     if is_set("isolation_required") {
         terms.push("opens in an isolated browser".to_owned());
@@ -122,11 +122,11 @@ impl Application {
             Some(Value::Array(given)) => (given.as_slice(), None),
             None | Some(Value::Null) => (
                 &[][..],
-                Some("the policies of the application, which Cloudflare did not give"),
+                Some("the policies of the application, missing in Cloudflare's response"),
             ),
             Some(_) => (
                 &[][..],
-                Some("the policies of the application, which came in a form that is not known here"),
+                Some("the policies of the application, in an unsupported format"),
             ),
         };
         for (at, given) in given.iter().enumerate() {
@@ -287,7 +287,7 @@ fn lets_in(policy: &Policy) -> Verdict {
 
 fn unread(policy: &Policy) -> String {
     format!(
-        "depends on the policy {}, which the application names and no list that was read has",
+        "depends on the policy {}, which the application references but the policy list does not contain",
         policy.name
     )
 }
@@ -296,15 +296,15 @@ fn unread(policy: &Policy) -> String {
 fn condition(policy: &Policy) -> Option<String> {
     match &policy.decision {
         Decision::Allow if policy.needs_approval => Some(format!(
-            "approval: an approver must consent to each session (policy {})",
+            "approval of each session by an approver (policy {})",
             policy.name
         )),
         Decision::Other(word) if word.is_empty() => Some(format!(
-            "the decision of the policy {}, which Cloudflare did not give",
+            "the decision of the policy {}, missing in Cloudflare's response",
             policy.name
         )),
         Decision::Other(word) => Some(format!(
-            "the policy {}, whose decision \"{word}\" is not known here",
+            "the policy {}, whose decision \"{word}\" is unsupported",
             policy.name
         )),
         _ => None,

@@ -50,8 +50,8 @@ impl Reach {
             Reach::Account(_) => "the whole account".to_owned(),
             Reach::Part { id, name } if name.is_empty() => id.clone(),
             Reach::Part { name, .. } => name.clone(),
-            Reach::Unknown(id) if id.is_empty() => "resources that Cloudflare does not name".to_owned(),
-            Reach::Unknown(id) => format!("the resource group {id}, whose scope is not known"),
+            Reach::Unknown(id) if id.is_empty() => "unspecified resources".to_owned(),
+            Reach::Unknown(id) => format!("the resource group {id}, whose scope is unknown"),
         }
     }
 }
@@ -215,7 +215,7 @@ impl Dashboard {
             self.user_groups.iter().find_map(|group| {
                 let reason = group.members.as_ref().err()?;
                 Some(format!(
-                    "who is in the user group {} is not known ({reason})",
+                    "the members of the user group {} are unknown ({reason})",
                     group.name
                 ))
             })
@@ -408,20 +408,16 @@ impl Dashboard {
                 gives |= is_super && permit.reach.is_account();
                 if may_reach && (is_super || permit.name.is_none()) {
                     unknown.get_or_insert_with(|| {
-                        let unnamed = if is_super {
-                            ""
-                        } else {
-                            ", whose name is not known,"
-                        };
+                        let unnamed = if is_super { "" } else { ", whose name is unknown," };
                         let (label, reach) = (permit.label(), permit.reach.words());
-                        format!("a policy gives the permission group {label}{unnamed} over {reach}")
+                        format!("a policy grants the permission group {label}{unnamed} on {reach}")
                     });
                 }
             }
             gives
         };
         if gives(&own) {
-            return Standing::Yes("a policy over the whole account".to_owned());
+            return Standing::Yes("a policy on the whole account".to_owned());
         }
         for (group, permits) in &through {
             if gives(permits) {
@@ -443,7 +439,12 @@ impl Dashboard {
                     .permits(&group.policies)
                     .iter()
                     .any(|permit| is_super(&permit.group, permit.label()) && !permit.is_denied);
-                gives.then(|| format!("who is in the user group {} is not known ({reason})", group.name))
+                gives.then(|| {
+                    format!(
+                        "the members of the user group {} are unknown ({reason})",
+                        group.name
+                    )
+                })
             })
         })
     }

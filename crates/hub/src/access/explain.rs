@@ -45,7 +45,8 @@ pub struct Entitlement {
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
     /// Nothing has this id or name, as far as the lists say.
-    #[error("there is no {kind} \"{wanted}\" in {scope}{}", gap.as_ref().map(|gap| format!("; but {gap}: run `flareward sync`")).unwrap_or_default())]
+    #[error("no {kind} named \"{wanted}\" in {scope}{}", gap.as_ref().map(|gap| format!("; but {gap}: \
+         run `flareward sync`")).unwrap_or_default())]
     NotFound {
         /// What was looked for.
         kind: &'static str,
@@ -57,7 +58,7 @@ pub enum ExplainError {
         gap: Option<String>,
     },
     /// Several have it.
-    #[error("several are called \"{wanted}\": name the connection, or give the id of one: {found}")]
+    #[error("the name \"{wanted}\" is ambiguous: specify the connection, or use one of these IDs: {found}")]
     Ambiguous {
         /// By which name.
         wanted: String,
@@ -112,7 +113,7 @@ impl Explanation {
         };
         let (email, name) = (address::shown(&self.email), &self.entitlement_name);
         let (is, may) = match self.kind {
-            GrantKind::App => ("reaches", "may reach"),
+            GrantKind::App => ("has access to", "may have access to"),
             GrantKind::AccessGroup | GrantKind::UserGroup => ("is in", "may be in"),
             GrantKind::PermissionGroup | GrantKind::Role => ("has", "may have"),
         };
@@ -120,7 +121,7 @@ impl Explanation {
             "yes" => format!("Yes: {email} {is} {kind} {name}."),
             "no" => {
                 let not = match self.kind {
-                    GrantKind::App => "does not reach",
+                    GrantKind::App => "does not have access to",
                     GrantKind::AccessGroup | GrantKind::UserGroup => "is not in",
                     GrantKind::PermissionGroup | GrantKind::Role => "does not have",
                 };
@@ -128,7 +129,7 @@ impl Explanation {
                 format!("No: {email} {not} {kind} {name}{}.", why.unwrap_or_default())
             }
             "conditional" => format!("It depends: {email} {may} {kind} {name}.{}", self.on()),
-            _ => format!("Not known: {email} {may} {kind} {name}.{}", self.on()),
+            _ => format!("Unknown: {email} {may} {kind} {name}.{}", self.on()),
         }
     }
 
@@ -397,12 +398,15 @@ pub async fn explain(
                     Some(format!("{}: {}: {}", set.what, rule.rule, rule.never?))
                 });
                 explanation.why_not = Some(match (denied, never) {
-                    (Some((policy, _)), _) => format!("policy {} denies", policy.name),
+                    (Some((policy, _)), _) => format!("policy {} denies access", policy.name),
                     (None, _) if one.policies.is_empty() => {
-                        "the application has no policy, so nobody gets in".to_owned()
+                        "the application has no policies, so no one has access".to_owned()
                     }
-                    (None, Some(never)) => format!("no policy of the application lets them in ({never})"),
-                    (None, None) => "no policy of the application lets them in".to_owned(),
+                    (None, Some(never)) => format!(
+                        "no policy of the application admits this person \
+                         ({never})"
+                    ),
+                    (None, None) => "no policy of the application admits this person".to_owned(),
                 });
             }
         }
@@ -410,7 +414,7 @@ pub async fn explain(
             let is_member = subject.members.iter().any(|member| member.connection == place);
             explanation.why_not = Some(if is_member {
                 format!(
-                    "their membership of the account does not have the role {}",
+                    "their account membership does not include the role {}",
                     entitlement.name
                 )
             } else {
@@ -451,7 +455,7 @@ fn membership_gap(view: &AccessView, place: usize, kind: GrantKind) -> Option<St
 fn terms(policy: &Policy) -> Vec<String> {
     let approval = policy
         .needs_approval
-        .then(|| "an approver must consent to each session".to_owned());
+        .then(|| "an approver must approve each session".to_owned());
     approval.into_iter().chain(policy.terms.iter().cloned()).collect()
 }
 
@@ -576,9 +580,9 @@ fn why_not(set: &RuleSet) -> Option<String> {
         .find(|rule| rule.list == "exclude" && rule.verdict == "yes");
     let included = set.rules.iter().any(|rule| rule.list == "include");
     Some(match (included, failed, excluded) {
-        (false, ..) => format!("no rule of {} names them", set.what),
-        (true, Some(rule), _) => format!("{} requires {}, which does not hold", set.what, rule.rule),
+        (false, ..) => format!("no rule of {} names this person", set.what),
+        (true, Some(rule), _) => format!("{} requires {}, which is not met", set.what, rule.rule),
         (true, None, Some(rule)) => format!("{} excludes {}", set.what, rule.rule),
-        (true, None, None) => format!("no rule of {} lets them in", set.what),
+        (true, None, None) => format!("no rule of {} admits this person", set.what),
     })
 }

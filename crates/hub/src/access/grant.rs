@@ -455,10 +455,7 @@ fn accepted(member: &Membership) -> Certainty {
 fn with_invitation(mut via: Vec<String>, member: &Membership) -> Vec<String> {
     if !member.is_accepted {
         via.pop();
-        via.push(format!(
-            "depends on the invitation of {} being accepted",
-            member.email
-        ));
+        via.push(format!("depends on {} accepting the invitation", member.email));
     }
     via
 }
@@ -549,7 +546,7 @@ fn permit_holding(
     by_member: &str,
 ) -> Holding {
     let mut via = vec![format!(
-        "permission group {} over {}",
+        "permission group {} on {}",
         permit.label(),
         permit.reach.words()
     )];
@@ -573,5 +570,5 @@ fn permit_holding(
 /// Where a policy takes away a part of what is held over the whole account.
 fn exception(holdings: &Holdings, name: &str) -> Option<String> {
     let parts = holdings.exceptions.get(&name.trim().to_lowercase())?;
-    Some(format!("except over {}, which a policy denies", parts.join(", ")))
+    Some(format!("except on {}, which a policy denies", parts.join(", ")))
 }

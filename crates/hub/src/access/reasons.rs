@@ -122,7 +122,7 @@ impl Account {
         for selector in &rules.exclude {
             let mut of = BTreeSet::new();
             self.dependence(selector, unfollowed, visit, through, &mut of);
-            on.extend(of.into_iter().map(|what| format!("an exclusion by {what}")));
+            on.extend(of.into_iter().map(|what| format!("exclusion by {what}")));
         }
         debug_assert!(!on.is_empty(), "an open verdict depends on something");
     }
@@ -148,7 +148,7 @@ impl Account {
                 (None, None) => say(format!("the group {id}, which could not be read")),
                 (None, Some(nested)) => {
                     let group = &self.groups()[nested];
-                    let through = format!(", by group {}", group.name);
+                    let through = format!(", via group {}", group.name);
                     let is_named = visit.is_named(nested);
                     self.depends(&group.rules, is_named, group.unfollowed(), visit, &through, on);
                 }
@@ -159,10 +159,10 @@ impl Account {
                 Ok(_) => say(claim.to_string()),
             },
             Selector::AccountMember(_) if verdict == Verdict::Conditional => {
-                say("signing in with Cloudflare as a member of the account".to_owned());
+                say("sign-in with Cloudflare as a member of the account".to_owned());
             }
             Selector::AccountMember(account) => say(self.member_gap(account.as_deref())),
-            Selector::LoginMethod(id) => say(format!("signing in with the identity provider {id}")),
+            Selector::LoginMethod(id) => say(format!("sign-in with the identity provider {id}")),
             Selector::Contextual { what, .. } | Selector::Unknown(what) => say(what.to_string()),
             Selector::Email(_)
             | Selector::EmailDomain(_)

@@ -111,10 +111,10 @@ impl Selector {
     /// Reads one rule object: its one key names the selector.
     pub fn read(rule: &Value) -> Selector {
         let Some(object) = rule.as_object() else {
-            return Selector::Unknown("a rule that is no object".into());
+            return Selector::Unknown("a rule that is not a JSON object".into());
         };
         let (1, Some((kind, inner))) = (object.len(), object.iter().next()) else {
-            return Selector::Unknown("a rule with several selectors in one".into());
+            return Selector::Unknown("a rule with several selectors".into());
         };
         let exact = |member: &str| {
             inner
@@ -169,27 +169,21 @@ impl Selector {
             "cloudflare_account_member" => {
                 Selector::AccountMember(Some(lower("account_id")).filter(|id| !id.is_empty()))
             }
-            "ip" => named(exact("ip"), "the address they come from being in "),
-            "ip_list" => named(exact("id"), "the address they come from being on the list "),
-            "geo" => named(
-                &exact("country_code").to_uppercase(),
-                "the country they come from being ",
-            ),
-            "certificate" => named("", "a valid client certificate"),
-            "common_name" => named(exact("common_name"), "a client certificate for "),
-            "device_posture" => named(
-                exact("integration_uid"),
-                "their device passing the posture check ",
-            ),
-            "auth_method" => of_login(exact("auth_method"), "signing in with the method "),
-            "auth_context" => of_login(exact("ac_id"), "the authentication context "),
+            "ip" => named(exact("ip"), "IP address in "),
+            "ip_list" => named(exact("id"), "IP address on the list "),
+            "geo" => named(&exact("country_code").to_uppercase(), "country "),
+            "certificate" => named("", "valid client certificate"),
+            "common_name" => named(exact("common_name"), "client certificate for "),
+            "device_posture" => named(exact("integration_uid"), "device posture check "),
+            "auth_method" => of_login(exact("auth_method"), "authentication method "),
+            "auth_context" => of_login(exact("ac_id"), "authentication context "),
             "login_method" if !exact("id").is_empty() => Selector::LoginMethod(lower("id")),
-            "external_evaluation" => named(exact("evaluate_url"), "the answer of the outside service "),
+            "external_evaluation" => named(exact("evaluate_url"), "external evaluation by "),
             "service_token" => {
                 Selector::ServiceToken(format!("the service token {}", exact("token_id")).into())
             }
             "any_valid_service_token" => Selector::ServiceToken("any valid service token".into()),
-            "linked_app_token" => named(exact("app_uid"), "presenting a token of the application "),
+            "linked_app_token" => named(exact("app_uid"), "token of the application "),
             "user_risk_score" => {
                 let levels: Vec<&str> = inner
                     .get("user_risk_score")
@@ -198,14 +192,12 @@ impl Selector {
                     .flatten()
                     .filter_map(Value::as_str)
                     .collect();
-                of_login(&levels.join(" or "), "their risk score at Cloudflare being ")
+                of_login(&levels.join(" or "), "Cloudflare risk score ")
             }
-            known if KINDS.contains(&known) => Selector::Unknown(
-                format!("a rule of the kind \"{known}\" that lacks what it should name").into(),
-            ),
-            other => {
-                Selector::Unknown(format!("a rule of the kind \"{other}\", which is not known here").into())
+            known if KINDS.contains(&known) => {
+                Selector::Unknown(format!("a \"{known}\" rule with a missing value").into())
             }
+            other => Selector::Unknown(format!("an unsupported rule of type \"{other}\"").into()),
         }
     }
 }
@@ -264,7 +256,7 @@ pub fn in_words(rule: &Value) -> String {
         Selector::AtProvider { claim, .. } => claim.to_string(),
         Selector::AccountMember(None) => "a member of this Cloudflare account".to_owned(),
         Selector::AccountMember(Some(id)) => format!("a member of the Cloudflare account {id}"),
-        Selector::LoginMethod(id) => format!("signing in with the identity provider {id}"),
+        Selector::LoginMethod(id) => format!("sign-in with the identity provider {id}"),
         Selector::Contextual { what, .. } | Selector::ServiceToken(what) | Selector::Unknown(what) => {
             what.into()
         }

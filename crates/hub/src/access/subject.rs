@@ -96,11 +96,11 @@ impl Subject {
             .users
             .iter()
             .find(|user| user.connection == connection && *user.email == *address)
-            .ok_or("they are no Access user of the account under this address")?;
+            .ok_or("no Access user in the account has this address")?;
         match (&user.identity, &user.problem) {
             (Some(identity), _) => Ok(identity),
             (None, Some(problem)) => Err(format!("their last identity could not be read: {problem}").into()),
-            (None, None) => Err("their last identity was not read yet, or they never signed in".into()),
+            (None, None) => Err("their last identity has not been read yet, or they never signed in".into()),
         }
     }
 }
@@ -182,13 +182,13 @@ impl Identity {
     /// too old for something to be missing from it.
     pub(super) fn has(&self, provider: &str, claim: &Claim) -> Result<bool, Cow<'static, str>> {
         if !provider.is_empty() && provider != &*self.provider {
-            return Err("they last signed in with another identity provider".into());
+            return Err("they last signed in with a different identity provider".into());
         }
         if provider.is_empty()
             && !self.kind.is_empty()
             && claim.provider_type().is_some_and(|of| of != &*self.kind)
         {
-            return Err("they last signed in with an identity provider of another type".into());
+            return Err("they last signed in with a different type of identity provider".into());
         }
         let (found, count) = match claim {
             Claim::Group { key, .. } => {
@@ -211,19 +211,23 @@ impl Identity {
             return Ok(true);
         }
         if self.has_overage {
-            return Err("the identity provider says that it left groups out".into());
+            return Err("the identity provider reports that groups were omitted".into());
         }
         if may_be_cut(&self.kind, claim, count) {
-            return Err(format!("the identity provider gave {count}, where such lists are cut").into());
+            return Err(format!(
+                "the identity provider returned {count} values, the size at which it \
+                 truncates such lists"
+            )
+            .into());
         }
         if self.is_old {
             return Err(match self.at {
                 Some(at) => format!(
-                    "last seen {}, longer ago than sync.identity_max_age_days",
+                    "last seen {}, which is older than sync.identity_max_age_days",
                     at.format("%Y-%m-%d")
                 )
                 .into(),
-                None => "when they were last seen is not known".into(),
+                None => "the time they were last seen is unknown".into(),
             });
         }
         Ok(false)
@@ -231,7 +235,7 @@ impl Identity {
 }
 
 /// Why a claim of which nothing was said is not known.
-const SILENT: &str = "the identity provider said nothing of the kind";
+const SILENT: &str = "the identity provider did not send this claim";
 
 /// What an identity carries when groups were left out of it.
 ///

@@ -345,7 +345,7 @@ pub(crate) fn add_list(account: &mut Account, id: &str, raw: &Value) {
     let values = values.filter_map(|item| Some(item.get("value")?.as_str()?.to_owned()));
     let partial = match (items, raw["partial"].as_str()) {
         (_, Some(reason)) => Some(reason),
-        (None, None) => Some("its content was not kept"),
+        (None, None) => Some("its content was not stored"),
         (Some(_), None) => None,
     };
     account.add_list(id, values, partial);
@@ -494,7 +494,7 @@ pub(crate) async fn dashboard(
             Some(content) => match (content["members"].as_array(), content["partial"].as_str()) {
                 (Some(members), None) => Ok(user_group_members(members.iter())),
                 (_, Some(reason)) => Err(reason.to_owned()),
-                (None, None) => Err("its members were not kept".to_owned()),
+                (None, None) => Err("its members were not stored".to_owned()),
             },
             None => Err(gaps.get("user_group_members").cloned().unwrap_or_else(|| "its members were not read".to_owned())),
         };

@@ -22,10 +22,10 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
     }
     match (request, found) {
         (Request::AccessUserCreate { .. }, Some(_)) => {
-            Ok(plan.already(format!("{email} is an Access user already")))
+            Ok(plan.already(format!("{email} is already an Access user")))
         }
         (Request::AccessUserCreate { name, .. }, None) => {
-            plan.summary = format!("make {email} an Access user");
+            plan.summary = format!("create the Access user {email}");
             plan.calls = vec![Write::access_user_create(email, name.as_deref())];
             plan.after = json!({ "email": email, "name": name });
             plan.undo = Some(Request::AccessUserRemove {
@@ -35,22 +35,23 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
             Ok(plan)
         }
         (Request::AccessUserRemove { .. }, Some((id, raw))) => {
-            plan.summary = format!("remove the Access user {email}, with seats and tokens");
+            plan.summary = format!("remove the Access user {email}, including seats and tokens");
             plan.calls = vec![Write::access_user_remove(&id).map_err(ProvisionError::Id)?];
             plan.undo = Some(Request::AccessUserCreate {
                 connection: request.connection().clone(),
                 email: email.to_owned(),
                 name: raw["name"].as_str().map(str::to_owned),
             });
-            plan.warnings
-                .push("they come back with their next sign-in, unless the rules keep them out".to_owned());
+            plan.warnings.push(
+                "their next sign-in creates the Access user again, unless the rules block it".to_owned(),
+            );
             Ok(plan)
         }
         (Request::SeatsFree { .. }, Some((_, raw))) => {
             let takes = |name: &str| raw[name].as_bool().unwrap_or(false);
             let seat = raw["seat_uid"].as_str().unwrap_or_default();
             if seat.is_empty() || !(takes("access_seat") || takes("gateway_seat")) {
-                return Ok(plan.already(format!("{email} takes no seat")));
+                return Ok(plan.already(format!("{email} has no seat")));
             }
             plan.summary = format!("free the seats of {email}");
             plan.calls = vec![Write::seats_free(seat)];
@@ -59,7 +60,7 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
             after["gateway_seat"] = json!(false);
             plan.after = after;
             plan.warnings
-                .push("they take a seat again with their next sign-in".to_owned());
+                .push("their next sign-in takes a seat again".to_owned());
             Ok(plan)
         }
         (Request::SessionsRevoke { devices, .. }, found) => {
@@ -74,33 +75,34 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 sessions = Some(list.len());
             }
             plan.summary = format!(
-                "end every session of {email}{}",
+                "revoke all sessions of {email}{}",
                 if *devices {
-                    ", with those of their devices"
+                    ", including device sessions"
                 } else {
                     ""
                 }
             );
             if sessions == Some(0) && (!devices || scene.has_written) {
-                return Ok(plan.already(format!("{email} has no active session")));
+                return Ok(plan.already(format!("{email} has no active sessions")));
             }
             if sessions.is_none() && scene.has_written {
                 return Ok(plan.already(format!(
-                    "{email} is no Access user, whose sessions could be looked at"
+                    "{email} is not an Access user, so active sessions cannot be listed"
                 )));
             }
             plan.after = json!({ "active_sessions": 0 });
             plan.calls = vec![Write::sessions_revoke(email, *devices)];
             plan.warnings.push(
-                "a live session at the identity provider lets them straight back in where the rules do"
+                "if their session at the identity provider is still active, they can sign in again \
+                     wherever the rules admit them"
                     .to_owned(),
             );
             Ok(plan)
         }
         (Request::AccessUserRemove { .. } | Request::SeatsFree { .. }, None) => {
-            Ok(plan.already(format!("{email} is no Access user")))
+            Ok(plan.already(format!("{email} is not an Access user")))
         }
-        _ => Ok(plan.refused(Guard::WrongState, "this cannot be done to an Access user")),
+        _ => Ok(plan.refused(Guard::WrongState, "this change does not apply to Access users")),
     }
 }
 

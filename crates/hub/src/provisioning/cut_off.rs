@@ -86,43 +86,43 @@ async fn end(app: &App, mut row: AccessChangeRow) -> Result<bool, ProvisionError
     };
     // A change of the end alone is a change too.
     let is_change = plan["step"]["verdict"] == "write" || plan["ends"]["before"] != plan["ends"]["after"];
-    let early = "the process that made it ended early";
+    let early = "the process that made the change was interrupted";
     let (outcome, reason, found) = match looked {
         Looked::Done if is_change => (
             ChangeOutcome::Changed,
-            format!("{early}; it was found done"),
+            format!("{early}; the change was found applied"),
             Found::Done,
         ),
         Looked::Done => (
             ChangeOutcome::Already,
-            format!("{early}; it was so before"),
+            format!("{early}; the desired state already existed"),
             Found::Done,
         ),
         Looked::NotDone => (
             ChangeOutcome::Unverified,
-            format!("{early}, and it was not found done: ask again"),
+            format!("{early}, and the change was not applied: request it again"),
             Found::NotDone,
         ),
         Looked::Steps => (
             ChangeOutcome::Unverified,
-            format!("{early}: its steps say what was done; ask again for the rest"),
+            format!("{early}: its steps show what was applied; request the rest again"),
             Found::NotDone,
         ),
         Looked::NoConnection => (
             ChangeOutcome::Unverified,
-            format!("{early}, and the connection is gone: what became of it is not known"),
+            format!("{early}, and the connection was removed: the result is unknown"),
             Found::Unknown,
         ),
         Looked::CannotAsk(why) if app.clock.now() - row.created_at < LOOK_FOR => {
             tracing::warn!(
                 change = row.id,
-                "what became of a change that was cut off cannot be looked at yet: {why}"
+                "cannot check the result of an interrupted change yet: {why}"
             );
             return Ok(false);
         }
         Looked::CannotAsk(why) => (
             ChangeOutcome::Unverified,
-            format!("{early}, and what became of it could not be looked at: {why}"),
+            format!("{early}, and its result could not be checked: {why}"),
             Found::Unknown,
         ),
     };

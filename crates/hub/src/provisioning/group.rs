@@ -33,7 +33,7 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
         Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {
             return Ok(plan.refused(
                 Guard::WrongState,
-                "the group is no longer there: run `flareward sync`",
+                "the group no longer exists: run `flareward sync`",
             ));
         }
         Err(source) => return Err(scene.failed(source)),
@@ -48,7 +48,8 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 return Ok(plan.refused(
                     Guard::UnknownPerson,
                     format!(
-                        "nobody in any list has the address {email}: check the spelling, or allow it (`--new-person`, over the API `unknown_person`)"
+                        "no known person has the address {email}: check the spelling, or allow new \
+                             people (`--new-person`; in the API, `unknown_person`)"
                     ),
                 ));
             }
@@ -66,7 +67,7 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 by_exclusion: true,
                 keeps_rules: true,
             });
-            plan.summary = format!("stop excluding {email} from {}", plan.object_name);
+            plan.summary = format!("remove the exclusion of {email} from {}", plan.object_name);
             write(plan, group, after)
         }
         Request::GroupRevoke {
@@ -93,16 +94,16 @@ async fn grant(
     subject: &Subject,
     email: &str,
 ) -> Result<Plan, ProvisionError> {
-    plan.summary = format!("let {email} into the Access group {}", plan.object_name);
+    plan.summary = format!("add {email} to the Access group {}", plan.object_name);
     let (verdict, via) = before.group(subject);
     if verdict == Verdict::Yes {
-        return Ok(plan.already(format!("{email} is in already: {}", via.join(", "))));
+        return Ok(plan.already(format!("{email} is already a member: {}", via.join(", "))));
     }
     let is_named = names_someone(raw, "include", subject);
     if is_named && verdict != Verdict::No {
         plan.remains = via.into_iter().skip(1).collect();
         return Ok(plan.already(format!(
-            "a rule names {email} already; whether it lets them in is open"
+            "a rule already names {email}; whether it admits them is not certain"
         )));
     }
     let mut after = raw.clone();
@@ -115,14 +116,14 @@ async fn grant(
         let why = voided(raw, &judged, subject, email);
         return Ok(plan.refused(
             Guard::Void,
-            format!("it would be void: {why}, so that naming {email} would not let them in"),
+            format!("this would have no effect: {why}, so adding {email} would not admit them"),
         ));
     }
-    plan.passes(Guard::Void, "no requirement or exclusion keeps them out");
+    plan.passes(Guard::Void, "no requirement or exclusion blocks this person");
     if verdict != Verdict::Yes {
         plan.remains = via.into_iter().skip(1).collect();
         plan.warnings
-            .push("access will depend on more than this rule".to_owned());
+            .push("access will also depend on other conditions".to_owned());
     }
     plan.effects = effects(before, &judged, subject, &plan.object_id);
     let lost = plan.effects.iter().filter(|effect| effect.after < effect.before);
@@ -166,7 +167,7 @@ async fn revoke(
     let (id, name) = (plan.object_id.clone(), plan.object_name.clone());
     let (verdict, via) = before.group(subject);
     let is_named = names_someone(raw, "include", subject);
-    plan.summary = format!("take {email} out of the Access group {name}");
+    plan.summary = format!("remove {email} from the Access group {name}");
     if verdict == Verdict::No && (!is_named || by_exclusion) {
         return Ok(plan.already(format!("{email} is not in {name}")));
     }
@@ -204,13 +205,14 @@ async fn revoke(
         if !is_named && (scene.has_written || scene.options.is_expiry) {
             // Their rule is gone; what else may let them in was said before.
             plan.remains = via.into_iter().skip(1).collect();
-            return Ok(plan.already(format!("no rule of {name} names {email} any more")));
+            return Ok(plan.already(format!("no rule of {name} names {email} any longer")));
         }
         if !is_named {
             return Ok(plan.refused(
                 Guard::NotDirect,
                 format!(
-                    "no rule of {name} names {email}; they are let in by {}: change that rule, or add an exclusion",
+                    "no rule of {name} names {email}; they are admitted by {}: change that rule, or add \
+                         an exclusion",
                     via.join(", ")
                 ),
             ));
@@ -218,10 +220,13 @@ async fn revoke(
         if rules(&after, "include").is_empty() {
             return Ok(plan.refused(
                 Guard::EmptiesInclude,
-                format!("{name} would include nobody, which Cloudflare does not allow: add an exclusion, or remove the group"),
+                format!(
+                    "{name} would have no include rules, which Cloudflare does not allow: add an \
+                     exclusion, or delete the group"
+                ),
             ));
         }
-        plan.passes(Guard::EmptiesInclude, "other rules stay");
+        plan.passes(Guard::EmptiesInclude, "other include rules remain");
         plan.undo = Some(Request::GroupGrant {
             connection: plan.request.connection().clone(),
             group: id.clone(),
@@ -231,11 +236,11 @@ async fn revoke(
     let judged = Judged::load(scene, &id, &after).await?;
     let (verdict, via) = judged.group(subject);
     match verdict {
-        Verdict::No => plan.passes(Guard::StillAdmitted, "no other rule lets them in"),
+        Verdict::No => plan.passes(Guard::StillAdmitted, "no other rule admits this person"),
         Verdict::Yes if scene.options.is_expiry => {
             plan.remains = via;
             plan.warnings.push(format!(
-                "{email} is still let in by {}: that was not given by this grant, and stays",
+                "{email} is still admitted by {}: this access is not part of the expired grant and remains",
                 plan.remains.join(", ")
             ));
         }
@@ -243,7 +248,7 @@ async fn revoke(
             return Ok(plan.refused(
                 Guard::StillAdmitted,
                 format!(
-                    "{email} would still be let in by {}: change that rule, or add an exclusion",
+                    "{email} would still be admitted by {}: change that rule, or add an exclusion",
                     via.join(", ")
                 ),
             ));
@@ -251,7 +256,7 @@ async fn revoke(
         _ => {
             plan.remains = via.into_iter().skip(1).collect();
             plan.warnings.push(format!(
-                "other rules may still let {email} in: {}",
+                "other rules may still admit {email}: {}",
                 plan.remains.join(", ")
             ));
         }
@@ -260,12 +265,12 @@ async fn revoke(
     let gained = plan.effects.iter().find(|effect| effect.after > effect.before);
     if let Some(gained) = gained {
         let reason = format!(
-            "it would widen access: {email} would get from {} to {} for {}",
+            "this would widen access: for {2}, {email} would go from {0} to {1}",
             gained.before, gained.after, gained.what
         );
         return Ok(plan.refused(Guard::Widens, reason));
     }
-    plan.passes(Guard::Widens, "nobody gains access");
+    plan.passes(Guard::Widens, "no one gains access");
     write(plan, &id, after)
 }
 
@@ -322,7 +327,7 @@ fn voided(raw: &Value, judged: &Judged, subject: &Subject, email: &str) -> Strin
         .iter()
         .find(|rule| holds(rule) == Verdict::No)
     {
-        return format!("the group requires {}, which does not hold", in_words(rule));
+        return format!("the group requires {}, which is not met", in_words(rule));
     }
     if let Some(rule) = rules(raw, "exclude")
         .iter()
@@ -330,7 +335,7 @@ fn voided(raw: &Value, judged: &Judged, subject: &Subject, email: &str) -> Strin
     {
         return format!("the group excludes {}", in_words(rule));
     }
-    "a requirement or exclusion of the group keeps them out".to_owned()
+    "a requirement or exclusion of the group blocks this person".to_owned()
 }
 
 /// The account with one group as it is, or would be.

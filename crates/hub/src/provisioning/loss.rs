@@ -49,9 +49,11 @@ pub(super) async fn guard_loss(
                 "the connection's credential belongs to the account",
             );
         }
-        None => plan
-            .warnings
-            .push("Cloudflare does not say whose credential this connection has".to_owned()),
+        None => plan.warnings.push(
+            "the owner of the connection's credential is unknown: Cloudflare does not report \
+                 it"
+            .to_owned(),
+        ),
     }
     if raw["status"] != "accepted" {
         return Ok(None);
@@ -68,7 +70,7 @@ pub(super) async fn guard_loss(
     if others >= keep {
         plan.passes(
             Guard::LastSuperAdministrators,
-            format!("at least {keep} super administrators stay"),
+            format!("at least {keep} super administrators remain"),
         );
         return Ok(None);
     }
@@ -77,15 +79,16 @@ pub(super) async fn guard_loss(
     } else {
         "administrators"
     };
-    let rule = format!("at least {keep} must stay (setting provisioning.super_administrators)");
+    let rule = format!("at least {keep} must remain (setting provisioning.super_administrators)");
     let reason = match before {
         Standing::Unknown(why) => format!(
-            "whether {} is a super administrator is not known: {why}. {others} other super {noun} would surely be \
-             left, and {rule}",
+            "whether {} is a super administrator is unknown: {why}. Only {others} other known super \
+                 {noun} would remain, and {rule}",
             row.email
         ),
         Standing::Yes(through) => format!(
-            "{} is a super administrator through {through}; {others} other super {noun} would be left, and {rule}",
+            "{} is a super administrator through {through}; {others} other super {noun} would remain, \
+                 and {rule}",
             row.email
         ),
         Standing::No => return Ok(None),
@@ -150,7 +153,7 @@ async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
         |what: &str, error: &CloudflareError| format!("{what} could not be read: {}", crate::causes(error));
     let list = cloudflare::LISTS.iter().find(|list| list.kind == "user_groups");
     let Some(list) = list else {
-        return Err("there is no list of user groups".to_owned());
+        return Err("user groups cannot be listed".to_owned());
     };
     let pages: Vec<_> = scene
         .client

@@ -33,21 +33,25 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
         Request::MemberInvite { roles, policies, .. } => {
             let held: BTreeSet<String> = role_ids(&raw).into_iter().collect();
             let wanted: BTreeSet<String> = roles.iter().cloned().collect();
-            let state = if is_pending { "is invited" } else { "is a member" };
+            let state = if is_pending {
+                "is already invited"
+            } else {
+                "is already a member"
+            };
             if wanted.is_subset(&held) && policies.is_empty() {
-                return Ok(plan.already(format!("{email} {state} already")));
+                return Ok(plan.already(format!("{email} {state}")));
             }
             Ok(plan.refused(
                 Guard::WrongState,
-                format!("{email} {state} already, with other roles: change those instead"),
+                format!("{email} {state}, with other roles: change those roles instead"),
             ))
         }
         Request::InvitationCancel { .. } if !is_pending => Ok(plan.refused(
             Guard::WrongState,
-            format!("{email} has accepted: remove the member instead"),
+            format!("{email} has already accepted the invitation: remove the member instead"),
         )),
         Request::InvitationCancel { .. } => {
-            plan.summary = format!("take back the invitation of {email}");
+            plan.summary = format!("cancel the invitation of {email}");
             remove(scene, plan, &row, &raw).await
         }
         Request::MemberRemove { .. } => {
@@ -58,11 +62,11 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
             remove(scene, plan, &row, &raw).await
         }
         Request::MemberRolesSet { roles, .. } => {
-            plan.summary = format!("give {email} exactly {} roles", roles.len());
+            plan.summary = format!("set {email}'s roles to {} roles", roles.len());
             set_roles(scene, plan, &row, &raw, roles.clone()).await
         }
         Request::MemberPoliciesSet { policies, .. } => {
-            plan.summary = format!("give {email} exactly {} policies", policies.len());
+            plan.summary = format!("set {email}'s policies to {} policies", policies.len());
             set_policies(scene, plan, &row, &raw, policies.clone()).await
         }
         Request::RoleGrant { role, .. } => role_grant(scene, plan, &row, &raw, role).await,
@@ -102,18 +106,17 @@ async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<
                 names.push(role_name(scene, role).await?);
             }
             plan.summary = format!(
-                "invite {email} into the account {} as {}",
+                "invite {email} to the account {} as {}",
                 scene.connection.account_name,
                 if names.is_empty() {
-                    "told by policies".to_owned()
+                    "specified by policies".to_owned()
                 } else {
                     names.join(", ")
                 }
             );
             if roles.iter().any(|role| is_super(role, "")) {
-                plan.warnings.push(format!(
-                    "{email} will be a super administrator, who may do everything"
-                ));
+                plan.warnings
+                    .push(format!("{email} will be a super administrator with full access"));
             }
             plan.calls = vec![if policies.is_empty() {
                 Write::member_invite(email, roles)
@@ -132,7 +135,7 @@ async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<
         }
         _ => Ok(plan.refused(
             Guard::NotAMember,
-            format!("{email} is not a member of the account: invite them"),
+            format!("{email} is not a member of the account: invite them first"),
         )),
     }
 }
@@ -156,7 +159,7 @@ async fn remove(
         Form::Policies => (Vec::new(), held_policies(raw)),
         Form::Mixed => {
             plan.warnings.push(format!(
-                "{} has roles and policies that do not mirror each other: this cannot be undone as a whole",
+                "{} has roles and policies that do not correspond: this change cannot be fully undone",
                 row.email
             ));
             return Ok(plan);
@@ -169,7 +172,7 @@ async fn remove(
         policies,
     });
     plan.warnings
-        .push("undoing this is an invitation that they must accept".to_owned());
+        .push("undoing this sends an invitation that the person must accept".to_owned());
     Ok(plan)
 }
 
@@ -178,8 +181,9 @@ fn mixed(plan: Plan, row: &MemberRow) -> Plan {
     plan.refused(
         Guard::WrongState,
         format!(
-            "{} has roles that no policy mirrors beside policies that mirror no role. A write of roles could drop the \
-             policies, and the other way round: make it one of the two in Cloudflare's dashboard, then sync",
+            "{} has roles without corresponding policies and policies without corresponding roles. \
+                 Writing one could drop the other: use only roles or only policies in Cloudflare's \
+                 dashboard, then sync",
             row.email
         ),
     )
@@ -193,7 +197,7 @@ async fn role_grant(
     role: &str,
 ) -> Result<Plan, ProvisionError> {
     let name = role_name(scene, role).await?;
-    plan.summary = format!("give {} the role {name}", row.email);
+    plan.summary = format!("grant {} the role {name}", row.email);
     let undo = Request::RoleRevoke {
         connection: plan.request.connection().clone(),
         role: role.to_owned(),
@@ -201,7 +205,7 @@ async fn role_grant(
     };
     if is_super(role, &name) {
         plan.warnings.push(format!(
-            "{} will be a super administrator, who may do everything",
+            "{} will be a super administrator with full access",
             row.email
         ));
     }
@@ -213,7 +217,7 @@ async fn role_grant(
         return Ok(plan.refused(
             Guard::WrongState,
             format!(
-                "a policy of {} denies {} over {}: set their policies instead",
+                "a policy of {} denies {} on {}: set their policies instead",
                 row.email,
                 denied.label(),
                 denied.reach.words()
@@ -230,7 +234,7 @@ async fn role_grant(
     match dashboard.form(&roles, &policies) {
         Form::Roles => {
             if by_role {
-                return Ok(plan.already(format!("{} has the role {name} already", row.email)));
+                return Ok(plan.already(format!("{} already has the role {name}", row.email)));
             }
             let mut roles = role_ids(raw);
             roles.push(role.to_owned());
@@ -239,11 +243,11 @@ async fn role_grant(
             return Ok(plan);
         }
         Form::Mixed if by_role || held.is_some() => {
-            return Ok(plan.already(format!("{} has {name} already", row.email)));
+            return Ok(plan.already(format!("{} already has {name}", row.email)));
         }
         Form::Mixed => return Ok(mixed(plan, row)),
         Form::Policies if held.is_some() => {
-            return Ok(plan.already(format!("{} has {name} over the whole account already", row.email)));
+            return Ok(plan.already(format!("{} already has {name} on the whole account", row.email)));
         }
         Form::Policies => {}
     }
@@ -256,8 +260,8 @@ async fn role_grant(
         return Ok(plan.refused(
             Guard::WrongState,
             format!(
-                "{} holds what they hold by policies, and the resource group of the whole account is in no list that \
-                 was read: set their policies instead",
+                "{} has access through policies, and the resource group for the whole account was not \
+                     found in the synced lists: set their policies instead",
                 row.email
             ),
         ));
@@ -281,7 +285,7 @@ async fn role_revoke(
     role: &str,
 ) -> Result<Plan, ProvisionError> {
     let name = role_name(scene, role).await?;
-    plan.summary = format!("take the role {name} from {}", row.email);
+    plan.summary = format!("revoke the role {name} from {}", row.email);
     let undo = Request::RoleGrant {
         connection: plan.request.connection().clone(),
         role: role.to_owned(),
@@ -297,7 +301,7 @@ async fn role_revoke(
             .filter(|permit| !permit.is_denied && permit.is_role(role, &name));
         if let Some(permit) = gives.next() {
             plan.remains.push(format!(
-                "{} over {}, through the user group {}",
+                "{} on {}, through the user group {}",
                 permit.label(),
                 permit.reach.words(),
                 group.name
@@ -306,7 +310,7 @@ async fn role_revoke(
     }
     if let Some(gap) = dashboard.user_group_gap() {
         plan.remains
-            .push(format!("what user groups give is not known: {gap}"));
+            .push(format!("access through user groups is unknown: {gap}"));
     }
     let permits = dashboard.permits(&policies);
     let by_role = roles
@@ -335,8 +339,9 @@ async fn role_revoke(
             return Ok(plan.refused(
                 Guard::WrongState,
                 format!(
-                    "{} has the permission group {} by a policy, whose name Cloudflare does not say: whether it is \
-                     {name} cannot be told. Set their policies instead",
+                    "{} has the permission group {} through a policy, and Cloudflare does not report \
+                         its name: Flareward cannot determine whether it is {name}. Set their policies \
+                         instead",
                     row.email, unnamed.group
                 ),
             ));
@@ -350,24 +355,22 @@ async fn role_revoke(
         return Ok(plan.refused(
             Guard::ScopedPolicy,
             format!(
-                "{} has {name} over {}: whether that is the whole account cannot be told. Set their policies instead",
+                "{} has {name} on {}: Flareward cannot determine whether that is the whole account. Set \
+                     their policies instead",
                 row.email,
                 unknown.reach.words()
             ),
         ));
     }
     if scene.options.is_expiry && !having.iter().any(|permit| permit.reach.is_account()) {
-        return Ok(plan.already(format!(
-            "{} does not have {name} over the whole account any more",
-            row.email
-        )));
+        return Ok(plan.already(format!("{} no longer has {name} on the whole account", row.email)));
     }
     if !having.iter().any(|permit| permit.reach.is_account()) {
         let over: Vec<String> = having.iter().map(|permit| permit.reach.words()).collect();
         return Ok(plan.refused(
             Guard::ScopedPolicy,
             format!(
-                "{} has {name} over {}, not over the whole account: set their policies instead",
+                "{} has {name} on {}, not on the whole account: set their policies instead",
                 row.email,
                 over.join(", ")
             ),
@@ -382,7 +385,7 @@ async fn role_revoke(
             plan.remains.extend(
                 matching
                     .iter()
-                    .map(|permit| format!("{name} over {}, by another policy", permit.reach.words())),
+                    .map(|permit| format!("{name} on {}, through another policy", permit.reach.words())),
             );
             wanted.push(policy.clone());
             continue;
@@ -415,7 +418,7 @@ async fn set_roles(
         .form(&roles_of(raw), policies_of(raw));
     let (old, new): (BTreeSet<&String>, BTreeSet<&String>) = (held.iter().collect(), roles.iter().collect());
     if old == new && form == Form::Roles {
-        return Ok(plan.already(format!("{} has exactly these roles already", row.email)));
+        return Ok(plan.already(format!("{} already has exactly these roles", row.email)));
     }
     if form == Form::Mixed {
         return Ok(mixed(plan, row));
@@ -439,7 +442,7 @@ async fn set_roles(
         return Ok(plan.refused(
             Guard::NoRoleLeft,
             format!(
-                "{} would be left without any role: remove the member instead",
+                "{} would have no roles left: remove the member instead",
                 row.email
             ),
         ));
@@ -460,7 +463,7 @@ async fn set_policies(
     let held = held_policies(raw);
     let form = stored_dashboard(scene).await?.form(&roles_of(raw), &held);
     if meaning(&held) == meaning(&policies) {
-        return Ok(plan.already(format!("{} has exactly these policies already", row.email)));
+        return Ok(plan.already(format!("{} already has exactly these policies", row.email)));
     }
     if form == Form::Mixed {
         return Ok(mixed(plan, row));
@@ -477,7 +480,7 @@ async fn set_policies(
         return Ok(plan.refused(
             Guard::NoRoleLeft,
             format!(
-                "{} would be left without any policy: remove the member instead",
+                "{} would have no policies left: remove the member instead",
                 row.email
             ),
         ));
@@ -615,10 +618,12 @@ async fn permission_group(
             let gap = view::gaps_of(&store.listing_list(connection).await?).remove("permission_groups");
             Err(match gap {
                 Some(gap) => format!(
-                    "they hold what they hold by policies, and {gap}: run `flareward sync`, or set their policies"
+                    "the person has access through policies, and {gap}: run `flareward sync`, or set \
+                         their policies"
                 ),
                 None => format!(
-                    "they hold what they hold by policies, and no permission group is called \"{name}\": set their policies instead"
+                    "the person has access through policies, and no permission group is named \
+                         \"{name}\": set their policies instead"
                 ),
             })
         }
@@ -626,12 +631,13 @@ async fn permission_group(
             let listed: Vec<String> = several
                 .iter()
                 .map(|(id, scopes)| match scopes.as_str() {
-                    "" => format!("{id} (no scope given)"),
+                    "" => format!("{id} (no scope)"),
                     scopes => format!("{id} ({scopes})"),
                 })
                 .collect();
             Err(format!(
-                "several permission groups are called \"{name}\": {}. Set their policies with the id of one",
+                "several permission groups are named \"{name}\": {}. Set their policies with one of \
+                     these IDs",
                 listed.join(", ")
             ))
         }

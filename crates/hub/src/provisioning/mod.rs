@@ -130,15 +130,13 @@ pub struct Changed {
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The connection is gone.
-    #[error("there is no such connection")]
+    #[error("no such connection")]
     NoConnection,
     /// The address is none.
     #[error("\"{0}\" is not an e-mail address")]
     Address(String),
     /// More people than one change may concern.
-    #[error(
-        "{people} people in one change: at most {cap} are allowed (setting provisioning.people_per_change)"
-    )]
+    #[error("{people} people in one change: the maximum is {cap} (setting provisioning.people_per_change)")]
     PeopleCap {
         /// How many were asked for.
         people: usize,
@@ -146,7 +144,7 @@ pub enum ProvisionError {
         cap: usize,
     },
     /// Others work on the same object for too long.
-    #[error("another change of the same object takes too long: try again")]
+    #[error("another change to the same object is still running: try again later")]
     Locked,
     /// No client.
     #[error(transparent)]
@@ -155,7 +153,7 @@ pub enum ProvisionError {
     #[error(transparent)]
     Id(CloudflareError),
     /// Cloudflare could not be asked.
-    #[error("could not ask Cloudflare about {label}")]
+    #[error("a request to Cloudflare failed for connection {label}")]
     Cloudflare {
         /// Which connection.
         label: String,
@@ -164,7 +162,7 @@ pub enum ProvisionError {
         source: CloudflareError,
     },
     /// A request that another part plans.
-    #[error("this change is planned elsewhere")]
+    #[error("internal error: this change is planned by another module")]
     NotHere,
     /// The store.
     #[error(transparent)]
@@ -435,11 +433,11 @@ async fn work(
             }
             Step::Write if made.writes >= ATTEMPTS => {
                 let why = last_failure.as_ref().map_or(
-                    "someone else keeps changing the same object".to_owned(),
+                    "another client keeps changing the same object".to_owned(),
                     |error| crate::causes(error),
                 );
                 made.outcome = Outcome::Unverified;
-                made.reason = Some(format!("the change is not there after {ATTEMPTS} writes: {why}"));
+                made.reason = Some(format!("the change was not found after {ATTEMPTS} writes: {why}"));
                 return Ok(());
             }
             Step::Write => {
@@ -463,7 +461,7 @@ async fn work(
                     Err(CloudflareError::Refused(refusal)) if refusal.status < 500 => {
                         made.outcome = Outcome::Refused;
                         made.guard = Some(Guard::Cloudflare);
-                        made.reason = Some(format!("Cloudflare refused: {refusal}"));
+                        made.reason = Some(format!("Cloudflare rejected the request: {refusal}"));
                         made.writes -= 1;
                         return Ok(());
                     }
@@ -488,7 +486,7 @@ async fn work(
             Err(ProvisionError::Cloudflare { source, .. }) => {
                 made.outcome = Outcome::Unverified;
                 made.reason = Some(format!(
-                    "it was sent, and could not be read back: {}",
+                    "the change was sent but could not be read back: {}",
                     crate::causes(&source)
                 ));
                 return Ok(());
@@ -652,10 +650,10 @@ async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionErr
     }
     let mut planned = route(scene, request).await?;
     planned.name_ids();
-    planned.passes(Guard::ConnectionPaused, format!("connection {label} works"));
+    planned.passes(Guard::ConnectionPaused, format!("connection {label} is active"));
     planned.passes(
         Guard::ListStale,
-        "the lists that this is judged by are whole and fresh",
+        "the lists that the guards use are complete and current",
     );
     Ok(planned)
 }
@@ -683,7 +681,7 @@ async fn stale(scene: &Scene<'_>, request: &Request) -> Result<Option<String>, P
         let row = listings.iter().find(|row| row.kind.as_str() == *kind);
         let Some(complete_at) = row.and_then(|row| row.complete_at) else {
             return Ok(Some(format!(
-                "the list of {words} was never read: run `flareward sync`"
+                "the list of {words} has never been read: run `flareward sync`"
             )));
         };
         if let Some(reason) = row.and_then(|row| row.stale_reason.as_ref()) {
@@ -710,7 +708,7 @@ fn could_not_read(scene: &Scene<'_>, request: &Request, source: &CloudflareError
     Plan::new(request, &scene.connection.label, "connection").refused(
         guard,
         format!(
-            "it could not be read before the change: {}",
+            "could not read the object before the change: {}",
             crate::causes(source)
         ),
     )

@@ -156,9 +156,9 @@ async fn under_way(
         .filter(|step| step.changed.outcome >= Outcome::Refused)
         .count();
     let reason = match (steps.is_empty(), refused) {
-        (true, _) => Some(format!("{} has nothing in any connected account", person.email)),
+        (true, _) => Some(format!("{} has no access in any connected account", person.email)),
         (_, 0) => None,
-        (_, refused) => Some(format!("{refused} of {} steps were not done", steps.len())),
+        (_, refused) => Some(format!("{refused} of {} steps were not applied", steps.len())),
     };
     if let Some(row) = &mut whole {
         let finished = app.clock.now();
@@ -307,7 +307,7 @@ async fn remains(
             ConnectionState::Connected | ConnectionState::Degraded | ConnectionState::Syncing
         ) {
             remains.push(format!(
-                "connection {} is {}: nothing could be changed there",
+                "connection {} is {}: nothing was changed there",
                 connection.label, connection.state
             ));
         }
@@ -322,18 +322,18 @@ async fn remains(
             .collect();
         if !names.is_empty() {
             remains.push(format!(
-                "their account and live session at the identity providers of {} ({}): disable them there",
+                "their accounts and active sessions at the identity providers of {} ({}): disable them there",
                 connection.label,
                 names.join(", ")
             ));
         }
     }
     if !options.remove_access_user && !app.store.access_user_by_person(&person.id).await?.is_empty() {
-        remains.push("their Access user record, which takes a seat again with the next sign-in".to_owned());
+        remains.push("their Access user, which takes a seat again on the next sign-in".to_owned());
     }
     remains.push(
-        "API tokens that they made, and whatever is granted outside the connected accounts: Cloudflare does not \
-         say whose a token is"
+        "API tokens they created (Cloudflare does not report the owner of a token), and access outside \
+             the connected accounts"
             .to_owned(),
     );
     Ok(remains)

@@ -166,7 +166,7 @@ pub struct Plan {
 /// What a member of an object loses and gains, each value as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The member's name; of an object that appears or goes as a whole, `the whole`.
+    /// The member's name; of an object that appears or goes as a whole, `object`.
     pub member: String,
     /// Values that it has before and not after.
     pub removed: Vec<String>,
@@ -199,7 +199,7 @@ fn differences(before: &Value, after: &Value) -> Vec<Difference> {
                 .map(|name| difference(name, old.get(name), new.get(name)))
                 .collect()
         }
-        _ => vec![difference("the whole", Some(before), Some(after))],
+        _ => vec![difference("object", Some(before), Some(after))],
     };
     differences
         .into_iter()
@@ -339,7 +339,7 @@ mod tests {
             ]
         );
         let gone = differences(&json!({ "id": 1 }), &Value::Null);
-        assert_eq!((gone[0].member.as_str(), gone[0].added.len()), ("the whole", 0));
+        assert_eq!((gone[0].member.as_str(), gone[0].added.len()), ("object", 0));
         assert_eq!(differences(&json!([1, 2]), &json!([2, 1])), []);
     }
 }

@@ -114,7 +114,8 @@ impl EndPlan {
         match (lasts, before) {
             (Lasts::AsBefore, Some(end)) if end <= self.now => {
                 return Some(format!(
-                    "this grant ended at {} and is being taken back: ask for it with a new end, or as permanent",
+                    "this grant expired at {} and is being revoked: request it again with a new expiry, \
+                         or as permanent",
                     time(end)
                 ));
             }
@@ -123,22 +124,23 @@ impl EndPlan {
                     before,
                     after: before,
                 });
-                self.words = Some(format!("keeps its end, {}", time(end)));
+                self.words = Some(format!("keeps its expiry, {}", time(end)));
                 self.notes.push(format!(
-                    "the grant keeps its end, {}: to change that, ask for another end or for a permanent grant",
+                    "the grant keeps its expiry, {}: to change it, request another expiry or a \
+                         permanent grant",
                     time(end)
                 ));
             }
             (Lasts::Permanent, Some(end)) => {
                 self.ends = Some(Ends { before, after: None });
-                self.words = Some(format!("end removed (was {})", time(end)));
+                self.words = Some(format!("expiry removed (was {})", time(end)));
             }
             (Lasts::AsBefore | Lasts::Permanent, None) => {}
             (Lasts::For(_) | Lasts::Until(_), None) if is_held => {
-                self.words = Some("held without an end, which it keeps".to_owned());
+                self.words = Some("remains permanent".to_owned());
                 self.notes.push(
-                    "it is held without an end already, and the time asked for sets none: revoke it first, then \
-                     grant it for a time"
+                    "the person already has this access permanently, and the requested duration does \
+                         not change that: revoke it first, then create a timed grant"
                         .to_owned(),
                 );
             }
@@ -146,8 +148,8 @@ impl EndPlan {
                 self.ends = Some(Ends { before, after: asked });
                 let after = asked.map(time).unwrap_or_default();
                 self.words = Some(match before {
-                    Some(before) if Some(before) == asked => format!("keeps its end, {after}"),
-                    Some(before) => format!("end changed from {} to {after}", time(before)),
+                    Some(before) if Some(before) == asked => format!("keeps its expiry, {after}"),
+                    Some(before) => format!("expiry changed from {} to {after}", time(before)),
                     None => format!("until {after}"),
                 });
             }
@@ -279,7 +281,7 @@ impl EndBegun {
             Outcome::Changed | Outcome::Already => {
                 let is_moved = plan.ends.is_some_and(|ends| ends.before != ends.after);
                 if let (Some(live), Some(Ends { after: None, .. })) = (&plan.live, plan.ends) {
-                    end(app, live, TimedGrantState::Permanent, "no longer has an end").await?;
+                    end(app, live, TimedGrantState::Permanent, "no longer expires").await?;
                 }
                 if made.outcome == Outcome::Already && is_moved {
                     made.outcome = Outcome::Changed;
@@ -333,7 +335,7 @@ pub(super) async fn end_cut_off(
     if live.state == TimedGrantState::Pending && live.change_id.as_deref() == Some(change_id) {
         return match found {
             Found::NotDone => {
-                let words = "was not granted: the process that was to grant it ended early";
+                let words = "was not granted: the process was interrupted";
                 end(app, &live, TimedGrantState::Gone, words).await
             }
             // Taking it back looks first: an end that was removed would be one too few.
@@ -351,7 +353,7 @@ pub(super) async fn end_cut_off(
     };
     match (found, at("before"), at("after")) {
         (Found::Done, Some(_), None) => {
-            end(app, &live, TimedGrantState::Permanent, "no longer has an end").await?;
+            end(app, &live, TimedGrantState::Permanent, "no longer expires").await?;
         }
         (Found::NotDone, Some(before), Some(after)) if before != after && live.expires_at == after => {
             let now = now(app).await?;
@@ -367,9 +369,9 @@ pub(super) async fn end_cut_off(
 /// Ends a grant that was taken back, at its end or before it.
 async fn taken_back(app: &App, live: &TimedGrantRow, now: DateTime<Utc>) -> Result<(), ProvisionError> {
     let (state, words) = if live.expires_at <= now {
-        (TimedGrantState::Revoked, "is over and was taken back")
+        (TimedGrantState::Revoked, "expired and was revoked")
     } else {
-        (TimedGrantState::Gone, "was taken back before its end")
+        (TimedGrantState::Gone, "was revoked before its expiry")
     };
     end(app, live, state, words).await
 }
@@ -415,7 +417,7 @@ async fn kept_ends(
         };
         if let Some(live) = live(app, &subject).await? {
             notes.push(format!(
-                "role {} keeps its end, {}",
+                "role {} keeps its expiry, {}",
                 live.entitlement_name,
                 time(live.expires_at)
             ));
@@ -461,7 +463,7 @@ async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result
         None => by_kind(row),
     };
     let options = Options {
-        note: Some(format!("the grant ended at {}", time(row.expires_at))),
+        note: Some(format!("the grant expired at {}", time(row.expires_at))),
         is_expiry: true,
         ..Options::default()
     };
@@ -479,10 +481,10 @@ async fn take_back(app: &App, row: &TimedGrantRow, now: DateTime<Utc>) -> Result
         .saturating_mul(1 << row.attempts.clamp(0, 20))
         .min(cap.max(1));
     let summary = format!(
-        "{} still holds {} {} after its end: {problem}",
+        "{} still has {} {} after its expiry: {problem}",
         row.email, row.kind, row.entitlement_name
     );
-    tracing::error!(connection = %row.connection_id, "a grant whose time is over could not be taken back");
+    tracing::error!(connection = %row.connection_id, "could not revoke an expired grant");
     let entry = entry(app, row, model::JournalKind::AccessExpiryFailed, now, summary).await?;
     app.store
         .timed_grant_failed(&row.id, now + TimeDelta::seconds(wait), &problem, &entry)

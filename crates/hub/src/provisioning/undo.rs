@@ -24,10 +24,10 @@ pub struct Undo {
 #[derive(Debug, thiserror::Error)]
 pub enum UndoError {
     /// There is none.
-    #[error("there is no change \"{0}\"")]
+    #[error("no change with ID \"{0}\"")]
     NotFound(String),
     /// It has no way back.
-    #[error("change {id} cannot be undone: its outcome is {outcome}, and no request takes it back")]
+    #[error("change {id} cannot be undone (outcome: {outcome}): no undo is recorded for it")]
     NoWayBack {
         /// Which.
         id: String,
@@ -36,8 +36,8 @@ pub enum UndoError {
     },
     /// The grant that it took had an end, which has passed.
     #[error(
-        "change {id} took back a grant that was to end at {}, which has passed: grant it again, with \
-         a new end or as permanent",
+        "change {id} revoked a grant that would have expired at {}, which has passed: create a new \
+             grant, with a new expiry or as permanent",
         expires_at.format("%Y-%m-%d %H:%M UTC")
     )]
     Over {
@@ -47,7 +47,7 @@ pub enum UndoError {
         expires_at: DateTime<Utc>,
     },
     /// What is stored cannot be read.
-    #[error("the way back of change {id} cannot be read (table access_change, column undo)")]
+    #[error("the stored undo of change {id} is invalid (table access_change, column undo)")]
     Unreadable {
         /// Which.
         id: String,

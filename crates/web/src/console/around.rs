@@ -55,8 +55,8 @@ async fn as_page(mut response: Response) -> Response {
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::NOT_FOUND => "Not found",
-        status if status.is_server_error() => "Something went wrong",
-        _ => "Not understood",
+        status if status.is_server_error() => "Server error",
+        _ => "Invalid request",
     }
 }
 

@@ -20,15 +20,18 @@ use store::{AccessChangeFilter, AccessChangeRow, LIST_LIMIT_MAX, TimedGrantRow};
 
 /// What may be asked for here: the word, and what the form says.
 const ACTIONS: [(&str, &str); 9] = [
-    ("group.grant", "Let into an Access group"),
-    ("group.revoke", "Take out of an Access group"),
+    ("group.grant", "Add to an Access group"),
+    ("group.revoke", "Remove from an Access group"),
     ("group.exclude", "Exclude from an Access group"),
-    ("role.grant", "Give a role"),
-    ("role.revoke", "Take a role"),
+    ("role.grant", "Grant a role"),
+    ("role.revoke", "Revoke a role"),
     ("member.remove", "Remove from the account"),
-    ("member.cancel_invitation", "Take an invitation back"),
-    ("access_user.free_seats", "Free the seats"),
-    ("access_user.revoke_sessions", "End all sessions, also of devices"),
+    ("member.cancel_invitation", "Cancel an invitation"),
+    ("access_user.free_seats", "Free seats"),
+    (
+        "access_user.revoke_sessions",
+        "Revoke all sessions, including device sessions",
+    ),
 ];
 
 #[derive(Template)]
@@ -143,7 +146,7 @@ pub(super) async fn list(
     let next = page::cut(&mut changes, "/changes", &kept, ("before", place));
     let timed = app.store.timed_grant_list(None, false, LIST_LIMIT_MAX).await?;
     page::rendered(&ChangesPage {
-        frame: visitor.frame("Changes of access", Section::Changes),
+        frame: visitor.frame("Access changes", Section::Changes),
         changes,
         timed: timed
             .into_iter()
@@ -185,7 +188,7 @@ pub(super) async fn show_change(
     let guards = plan["guards"].as_array().into_iter().flatten();
     let labels = labels(&app).await?;
     page::rendered(&ChangePage {
-        frame: visitor.frame("A change of access", Section::Changes),
+        frame: visitor.frame("Access change", Section::Changes),
         connection: labels.get(&row.connection_id).cloned().unwrap_or_default(),
         summary: sentence(plan["summary"].as_str().unwrap_or_default()),
         remains: texts(&detail["remains"]),
@@ -296,7 +299,7 @@ fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
     } else {
         let hours: i64 = hours
             .parse()
-            .map_err(|_| ApiError::invalid("hours", "give the hours as a whole number"))?;
+            .map_err(|_| ApiError::invalid("hours", "hours must be a whole number"))?;
         Some(hours.saturating_mul(60))
     };
     let (action, by_exclusion) = match asked.action.as_str() {

@@ -125,7 +125,7 @@ pub(super) async fn show_event(
     let connection = labels(&app).await?.remove(&event.connection_id);
     page::rendered(&EventPage {
         frame: visitor.frame(
-            format!("Event of {}", show::words(&event.dataset)),
+            format!("Event at {}", show::words(&event.dataset)),
             Section::Events,
         ),
         connection: connection.unwrap_or_default(),
@@ -137,7 +137,7 @@ pub(super) async fn show_event(
 /// Lines that could not become events.
 pub(super) async fn rejects(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&RejectsPage {
-        frame: visitor.frame("Rejected log lines", Section::Events),
+        frame: visitor.frame("Rejected records", Section::Events),
         rows: app.store.reject_list(None, LATEST_ROWS).await?,
         labels: labels(&app).await?,
     })
@@ -146,7 +146,7 @@ pub(super) async fn rejects(visitor: Visitor, State(app): State<App>) -> Result<
 /// Identifiers that belong to nobody known.
 pub(super) async fn unmapped(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&UnmappedPage {
-        frame: visitor.frame("Identifiers of nobody known", Section::Events),
+        frame: visitor.frame("Unmapped identifiers", Section::Events),
         rows: app.store.unmapped_list(None, LATEST_ROWS).await?,
         labels: labels(&app).await?,
     })

@@ -58,7 +58,11 @@ pub(super) async fn show_explanation(
         (group, "", "") if !group.is_empty() => Target::Group(group.to_owned()),
         ("", app, "") if !app.is_empty() => Target::App(app.to_owned()),
         ("", "", role) if !role.is_empty() => Target::Role(role.to_owned()),
-        _ => return Err(PageError::Asked("name one group, application or role".to_owned())),
+        _ => {
+            return Err(PageError::Asked(
+                "select exactly one group, application or role".to_owned(),
+            ));
+        }
     };
     let person = found(&app, &asked.person).await?;
     let connection = Some(asked.connection.as_str()).filter(|label| !label.is_empty());

@@ -34,7 +34,7 @@ impl LogSourcesPage {
 /// Every source, by connection and dataset, as last looked at.
 pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     let page = LogSourcesPage {
-        frame: visitor.frame("Sources of logs", Section::Events),
+        frame: visitor.frame("Log sources", Section::Events),
         rows: hub::source::status(&app, None).await?,
         has_connections: !app.store.connection_list().await?.is_empty(),
     };

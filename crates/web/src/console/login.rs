@@ -114,13 +114,13 @@ pub(super) async fn open(
                 StatusCode::UNAUTHORIZED,
                 match found {
                     TokenFound::Expired(_) => "This token has expired. Ask an administrator for a new one.",
-                    _ => "This token is not known, or it was revoked.",
+                    _ => "Unknown or revoked token.",
                 },
             )
         } else {
             (
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many logins were refused. Wait a minute and try again.",
+                "Too many failed logins. Wait a minute and try again.",
             )
         };
         return Ok((status, form_page(&given.next, Some(problem))).into_response());

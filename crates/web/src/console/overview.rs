@@ -266,7 +266,7 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
     let dead = i64::try_from(dead.len()).unwrap_or(i64::MAX);
     if dead > 0 {
         let text = format!(
-            "{} refused for good",
+            "{} permanently rejected by a receiver",
             show::counted(&dead, "signal was", "signals were")
         );
         need("bad", text, "/deliveries?signals=dead".to_owned());
@@ -282,26 +282,23 @@ async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
     if !app.rules().problems.is_empty() {
         let left_out = i64::try_from(app.rules().problems.len()).unwrap_or(i64::MAX);
         let text = format!(
-            "{} left out",
+            "{} skipped",
             show::counted(&left_out, "rule file is", "rule files are")
         );
         need("warn", text, "/rules".to_owned());
     }
     if counts.rejects > 0 {
         let text = format!(
-            "{} could not become events",
+            "{} rejected",
             show::counted(&counts.rejects, "log line", "log lines")
         );
         need("warn", text, "/rejects".to_owned());
     }
     if counts.unmapped_identifiers > 0 {
-        let text = format!(
-            "{} nobody known",
-            show::counted(
-                &counts.unmapped_identifiers,
-                "identifier belongs to",
-                "identifiers belong to"
-            )
+        let text = show::counted(
+            &counts.unmapped_identifiers,
+            "unmapped identifier",
+            "unmapped identifiers",
         );
         need("warn", text, "/unmapped".to_owned());
     }

@@ -96,28 +96,31 @@ impl IntoResponse for Page {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
     /// There is no such thing.
-    #[error("there is no such {0}")]
+    #[error("no such {0}")]
     NotFound(&'static str),
     /// The session's token may not do this.
-    #[error("the token of this session lacks the permission \"{0}\"")]
+    #[error("your token lacks the \"{0}\" permission")]
     Forbidden(&'static str),
     /// A form without the session's mark.
-    #[error("this form does not belong to this session: go back, reload the page and send it again")]
+    #[error("the form belongs to another session: go back, reload the page and submit it again")]
     Csrf,
     /// A form that a page of another site sent.
-    #[error("this form was sent by a page of another site: open the page here and send it again")]
+    #[error(
+        "the form was submitted from another site: open the page in the Flareward console and \
+         submit it again"
+    )]
     Foreign,
     /// What was sent is no form.
-    #[error("this is no form: a page of the console sends application/x-www-form-urlencoded")]
+    #[error("the body is not a form: send application/x-www-form-urlencoded")]
     NoForm,
     /// The question makes no sense.
     #[error("{0}")]
     Asked(String),
     /// The store.
-    #[error("the store did not answer")]
+    #[error("database error")]
     Store(#[from] StoreError),
     /// The page.
-    #[error("the page could not be filled in")]
+    #[error("could not render the page")]
     Render(#[from] askama::Error),
 }
 
@@ -136,14 +139,12 @@ impl IntoResponse for PageError {
             PageError::Forbidden(_) | PageError::Csrf | PageError::Foreign => {
                 (StatusCode::FORBIDDEN, "Refused")
             }
-            PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not understood"),
-            PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Not understood"),
-            PageError::Store(_) | PageError::Render(_) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong")
-            }
+            PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Invalid request"),
+            PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Invalid request"),
+            PageError::Store(_) | PageError::Render(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Server error"),
         };
         if status.is_server_error() {
-            tracing::error!("a page could not be shown: {}", hub::causes(&self));
+            tracing::error!("could not show a page: {}", hub::causes(&self));
         }
         error_page(status, title, &self.to_string())
     }
@@ -191,7 +192,7 @@ pub(super) fn cursor_read(text: Option<&str>) -> Result<Option<TimeCursor>, Page
         })
     });
     read.map(Some)
-        .ok_or_else(|| PageError::Asked("this link to a part of the list is damaged".to_owned()))
+        .ok_or_else(|| PageError::Asked("invalid page link: open the list again".to_owned()))
 }
 
 /// The rows of one page and, if there are more, the link to the next; `place` is where the next page begins.

@@ -65,7 +65,6 @@ struct RulePage<'a> {
 /// What a rule that counts the matches of others looks at.
 struct Together {
     rules: String,
-    is_one: bool,
     group_by: String,
 }
 
@@ -114,9 +113,9 @@ impl RulePage<'_> {
     /// What becomes of matches, in a sentence.
     fn meaning(&self) -> &'static str {
         match self.rule.mode {
-            RuleMode::On => "Its matches become detections.",
-            RuleMode::Test => "Its matches are counted. They raise nobody’s risk, and nobody is written to.",
-            RuleMode::Off => "It does not run.",
+            RuleMode::On => "Matches create detections.",
+            RuleMode::Test => "Matches are counted. They affect no one’s risk level and send no messages.",
+            RuleMode::Off => "The rule does not run.",
         }
     }
 
@@ -202,7 +201,7 @@ pub(super) async fn list(
 
 fn mode_of(word: &str) -> Result<RuleMode, PageError> {
     RuleMode::parse(word)
-        .ok_or_else(|| PageError::Asked(format!("\"{word}\" is no mode: a rule is on, test or off")))
+        .ok_or_else(|| PageError::Asked(format!("invalid mode \"{word}\": use on, test or off")))
 }
 
 /// How often rules matched in test mode, by id.
@@ -239,7 +238,6 @@ pub(super) async fn show_rule(
         datasets: datasets_of(rule),
         together: book.correlation(rule).map(|correlation| Together {
             rules: correlation.rules.join(", "),
-            is_one: correlation.rules.len() == 1,
             group_by: correlation.group_by.join(" and "),
         }),
         lists: lists.map(|name| (name, &book.parameters[name])).collect(),

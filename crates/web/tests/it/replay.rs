@@ -16,7 +16,8 @@ async fn a_replay_marks_batches_that_the_server_then_shows_to_the_rules_again() 
     };
     assert_eq!((of_state("detected").await, of_state("stored").await), (1, 0));
     let before = world.get("/api/v1/detections").await.json();
-    let body = json!({ "since": "2000-01-01T00:00:00Z", "dataset": "gateway_dns" });
+    let body =
+        json!({ "since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z", "dataset": "gateway_dns" });
     let answer = world.call(Method::POST, PATH, Some(body)).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     assert_eq!(answer.json(), json!({ "batches": 1 }));
