@@ -97,7 +97,7 @@ async fn an_explanation_says_what_the_list_of_grants_says_on_both_databases() {
         for (arguments, said) in [
             (
                 "--person nobody@x.example --group Engineering",
-                "nobody has the address",
+                "no person with address or ID",
             ),
             (
                 "--person ben.carter@tidewater.example --group None",
@@ -105,7 +105,7 @@ async fn an_explanation_says_what_the_list_of_grants_says_on_both_databases() {
             ),
             (
                 "--person ben.carter@tidewater.example --app Wiki --connection other",
-                "there is no connection \"other\"",
+                "no connection named \"other\"",
             ),
         ] {
             let output = run(
@@ -178,10 +178,10 @@ async fn one_person_is_shown_with_everything_and_aliases_come_from_a_file() {
             "{said}"
         );
         assert!(
-            said.contains("--merge") && said.contains("so nothing was"),
+            said.contains("--merge") && said.contains("nothing was imported"),
             "{said}"
         );
-        assert!(text(&run("people alias list").stdout).contains("Nobody has"));
+        assert!(text(&run("people alias list").stdout).contains("No aliases"));
         let good = import("alias,email\nAlex@home.example,alex.reid@tidewater.example\n", "");
         assert!(good.status.success(), "{}", text(&good.stderr));
         let list = text(&run("people alias list -o csv").stdout);

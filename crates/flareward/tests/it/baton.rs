@@ -99,7 +99,7 @@ async fn what_is_certain_is_in_the_file_and_nothing_else_on_both_databases() {
             let said = text(&done.stderr);
             assert!(done.status.success(), "{said}");
             assert!(said.contains("left out: "), "{said}");
-            assert_eq!(said.contains("keeps the export before"), round == 1, "{said}");
+            assert_eq!(said.contains("keeps the previous export"), round == 1, "{said}");
         }
 
         let syncs = grants(&file).await;

@@ -399,7 +399,7 @@ async fn the_history_of_syncs_says_what_each_changed() {
 
         run("connections tag tidewater Prod eu");
         assert!(run("connections list --tag prod").contains("eu; prod"));
-        assert!(run("connections list --tag other").contains("No account is connected"));
+        assert!(run("connections list --tag other").contains("No account connected"));
     }
     sandbox.stop().await;
 }

@@ -107,7 +107,7 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
         for (arguments, code, words) in [
             ("posture mute none --reason x", 5, "there is no finding \"none\""),
             ("posture unmute none", 5, "there is no finding \"none\""),
-            ("posture --connection none", 5, "there is no connection \"none\""),
+            ("posture --connection none", 5, "no connection named \"none\""),
             ("posture --check none", 2, "flareward posture checks"),
             ("posture --severity bad", 2, "low, medium, high, critical"),
             ("posture --fail-on bad", 2, "none"),

@@ -176,7 +176,7 @@ async fn a_grant_keeps_its_end_over_the_api_until_permanent_is_asked_for() {
         "{again}"
     );
     assert!(
-        again["reason"].as_str().unwrap().contains("keeps its end"),
+        again["reason"].as_str().unwrap().contains("keeps its expiry"),
         "{again}"
     );
     let planned = post("/api/v1/access/plans", with("permanent", json!(true))).await;

@@ -347,7 +347,7 @@ async fn no_form_of_another_site_is_taken() {
             let refused = send(&browser, path, says).await;
             assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {says:?}");
             assert!(
-                refused.text.contains("by a page of another site"),
+                refused.text.contains("submitted from another site"),
                 "{path}: {}",
                 refused.text
             );
@@ -682,7 +682,7 @@ async fn a_detection_shows_how_often_and_on_which_events() {
     };
     let detection = world.app.store.detection_list(&filter).await.unwrap().remove(0);
     let page = visitor.get(&format!("/detections/{}", detection.id)).await.text;
-    assert!(page.contains("Events behind it"), "{page}");
+    assert!(page.contains("id=\"evidence-title\""), "{page}");
     assert!(
         page.contains(&format!("href=\"/events/{}\"", detection.event_id)),
         "{page}"
@@ -765,7 +765,7 @@ async fn every_refusal_of_the_console_is_a_page() {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
             )
             .await;
-            assert!(text.contains("this is no form"), "{text}");
+            assert!(text.contains("the body is not a form"), "{text}");
         }
         let large = Request::post(*path).header(header::CONTENT_TYPE, form);
         let body = Body::from("a=b&".repeat(1 << 20));

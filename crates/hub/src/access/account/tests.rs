@@ -114,7 +114,7 @@ fn context_is_conditional_and_the_unknowable_unknown() {
     check(&one(json!({ "brand_new": {} })), "a", &ana, Verdict::Unknown);
     let sure = json!([{ "id": "a", "include": [{ "everyone": {} }], "exclude": [{ "geo": { "country_code": "kp" } }] }]);
     let via = check(&sure, "a", &ana, Verdict::Conditional);
-    assert_eq!(via[1], "depends on an exclusion by country KP");
+    assert_eq!(via[1], "depends on exclusion by country KP");
     let voided = json!([{ "id": "a", "include": [{ "okta": { "name": "eng" } }],
         "require": [{ "email_domain": { "domain": "y.example" } }] }]);
     check(&voided, "a", &ana, Verdict::No);
