@@ -101,7 +101,7 @@ async fn an_explanation_says_what_the_list_of_grants_says_on_both_databases() {
             ),
             (
                 "--person ben.carter@tidewater.example --group None",
-                "there is no Access group \"None\"",
+                "no Access group named \"None\"",
             ),
             (
                 "--person ben.carter@tidewater.example --app Wiki --connection other",

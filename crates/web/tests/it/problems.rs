@@ -280,7 +280,7 @@ async fn an_explanation_that_is_not_understood_says_what_to_name() {
         (
             "person=ana@corp.example&group=None",
             400,
-            "there is no Access group",
+            "no Access group named",
         ),
         (
             "person=ana@corp.example",
