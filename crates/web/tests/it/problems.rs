@@ -277,11 +277,7 @@ async fn an_explanation_that_is_not_understood_says_what_to_name() {
             200,
             "\"kind\":\"role\"",
         ),
-        (
-            "person=ana@corp.example&group=None",
-            400,
-            "no Access group named",
-        ),
+        ("person=ana@corp.example&group=None", 400, "no Access group named"),
         (
             "person=ana@corp.example",
             400,
