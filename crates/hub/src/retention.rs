@@ -7,6 +7,7 @@
 
 use crate::app::App;
 use crate::archive::ArchiveError;
+use crate::fault;
 use chrono::TimeDelta;
 use rules::dataset::DATASETS;
 use store::StoreError;
@@ -49,6 +50,7 @@ pub async fn run(app: &App) -> Result<usize, RetentionError> {
             for batch in &part {
                 app.archive.remove(&batch.path).await?;
             }
+            fault::point("retention.removed");
             let ids: Vec<String> = part.into_iter().map(|batch| batch.id).collect();
             app.store.batch_forget(&ids, dataset.name, days, now).await?;
             removed += ids.len();

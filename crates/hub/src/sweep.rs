@@ -11,6 +11,7 @@
 use crate::app::App;
 use crate::archive::{Archive, ArchiveError, Lying, Place, begin_id};
 use crate::audit;
+use crate::fault;
 use crate::permission::Actor;
 use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;
@@ -254,6 +255,7 @@ async fn settle(app: &App, cut_off: Vec<Found>, report: &mut Report) -> Result<(
     .await?;
     for (found, bytes) in adopt {
         if adopted(app, &found, bytes).await? {
+            fault::point("sweep.adopted");
             tracing::info!(
                 "adopted {} in the archive, which a receive that was cut off had left",
                 found.path()

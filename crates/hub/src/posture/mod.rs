@@ -26,6 +26,7 @@ pub use facts::Facts;
 
 use crate::app::App;
 use crate::audit;
+use crate::fault;
 use crate::permission::Actor;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
@@ -136,6 +137,7 @@ pub async fn run(app: &App, connection: &ConnectionRow) -> Result<Report, StoreE
                 },
             )
             .await?;
+        fault::point("posture.checked");
         report.opened += opened;
         report.resolved += resolved;
     }

@@ -10,6 +10,7 @@ use super::{SourceError, is_due, keep};
 use crate::app::App;
 use crate::audit;
 use crate::bucket::{self, Bucket, BucketError, BucketKeys, Caller, DATE};
+use crate::fault;
 use crate::ingest::{IngestError, Received, receive};
 use crate::permission::Actor;
 use crate::progress::Progress;
@@ -394,6 +395,7 @@ impl Run<'_> {
             }
             Err(source) => return Err(ObjectsError::Ingest { location, source }),
         };
+        fault::point("objects.received");
         let now = self.app.clock.now();
         let entry = problem.as_ref().map(|problem| JournalEntry {
             at: now,

@@ -12,6 +12,7 @@ mod flow;
 mod forgetting;
 mod ingesting;
 mod killed_stages;
+mod killed_upkeep;
 mod kit;
 mod letter_case;
 mod log_objects;

@@ -13,6 +13,7 @@ mod watch;
 use super::{SourceError, client_of, is_due, keep, pushed_datasets_named};
 use crate::app::{App, ingest_secret_place};
 use crate::audit;
+use crate::fault;
 use crate::permission::Actor;
 use crate::progress::Progress;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -350,6 +351,7 @@ impl One<'_> {
                 };
                 let answer = self.client.logpush_job_create(self.account, &new).await;
                 let job = answer.map_err(|error| refused(error, Some(&place)))?;
+                fault::point("logpush.made");
                 enabled.outcome = Outcome::Created;
                 Ok(job)
             }

@@ -14,6 +14,7 @@ mod risk;
 use super::logpush::{is_delivering, pushed_lately};
 use super::{SourceError, client_of, is_due, keep, logpush, objects};
 use crate::app::App;
+use crate::fault;
 use crate::ingest::{Received, receive};
 use crate::probe::{NOT_ENTITLED, OFF_PLAN};
 use crate::progress::Progress;
@@ -533,6 +534,7 @@ impl Round<'_> {
             Received::Duplicate(id) => pulled.batches.push(id),
             Received::Test | Received::Empty => {}
         }
+        fault::point("source.received");
         Ok(())
     }
 }
