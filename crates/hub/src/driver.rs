@@ -158,7 +158,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     loops.push(tokio::spawn(clock_watch::run(app, stop)));
     for ended in futures::future::join_all(loops).await {
         if let Err(error) = ended {
-            tracing::error!("a stage ended badly: {error}");
+            tracing::error!("a stage failed: {error}");
         }
     }
 }
@@ -201,7 +201,8 @@ pub enum FinishError {
     Stage(#[from] StageError),
     /// The archive cannot be read now. The batches wait.
     #[error(
-        "the archive cannot be read now; what was received waits and will be processed by `flareward serve`"
+        "the archive cannot be read at the moment; received batches stay pending until `flareward \
+             serve` processes them"
     )]
     Archive(#[source] ArchiveError),
 }
@@ -389,7 +390,7 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                         metrics::counter!("flareward_stage_failures_total", "stage" => name).increment(1);
                         tracing::error!(
                             stage = name,
-                            "a stage failed and will be tried again: {}",
+                            "a stage failed and will be retried: {}",
                             crate::causes(&error)
                         );
                     }
@@ -402,7 +403,7 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
                     .failed(name, crate::causes(&error), app.clock.now());
                 tracing::error!(
                     stage = name,
-                    "the lease cannot be asked for: {}",
+                    "could not request the lease: {}",
                     crate::causes(&error)
                 );
             }
@@ -418,7 +419,7 @@ async fn repeat(app: App, stage: Loop, stop: CancellationToken) {
     if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
         tracing::debug!(
             stage = name,
-            "the lease was not given back: {}",
+            "could not release the lease: {}",
             crate::causes(&error)
         );
     }

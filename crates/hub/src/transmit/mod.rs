@@ -82,7 +82,7 @@ fn signal(
     let claims = match token.claims(Profile::OKTA) {
         Ok(claims) => claims,
         Err(error) => {
-            tracing::error!(person = %change.person_id, "a change cannot be told: {}", crate::causes(&error));
+            tracing::error!(person = %change.person_id, "could not create a signal for a change: {}", crate::causes(&error));
             return None;
         }
     };
