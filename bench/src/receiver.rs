@@ -204,7 +204,7 @@ impl Served {
         last_byte
             .get()
             .copied()
-            .ok_or_else(|| anyhow::anyhow!("the batch returned before it was sent"))
+            .ok_or_else(|| anyhow::anyhow!("the batch was answered before it was sent"))
     }
 
     async fn wait_for(&self, email: &str) -> anyhow::Result<()> {

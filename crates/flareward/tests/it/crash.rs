@@ -1,4 +1,4 @@
-//! The server is killed twenty times while batches come in. Every batch that returned 2xx is processed
+//! The server is killed twenty times while batches come in. Every batch that was answered 2xx is processed
 //! exactly once.
 
 use crate::program::{Server, connect, sandbox};

@@ -65,7 +65,6 @@ struct RulePage<'a> {
 /// What a rule that counts the matches of others looks at.
 struct Together {
     rules: String,
-    is_one: bool,
     group_by: String,
 }
 
@@ -239,7 +238,6 @@ pub(super) async fn show_rule(
         datasets: datasets_of(rule),
         together: book.correlation(rule).map(|correlation| Together {
             rules: correlation.rules.join(", "),
-            is_one: correlation.rules.len() == 1,
             group_by: correlation.group_by.join(" and "),
         }),
         lists: lists.map(|name| (name, &book.parameters[name])).collect(),

@@ -160,7 +160,7 @@ impl Arena {
         Server::of(self.command(&["serve", "--listen", "127.0.0.1:0"]))
     }
 
-    /// Sends a batch as Logpush does. Whether it returned that it was taken.
+    /// Sends a batch as Logpush does. Whether it was answered that it was taken.
     pub(super) async fn post(&self, address: &str, body: Vec<u8>) -> bool {
         let request = self
             .http
