@@ -116,11 +116,11 @@ impl Client {
         let base_url = Url::parse(options.base_url.trim_end_matches('/'))
             .ok()
             .filter(|url| url.has_host() && url.query().is_none() && url.fragment().is_none())
-            .ok_or_else(|| {
-                CloudflareError::Unusable(format!("the base URL \"{}\" is not one", options.base_url))
-            })?;
+            .ok_or_else(|| CloudflareError::Unusable(format!("invalid base URL \"{}\"", options.base_url)))?;
         let sign = options.credential.headers().map_err(|_| {
-            CloudflareError::Unusable("the credential has characters that no header can carry".to_owned())
+            CloudflareError::Unusable(
+                "the credential contains characters that are not allowed in a header".to_owned(),
+            )
         })?;
         let shared = Shared {
             http,
@@ -200,7 +200,7 @@ impl Client {
         let answer: Answer<T> = self.send(method, path, query, body).await?;
         answer.result.ok_or(CloudflareError::Shape {
             call,
-            place: "the member result is missing or null".to_owned(),
+            place: "the field \"result\" is missing or null".to_owned(),
         })
     }
 
@@ -281,7 +281,7 @@ impl Client {
                 call,
                 attempt,
                 wait_ms = wait.as_millis(),
-                "repeating a call to Cloudflare"
+                "retrying a call to Cloudflare"
             );
             tokio::time::sleep(wait).await;
         }
@@ -354,7 +354,7 @@ impl Client {
 
     fn url(&self, path: &str) -> Result<Url, CloudflareError> {
         let text = format!("{}{path}", self.shared.base_url.as_str().trim_end_matches('/'));
-        Url::parse(&text).map_err(|_| CloudflareError::Unusable(format!("the path \"{path}\" is not one")))
+        Url::parse(&text).map_err(|_| CloudflareError::Unusable(format!("invalid path \"{path}\"")))
     }
 
     fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, CloudflareError> {
@@ -460,7 +460,10 @@ fn read_envelope<T: DeserializeOwned>(
             match problem.inner().classify() {
                 serde_json::error::Category::Data => CloudflareError::Shape {
                     call: call.to_owned(),
-                    place: format!("the member {} is missing or has another form", problem.path()),
+                    place: format!(
+                        "the field {} is missing or has an unexpected format",
+                        problem.path()
+                    ),
                 },
                 _ => not_json(),
             }

@@ -120,15 +120,16 @@ impl Cause {
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Cause::WrongAddress => Some(
-                "the token may not be used from this server's address: change the token's client IP address filter",
+                "the token is not allowed from this server's IP address: change the token's client IP address filter",
             ),
             Cause::BadCredential => {
-                Some("the credential is not valid: make a new one and replace it with `flareward connect`")
+                Some("the credential is invalid: create a new one and replace it with `flareward connect`")
             }
-            Cause::WrongKind => Some("this call does not take this kind of token"),
-            Cause::NotOnPlan => Some("the account's plan does not have this product"),
+            Cause::WrongKind => Some("this call does not support this type of token"),
+            Cause::NotOnPlan => Some("the account's plan does not include this product"),
             Cause::NotTheApi => Some(
-                "this is no answer of Cloudflare's API: look for a proxy, a firewall or a wrong base URL in between",
+                "the response is not from Cloudflare's API: check for a proxy, a firewall or a wrong \
+                     base URL",
             ),
             Cause::NotPermitted | Cause::Other => None,
         }
@@ -261,7 +262,7 @@ impl Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} was answered {}", self.call, self.status)?;
+        write!(f, "{} returned {}", self.call, self.status)?;
         for error in &self.errors {
             if !error.message.is_empty() {
                 write!(f, ": {}", error.message)?;
@@ -319,7 +320,7 @@ pub enum CloudflareError {
     #[error("{0}")]
     Refused(Box<Refusal>),
     /// The budget is used up and did not come back while we waited.
-    #[error("{call} was refused for asking too often; it may be asked again in {} s", retry_after.as_secs())]
+    #[error("{call} was rate limited; try again in {} s", retry_after.as_secs())]
     RateLimited {
         /// What was asked.
         call: String,
@@ -327,7 +328,7 @@ pub enum CloudflareError {
         retry_after: Duration,
     },
     /// No answer came.
-    #[error("{call} could not be sent or its answer not be read")]
+    #[error("{call} could not be sent, or its response could not be read")]
     Unreachable {
         /// What was asked.
         call: String,
@@ -337,8 +338,8 @@ pub enum CloudflareError {
     },
     /// An answer came that Cloudflare's API does not give: a proxy's page, a truncated body.
     #[error(
-        "{call} was answered {status} with something that is not the API's JSON (\"{shown}\"): look for a proxy in \
-         between, or a wrong base URL"
+        "{call} returned {status} with a body that is not the API's JSON (\"{shown}\"): check for a \
+             proxy or a wrong base URL"
     )]
     NotJson {
         /// What was asked.
@@ -349,7 +350,7 @@ pub enum CloudflareError {
         shown: String,
     },
     /// The API's JSON in a form that is not known here.
-    #[error("{call} was answered in a form that is not known here: {place}")]
+    #[error("{call} returned an unexpected format: {place}")]
     Shape {
         /// What was asked.
         call: String,
@@ -357,7 +358,7 @@ pub enum CloudflareError {
         place: String,
     },
     /// The answer is larger than any that the call should have.
-    #[error("{call} was answered with more than {limit_bytes} bytes")]
+    #[error("{call} returned more than {limit_bytes} bytes")]
     TooLarge {
         /// What was asked.
         call: String,
@@ -365,7 +366,7 @@ pub enum CloudflareError {
         limit_bytes: usize,
     },
     /// A list gave fewer things than it says it has.
-    #[error("{call} gave {listed} of {total}: it changed while it was read, or a part was not given")]
+    #[error("{call} returned {listed} of {total}: the list changed while it was read, or is incomplete")]
     Incomplete {
         /// What was asked.
         call: String,
@@ -375,9 +376,7 @@ pub enum CloudflareError {
         total: u64,
     },
     /// A list ended where an answer is cut, and gives the same again when it is asked for more.
-    #[error(
-        "{call} gave {listed}, and the same again when it was asked for the next page: there may be more"
-    )]
+    #[error("{call} returned {listed}, and the same rows again for the next page: there may be more")]
     Capped {
         /// What was asked.
         call: String,

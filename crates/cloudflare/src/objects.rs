@@ -99,7 +99,7 @@ pub(crate) fn segment(id: &str) -> Result<&str, CloudflareError> {
         Ok(id)
     } else {
         Err(CloudflareError::Unusable(format!(
-            "\"{id}\" is not an id of Cloudflare's"
+            "\"{id}\" is not a Cloudflare ID"
         )))
     }
 }
@@ -163,7 +163,7 @@ impl Client {
         }
         if let Some(count) = count.filter(|_| is_short(&found)) {
             found.partial = Some(format!(
-                "{} of the {count} that the list says it has",
+                "{} of the {count} entries that the list reports",
                 found.items.len()
             ));
         } else if count.is_some_and(|count| count == found.items.len() as u64) {

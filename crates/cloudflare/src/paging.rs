@@ -277,7 +277,7 @@ impl List {
             None => {
                 return Err(CloudflareError::Shape {
                     call: call(),
-                    place: "the member result is missing or null, where a list should be".to_owned(),
+                    place: "the field \"result\" is missing or null, expected a list".to_owned(),
                 });
             }
         };
@@ -321,7 +321,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
             path if path == "." => String::new(),
             path => path,
         };
-        format!("the member result{place} is missing or has another form")
+        format!("the field result{place} is missing or has an unexpected format")
     })
 }
 

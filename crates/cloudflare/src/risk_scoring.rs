@@ -86,7 +86,7 @@ impl Client {
         let users = answer.result.map(|summary| summary.users);
         let users = users.ok_or_else(|| CloudflareError::Shape {
             call: format!("GET {path}"),
-            place: "the member result is missing or null".to_owned(),
+            place: "the field \"result\" is missing or null".to_owned(),
         })?;
         let total = answer.result_info.and_then(|info| number(&info, "total_count"));
         match total {

@@ -55,7 +55,7 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder cannot be made.
-    #[error("could not make the data folder {path}")]
+    #[error("could not create the data folder {path}")]
     Folder {
         /// Which.
         path: String,
@@ -64,10 +64,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The database.
-    #[error("could not open the store")]
+    #[error("could not open the database")]
     Store(#[from] StoreError),
     /// The key that seals secrets.
-    #[error("could not open the key that seals secrets")]
+    #[error("could not load the encryption key")]
     Key(#[from] SealingKeyError),
     /// The archive.
     #[error("could not open the archive")]
@@ -81,7 +81,7 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The stored credential cannot be opened.
-    #[error("the stored credential of {label} cannot be opened")]
+    #[error("the stored credential of connection {label} cannot be decrypted")]
     Secret {
         /// Which connection.
         label: String,
@@ -90,7 +90,7 @@ pub enum ClientError {
         source: SecretError,
     },
     /// The base URL may not be called.
-    #[error("the base URL of {label} may not be called")]
+    #[error("the base URL of connection {label} is not allowed")]
     Egress {
         /// Which connection.
         label: String,

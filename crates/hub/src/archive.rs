@@ -43,13 +43,13 @@ pub(crate) struct Lying {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The folder cannot be used.
-    #[error("the archive folder cannot be used")]
+    #[error("cannot use the archive folder")]
     Folder(#[source] std::io::Error),
     /// The bucket cannot be used.
-    #[error("the archive's place cannot be used (archive.url)")]
+    #[error("invalid archive location (setting archive.url)")]
     Place(#[from] BucketError),
     /// An object cannot be written or read.
-    #[error("the archive could not be written or read")]
+    #[error("could not read or write the archive")]
     Object(#[from] object_store::Error),
 }
 
@@ -370,7 +370,7 @@ impl ArchiveWriter {
         if renamed.is_err()
             && let Err(error) = self.objects.delete(&self.place).await
         {
-            tracing::warn!(%error, "an unfinished object could not be removed from the archive");
+            tracing::warn!(%error, "could not remove an incomplete object from the archive");
         }
         Ok(renamed?)
     }
@@ -378,7 +378,7 @@ impl ArchiveWriter {
     /// Leaves nothing behind.
     pub async fn abort(mut self) {
         if let Err(error) = self.upload.abort().await {
-            tracing::warn!(%error, "an unfinished object could not be removed from the archive");
+            tracing::warn!(%error, "could not remove an incomplete object from the archive");
         }
     }
 }

@@ -51,22 +51,24 @@ pub(crate) struct Caller<'a> {
 pub enum BucketError {
     /// It is written in none of the ways that are known.
     #[error(
-        "\"{0}\" must be like s3://bucket/path/{{DATE}}, r2://bucket/path/{{DATE}} or file:///folder/{{DATE}}"
+        "invalid location \"{0}\": use s3://bucket/path/{{DATE}}, r2://bucket/path/{{DATE}} or \
+             file:///folder/{{DATE}}"
     )]
     Place(String),
     /// Keys do not belong into the address.
     #[error(
-        "\"{0}\" must not carry keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give them apart"
+        "\"{0}\" must not contain keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass the \
+             keys separately"
     )]
     Keys(String),
     /// There is no such folder.
-    #[error("the folder {0} is not there")]
+    #[error("the folder {0} does not exist")]
     Folder(String),
     /// The service may not be called.
-    #[error("the endpoint may not be called")]
+    #[error("the endpoint is not allowed")]
     Egress(#[from] EgressError),
     /// The service cannot be used.
-    #[error("the bucket cannot be used")]
+    #[error("cannot use the bucket")]
     Object(#[from] object_store::Error),
 }
 

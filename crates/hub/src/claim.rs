@@ -24,7 +24,7 @@ pub(crate) async fn keep<T>(
     let result = tokio::select! {
         result = work => result,
         () = lost(app, batch) => {
-            tracing::warn!(batch = %batch.id, "the claim on a batch was lost: another process works on it");
+            tracing::warn!(batch = %batch.id, "lost the claim on a batch: another process is working on it");
             return Ok(None);
         }
     };
@@ -37,7 +37,7 @@ pub(crate) async fn keep<T>(
 /// Gives a batch back. What fails is healed by the claim's end.
 pub(crate) async fn release(app: &App, batch: &BatchRow) {
     if let Err(error) = app.store.batch_claim_release(&batch.id, &app.holder).await {
-        tracing::debug!(batch = %batch.id, "a claim was not given back: {}", crate::causes(&error));
+        tracing::debug!(batch = %batch.id, "could not release a claim: {}", crate::causes(&error));
     }
 }
 
@@ -47,7 +47,7 @@ async fn lost(app: &App, batch: &BatchRow) {
         match app.store.batch_claim_renew(&batch.id, &app.holder, LENGTH).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => tracing::warn!("a claim could not be kept: {}", crate::causes(&error)),
+            Err(error) => tracing::warn!("could not renew a claim: {}", crate::causes(&error)),
         }
     }
 }

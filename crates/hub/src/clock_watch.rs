@@ -36,7 +36,7 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
             );
             metrics::counter!("flareward_clock_jumps_total", "way" => way).increment(1);
             tracing::warn!(
-                "the machine's clock was set {way} by {seconds} seconds: times around now are not in order"
+                "the system clock was set {way} by {seconds} seconds: timestamps around this time are not in order"
             );
             app.wake.call_all();
         }

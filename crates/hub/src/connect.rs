@@ -45,16 +45,16 @@ pub struct Connected {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The label cannot be used.
-    #[error("the label \"{0}\" must be 1 to 64 letters, digits, '-', '_' or '.'")]
+    #[error("invalid label \"{0}\": use 1 to 64 letters, digits, '-', '_' or '.'")]
     Label(String),
     /// No account was named, and the credential reaches several or cannot list any.
-    #[error("name the account with --account: {0}")]
+    #[error("specify the account with --account: {0}")]
     AccountNeeded(String),
     /// No account has this name or id.
-    #[error("no account {0} can be reached with this credential")]
+    #[error("this credential cannot access the account {0}")]
     AccountUnknown(String),
     /// Several accounts have this name.
-    #[error("several accounts are called \"{name}\": give the id of one: {ids}")]
+    #[error("several accounts are named \"{name}\": use one of these IDs: {ids}")]
     AccountAmbiguous {
         /// The name.
         name: String,
@@ -62,7 +62,7 @@ pub enum ConnectError {
         ids: String,
     },
     /// The label is a connection to another account already.
-    #[error("\"{label}\" is connected to account {known}, not {asked}: use another label")]
+    #[error("the label \"{label}\" is already used for account {known}, not {asked}: use another label")]
     OtherAccount {
         /// The label.
         label: String,
@@ -72,16 +72,16 @@ pub enum ConnectError {
         asked: String,
     },
     /// The credential is not accepted.
-    #[error("Cloudflare does not accept this credential: {0}")]
+    #[error("Cloudflare rejected this credential: {0}")]
     Credential(String),
     /// The token is good but not active.
-    #[error("the token is {0}: make a new one or enable it")]
+    #[error("the token is {0}: create a new token or enable this one")]
     NotActive(String),
     /// No client.
     #[error(transparent)]
     Client(#[from] ClientError),
     /// Cloudflare could not be asked.
-    #[error("could not ask Cloudflare")]
+    #[error("a request to Cloudflare failed")]
     Cloudflare(#[from] CloudflareError),
     /// The secret could not be sealed.
     #[error(transparent)]
@@ -426,13 +426,13 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
     } else if dark.len() == probes.len() {
         state(
             ConnectionState::Failed,
-            Some(format!("nothing works: {}", probes[0].message)),
+            Some(format!("no access to any feature: {}", probes[0].message)),
         )
         .await?;
     } else {
         state(
             ConnectionState::Degraded,
-            Some(format!("dark: {}", dark.join(", "))),
+            Some(format!("no access to: {}", dark.join(", "))),
         )
         .await?;
     }
@@ -526,7 +526,7 @@ async fn identify(
         },
         (None, _) if kind == CredentialKind::AccountToken => {
             return Err(ConnectError::AccountNeeded(
-                "a token of an account cannot look it up by name; give its id".to_owned(),
+                "an account-owned token cannot look up the account by name; use its ID".to_owned(),
             ));
         }
         (None, Some(name)) => one_of(client.accounts_named(name).await?, name)?,
@@ -536,12 +536,12 @@ async fn identify(
                 [only] => parsed(&only.id, &only.name)?,
                 [] => {
                     return Err(ConnectError::AccountNeeded(
-                        "the credential lists no account".to_owned(),
+                        "the credential lists no accounts".to_owned(),
                     ));
                 }
                 several => {
                     return Err(ConnectError::AccountNeeded(format!(
-                        "it reaches {}",
+                        "it can access {}",
                         listed(several)
                     )));
                 }
@@ -561,7 +561,7 @@ async fn token_kind(client: &Client, account: Option<&AccountId>) -> Result<Cred
     };
     let Some(account) = account else {
         return Err(ConnectError::Credential(format!(
-            "{}; if it is a token of an account, name the account by its id",
+            "{}; if this is an account-owned token, specify the account by its ID",
             not_accepted_words(&refused)
         )));
     };

@@ -291,7 +291,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     loops.push(tokio::spawn(clock_watch::run(app, stop)));
     for ended in futures::future::join_all(loops).await {
         if let Err(error) = ended {
-            tracing::error!("a stage ended badly: {error}");
+            tracing::error!("a stage failed: {error}");
         }
     }
 }
@@ -324,7 +324,8 @@ pub enum FinishError {
     Stage(#[from] StageError),
     /// The archive cannot be read now. The batches wait.
     #[error(
-        "the archive cannot be read now; what was received waits and will be processed by `flareward serve`"
+        "the archive cannot be read at the moment; received batches stay pending until `flareward \
+             serve` processes them"
     )]
     Archive(#[source] ArchiveError),
     /// A purge.
@@ -597,7 +598,7 @@ async fn repeat(app: App, stage: Stage, stop: CancellationToken) {
     if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
         tracing::debug!(
             stage = name,
-            "the lease was not given back: {}",
+            "could not release the lease: {}",
             crate::causes(&error)
         );
     }

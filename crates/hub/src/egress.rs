@@ -23,25 +23,28 @@ pub struct EgressGuard {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
     /// It is not an address at all.
-    #[error("\"{0}\" is not an address such as https://host/path")]
+    #[error("invalid URL \"{0}\": use a URL such as https://host/path")]
     NotAnAddress(String),
     /// It is not encrypted.
-    #[error("{0} must begin with https:// (an operator can allow http: FLAREWARD_EGRESS_ALLOW_HTTP=true)")]
+    #[error("{0} must start with https:// (to allow http, set FLAREWARD_EGRESS_ALLOW_HTTP=true)")]
     NotEncrypted(String),
     /// It has what no base of an address has.
-    #[error("{0} must be a plain address: no query, no fragment")]
+    #[error("{0} must not contain a query or fragment")]
     NotPlain(String),
     /// It carries a user name or password.
-    #[error("{0} must not carry a user name or password")]
+    #[error("{0} must not contain a user name or password")]
     Credentials(String),
     /// It leads to this machine or into a private network.
     #[error(
-        "{0} leads to an address that is not public (an operator can allow it: FLAREWARD_EGRESS_ALLOW_LOOPBACK=true for this machine, FLAREWARD_EGRESS_PRIVATE_HOSTS for others)"
+        "{0} resolves to an address that is not public (to allow it, set \
+             FLAREWARD_EGRESS_ALLOW_LOOPBACK=true for this machine, or FLAREWARD_EGRESS_PRIVATE_HOSTS \
+             for other hosts)"
     )]
     NotPublic(String),
     /// An Okta tenant must be at Okta.
     #[error(
-        "{host} is not a host of Okta: it must end in one of {endings} (an operator can add to FLAREWARD_EGRESS_OKTA_HOSTS)"
+        "{host} is not an Okta host: it must end in one of {endings} (to allow others, set \
+             FLAREWARD_EGRESS_OKTA_HOSTS)"
     )]
     NotOkta {
         /// The host.

@@ -26,7 +26,7 @@ pub struct NewIntegration {
 #[derive(Debug, thiserror::Error)]
 pub enum IntegrationError {
     /// No connection has this account.
-    #[error("no connected account has the id {0}")]
+    #[error("no connected account with ID {0}")]
     NoAccount(String),
     /// No integration has this id.
     #[error("no such integration")]
@@ -161,7 +161,7 @@ pub async fn update(
         app.store.signal_unsign(&row.id).await?;
     } else {
         app.store
-            .signal_cancel(&row.id, "the integration was switched off")
+            .signal_cancel(&row.id, "the integration was disabled")
             .await?;
     }
     app.wake.call(Written::Signals);
@@ -186,7 +186,7 @@ pub async fn delete(app: &App, account_id: &str, id: &str, actor: &Actor) -> Res
     .await?;
     app.store.integration_delete(&row.id, app.clock.now()).await?;
     app.store
-        .signal_cancel(&row.id, "the integration was removed")
+        .signal_cancel(&row.id, "the integration was deleted")
         .await?;
     Ok(())
 }

@@ -56,7 +56,7 @@ impl Lease {
                 Ok(false) => return,
                 Err(error) => tracing::warn!(
                     lease = self.name,
-                    "a lease could not be kept: {}",
+                    "could not renew a lease: {}",
                     crate::causes(&error)
                 ),
             }
@@ -68,7 +68,7 @@ impl Lease {
         if let Err(error) = self.store.lease_release(&self.name, &self.holder).await {
             tracing::debug!(
                 lease = self.name,
-                "a lease was not given back: {}",
+                "could not release a lease: {}",
                 crate::causes(&error)
             );
         }

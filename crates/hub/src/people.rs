@@ -225,16 +225,16 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasProblem {
     /// Nobody has the address or id.
-    #[error("nobody has the address or id \"{0}\"")]
+    #[error("no person with address or ID \"{0}\"")]
     NoPerson(String),
     /// It is no address.
-    #[error("\"{0}\" is no mail address")]
+    #[error("\"{0}\" is not an email address")]
     NoAddress(String),
     /// It is the person's main address.
-    #[error("{0} is their main address already")]
+    #[error("{0} is already their main address")]
     Main(String),
     /// It is a further address of someone else.
-    #[error("{address} is an address of {owner}: remove it there first")]
+    #[error("{address} is already an alias of {owner}: remove it there first")]
     Taken {
         /// The address.
         address: String,
@@ -243,14 +243,17 @@ pub enum AliasProblem {
     },
     /// It is the main address of someone else.
     #[error(
-        "{address} is another person; merging makes one of the two, with everything of both, and cannot be taken back"
+        "{address} belongs to another person; merging combines all data of both people and cannot be undone"
     )]
     Person {
         /// The address.
         address: String,
     },
     /// Two wishes contradict each other.
-    #[error("{0} is named twice, for different people, or for someone who is merged into another here")]
+    #[error(
+        "{0} is listed twice for different people, or for a person who is merged into another one \
+         in the same import"
+    )]
     Twice(String),
 }
 

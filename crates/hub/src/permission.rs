@@ -133,27 +133,25 @@ impl std::fmt::Display for Actor {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The name cannot be used.
-    #[error("give the token a name of 1 to 200 characters that can be seen")]
+    #[error("the token name must have 1 to 200 visible characters")]
     Name,
     /// Another token that was not revoked has the name.
-    #[error("there is a token named \"{0}\" already: choose another name, or revoke it first")]
+    #[error("a token named \"{0}\" already exists: choose another name, or revoke that token first")]
     Exists(String),
     /// Whoever makes it does not hold what it would.
-    #[error("a token can be given only what its maker holds, and \"{}\" is not among it", .0.as_str())]
+    #[error("you cannot grant the permission \"{}\" to a token because you do not have it", .0.as_str())]
     Exceeds(Permission),
     /// A token that may do nothing is of no use.
-    #[error("name at least one permission")]
+    #[error("specify at least one permission")]
     Permissions,
     /// It would end before it began, or so late that the end means nothing.
-    #[error("a token ends after at least a minute and at most {} days", TOKEN_LONGEST.num_days())]
+    #[error("a token must expire after at least one minute and at most {} days", TOKEN_LONGEST.num_days())]
     Expiry,
     /// No live token has this id.
     #[error("no such token")]
     NotFound,
     /// Nobody could make tokens any more.
-    #[error(
-        "this is the last token without an end that holds the permission \"admin\": make another one first"
-    )]
+    #[error("this is the last \"admin\" token that never expires: create another one first")]
     LastAdmin,
     /// The store.
     #[error(transparent)]
@@ -270,7 +268,7 @@ pub async fn token_issue(
             model::AuditAction::TokenCreate,
             name,
             model::AuditOutcome::Refused,
-            json!({ "reason": "the name is taken" }),
+            json!({ "reason": "the name is already used" }),
         )
         .await?;
     }

@@ -40,7 +40,7 @@ pub fn new_file(path: &Path) -> io::Result<File> {
 
 /// Something that others on the machine can get at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("others on this machine may have access to {path} (mode {mode:04o}): run `{advice}`")]
+#[error("other users of this machine may be able to access {path} (mode {mode:04o}): run `{advice}`")]
 pub struct Wide {
     /// What.
     pub path: String,
@@ -122,16 +122,20 @@ mod tests {
             told,
             [
                 format!(
-                    "others on this machine may have access to {shown} (mode 0755): run `chmod -R go= '{shown}'`"
+                    "other users of this machine may be able to access {shown} (mode 0755): run `chmod \
+                         -R go= '{shown}'`"
                 ),
                 format!(
-                    "others on this machine may have access to {shown}/secret.key (mode 0640): run `chmod 600 '{shown}/secret.key'`"
+                    "other users of this machine may be able to access {shown}/secret.key (mode 0640): \
+                         run `chmod 600 '{shown}/secret.key'`"
                 ),
                 format!(
-                    "others on this machine may have access to {shown}/flareward.db-wal (mode 0604): run `chmod 600 '{shown}/flareward.db-wal'`"
+                    "other users of this machine may be able to access {shown}/flareward.db-wal (mode \
+                         0604): run `chmod 600 '{shown}/flareward.db-wal'`"
                 ),
                 format!(
-                    "others on this machine may have access to {shown}/archive (mode 0710): run `chmod -R go= '{shown}/archive'`"
+                    "other users of this machine may be able to access {shown}/archive (mode 0710): run \
+                         `chmod -R go= '{shown}/archive'`"
                 ),
             ]
         );

@@ -38,17 +38,15 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum PurgeError {
     /// A purge must be explained.
-    #[error("give a reason (--reason)")]
+    #[error("a reason is required (--reason)")]
     Reason,
     /// What was received is not processed yet.
-    #[error(
-        "there are batches that are not processed yet: ask again when `flareward serve` has processed them"
-    )]
+    #[error("some batches are not processed yet: try again when `flareward serve` has processed them")]
     Pending,
     /// Something is being received, or was cut off just now.
     #[error(
-        "{count} objects in the archive are being received or were cut off: ask again after {judged_at}, when they can \
-         be told apart"
+        "{count} objects in the archive are either being received or incomplete: try again after \
+             {judged_at}, when Flareward can distinguish them"
     )]
     Receiving {
         /// How many.
@@ -60,9 +58,7 @@ pub enum PurgeError {
     #[error(transparent)]
     Sweep(#[from] SweepError),
     /// The archive.
-    #[error(
-        "the archived object {path} could not be written anew; what was done until then is kept, ask again"
-    )]
+    #[error("could not rewrite the archived object {path}; progress is saved, run the purge again to resume")]
     Archive {
         /// Which.
         path: String,
@@ -71,7 +67,7 @@ pub enum PurgeError {
         source: ArchiveError,
     },
     /// An object is damaged.
-    #[error("the archived object {path} cannot be unpacked; what was done until then is kept")]
+    #[error("cannot decompress the archived object {path}; progress is saved")]
     Unpack {
         /// Which.
         path: String,
@@ -158,7 +154,7 @@ pub async fn plan(
                 plan.records += count;
             }
             show(Progress {
-                what: "counting in the archive".to_owned(),
+                what: "counting archived records".to_owned(),
                 done: u64::try_from(plan.batches).unwrap_or(0),
                 total,
             });
@@ -274,7 +270,7 @@ async fn remove(
                 app.store.purge_progress(&row).await?;
             }
             show(Progress {
-                what: "looking through the archive".to_owned(),
+                what: "searching the archive".to_owned(),
                 done: u64::try_from(row.batches).unwrap_or(0),
                 total,
             });

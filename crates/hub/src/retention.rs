@@ -19,7 +19,7 @@ const PART: i64 = 50;
 #[derive(Debug, thiserror::Error)]
 pub enum RetentionError {
     /// The archive.
-    #[error("an archived object could not be removed")]
+    #[error("could not delete an archived object")]
     Archive(#[from] ArchiveError),
     /// The store.
     #[error(transparent)]

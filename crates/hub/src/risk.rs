@@ -26,7 +26,7 @@ pub enum RiskError {
     #[error("no such person")]
     NoPerson,
     /// A reason is asked for.
-    #[error("a reset needs a reason: it is kept in the audit log")]
+    #[error("a reset requires a reason, which is recorded in the audit log")]
     NoReason,
     /// The store.
     #[error(transparent)]

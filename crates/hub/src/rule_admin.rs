@@ -20,13 +20,13 @@ const NAME_CHARS_MAX: usize = 200;
 #[derive(Debug, thiserror::Error)]
 pub enum RuleAdminError {
     /// There is no such rule.
-    #[error("there is no rule \"{rule}\"; `flareward rules list` names them")]
+    #[error("no rule named \"{rule}\"; run `flareward rules list` to see all")]
     Rule {
         /// What was asked for.
         rule: String,
     },
     /// There is no such list.
-    #[error("no rule refers to a list \"{name}\"; known are {known}")]
+    #[error("no rule refers to a list named \"{name}\"; available: {known}")]
     Parameter {
         /// What was asked for.
         name: String,
@@ -34,19 +34,19 @@ pub enum RuleAdminError {
         known: String,
     },
     /// There is no such document.
-    #[error("there is no document \"{name}\"")]
+    #[error("no document named \"{name}\"")]
     Document {
         /// What was asked for.
         name: String,
     },
     /// A document cannot be honoured.
-    #[error("the document cannot be honoured: {problem}")]
+    #[error("the document is invalid or unsupported: {problem}")]
     Refused {
         /// Why, with line and reason.
         problem: String,
     },
     /// A name is empty, too long, or has characters that are not for names.
-    #[error("\"{name}\" is no name for a document: use letters, digits, dots, dashes and underscores")]
+    #[error("invalid document name \"{name}\": use letters, digits, dots, dashes and underscores")]
     Name {
         /// What was asked for.
         name: String,
@@ -91,7 +91,7 @@ async fn rebuild(app: &App) -> Result<(), StoreError> {
         .await
         .unwrap_or_else(|_| RuleBook::load(None));
     for problem in &book.problems {
-        tracing::warn!("left out: {problem}");
+        tracing::warn!("rule skipped: {problem}");
     }
     app.set_rules(book);
     *app.rules_from.lock().expect("no holder of this lock panics") = from;
@@ -283,7 +283,7 @@ pub async fn look(app: &App, name: &str, text: &str) -> Result<Looked, StoreErro
     })
     .await;
     Ok(looked.unwrap_or_else(|_| Looked {
-        problem: Some("it could not be read to its end: this is a mistake of Flareward".to_owned()),
+        problem: Some("the document could not be fully read: this is a bug in Flareward".to_owned()),
         ..Looked::default()
     }))
 }

@@ -19,8 +19,8 @@ use store::{Store, StoreError};
 pub enum SealingKeyError {
     /// There is no key, and secrets that need it.
     #[error(
-        "{file} is missing, and the database holds secrets that only this key opens: restore the file from a backup of \
-         the data folder, or set {ENVIRONMENT} to its content"
+        "{file} is missing, and the database contains secrets encrypted with this key: restore the file \
+             from a backup of the data folder, or set {ENVIRONMENT} to its content"
     )]
     Missing {
         /// Where the key should be.
@@ -28,9 +28,9 @@ pub enum SealingKeyError {
     },
     /// The key is not the one that the secrets were sealed with.
     #[error(
-        "the key in {source_name}, {have}, is not the one that the secrets in the database are sealed with{wanted}: \
-         restore {file} from a backup of the data folder that belongs to this database, or set {ENVIRONMENT} to its \
-         content"
+        "the key in {source_name}, {have}, is not the key that the secrets in the database are \
+             encrypted with{wanted}: restore {file} from a backup of the data folder that belongs to \
+             this database, or set {ENVIRONMENT} to its content"
     )]
     Other {
         /// Where the key was read.
@@ -44,8 +44,7 @@ pub enum SealingKeyError {
     },
     /// The database is empty, and the archive is not.
     #[error(
-        "the database is empty, and the archive {archive} holds batches: restore the database that belongs to it from a \
-         backup, or move the archive away to begin anew"
+        "the database is empty, but the archive {archive} contains batches: restore the matching database from a backup, or move the archive away to start over"
     )]
     Emptied {
         /// Where the archive is.

@@ -36,13 +36,13 @@ pub struct Search {
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
     /// Nobody knows the dataset.
-    #[error("the dataset \"{name}\" is not known; known are {}", Dataset::names())]
+    #[error("unknown dataset \"{name}\"; available: {}", Dataset::names())]
     Dataset {
         /// What was asked for.
         name: String,
     },
     /// A condition cannot be honoured.
-    #[error("the condition cannot be honoured: {problem}")]
+    #[error("invalid condition: {problem}")]
     Condition {
         /// Why, and what to do.
         problem: String,
@@ -143,7 +143,7 @@ pub fn condition(text: &str) -> Result<(String, Vec<String>), SearchError> {
             value.split(',').map(str::to_owned).collect(),
         )),
         _ => Err(SearchError::Condition {
-            problem: format!("\"{text}\" is not of the form Field=value or Field|modifier=value"),
+            problem: format!("invalid condition \"{text}\": use Field=value or Field|modifier=value"),
         }),
     }
 }
@@ -156,7 +156,7 @@ fn compiled(conditions: &[(String, Vec<String>)]) -> Result<Option<CompiledRule>
     let refused = |problem: String| SearchError::Condition { problem };
     if conditions.len() > CONDITIONS_MAX {
         return Err(refused(format!(
-            "there are more than {CONDITIONS_MAX} conditions"
+            "too many conditions: the maximum is {CONDITIONS_MAX}"
         )));
     }
     let mut detection = Map::new();

@@ -33,7 +33,7 @@ impl std::fmt::Debug for Sealer {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The key file cannot be read or made.
-    #[error("could not read or make the key file {path}")]
+    #[error("could not read or create the key file {path}")]
     KeyFile {
         /// Which file.
         path: String,
@@ -42,13 +42,13 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// The key is not 32 bytes in base64.
-    #[error("{0} must hold 32 bytes in base64: make one with `openssl rand -base64 32`")]
+    #[error("{0} must contain 32 bytes in base64: create a key with `openssl rand -base64 32`")]
     KeyShape(String),
     /// The value was sealed with another key, or changed since.
-    #[error("a stored secret cannot be opened: it was sealed with another key")]
+    #[error("cannot decrypt a stored secret: it was encrypted with another key")]
     WrongKey,
     /// The machine gives no randomness.
-    #[error("the machine gives no randomness")]
+    #[error("the system's random number generator failed")]
     Random,
 }
 
@@ -73,7 +73,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// When the file cannot be written or the machine gives no randomness.
+    /// When the file cannot be written or the system's random number generator failed.
     pub fn make(file: &Path) -> Result<Self, SecretError> {
         let text = STANDARD.encode(random_bytes::<KEY_BYTES>()?);
         write_private(file, &text).map_err(key_file(file))?;
@@ -102,7 +102,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// When the machine gives no randomness.
+    /// When the system's random number generator failed.
     pub fn seal(&self, place: &str, secret: &[u8]) -> Result<Vec<u8>, SecretError> {
         let mut text = secret.to_vec();
         let nonce = self
@@ -172,7 +172,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], SecretError> {
 ///
 /// # Errors
 ///
-/// When the machine gives no randomness.
+/// When the system's random number generator failed.
 pub fn new_token(prefix: &str) -> Result<SecretString, SecretError> {
     Ok(SecretString::from(format!(
         "{prefix}_{}",

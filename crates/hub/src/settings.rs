@@ -7,135 +7,135 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where Flareward keeps its files.
+    /// Local files.
     pub data: Data,
-    /// What Flareward serves.
+    /// The HTTP server.
     pub server: Server,
-    /// Where rows are kept.
+    /// The database.
     pub store: StoreSettings,
-    /// How log batches are taken in.
+    /// Receiving log batches.
     pub ingest: Ingest,
-    /// Where log records come from.
+    /// Log sources.
     pub logs: Logs,
-    /// Where log batches are kept, and for how long.
+    /// The log archive and its retention.
     pub archive: Archive,
-    /// How rules are run.
+    /// Detection rules.
     pub detection: DetectionSettings,
-    /// How Cloudflare is read.
+    /// Syncing from Cloudflare.
     pub sync: Sync,
-    /// How access is changed.
+    /// Access changes.
     pub provisioning: Provisioning,
-    /// Which addresses are one person.
+    /// Matching email addresses to people.
     pub people: People,
-    /// Which addresses Flareward may call.
+    /// Outgoing connections.
     pub egress: Egress,
-    /// How signals are sent.
+    /// Shared Signals delivery.
     pub transmit: Transmit,
-    /// How messages are sent.
+    /// Coaching messages.
     pub coaching: Coaching,
-    /// How mail is sent.
+    /// Outgoing email.
     pub smtp: Smtp,
-    /// The file that these were read from, if any; not itself a setting.
+    /// The settings file, if any; not a setting itself.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
 
-/// Where Flareward keeps its files.
+/// Local files.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
-    /// The folder of the database, the archive and the key file.
+    /// Data folder: database, archive and key file.
     pub dir: PathBuf,
 }
 
-/// What Flareward serves.
+/// The HTTP server.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// The address and port to listen on.
+    /// Address and port to listen on.
     pub listen: String,
-    /// How others reach this server: the base of log destinations and of the issuer of signals. Empty: `http://`
-    /// and the address that it listens on.
+    /// Public URL of this server. Used in log destinations and as the issuer of signals. Empty: `http://` and the
+    /// listen address.
     pub public_url: String,
-    /// The most connections at once; when all are taken, the one that has waited the longest without a request is
-    /// closed for the next. 0: as many as the process may have open files, less those that it needs itself, and at
-    /// most 16,384.
+    /// Maximum number of concurrent connections. At the limit, a new connection closes the one that has been idle
+    /// longest. 0: the process's open-file limit minus the files that Flareward needs itself, at most 16,384.
     pub connections_max: usize,
-    /// Minutes after which a session of the console ends that was not used; a page that is left open does not use it.
-    /// 0: no such limit. A session ends after twelve hours in any case.
+    /// Minutes of inactivity after which a console session ends. An open page does not count as activity. 0: no
+    /// idle limit. Every session ends after twelve hours.
     pub session_idle_minutes: u64,
 }
 
-/// Where rows are kept.
+/// The database.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// `sqlite:///path/file.db` or `postgres://user:password@host/database`. Empty: a SQLite file in the data
-    /// folder.
+    /// Database URL: `sqlite:///path/file.db` or `postgres://user:password@host/database`. Empty: a SQLite file in
+    /// the data folder.
     pub url: String,
 }
 
-/// How log batches are taken in.
+/// Receiving log batches.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ingest {
-    /// The largest batch, uncompressed, in bytes. Cloudflare sends at most 1 GB.
+    /// Maximum uncompressed size of a batch, in bytes. Cloudflare sends at most 1 GB.
     pub batch_limit_bytes: u64,
-    /// The longest line, in bytes; a longer one is rejected and the rest of the batch goes on.
+    /// Maximum length of a line, in bytes. Longer lines are rejected; the rest of the batch is processed.
     pub line_limit_bytes: usize,
-    /// How many times larger than its compressed form a batch may be, once it is beyond 16 MiB.
+    /// Maximum ratio of uncompressed to compressed size of a batch. Applies beyond 16 MiB.
     pub expansion_limit: u64,
-    /// Batches that are received at once, three quarters of them from one connection at most; more are answered 503 and
-    /// come again.
+    /// Maximum number of batches received concurrently, at most three quarters of them from one connection. Further
+    /// batches get status 503, and the sender retries them.
     pub concurrent_batches: usize,
-    /// The longest that the receiving of one batch may take, in seconds. What lies in the archive for more than twice as
-    /// long without being known was cut off, and is adopted or removed.
+    /// Maximum time to receive one batch, in seconds. Objects that have been in the archive for more than twice
+    /// this time without a database row come from interrupted deliveries and are adopted or removed.
     pub receive_limit_seconds: u64,
 }
 
-/// Where log records come from.
+/// Log sources.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logs {
-    /// Minutes between two looks at the Logpush jobs that were enabled here; 0 looks only when asked.
+    /// Minutes between checks of the Logpush jobs that Flareward enabled. 0: check only on request.
     pub check_interval_minutes: u64,
-    /// Read the Access authentication log and the audit log from the API where no Logpush job delivers them, and
-    /// Cloudflare's risk events, which it pushes nowhere.
+    /// Pull the Access authentication log and the audit log from the API if no Logpush job delivers them. Also pull
+    /// Cloudflare's risk events, which Logpush does not offer.
     pub pull: bool,
-    /// Minutes between two such readings of a connection.
+    /// Minutes between pulls of a connection.
     pub pull_interval_minutes: u64,
-    /// Minutes before the newest record that are read again, for records that Cloudflare wrote late.
+    /// Minutes before the newest record that every pull reads again, to catch records that Cloudflare wrote late.
     pub pull_overlap_minutes: u64,
-    /// Hours that the first reading goes back; risk events are read back to the last reset of each user's score.
+    /// Hours that the first pull goes back. Risk events are read back to the last reset of each user's score.
     pub pull_first_hours: u64,
-    /// Pages of a thousand records that one reading of a dataset may take, and of risk events how many users; the next
-    /// goes on where it stopped.
+    /// Maximum number of pages (of 1,000 records) in one pull of a dataset; for risk events, the maximum number of
+    /// users. The next pull resumes there.
     pub pull_pages: usize,
-    /// Minutes between two looks into a bucket that Logpush writes to; 0 looks only when asked.
+    /// Minutes between reads of a bucket that Logpush writes to. 0: read only on request.
     pub objects_interval_minutes: u64,
 }
 
-/// Where log batches are kept, and for how long.
+/// The log archive and its retention.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Archive {
-    /// `s3://bucket/path`, `r2://bucket/path` with an endpoint, or `file:///folder`. Empty: a folder in the data folder.
-    /// The keys of a bucket come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from the machine's role.
+    /// Archive location: `s3://bucket/path`, `r2://bucket/path` with an endpoint, or `file:///folder`. Empty: a folder
+    /// in the data folder. The bucket's credentials come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from
+    /// the machine's role.
     pub url: String,
-    /// Where the bucket's service is, when it is not Amazon's.
+    /// Endpoint of the storage service, if it is not Amazon S3.
     pub endpoint: String,
-    /// Days after which a batch and its events are removed; 0 keeps them.
+    /// Days after which batches and their events are deleted. 0: keep them forever.
     pub retention_days: u64,
-    /// Other numbers of days for single datasets, as `gateway_dns=30`; 0 keeps what the dataset has.
+    /// Retention days for single datasets, for example `gateway_dns=30`. 0: keep the dataset forever.
     pub retention_days_by_dataset: Vec<String>,
 }
 
 impl Archive {
-    /// The days that batches of a dataset are kept; 0: for ever.
+    /// The days that batches of a dataset are kept; 0: forever.
     pub fn days_of(&self, dataset: &str) -> u64 {
         let own = self.retention_days_by_dataset.iter().find_map(|rule| {
             let (name, days) = rule.split_once('=')?;
@@ -147,115 +147,116 @@ impl Archive {
     }
 }
 
-/// How rules are run.
+/// Detection rules.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DetectionSettings {
-    /// Minutes by which a record may come later than others of its source before it counts as late. Matches are kept
-    /// so much longer than rules look back; a late record is correlated with those that are still kept.
+    /// Minutes that a record may arrive after other records of its source before it counts as late. Matches are kept
+    /// this much longer than the rules look back. A late record is correlated only with matches that are still kept.
     pub lateness_minutes: i64,
-    /// Matches of one rule by one person on one target become one detection within stretches of so many minutes.
+    /// Time window in minutes. Matches of the same rule, person and target within one window become one detection.
     pub collapse_minutes: u32,
 }
 
-/// How Cloudflare is read.
+/// Syncing from Cloudflare.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sync {
-    /// Minutes between two syncs of a connection; 0 syncs only when asked.
+    /// Minutes between syncs of a connection. 0: sync only on request.
     pub interval_minutes: u64,
-    /// Calls in five minutes for each credential. Cloudflare allows 1,200, shared with the dashboard of the
-    /// token's owner.
+    /// Maximum number of API calls per credential in five minutes. Cloudflare allows 1,200, shared with the dashboard
+    /// use of the token's owner.
     pub calls_per_window: u32,
-    /// The longest that one answer of Cloudflare may take, in seconds.
+    /// Timeout for one Cloudflare response, in seconds.
     pub answer_timeout_seconds: u64,
-    /// Access users in an hour about whom more is read (last seen identity, sessions, failed logins), for
-    /// connections with rules that ask the identity provider; three calls each. 0: only when asked.
+    /// Number of Access users per hour whose details (last seen identity, sessions, failed logins) are read in the
+    /// background. Only for connections with rules that use identity provider data. Each user takes three API calls.
+    /// 0: read details only on request.
     pub details_per_hour: u32,
-    /// After this many days, what an identity provider said of someone no longer shows that they lack a group or
-    /// claim: rules that ask for it become unknown.
+    /// Days after which a last seen identity no longer proves that a person lacks a group or claim. Rules that
+    /// require the group or claim then become unknown.
     pub identity_max_age_days: u32,
 }
 
-/// How access is changed.
+/// Access changes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Provisioning {
-    /// Super administrators of an account that must stay: a change that would leave fewer is refused.
+    /// Minimum number of super administrators per account. Changes that would leave fewer are refused.
     pub super_administrators: usize,
-    /// People whom one change may concern.
+    /// Maximum number of people in one change.
     pub people_per_change: usize,
-    /// Hours after which a list is too old to judge a change by.
+    /// Hours after which a list is too old for the guards. Changes are then refused until the next sync.
     pub stale_after_hours: u64,
-    /// Milliseconds after a verified write of a whole object until it is looked at once more, in case someone
-    /// else wrote what they had read before.
+    /// Milliseconds after a verified write of a whole object until it is verified a second time, in case another
+    /// client overwrote it with older data.
     pub second_look_ms: u64,
-    /// Minutes before the end of a grant for a time at which the journal is told.
+    /// Minutes before the expiry of a timed grant at which a journal entry announces it.
     pub notice_minutes: u64,
-    /// The longest wait between two attempts to take a grant back whose time is over, in seconds.
+    /// Maximum wait between attempts to revoke an expired grant, in seconds.
     pub retry_cap_seconds: u64,
 }
 
-/// Which addresses are one person.
+/// Matching email addresses to people.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct People {
-    /// Domains that were renamed, as `old.example=new.example`: an address in the old one is the person with the
-    /// same name in the new one.
+    /// Renamed domains, as `old.example=new.example`. An address in the old domain belongs to the person with the
+    /// same local part in the new domain.
     pub domain_aliases: Vec<String>,
-    /// Take `ana+news@x.example` for `ana@x.example`.
+    /// Treat `ana+news@x.example` as `ana@x.example`.
     pub ignore_plus_tags: bool,
 }
 
-/// Which addresses Flareward may call.
+/// Outgoing connections.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Egress {
-    /// Allow `http://`, without encryption.
+    /// Allow unencrypted `http://` URLs.
     pub allow_http: bool,
-    /// Allow this machine's own addresses (127.0.0.0/8, ::1).
+    /// Allow loopback addresses of this machine (127.0.0.0/8, ::1).
     pub allow_loopback: bool,
-    /// Hosts that may resolve to private addresses, for example a chat server inside the company.
+    /// Hosts that may resolve to private addresses, for example an internal chat server.
     pub private_hosts: Vec<String>,
-    /// Endings of host names that a risk score integration of type Okta may have.
+    /// Allowed host name suffixes for risk score integrations of type Okta.
     pub okta_hosts: Vec<String>,
 }
 
-/// How signals are sent.
+/// Shared Signals delivery.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Transmit {
-    /// The longest wait between two attempts, in seconds.
+    /// Maximum wait between delivery attempts, in seconds.
     pub retry_cap_seconds: u64,
-    /// Hours after which a signal that no attempt could deliver is given up.
+    /// Hours after which Flareward stops trying to deliver a signal.
     pub give_up_after_hours: u64,
 }
 
-/// How messages are sent.
+/// Coaching messages.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Coaching {
-    /// Attempts to deliver one message.
+    /// Maximum number of delivery attempts per message.
     pub attempts: u32,
-    /// The longest wait between two attempts, in seconds.
+    /// Maximum wait between delivery attempts, in seconds.
     pub retry_cap_seconds: u64,
 }
 
-/// How mail is sent.
+/// Outgoing email.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smtp {
-    /// The mail server's name; empty: no mail is sent.
+    /// Host name of the mail server. Empty: no email is sent.
     pub host: String,
-    /// Its port.
+    /// Port of the mail server.
     pub port: u16,
-    /// `starttls`, `tls`, or `none` for a relay on this machine.
+    /// Encryption: `starttls`, `tls`, or `none` (for a relay on this machine).
     pub encryption: String,
-    /// The user name; empty: no login.
+    /// User name. Empty: no authentication.
     pub username: String,
-    /// The file that holds the password.
+    /// File that contains the password.
     pub password_file: String,
-    /// The sender's address.
+    /// Sender address.
     pub from: String,
 }
 
@@ -387,7 +388,7 @@ impl Default for Smtp {
     }
 }
 
-/// Why the settings cannot be used.
+/// Why the settings are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
@@ -399,8 +400,8 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
-    /// The file or a value is not what it should be.
-    #[error("the settings are not understood: {0}")]
+    /// The file or a value is invalid.
+    #[error("invalid settings: {0}")]
     Understand(String),
 }
 
@@ -445,7 +446,7 @@ impl Settings {
             });
             if !is_rule {
                 return Err(SettingsError::Understand(format!(
-                    "people.domain_aliases must be like old.example=new.example, not \"{rule}\""
+                    "people.domain_aliases must have the form old.example=new.example, not \"{rule}\""
                 )));
             }
         }
@@ -455,7 +456,7 @@ impl Settings {
             });
             if !is_rule {
                 return Err(SettingsError::Understand(format!(
-                    "archive.retention_days_by_dataset must be like gateway_dns=30, not \"{rule}\""
+                    "archive.retention_days_by_dataset must have the form gateway_dns=30, not \"{rule}\""
                 )));
             }
         }
@@ -535,8 +536,8 @@ pub fn reference() -> String {
     let schema = schemars::schema_for!(Settings).to_value();
     let defaults = serde_json::to_value(Settings::default()).unwrap_or_default();
     let mut page = String::from(
-        "# Settings\n\nA setting comes from the environment, else from the file given with `--config`, else from \
-         the default.\nThis page is made from the code: `flareward settings` prints it.\n",
+        "# Settings\n\nFlareward reads each setting from its environment variable, else from the file given with \
+         `--config`, else it uses\nthe default. `flareward settings` generates this page.\n",
     );
     let text = |value: &serde_json::Value| {
         value
@@ -556,7 +557,7 @@ pub fn reference() -> String {
             .unwrap_or_default();
         let definition = &schema["$defs"][name];
         page.push_str(&format!("\n## `[{section}]`\n\n{}\n\n", text(property)));
-        page.push_str("| setting | environment | default | meaning |\n|---|---|---|---|\n");
+        page.push_str("| setting | environment variable | default | description |\n|---|---|---|---|\n");
         for (key, field) in definition["properties"].as_object().unwrap_or(&empty) {
             let variable = format!("FLAREWARD_{section}_{key}").to_uppercase();
             let default = &defaults[section][key];

@@ -31,11 +31,11 @@ const PAGE: usize = 1_000;
 /// Paths that the audit log gets of each page.
 const TOLD: usize = 20;
 
-/// Why the archive could not be compared with the database.
+/// Why could not compare the archive with the database.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The archive.
-    #[error("the archive could not be compared with the database")]
+    #[error("could not compare the archive with the database")]
     Archive(#[from] ArchiveError),
     /// The store.
     #[error(transparent)]
@@ -87,14 +87,14 @@ pub async fn run(app: &App, as_of: DateTime<Utc>) -> Result<Report, SweepError> 
     }
     if report.foreign > 0 {
         tracing::warn!(
-            "{} batches in the archive are of connections or datasets that this database does not know; they stay: \
-             restore the database that knows them, or move them away",
+            "{} batches in the archive belong to connections or datasets that are not in this database; \
+                 they are kept: restore the matching database, or move the batches away",
             report.foreign
         );
     }
     if report.adopted + report.removed > 0 {
         let summary = format!(
-            "{} batches in the archive were adopted and {} objects removed, which receives that were cut off had left",
+            "adopted {} batches and removed {} objects that interrupted deliveries left in the archive",
             report.adopted, report.removed
         );
         tracing::info!("{summary}");
@@ -227,7 +227,7 @@ async fn settle(app: &App, cut_off: Vec<Found>, report: &mut Report) -> Result<(
             // The only copy stays, whatever the database says.
             Why::Elsewhere(own) if app.archive.changed_at(own).await?.is_none() => {
                 tracing::warn!(
-                    "the batch {own} is missing in the archive; its content lies at {}",
+                    "the batch {own} is missing in the archive; its content is at {}",
                     found.path()
                 );
             }
@@ -257,7 +257,7 @@ async fn settle(app: &App, cut_off: Vec<Found>, report: &mut Report) -> Result<(
         if adopted(app, &found, bytes).await? {
             fault::point("sweep.adopted");
             tracing::info!(
-                "adopted {} in the archive, which a receive that was cut off had left",
+                "adopted {}, which an interrupted delivery left in the archive",
                 found.path()
             );
             report.adopted += 1;
@@ -267,7 +267,7 @@ async fn settle(app: &App, cut_off: Vec<Found>, report: &mut Report) -> Result<(
         if is_still_unknown(app, &found).await? {
             app.archive.remove(found.path()).await?;
             tracing::info!(
-                "removed {} from the archive, which a receive that was cut off had left",
+                "removed {}, which an interrupted delivery left in the archive",
                 found.path()
             );
             report.removed += 1;

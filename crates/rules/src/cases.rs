@@ -92,7 +92,7 @@ pub fn judge(book: &RuleBook, rule: &BookRule, cases: &Cases) -> (usize, Vec<Fai
             let word = if expected { "fires" } else { "silent" };
             failures.push(Failure {
                 case: word.to_owned(),
-                reason: "there is no case".to_owned(),
+                reason: "no test cases".to_owned(),
             });
         }
         for (name, events) in listed {
@@ -127,7 +127,7 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
             let explained = rule.explain(event).matched;
             if matched != explained {
                 return Err(format!(
-                    "the matcher says {matched} and the explanation {explained}: this is a mistake of Flareward"
+                    "the matcher returned {matched} and the explanation {explained}: this is a bug in Flareward"
                 ));
             }
             fired |= matched;
@@ -143,8 +143,8 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
             .any(|firing| firing.reports == rule.source);
     }
     match (expected, fired) {
-        (true, false) => Err("it must fire, and stays silent".to_owned()),
-        (false, true) => Err("it must stay silent, and fires".to_owned()),
+        (true, false) => Err("expected a match, got none".to_owned()),
+        (false, true) => Err("expected no match, got one".to_owned()),
         _ => Ok(()),
     }
 }

@@ -632,7 +632,7 @@ impl<'a> Worker<'a> {
         let more = found.traces.len() as u64;
         if more > 0 && self.kept.fetch_add(more, Ordering::Relaxed) + more > KEPT_MAX as u64 {
             return Err(std::io::Error::other(format!(
-                "correlations would keep more than {KEPT_MAX} matches; make the rules that they refer to narrower"
+                "correlations would need more than {KEPT_MAX} matches; narrow the rules that they refer to"
             )));
         }
         for trace in found.traces.drain(..) {
@@ -654,7 +654,7 @@ impl<'a> Worker<'a> {
                 let names = || keys.iter().map(String::as_str);
                 if let Some(other) = plainly_other(names, dataset) {
                     return Err(format!(
-                        "this is a record of {}, not of {}",
+                        "the record belongs to {}, not to {}",
                         other.name, dataset.name
                     ));
                 }

@@ -89,7 +89,8 @@ impl Former {
                     out.push(refused(
                         1,
                         format!(
-                            "this is one JSON document of more than {DOCUMENT_BYTES_MAX} bytes; ask for ndjson, a record on each line"
+                            "the file is one JSON document of more than {DOCUMENT_BYTES_MAX} bytes; use \
+                                 ndjson, with one record per line"
                         ),
                     ));
                     return;
@@ -194,18 +195,18 @@ fn not_text(line: &[u8]) -> Option<String> {
             && (line[0] == 0) != (line[1] == 0)
             && line.iter().take(64).filter(|byte| **byte == 0).count() > 1);
     if is_wide {
-        return Some("this is UTF-16; write it as UTF-8".to_owned());
+        return Some("the file is UTF-16; convert it to UTF-8".to_owned());
     }
     for (magic, name) in [
         (&b"PK\x03\x04"[..], "a ZIP file"),
-        (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-        (b"BZh", "compressed with bzip2"),
-        (b"\xfd7zXZ", "compressed with xz"),
+        (b"\x28\xb5\x2f\xfd", "a zstd file"),
+        (b"BZh", "a bzip2 file"),
+        (b"\xfd7zXZ", "an xz file"),
         (b"PAR1", "a Parquet file"),
     ] {
         if line.starts_with(magic) {
             return Some(format!(
-                "this is {name}; lines of JSON are read, plain or in gzip"
+                "unsupported format: {name}; use JSON lines, plain or gzip"
             ));
         }
     }
@@ -217,9 +218,9 @@ fn delimited(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     for (delimiter, name) in [
         (',', "CSV"),
-        ('\t', "a table with tabs"),
+        ('\t', "a tab-separated table"),
         (';', "CSV"),
-        ('|', "a table with `|`"),
+        ('|', "a `|`-separated table"),
     ] {
         let cells: Vec<&str> = text
             .split(delimiter)
@@ -236,7 +237,8 @@ fn delimited(line: &[u8]) -> Option<String> {
             .any(|cell| super::normalise::read_time_text(cell).is_some());
         if cells.len() > 1 && (known * 2 >= cells.len() || (has_time && cells.len() > 2)) {
             return Some(format!(
-                "this is {name}, which is not read; ask Logpush for ndjson (output_type), a JSON record on each line"
+                "unsupported format: {name}; set the Logpush output_type to ndjson, with one JSON \
+                     record per line"
             ));
         }
     }
@@ -273,7 +275,8 @@ fn document(bytes: &[u8], out: &mut Vec<Formed>) {
                     .into_iter()
                     .for_each(|record| push(Ok(record.to_string().into_bytes())));
                 let reason = format!(
-                    "this is one JSON document, and it is damaged at its line {}, column {}: ask for ndjson, a record on each line",
+                    "the file is one JSON document with an error at line {}, column {}: use ndjson, \
+                         with one record per line",
                     error.line(),
                     error.column()
                 );
@@ -310,7 +313,7 @@ pub fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         let message = error.to_string();
         if message.starts_with("recursion limit") {
-            return "nested more than 127 deep".into();
+            return "nested more than 127 levels deep".into();
         }
         let message = message.split(" at line ").next().unwrap_or_default();
         Reason::with("not JSON", format!("{message} at column {}", error.column()))

@@ -12,7 +12,7 @@ pub const LINE_LIMIT_BYTES: usize = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
 /// Said of a file whose gzip is followed by something else.
-const GARBAGE: &str = "what follows the last gzip member is not gzip";
+const GARBAGE: &str = "data after the last gzip member is not gzip";
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 

@@ -78,18 +78,26 @@ pub fn normalise_record(
     };
     if let Some(other) = plainly_other(keys, dataset) {
         return Err(format!(
-            "this is a record of {}, not of {}: give each dataset a job and a folder of its own",
+            "the record belongs to {}, not to {}: use a separate job and folder for each dataset",
             other.name, dataset.name
         )
         .into());
     }
-    let time = field(record, dataset.time)
-        .ok_or_else(|| format!("the field {} is missing: a job must ask for it", dataset.time))?;
-    let at = read_time(time)
-        .ok_or_else(|| Reason::with(format!("{} is no time", dataset.time), shorten(&time.to_string())))?;
+    let time = field(record, dataset.time).ok_or_else(|| {
+        format!(
+            "the field {} is missing: add it to the fields of the Logpush job",
+            dataset.time
+        )
+    })?;
+    let at = read_time(time).ok_or_else(|| {
+        Reason::with(
+            format!("{} is not a valid time", dataset.time),
+            shorten(&time.to_string()),
+        )
+    })?;
     if at > now + AHEAD_MAX {
         return Err(Reason::with(
-            format!("{} lies in the future", dataset.time),
+            format!("{} is in the future", dataset.time),
             at.to_rfc3339(),
         ));
     }

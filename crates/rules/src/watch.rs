@@ -255,9 +255,9 @@ fn words(correlation: &Correlation, value: f64, is_estimate: bool) -> String {
         CorrelationKind::EventCount => format!("{value} matches within {span}"),
         CorrelationKind::ValueCount => format!("{about}{value} different values of {field} within {span}"),
         CorrelationKind::Temporal => format!("{value} of {} rules within {span}", correlation.rules.len()),
-        CorrelationKind::TemporalOrdered => format!("{value} rules one after the other within {span}"),
-        CorrelationKind::ValueSum => format!("{field} adds up to {value} within {span}"),
-        CorrelationKind::ValueAvg => format!("{field} is {value} on average within {span}"),
+        CorrelationKind::TemporalOrdered => format!("{value} rules in sequence within {span}"),
+        CorrelationKind::ValueSum => format!("sum of {field} is {value} within {span}"),
+        CorrelationKind::ValueAvg => format!("average of {field} is {value} within {span}"),
         CorrelationKind::ValuePercentile => format!(
             "percentile {} of {field} is {value} within {span}",
             correlation.percentile.unwrap_or_default()
@@ -309,7 +309,7 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
                 evidence: vec![sighting.id],
                 count: 1,
                 detail: format!(
-                    "{} {value} was not seen for {} days",
+                    "{} {value} not seen in the previous {} days",
                     names(&first_seen.fields).join(", "),
                     first_seen.days
                 ),

@@ -62,7 +62,7 @@ pub enum KeyError {
     #[error("could not generate an RSA key")]
     Generate,
     /// The bytes are not an RSA private key in PKCS#8.
-    #[error("this is not an unencrypted PKCS#8 RSA private key of at least 2048 bit: {reason}")]
+    #[error("not an unencrypted PKCS#8 RSA private key of at least 2048 bits: {reason}")]
     Parse {
         /// What the cryptographic library says.
         reason: String,

@@ -36,7 +36,7 @@ impl WellKnown {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It does not parse.
-    #[error("{address:?} is not an address: {reason}")]
+    #[error("{address:?} is not a valid URL: {reason}")]
     NotAUrl {
         /// What was given.
         address: String,
@@ -44,13 +44,13 @@ pub enum AddressError {
         reason: String,
     },
     /// Neither `https`, nor `http` to this machine.
-    #[error("{address:?} must begin with https (http is for loopback addresses only)")]
+    #[error("{address:?} must start with https (http is allowed only for loopback addresses)")]
     NotHttps {
         /// What was given.
         address: String,
     },
     /// It has a query, a fragment or a user name.
-    #[error("{address:?} must not have a query, a fragment or a user name")]
+    #[error("{address:?} must not contain a query, a fragment or a user name")]
     NotPlain {
         /// What was given.
         address: String,

@@ -62,19 +62,19 @@ pub struct ComplexSubject {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
     /// RFC 9493 §3: members of an identifier are never empty.
-    #[error("the member {member} of the subject is empty")]
+    #[error("the field {member} of the subject is empty")]
     Empty {
         /// Which member.
         member: &'static str,
     },
     /// A complex subject inside a complex subject.
-    #[error("the member {member} of a complex subject is itself complex")]
+    #[error("the field {member} of a complex subject is itself complex")]
     Nested {
         /// Which member.
         member: &'static str,
     },
     /// A complex subject that describes nobody.
-    #[error("a complex subject needs at least one member")]
+    #[error("a complex subject requires at least one field")]
     NoMember,
 }
 

@@ -62,13 +62,13 @@ pub enum TokenError {
         claim: &'static str,
     },
     /// The subject may not be sent.
-    #[error("the subject of the token is not valid")]
+    #[error("the subject of the token is invalid")]
     Subject(#[from] SubjectError),
     /// Okta takes no stream events.
-    #[error("Okta understands only risk changes, not stream events")]
+    #[error("Okta supports only risk changes, not stream events")]
     NotForOkta,
     /// Okta acts on a user or a device, and the subject names neither.
-    #[error("the subject names neither a user nor a device, and Okta knows nothing else")]
+    #[error("the subject is neither a user nor a device; Okta supports nothing else")]
     NoOktaSubject,
     /// Signing failed.
     #[error("could not sign the token")]

@@ -238,7 +238,7 @@ impl Store {
             let title: Option<String> = sqlx::query_scalar(MESSAGE_DELIVERED)
                 .bind(&message.id.0).bind(now).bind(reason).fetch_optional(&mut *tx).await?;
             if let Some(title) = title {
-                let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, format!("Coached: {title}"));
+                let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, format!("Message delivered: {title}"));
                 journal_write!(tx, &entry);
             }
         });
@@ -271,7 +271,8 @@ impl Store {
                 .bind(&message.id.0).bind(storable(reason).into_owned()).fetch_optional(&mut *tx).await?;
             if let Some(title) = title {
                 let entry =
-                    outcome_entry(message, now, model::JournalKind::MessageFailed, format!("Not delivered: {title}: {reason}"));
+                    outcome_entry(message, now, model::JournalKind::MessageFailed, format!("Message not \
+                         delivered: {title}: {reason}"));
                 journal_write!(tx, &entry);
             }
         });

@@ -132,7 +132,7 @@ fn kept(text: &Option<String>) -> Option<String> {
 }
 
 fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: model::JournalKind) -> JournalEntry {
-    let whose = found.identifier.as_deref().unwrap_or("nobody known");
+    let whose = found.identifier.as_deref().unwrap_or("unknown person");
     JournalEntry {
         at: now,
         kind,

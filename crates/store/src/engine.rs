@@ -27,15 +27,15 @@ pub(crate) enum Engine {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address names no engine that we know.
-    #[error("the store's address must begin with sqlite:// or postgres://")]
+    #[error("the database URL must start with sqlite:// or postgres://")]
     Address,
     /// The database refused or could not be reached.
-    #[error("the database could not do what was asked")]
+    #[error("a database operation failed")]
     Database(#[source] sqlx::Error),
     /// A stored value is none that this version knows: it is damaged, or a newer version wrote it.
     #[error(
-        "column {column} holds a value that cannot be read: restore the row from a backup, or start the version of \
-         Flareward that wrote it"
+        "column {column} contains an unreadable value: restore the row from a backup, or run the \
+             version of Flareward that wrote it"
     )]
     Unread {
         /// Which column.
@@ -45,12 +45,12 @@ pub enum StoreError {
         source: Option<sqlx::error::BoxDynError>,
     },
     /// The tables could not be brought to this version's shape.
-    #[error("the database could not be brought to this version's shape")]
+    #[error("could not migrate the database to this version")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Stored JSON cannot be read back: it is damaged, which is never the same as empty.
     #[error(
-        "table {table}, row {row}, column {column} holds JSON that cannot be read: restore the row from a backup, \
-         or read the list again"
+        "table {table}, row {row}, column {column} contains invalid JSON: restore the row from a \
+             backup, or sync again"
     )]
     Damaged {
         /// Which table.
@@ -64,7 +64,7 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// A stored document cannot be read back.
-    #[error("a stored document of {what} cannot be read")]
+    #[error("the stored document of {what} is invalid")]
     Document {
         /// Which column.
         what: &'static str,
@@ -73,10 +73,10 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// What was there a moment ago is not any more.
-    #[error("{0} is no longer there")]
+    #[error("{0} no longer exists")]
     Gone(&'static str),
     /// A value that must be unique exists already.
-    #[error("{0} exists already")]
+    #[error("{0} already exists")]
     Exists(String),
 }
 
@@ -297,7 +297,7 @@ async fn is_known<C: sqlx::Connection>(connection: &mut C) -> bool {
     if undone && !connection.is_in_transaction() {
         return true;
     }
-    tracing::warn!("a connection to the database is closed: a transaction on it did not end");
+    tracing::warn!("closed a database connection because a transaction on it did not end");
     false
 }
 

@@ -226,7 +226,7 @@ impl Store {
                         person_id: Some(PersonId(person.clone())),
                         connection_id: Some(ConnectionId(connection.clone())),
                         subject_id: Some(id),
-                        summary: format!("{title}: now known to be {identifier}"),
+                        summary: format!("{title}: mapped to {identifier}"),
                         data: serde_json::json!({}),
                     };
                     journal_write!(tx, &entry);

@@ -58,8 +58,7 @@ impl Store {
         }
         tracing::warn!(
             lease = name,
-            "a lease ends {left_ms} ms ahead, and none is taken for so long: the clock was set back, and the lease is \
-             taken over"
+            "a lease ends {left_ms} ms in the future, longer than any lease lasts: the system clock was set back, so the lease is taken over"
         );
         self.lease_release(name, &other).await?;
         self.lease_try(name, holder, length).await

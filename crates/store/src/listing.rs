@@ -29,11 +29,11 @@ impl ListingRow {
         let reason = self
             .stale_reason
             .as_deref()
-            .unwrap_or("no sync has read it to its end");
+            .unwrap_or("no sync has fully read it");
         if self.is_partial {
-            Some(format!("the list of {words} was read in part: {reason}"))
+            Some(format!("the list of {words} was only partly read: {reason}"))
         } else if self.complete_at.is_none() {
-            Some(format!("the list of {words} was never read to its end: {reason}"))
+            Some(format!("the list of {words} was never fully read: {reason}"))
         } else {
             None
         }

@@ -97,7 +97,7 @@ impl Store {
             connection_id: None,
             subject_id: Some(change.id.clone()),
             summary: format!(
-                "Risk of {} went from {} to {}: {}",
+                "Risk level of {} changed from {} to {}: {}",
                 change.email, change.previous, change.current, change.reason
             ),
             data: serde_json::json!({

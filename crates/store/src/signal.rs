@@ -159,7 +159,7 @@ impl Store {
                 .bind(&signal.id.0).bind(i64::from(status)).bind(now).fetch_optional(&mut *tx).await?;
             if let Some(subject) = subject {
                 let entry = outcome_entry(signal, now, model::JournalKind::SignalDelivered,
-                    format!("The receiver took the change of {subject} to {}", signal.current));
+                    format!("The receiver accepted the change of {subject} to {}", signal.current));
                 journal_write!(tx, &entry);
             }
         });
@@ -195,7 +195,7 @@ impl Store {
                 .fetch_optional(&mut *tx).await?;
             if let Some(subject) = subject {
                 let entry = outcome_entry(signal, now, model::JournalKind::SignalDead,
-                    format!("The receiver refused the change of {subject} to {}: {problem}", signal.current));
+                    format!("The receiver rejected the change of {subject} to {}: {problem}", signal.current));
                 journal_write!(tx, &entry);
             }
         });

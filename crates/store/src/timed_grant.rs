@@ -120,7 +120,7 @@ impl Store {
         });
         result.map_err(|error| {
             if StoreError::is_unique_violation(&error) {
-                StoreError::Exists("a grant for a time of this person to this".to_owned())
+                StoreError::Exists("a timed grant of this person for this".to_owned())
             } else {
                 error.into()
             }

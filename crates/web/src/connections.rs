@@ -56,7 +56,7 @@ pub(crate) async fn serve(router: Router, listener: TcpListener, most: usize, st
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::debug!("a connection could not be taken: {error}");
+                tracing::debug!("could not accept a connection: {error}");
                 if is_lasting(&error) {
                     waiting.close_longest();
                     tokio::time::sleep(PAUSE).await;
@@ -187,7 +187,7 @@ fn may_use_kept(request: &Request) -> bool {
 
 fn crowded() -> Response {
     ApiError::Unavailable {
-        detail: "too many connections are open".to_owned(),
+        detail: "too many open connections".to_owned(),
         retry_after_seconds: 5,
     }
     .into_response()

@@ -55,42 +55,42 @@ pub enum ApiError {
         /// When.
         retry_after_seconds: u64,
     },
-    /// The answer took too long.
+    /// Timeout.
     Timeout,
     /// Something that is not the caller's fault.
     Internal,
 }
 
-/// What is wrong with one part of a request.
+/// An invalid part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FieldProblem {
-    /// Which part: a JSON pointer into the body, or the name of a parameter.
+    /// JSON pointer into the body, or name of a parameter.
     pub pointer: String,
-    /// What is wrong with it.
+    /// Description of the error.
     pub detail: String,
 }
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// What kind of problem: a path that never changes its meaning.
+    /// Type of the problem: a path whose meaning never changes.
     #[schema(example = "/problems/not-found")]
     r#type: &'static str,
-    /// The kind of problem in words.
+    /// Title of the problem type.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// What is wrong this time.
+    /// Description of this problem.
     detail: String,
-    /// The request's id, as in the log and in the header `x-request-id`.
+    /// Request ID, as in the log and the `x-request-id` header.
     instance: Option<String>,
-    /// Which parts of the request are wrong.
+    /// Invalid parts of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldProblem>,
 }
 
 impl Problem {
-    /// What is wrong this time.
+    /// Description of this problem.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -109,7 +109,7 @@ impl ApiError {
 
     /// Logs a cause that callers must not see.
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
-        tracing::error!("a request could not be answered: {}", hub::causes(error));
+        tracing::error!("a request failed: {}", hub::causes(error));
         Self::Internal
     }
 
@@ -121,7 +121,7 @@ impl ApiError {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "/problems/not-found", "Not found"),
-            Self::NoRoute => (StatusCode::NOT_FOUND, "/problems/no-route", "No such route"),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "/problems/no-route", "Unknown path"),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "/problems/method",
@@ -137,49 +137,45 @@ impl ApiError {
                 "/problems/unauthorized",
                 "Not authenticated",
             ),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "/problems/forbidden", "Not allowed"),
-            Self::Csrf => (
-                StatusCode::FORBIDDEN,
-                "/problems/csrf",
-                "Not from this session's pages",
-            ),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "/problems/forbidden", "Permission denied"),
+            Self::Csrf => (StatusCode::FORBIDDEN, "/problems/csrf", "Invalid CSRF token"),
             Self::BadRequest(_) => (
                 StatusCode::BAD_REQUEST,
                 "/problems/bad-request",
-                "The request cannot be understood",
+                "Invalid request",
             ),
             Self::Invalid(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "/problems/invalid",
-                "The request asks for what cannot be",
+                "Invalid value",
             ),
             Self::Conflict(_) => (StatusCode::CONFLICT, "/problems/conflict", "Conflict"),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "/problems/too-large", "Too large"),
-            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "/problems/too-slow", "Too slow"),
+            Self::TooLarge(_) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "/problems/too-large",
+                "Request too large",
+            ),
+            Self::TooSlow(_) => (
+                StatusCode::REQUEST_TIMEOUT,
+                "/problems/too-slow",
+                "Request too slow",
+            ),
             Self::MediaType(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "/problems/media-type",
-                "Not this media type",
+                "Unsupported media type",
             ),
-            Self::Upstream(_) => (
-                StatusCode::BAD_GATEWAY,
-                "/problems/upstream",
-                "Another system did not answer as it should",
-            ),
+            Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "/problems/upstream", "Upstream error"),
             Self::Unavailable { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "/problems/unavailable",
-                "Come again later",
+                "Try again later",
             ),
-            Self::Timeout => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "/problems/timeout",
-                "The answer took too long",
-            ),
+            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "/problems/timeout", "Timeout"),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "/problems/internal",
-                "Something went wrong here",
+                "Internal error",
             ),
         }
     }
@@ -187,25 +183,18 @@ impl ApiError {
     /// What is wrong this time, in a sentence.
     pub fn detail(&self) -> String {
         match self {
-            Self::NotFound(what) => format!("there is no such {what}"),
-            Self::NoRoute => "nothing is served under this path".to_owned(),
-            Self::Method => "this path does not know the method; see the header Allow".to_owned(),
-            Self::Unauthorized => {
-                "send a token that has not been revoked as \"Authorization: Bearer …\"".to_owned()
-            }
+            Self::NotFound(what) => format!("no such {what}"),
+            Self::NoRoute => "unknown path".to_owned(),
+            Self::Method => "the path does not support this method; see the Allow header".to_owned(),
+            Self::Unauthorized => "send a valid token as \"Authorization: Bearer …\"".to_owned(),
             Self::TokenExpired(at) => format!(
-                "this token expired at {}: ask an administrator for a new one",
+                "the token expired at {}: ask an administrator for a new one",
                 at.format("%Y-%m-%d %H:%M UTC")
             ),
             Self::Forbidden(permission) => {
-                format!(
-                    "the token does not hold the permission \"{}\"",
-                    permission.as_str()
-                )
+                format!("the token lacks the \"{}\" permission", permission.as_str())
             }
-            Self::Csrf => {
-                "the value against forged requests is missing or wrong: load the page again".to_owned()
-            }
+            Self::Csrf => "the CSRF token is missing or wrong: reload the page".to_owned(),
             Self::BadRequest(problems) | Self::Invalid(problems) => problems
                 .iter()
                 .map(FieldProblem::sentence)
@@ -217,12 +206,14 @@ impl ApiError {
             | Self::MediaType(detail)
             | Self::Upstream(detail)
             | Self::Unavailable { detail, .. } => detail.clone(),
-            Self::Timeout => "what was begun goes on; look for its outcome before you ask again".to_owned(),
-            Self::Internal => "the log says more under this request's id".to_owned(),
+            Self::Timeout => "the operation continues in the background; check its result before you \
+                 retry"
+                .to_owned(),
+            Self::Internal => "see the server log for this request ID".to_owned(),
         }
     }
 
-    /// Which parts of the request are wrong.
+    /// Invalid parts of the request.
     pub fn problems(&self) -> &[FieldProblem] {
         match self {
             Self::BadRequest(problems) | Self::Invalid(problems) => problems,
@@ -252,7 +243,7 @@ impl FieldProblem {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Exists(what) => Self::Conflict(format!("{what} exists already")),
+            StoreError::Exists(what) => Self::Conflict(format!("{what} already exists")),
             error => Self::internal(&error),
         }
     }
@@ -336,13 +327,10 @@ impl utoipa::IntoResponses for Problems {
             )
         };
         [
-            ("400", "The request cannot be understood"),
-            (
-                "401",
-                "No token, or one that is not known, was revoked or has expired",
-            ),
-            ("403", "The token does not hold the permission"),
-            ("default", "Any other refusal"),
+            ("400", "Invalid request"),
+            ("401", "Missing, unknown, revoked or expired token"),
+            ("403", "The token lacks the permission"),
+            ("default", "Any other error"),
         ]
         .into_iter()
         .map(|(status, words)| (status.to_owned(), problem(words)))

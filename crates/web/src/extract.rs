@@ -133,14 +133,14 @@ pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::TooLarge("the body is larger than 2 MB".to_owned())
     } else {
-        ApiError::bad("", "the body ended early")
+        ApiError::bad("", "the request body ended early")
     }
 }
 
 /// Reads JSON; what is no JSON is a bad request, what does not fit is invalid, with a pointer to the place.
 pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    let value: serde_json::Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad("", format!("this is not JSON: {error}")))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(body).map_err(|error| ApiError::bad("", format!("invalid JSON: {error}")))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let mut place = pointer(error.path());
         let words = error.into_inner().to_string();

@@ -27,16 +27,16 @@ async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let mut problems = app.stage_health.problems(now);
     let store = async {
         if !app.store.is_ready().await {
-            return Err("the store does not answer".to_owned());
+            return Err("the database does not respond".to_owned());
         }
         let written = app.store.write_try(now).await;
-        written.map_err(|error| format!("the store takes no writes: {}", hub::causes(&error)))
+        written.map_err(|error| format!("cannot write to the database: {}", hub::causes(&error)))
     };
     match tokio::time::timeout(STORE_WITHIN, store).await {
         Ok(Ok(())) => {}
         Ok(Err(problem)) => problems.push(problem),
         Err(_) => problems.push(format!(
-            "the store did not answer within {} s",
+            "the database did not respond within {} s",
             STORE_WITHIN.as_secs()
         )),
     }

@@ -67,7 +67,10 @@ fn in_time(
         match tokio::time::timeout_at(until, body.next()).await {
             Ok(part) => part.map(|part| (part, Some(body))),
             Err(_) => {
-                let words = format!("the body took longer than {} seconds", BODY_WITHIN.as_secs());
+                let words = format!(
+                    "the request body took longer than {} seconds",
+                    BODY_WITHIN.as_secs()
+                );
                 let late = std::io::Error::new(std::io::ErrorKind::TimedOut, words);
                 Some((Err(late), None))
             }
@@ -106,7 +109,7 @@ fn refusal(error: IngestError) -> ApiError {
         IngestError::Slow(_) => ApiError::TooSlow(error.to_string()),
         IngestError::TooLarge { .. } | IngestError::Bomb { .. } => ApiError::TooLarge(error.to_string()),
         IngestError::Busy | IngestError::Archive(_) | IngestError::Store(_) => {
-            tracing::error!("a batch was not received: {}", hub::causes(&error));
+            tracing::error!("could not receive a batch: {}", hub::causes(&error));
             ApiError::Unavailable {
                 detail: error.to_string(),
                 retry_after_seconds: RETRY_AFTER_SECONDS,

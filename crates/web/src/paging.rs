@@ -17,8 +17,7 @@ const LIMIT_DEFAULT: i64 = 100;
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// Ask again with `cursor` set to this for the rows that follow; null when there are none, or when the list
-    /// has no further pages.
+    /// Value of `cursor` for the next page; null on the last page, or if the list is not paged.
     pub next_cursor: Option<String>,
 }
 
@@ -146,7 +145,7 @@ pub fn read_number(cursor: Option<&str>) -> Result<Option<i64>, ApiError> {
 fn no_cursor() -> ApiError {
     ApiError::bad(
         "cursor",
-        "must be the next_cursor of an earlier page of this list",
+        "must be the next_cursor of a previous page of this list",
     )
 }
 

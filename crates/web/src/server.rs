@@ -49,7 +49,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> 
     tokio::select! {
         () = serving => Ok(()),
         () = overdue => {
-            tracing::warn!("some requests did not end within {} s and were cut off", GRACE.as_secs());
+            tracing::warn!("some requests did not finish within {} s and were aborted", GRACE.as_secs());
             Ok(())
         }
     }

@@ -39,7 +39,7 @@ fn handle() -> &'static PrometheusHandle {
             .build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
-            tracing::warn!("another recorder of metrics is installed: /metrics shows gauges alone");
+            tracing::warn!("another metrics recorder is installed: /metrics shows only gauges");
         }
         handle
     })

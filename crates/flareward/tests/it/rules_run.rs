@@ -205,8 +205,8 @@ fn lines_that_are_no_records_are_named_and_the_others_are_looked_at() {
         &[
             "rejected: mixed.ndjson:2: longer than 1048576 bytes",
             "rejected: mixed.ndjson:3: the field Datetime is missing",
-            "rejected: mixed.ndjson:4: nested more than 127 deep",
-            "rejected: mixed.ndjson:5: nested more than 127 deep",
+            "rejected: mixed.ndjson:4: nested more than 127 levels deep",
+            "rejected: mixed.ndjson:5: nested more than 127 levels deep",
             "rejected: mixed.ndjson:6: not JSON: ",
             "rejected: mixed.ndjson:7: not a JSON object",
             "rejected: mixed.ndjson:8: not JSON: ",
@@ -244,7 +244,7 @@ fn a_record_whose_time_cannot_be_is_rejected_as_the_server_does() {
     has(
         &said.problems,
         &[
-            "times.ndjson:5: Datetime is no time",
+            "times.ndjson:5: Datetime is not a valid time",
             "lies in the future",
             "no usable records",
         ],
@@ -318,7 +318,7 @@ fn files_in_other_forms_are_read_or_named() {
     place.write("log", [packed(a), b"garbage".to_vec()].concat());
     let said = place.run(&["log"]);
     assert_eq!((said.code, &said.counts()["matches"]), (1, &json!(1)), "{said:?}");
-    has(&said.problems, &["what follows the last gzip member is not gzip"]);
+    has(&said.problems, &["data after the last gzip member is not gzip"]);
     place.write("log", json!({"Image": "x.exe", "ProcessId": 5}).to_string());
     has(&place.run(&["log"]).problems, &["no rule runs on these records"]);
     place.write(
@@ -416,7 +416,7 @@ fn rules_that_cannot_be_honoured_are_named_with_the_reason() {
         (
             "long.yml",
             format!("{RULE}# {}", "x".repeat(2 << 20)),
-            &["long.yml: it has more than 1048576 bytes; split it"],
+            &["long.yml: the document has more than 1048576 bytes; split it"],
         ),
         (
             "twice.yml",

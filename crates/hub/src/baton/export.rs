@@ -46,7 +46,7 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The lists were never read.
-    #[error("{0} was never synced to the end: run `flareward sync` first")]
+    #[error("{0} was never fully synced: run `flareward sync` first")]
     NeverSynced(String),
     /// The file.
     #[error(transparent)]
@@ -322,7 +322,7 @@ impl Export<'_> {
             let id: Box<str> = match &held.scope {
                 Some(scope) if scope.is_account != Some(true) => {
                     let id: Box<str> = format!("{}/{}", held.id, scope.id).into();
-                    let name = || format!("{} over {}", held.name, scope.name);
+                    let name = || format!("{} on {}", held.name, scope.name);
                     self.scoped.entry(id.clone()).or_insert_with(name);
                     id
                 }
@@ -517,7 +517,7 @@ impl Export<'_> {
                 };
                 words.push(text(match whole {
                     Some(policy) => self.policy_in_words(policy),
-                    None => format!("policy {id}, which could not be read"),
+                    None => format!("unreadable policy {id}"),
                 }));
             }
             let mut about = vec![

@@ -47,7 +47,7 @@ pub const APP: &str = "app";
 pub const INVITATION: &str = "invitation";
 /// A service token of Access.
 pub const SERVICE_TOKEN: &str = "service_token";
-/// An API token that belongs to the account.
+/// An account-owned API token.
 pub const API_TOKEN: &str = "api_token";
 /// The account.
 pub const ACCOUNT: &str = "account";
@@ -79,7 +79,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: USER,
         name: "User",
-        about: "A person: dashboard memberships and Zero Trust users of one address are one",
+        about: "A person: dashboard memberships and Zero Trust users with the same address",
         traits: &[Trait::User],
         entitlement: None,
         grantable_to: &[],
@@ -90,7 +90,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: INVITATION,
         name: "Invitation",
-        about: "A membership of the account that was offered and not accepted yet",
+        about: "A pending invitation to the account",
         traits: &[],
         entitlement: None,
         grantable_to: &[],
@@ -101,7 +101,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: GROUP,
         name: "Access group",
-        about: "A group of Zero Trust; whoever its rules let in is a member",
+        about: "A Zero Trust Access group; its rules determine the members",
         traits: &[Trait::Group],
         entitlement: Some(("member", "Member")),
         grantable_to: &[USER, GROUP],
@@ -112,7 +112,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: ROLE,
         name: "Role",
-        about: "A role of dashboard members",
+        about: "A role for dashboard members",
         traits: &[Trait::Role],
         entitlement: Some(("assigned", "Assigned")),
         grantable_to: &[USER],
@@ -123,7 +123,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: PERMISSION_GROUP,
         name: "Permission group",
-        about: "What a policy of a member or of a user group allows",
+        about: "Permissions that a policy of a member or user group grants",
         traits: &[Trait::Role],
         entitlement: Some(("assigned", "Assigned")),
         grantable_to: &[USER],
@@ -145,7 +145,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: APP,
         name: "Application",
-        about: "An application behind Access; whoever its policies let in has access",
+        about: "An Access application; its policies determine who has access",
         traits: &[Trait::App],
         entitlement: Some(("access", "Access")),
         grantable_to: &[USER],
@@ -156,7 +156,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: SERVICE_TOKEN,
         name: "Service token",
-        about: "A token with which a program passes Access",
+        about: "A token that programs use to pass Access",
         traits: &[Trait::Secret],
         entitlement: None,
         grantable_to: &[],
@@ -167,7 +167,7 @@ pub const TYPES: &[Kind] = &[
     Kind {
         id: API_TOKEN,
         name: "API token",
-        about: "An API token that belongs to the account",
+        about: "An account-owned API token",
         traits: &[Trait::Secret],
         entitlement: None,
         grantable_to: &[],
@@ -224,7 +224,8 @@ pub fn manifest() -> Manifest {
 /// The table of the documentation.
 pub fn table() -> String {
     let mut text = String::from(
-        "| resource | id | read | change | Cloudflare permissions to read | to change |\n|---|---|---|---|---|---|\n",
+        "| resource | ID | read | change | Cloudflare permissions to read | Cloudflare permissions to \
+             change |\n|---|---|---|---|---|---|\n",
     );
     for kind in TYPES {
         let changes: Vec<&str> = kind

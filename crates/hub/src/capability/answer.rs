@@ -70,7 +70,7 @@ impl Upstream {
                 return if upstream.body.get("success") == Some(&Value::Bool(true)) {
                     Ok(upstream)
                 } else {
-                    Err(Failure::refused(upstream).explained("that is not an answer of the API"))
+                    Err(Failure::refused(upstream).explained("the response is not a Cloudflare API response"))
                 };
             }
             attempt += 1;
@@ -193,7 +193,11 @@ impl Failure {
     /// Something of ours failed; what exactly is in the log.
     pub(super) fn internal(cause: &str) -> Self {
         tracing::error!("a capability failed: {cause}");
-        Self::new(500, "Error", "Something went wrong.".to_owned())
+        Self::new(
+            500,
+            "Error",
+            "Internal error. See the server log for the cause.".to_owned(),
+        )
     }
 
     /// Nobody, or several, have the address. Carries the answer that says so.

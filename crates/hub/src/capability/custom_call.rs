@@ -1,7 +1,7 @@
 //! `makeCustomApiCall`: any call to Cloudflare that reads.
 //!
 //! The call goes to the connection's own API base and nowhere else, signed by the connection's credential and
-//! nothing else. Only GET is allowed for now.
+//! nothing else. Only GET is supported.
 
 use super::Context;
 use super::answer::{Failure, Upstream};
@@ -49,7 +49,7 @@ pub(super) async fn call(context: &Context<'_>, actor: &Actor) -> Result<Value, 
             .record(actor, &path, AuditOutcome::Refused, detail)
             .await?;
         return Err(Failure::forbidden(format!(
-            "{method} is not allowed: custom calls may only read (GET)"
+            "{method} is not allowed: custom calls can only read (GET)"
         )));
     }
     context.record(actor, &path, AuditOutcome::Begun, detail).await?;
@@ -73,7 +73,7 @@ fn endpoint(context: &Context<'_>) -> Result<(String, Vec<(String, String)>), Fa
     let refuse = |problem: &str| Err(Failure::input(POINTER, problem));
     if given.contains("://") {
         return refuse(&format!(
-            "leads away from {base}; give a path such as /accounts/{{accountId}}/intel/domain"
+            "points outside {base}; use a path such as /accounts/{{accountId}}/intel/domain"
         ));
     }
     if !given.starts_with('/') {
@@ -98,7 +98,8 @@ fn endpoint(context: &Context<'_>) -> Result<(String, Vec<(String, String)>), Fa
         || path.contains(['{', '}']);
     if is_tricky {
         return refuse(
-            "must be a plain path: no //, \\, .., encoded dots or slashes, #, white space or placeholders other than {accountId}",
+            "must be a plain path without //, \\, .., encoded dots or slashes, #, white space, or \
+                 placeholders other than {accountId}",
         );
     }
     let query = url::form_urlencoded::parse(query.as_bytes())
@@ -114,7 +115,7 @@ fn pairs(given: Option<&Value>, name: &str) -> Result<Vec<(String, String)>, Fai
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(truth) => Ok(truth.to_string()),
-        _ => Err(Failure::input(at, "must be text")),
+        _ => Err(Failure::input(at, "must be a string")),
     };
     let pairs: Vec<(String, String)> = match given {
         None | Some(Value::Null) => Vec::new(),
@@ -155,15 +156,10 @@ fn headers(pairs: Vec<(String, String)>) -> Result<HeaderMap, Failure> {
         if FORBIDDEN_HEADERS.contains(&lower.as_str()) || lower.starts_with("x-auth-") {
             return Err(Failure::input(
                 "/properties/headers",
-                &format!("the header {name} is set by Flareward alone"),
+                &format!("the header {name} is reserved for Flareward"),
             ));
         }
-        let bad = || {
-            Failure::input(
-                "/properties/headers",
-                &format!("the header {name} cannot be sent"),
-            )
-        };
+        let bad = || Failure::input("/properties/headers", &format!("the header {name} is invalid"));
         let header = HeaderName::from_bytes(lower.as_bytes()).map_err(|_| bad())?;
         headers.append(header, HeaderValue::from_str(&value).map_err(|_| bad())?);
     }

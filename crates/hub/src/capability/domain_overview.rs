@@ -50,7 +50,7 @@ fn read(text: &str, pointer: &str) -> Result<String, Failure> {
     {
         return Err(Failure::input(
             pointer,
-            &format!("is an address; give its domain alone: {host}"),
+            &format!("is a URL or email address; use only the domain: {host}"),
         ));
     }
     let text = text.to_lowercase();
@@ -63,7 +63,10 @@ fn read(text: &str, pointer: &str) -> Result<String, Failure> {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     });
     if ascii.is_empty() || ascii.len() > 253 || !labels_fit {
-        return Err(Failure::input(pointer, "is not a domain such as example.com"));
+        return Err(Failure::input(
+            pointer,
+            "is not a domain name such as example.com",
+        ));
     }
     Ok(ascii)
 }

@@ -46,11 +46,11 @@ pub(super) async fn call(context: &Context<'_>) -> Result<Value, Failure> {
 
 fn read(text: &str) -> Result<IpAddr, Failure> {
     let hint = if text.contains('/') {
-        "is a network; give a single address"
+        "is a network; use a single IP address"
     } else if text.contains('[') || text.parse::<std::net::SocketAddr>().is_ok() {
-        "give the address alone, without brackets and port"
+        "use the IP address without brackets and port"
     } else if text.contains('%') {
-        "give the address without a zone"
+        "use the IP address without a zone"
     } else {
         "is not an IPv4 or IPv6 address"
     };

@@ -11,7 +11,7 @@ pub fn manifest(id: &str) -> Option<Value> {
     let (name, info, properties, required, output) = match id {
         "getIPOverview" => (
             "Get IP Overview",
-            "What Cloudflare's intelligence knows about an address.",
+            "Cloudflare's threat intelligence for an IP address.",
             json!({ "ip": text_field("IP Address", "IPv4 or IPv6", true) }),
             json!(["ip"]),
             json!({
@@ -22,7 +22,7 @@ pub fn manifest(id: &str) -> Option<Value> {
         ),
         "getDomainOverview" => (
             "Get Domain Overview",
-            "What Cloudflare's intelligence knows about a domain.",
+            "Cloudflare's threat intelligence for a domain.",
             json!({ "domain": text_field("Domain", "A domain such as example.com", true) }),
             json!(["domain"]),
             json!({
@@ -34,8 +34,8 @@ pub fn manifest(id: &str) -> Option<Value> {
         ),
         "getUserRiskScore" => (
             "Get User Risk Score",
-            "The risk score that Cloudflare gives a person. Needs the Enterprise plan.",
-            json!({ "email": text_field("Email", "The person's address", true) }),
+            "Cloudflare's risk score of a person. Requires the Enterprise plan.",
+            json!({ "email": text_field("Email", "The person's email address", true) }),
             json!(["email"]),
             json!({
                 "email": {}, "name": {}, "riskLevel": { "type": ["string", "null"] },
@@ -47,10 +47,11 @@ pub fn manifest(id: &str) -> Option<Value> {
         ),
         "resetUserRiskScore" => (
             "Reset User Risk Score",
-            "Resets the risk score that Cloudflare gives a person. Flareward's own level stays. Needs the Enterprise plan.",
+            "Resets Cloudflare's risk score of a person. Does not change Flareward's risk level. \
+                 Requires the Enterprise plan.",
             json!({
-                "email": text_field("Email", "The person's address", true),
-                "reason": text_field("Reason", "Kept in the audit log", false),
+                "email": text_field("Email", "The person's email address", true),
+                "reason": text_field("Reason", "Recorded in the audit log", false),
             }),
             json!(["email"]),
             json!({
@@ -62,11 +63,11 @@ pub fn manifest(id: &str) -> Option<Value> {
         ),
         "makeCustomApiCall" => (
             "Make Custom API Call",
-            "Any call to Cloudflare's API that reads.",
+            "Any read-only call to Cloudflare's API.",
             json!({
                 "endpoint": text_field("Endpoint", "A path such as /accounts/{accountId}/intel/domain", true),
                 "method": {
-                    "displayName": "Method", "info": "Only GET is allowed for now", "preferredControlType": "dropDown",
+                    "displayName": "Method", "info": "Only GET is supported", "preferredControlType": "dropDown",
                     "required": true, "enableParameters": false,
                     "options": methods,
                 },
@@ -111,7 +112,8 @@ pub fn manifest(id: &str) -> Option<Value> {
 fn hub_risk_level() -> Value {
     json!({
         "type": ["string", "null"],
-        "description": "The level that Flareward gives the person: unscored, low, medium or high. Not Cloudflare's score.",
+        "description": "Flareward's risk level of the person: unscored, low, medium or high. Not \
+             Cloudflare's score.",
     })
 }
 
@@ -132,7 +134,7 @@ fn text_field(name: &str, info: &str, required: bool) -> Value {
 
 fn list_field(name: &str) -> Value {
     json!({
-        "displayName": name, "info": "Pairs of key and value", "preferredControlType": "keyValueList",
+        "displayName": name, "info": "Key-value pairs", "preferredControlType": "keyValueList",
         "required": false, "enableParameters": true,
     })
 }

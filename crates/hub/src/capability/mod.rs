@@ -78,7 +78,12 @@ async fn run(
     let properties = input
         .get("properties")
         .and_then(Value::as_object)
-        .ok_or_else(|| Failure::input("/properties", "give the input as {\"properties\": {…}}"))?;
+        .ok_or_else(|| {
+            Failure::input(
+                "/properties",
+                "the input must have the form {\"properties\": {…}}",
+            )
+        })?;
     let connection = find(app, connection).await?;
     if connection.state == ConnectionState::Paused {
         return Err(Failure::paused(
@@ -87,7 +92,7 @@ async fn run(
         ));
     }
     let account = AccountId::parse(&connection.account_id)
-        .ok_or_else(|| Failure::internal("the stored account id is not one"))?;
+        .ok_or_else(|| Failure::internal("the stored account ID is invalid"))?;
     let client = app
         .client(&connection)
         .map_err(|error| Failure::internal(&crate::causes(&error)))?;
@@ -118,15 +123,15 @@ async fn find(app: &App, wanted: Option<&str>) -> Result<ConnectionRow, Failure>
         Some(wanted) => all
             .into_iter()
             .find(|row| row.label == wanted || row.id.as_str() == wanted)
-            .ok_or_else(|| Failure::input("/connection", &format!("there is no connection \"{wanted}\""))),
+            .ok_or_else(|| Failure::input("/connection", &format!("no connection named \"{wanted}\""))),
         None => {
             let [only]: [ConnectionRow; 1] = all.try_into().map_err(|all: Vec<ConnectionRow>| {
                 let labels: Vec<&str> = all.iter().map(|row| row.label.as_str()).collect();
                 let problem = if labels.is_empty() {
-                    "no account is connected: use `flareward connect`".to_owned()
+                    "no account connected: run `flareward connect`".to_owned()
                 } else {
                     format!(
-                        "several accounts are connected; name one of {}",
+                        "several accounts are connected; specify one of {}",
                         labels.join(", ")
                     )
                 };
@@ -145,7 +150,7 @@ impl Context<'_> {
             Some(Value::String(_)) | None | Some(Value::Null) => {
                 Err(Failure::input(&format!("/properties/{name}"), "is required"))
             }
-            Some(_) => Err(Failure::input(&format!("/properties/{name}"), "must be text")),
+            Some(_) => Err(Failure::input(&format!("/properties/{name}"), "must be a string")),
         }
     }
 

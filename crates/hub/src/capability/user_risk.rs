@@ -126,7 +126,8 @@ async fn score(context: &Context<'_>, user: &User) -> Result<Upstream, Failure> 
 fn explain(failure: Failure) -> Failure {
     if failure.upstream_status() == Some(403) {
         failure.explained(
-            "this needs the Enterprise plan's risk scoring and the Zero Trust permissions of the credential",
+            "this requires the Enterprise plan (risk scoring) and a credential with the Zero Trust \
+                 permissions",
         )
     } else {
         failure
@@ -139,7 +140,7 @@ async fn find(context: &Context<'_>) -> Result<User, Failure> {
     let email = context.text("email")?;
     let wanted = model::address::compared(email);
     if !wanted.contains('@') {
-        return Err(Failure::input("/properties/email", "is not an e-mail address"));
+        return Err(Failure::input("/properties/email", "is not an email address"));
     }
     let per_page = PER_PAGE.to_string();
     let mut found: Vec<User> = Vec::new();
@@ -196,7 +197,7 @@ async fn find(context: &Context<'_>) -> Result<User, Failure> {
         )),
         1 => found
             .pop()
-            .ok_or_else(|| Failure::internal("a user that was found is gone")),
+            .ok_or_else(|| Failure::internal("the user no longer exists")),
         count => Err(Failure::user(
             409,
             "ambiguousUser",

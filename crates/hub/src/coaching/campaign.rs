@@ -69,21 +69,24 @@ pub async fn put(
         })
     };
     if request.name.trim().is_empty() || request.name.chars().count() > 200 {
-        return field("name", "give it a name of at most 200 characters");
+        return field("name", "the name must have 1 to 200 characters");
     }
     if request.rules.is_empty() || request.rules.len() > 1_000 {
         return field(
             "rules",
-            "name 1 to 1,000 rules, or \"*\" for every rule that has a topic",
+            "specify 1 to 1,000 rules, or \"*\" for every rule with a topic",
         );
     }
     for name in &request.rules {
         if name != "*" && app.rules().rule(name).is_none() {
-            return field("rules", &format!("there is no rule \"{name}\""));
+            return field("rules", &format!("no rule named \"{name}\""));
         }
     }
     if !(0..=527_040).contains(&request.delivery_limit_minutes) {
-        return field("delivery_limit_minutes", "give 0 (no limit) to 527040 (a year)");
+        return field(
+            "delivery_limit_minutes",
+            "must be between 0 (no limit) and 527040 (one year)",
+        );
     }
     let now = app.clock.now();
     let known = match &id {
@@ -94,11 +97,14 @@ pub async fn put(
     let (destination_sealed, destination_hint) =
         match (request.channel.as_str(), &request.webhook_url, &known) {
             ("email", ..) if app.settings.smtp.host.is_empty() => {
-                return field("channel", "mail needs a server: set smtp.host and smtp.from");
+                return field(
+                    "channel",
+                    "email requires a mail server: set smtp.host and smtp.from",
+                );
             }
             ("email", ..) => (
                 app.sealer.seal(&place(&id), b"")?,
-                format!("mail through {}", app.settings.smtp.host),
+                format!("email through {}", app.settings.smtp.host),
             ),
             ("webhook", Some(address), _) => {
                 let address = secrecy::ExposeSecret::expose_secret(address);
@@ -109,7 +115,7 @@ pub async fn put(
             ("webhook", None, Some(known)) if known.channel == "webhook" => {
                 (known.destination_sealed.clone(), known.destination_hint.clone())
             }
-            ("webhook", None, _) => return field("webhook_url", "a webhook needs its address"),
+            ("webhook", None, _) => return field("webhook_url", "a webhook requires webhook_url"),
             _ => return field("channel", "must be \"webhook\" or \"email\""),
         };
     let row = CampaignRow {

@@ -104,7 +104,7 @@ async fn decide(
     let too_soon = last.is_some_and(|last| now - last < limit);
     let (state, reason) = if too_soon {
         let reason = format!(
-            "the last message was less than {} minutes ago",
+            "the last message was sent less than {} minutes ago",
             campaign.delivery_limit_minutes
         );
         (MessageState::Suppressed, Some(reason))
@@ -160,7 +160,7 @@ fn render(template: &str, detection: &DetectionRow, event: Option<&EventRow>) ->
         .unwrap_or_else(|error| {
             tracing::error!(
                 topic = detection.topic,
-                "a tip's template cannot be filled in: {error}"
+                "cannot render the template of a tip: {error}"
             );
             template.to_owned()
         })

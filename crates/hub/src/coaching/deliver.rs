@@ -55,14 +55,19 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             let person = app.store.person_get(&message.person_id).await?;
             let result = match (campaign, person) {
                 (Some(campaign), Some(person)) => send(app, &campaign, &person, &message).await,
-                _ => Err(Refusal::Final("the campaign or the person is gone".to_owned())),
+                _ => Err(Refusal::Final(
+                    "the campaign or the person no longer exists".to_owned(),
+                )),
             };
             fault::point("message.sent");
             let now = app.clock.now();
             // Whoever took it before ended without a word: whether it was sent then is not known.
             let twice = message.sending_since.map(|since| {
                 let since = since.format("%Y-%m-%d %H:%M:%S UTC");
-                format!("may have been sent twice: the process that was sending it since {since} ended early")
+                format!(
+                    "may have been sent twice: the process that started sending it at {since} was \
+                     interrupted"
+                )
             });
             match result {
                 Ok(()) => {
@@ -83,7 +88,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
                     app.store.message_retry(&message.id, &reason, now + wait).await?;
                 }
                 Err(Refusal::Later(reason, _) | Refusal::Final(reason)) => {
-                    tracing::error!(message = %message.id, "a message is given up: {reason}");
+                    tracing::error!(message = %message.id, "giving up on a message: {reason}");
                     app.store.message_failed(&message, &reason, now).await?;
                 }
             }
@@ -160,11 +165,11 @@ async fn mail(app: &App, person: &PersonRow, message: &MessageRow) -> Result<(),
     let from: Mailbox = settings
         .from
         .parse()
-        .map_err(|error| fault("smtp.from is no address", &error))?;
+        .map_err(|error| fault("smtp.from is not a valid email address", &error))?;
     let to: Mailbox = person
         .email
         .parse()
-        .map_err(|error| fault("the person's address is none", &error))?;
+        .map_err(|error| fault("the person's email address is invalid", &error))?;
     let host = from.email.domain().to_owned();
     let mail = Message::builder()
         .from(from)
@@ -173,7 +178,7 @@ async fn mail(app: &App, person: &PersonRow, message: &MessageRow) -> Result<(),
         .message_id(Some(format!("<{}@{host}>", message.id)))
         .header(ContentType::TEXT_PLAIN)
         .body(message.body.clone())
-        .map_err(|error| fault("the mail cannot be written", &error))?;
+        .map_err(|error| fault("could not compose the email", &error))?;
     let builder = match settings.encryption.as_str() {
         "tls" => AsyncSmtpTransport::<Tokio1Executor>::relay(&settings.host),
         "starttls" => AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(&settings.host),
@@ -187,12 +192,12 @@ async fn mail(app: &App, person: &PersonRow, message: &MessageRow) -> Result<(),
         }
     };
     let mut builder = builder
-        .map_err(|error| fault("the mail server's name cannot be used", &error))?
+        .map_err(|error| fault("invalid mail server name", &error))?
         .port(settings.port);
     if !settings.username.is_empty() {
         let password = tokio::fs::read_to_string(&settings.password_file)
             .await
-            .map_err(|error| fault("smtp.password_file cannot be read", &error))?;
+            .map_err(|error| fault("cannot read smtp.password_file", &error))?;
         builder = builder.credentials(Credentials::new(
             settings.username.clone(),
             password.trim().to_owned(),
@@ -205,7 +210,7 @@ async fn mail(app: &App, person: &PersonRow, message: &MessageRow) -> Result<(),
         .await;
     match sent {
         Ok(_) => Ok(()),
-        Err(error) if error.is_permanent() => Err(fault("the mail server refused", &error)),
+        Err(error) if error.is_permanent() => Err(fault("the mail server rejected the message", &error)),
         Err(error) => Err(Refusal::Later(crate::causes(&error), None)),
     }
 }

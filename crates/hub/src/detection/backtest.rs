@@ -64,10 +64,10 @@ pub enum BacktestError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The rule matches far too much.
-    #[error("the rule matches more than {KEPT_MAX} records; narrow it, or try a shorter time")]
+    #[error("the rule matches more than {KEPT_MAX} records; narrow the rule, or use a shorter time range")]
     TooMany,
     /// A thread ended.
-    #[error("the trial ended unexpectedly")]
+    #[error("the backtest ended unexpectedly")]
     Thread,
 }
 
@@ -168,7 +168,7 @@ fn unread(label: &str, error: &ArchiveError) -> String {
 impl Trial {
     fn batch(&mut self, batch: &BatchRow, reader: Box<dyn std::io::Read + Send>) -> std::io::Result<()> {
         let Some(dataset) = Dataset::named(&batch.dataset) else {
-            return Err(std::io::Error::other("the dataset is not known to this version"));
+            return Err(std::io::Error::other("this version does not support the dataset"));
         };
         let mut lines = Lines::new(reader)?;
         let mut scratch = DetectorScratch::default();

@@ -211,7 +211,7 @@ fn look(
             .is_err()
         {
             // It was read when the event was stored, so this is a record that one of the two readers refuses.
-            tracing::warn!(event = %event.id, "a stored event cannot be shown to the rules");
+            tracing::warn!(event = %event.id, "cannot evaluate rules on a stored event");
             continue;
         }
         let at_us = event.at.timestamp_micros();

@@ -198,7 +198,7 @@ async fn kept(
                 tracing::warn!(
                     watch,
                     group = key,
-                    "more than {HITS_MAX} matches in one group; only the oldest of them count: narrow the rule"
+                    "more than {HITS_MAX} matches in one group; only the oldest are used: narrow the rule"
                 );
                 metrics::counter!("flareward_hits_left_out_total").increment(1);
             }
@@ -386,7 +386,8 @@ impl Settled<'_> {
         now: DateTime<Utc>,
     ) -> Option<DetectionRow> {
         let Some(event) = events.get(&fired.event) else {
-            tracing::warn!(rule = %rule.name, event = %fired.event, "a match whose event is gone makes no detection");
+            tracing::warn!(rule = %rule.name, event = %fired.event, "skipped a match because its event \
+                 no longer exists");
             return None;
         };
         let key = if is_repeats(watch) { "" } else { self.key };

@@ -168,12 +168,11 @@ impl Place {
             part = tokio::time::timeout(SILENCE, body.try_next()) => part,
             () = self.coming.cut.cancelled() => {
                 return Err(IngestError::Slow(
-                    "others waited for the place of this body, the slowest of all".to_owned(),
+                    "the request was dropped because it was the slowest and others were waiting".to_owned(),
                 ));
             }
         };
-        let part =
-            part.map_err(|_| IngestError::Slow("nothing came of the body for 10 seconds".to_owned()))?;
+        let part = part.map_err(|_| IngestError::Slow("no data received for 10 seconds".to_owned()))?;
         let part = part.map_err(|error| match error.kind() {
             // Whoever hands the body over has waited long enough.
             std::io::ErrorKind::TimedOut => IngestError::Slow(error.to_string()),

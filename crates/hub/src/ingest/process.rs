@@ -121,13 +121,13 @@ pub(crate) async fn one(
             }
             Err(ProcessError::Store(error)) => Err(error),
             Err(ProcessError::Archive(error)) if !error.is_missing() => {
-                tracing::error!(batch = %batch.id, "the archive cannot be read: {}", crate::causes(&error));
+                tracing::error!(batch = %batch.id, "cannot read the archive: {}", crate::causes(&error));
                 claim::release(app, batch).await;
                 Ok(Processed::Waits(error))
             }
             Err(error) => {
                 let reason = crate::causes(&error);
-                tracing::error!(batch = %batch.id, "a batch cannot be read from the archive: {reason}");
+                tracing::error!(batch = %batch.id, "cannot read a batch from the archive: {reason}");
                 app.store.batch_failed(&batch.id, &app.holder, &reason).await?;
                 Ok(Processed::Done)
             }
@@ -138,11 +138,11 @@ pub(crate) async fn one(
 
 #[derive(Debug, thiserror::Error)]
 enum ProcessError {
-    #[error("the dataset is not known to this version")]
+    #[error("this version does not support the dataset")]
     Dataset,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("the object cannot be unpacked")]
+    #[error("cannot decompress the object")]
     Unpack(#[from] std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -31,7 +31,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Said of a body whose gzip is followed by something else.
 const GARBAGE: &str =
-    "what follows the last gzip member is not gzip, and was left out; the records before it are kept";
+    "data after the last gzip member is not gzip and was skipped; the records before it are kept";
 
 /// What became of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +50,13 @@ pub enum Received {
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     /// Nobody knows the dataset.
-    #[error("the dataset \"{name}\" is not known; known are {}", Dataset::names())]
+    #[error("unknown dataset \"{name}\"; available: {}", Dataset::names())]
     Dataset {
         /// What was asked for.
         name: String,
     },
     /// The gzip stream is damaged or cut off.
-    #[error("the body is not whole gzip: {0}")]
+    #[error("the gzip body is damaged or incomplete: {0}")]
     Gzip(String),
     /// The body is larger than the setting allows.
     #[error("the batch is larger than {limit_bytes} bytes uncompressed (ingest.batch_limit_bytes)")]
@@ -71,19 +71,19 @@ pub enum IngestError {
         limit: u64,
     },
     /// The sender went away.
-    #[error("the body ended early")]
+    #[error("the request body ended early")]
     Body(#[source] std::io::Error),
     /// The body came too slowly.
     #[error("{0}; send this batch again")]
     Slow(String),
     /// Too many batches at once.
-    #[error("too many batches are being received; send this one again later")]
+    #[error("too many batches are being received; send this batch again later")]
     Busy,
     /// The archive cannot be written, for example because the disk is full.
-    #[error("the archive cannot be written; send this batch again later")]
+    #[error("cannot write to the archive; send this batch again later")]
     Archive(#[from] ArchiveError),
     /// The store.
-    #[error("the store cannot be written; send this batch again later")]
+    #[error("cannot write to the database; send this batch again later")]
     Store(#[from] StoreError),
 }
 

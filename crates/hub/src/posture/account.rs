@@ -19,12 +19,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "acct_2fa_not_enforced",
         severity: Severity::Critical,
-        question: "Must every member of the account use a second factor?",
+        question: "Does the account require a second factor for all members?",
         lists: &["account"],
         besides: "",
-        unknown: "An account whose settings do not say `enforce_twofactor` is unknown.",
-        remedy: "Manage Account, Members: require two-factor authentication. Tell members first: whoever has none is \
-                 locked out. Flareward never switches this by itself.",
+        unknown: "Unknown if the account settings do not contain `enforce_twofactor`.",
+        remedy: "In Manage Account > Members, require two-factor authentication. Notify members first: \
+             members without a second factor are locked out. Flareward never changes this setting.",
         command: None,
         terraform: Some("cloudflare_account: settings = { enforce_twofactor = true }"),
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.8.5", "CIS v8 6.5"],
@@ -33,12 +33,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "global_api_key_in_use",
         severity: Severity::Critical,
-        question: "Does this connection do without a Global API Key?",
+        question: "Does this connection use an API token instead of a Global API Key?",
         lists: &[],
         besides: "the connection's own credential",
-        unknown: "Never: the connection knows its credential. Keys that others use are not visible to Cloudflare's API.",
-        remedy: "Make an account API token with only what `flareward doctor` lists, connect again under the same label, \
-                 then My Profile, API Tokens: change the Global API Key.",
+        unknown: "Covers only this connection's own credential. Cloudflare's API does not show Global \
+             API Keys used elsewhere.",
+        remedy: "Create an account API token with only the permissions that `flareward doctor` lists, \
+             and connect again with the same label. Then change the Global API Key in My Profile > API \
+             Tokens.",
         command: Some("flareward connect --label LABEL --token-file token.txt"),
         terraform: None,
         frameworks: &[
@@ -52,11 +54,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "connection_stale_2d",
         severity: Severity::Low,
-        question: "Was everything of this account read within two days?",
+        question: "Was the account fully synced within the last two days?",
         lists: &[],
-        besides: "the connection's history of syncs",
-        unknown: "Never. While it does not hold, other answers may be old.",
-        remedy: "Look why on the connection's page, then sync; a paused connection waits for a person to confirm.",
+        besides: "the connection's sync history",
+        unknown: "Never unknown. While this check fails, the results of other checks may be outdated.",
+        remedy: "Find the reason on the connection's page, then sync. A paused connection needs a \
+             person to confirm the sync.",
         command: Some("flareward sync --connection LABEL"),
         terraform: None,
         frameworks: &["SOC 2 CC7.2"],
@@ -65,13 +68,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "scim_disabled_on_idp",
         severity: Severity::Medium,
-        question: "Do identity providers that can tell Access who has left do so (SCIM)?",
+        question: "Is SCIM enabled on every identity provider that supports it?",
         lists: &["identity_providers"],
         besides: "",
-        unknown: "A provider without `scim_config` was never set up for it, which counts as off. Kinds that cannot \
-                  push are not asked.",
-        remedy: "Zero Trust, Settings, Authentication, the provider: enable SCIM, and set its endpoint and secret at \
-                 the provider.",
+        unknown: "A provider without `scim_config` counts as disabled. Provider types without SCIM \
+             support are not checked.",
+        remedy: "In Zero Trust > Settings > Authentication, enable SCIM for the provider. Then enter \
+             the endpoint and secret at the provider.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_identity_provider: scim_config = { enabled = true }"),
         frameworks: &["SOC 2 CC6.2", "ISO 27001 A.5.16", "CIS v8 5.6", "CIS v8 6.2"],
@@ -80,12 +83,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "scim_seat_deprovision_off",
         severity: Severity::Medium,
-        question: "Does a provider that pushes users by SCIM also free the seats of those who leave?",
+        question: "Do identity providers with SCIM also free the seats of deactivated users?",
         lists: &["identity_providers"],
         besides: "",
-        unknown: "A provider with SCIM that does not say `seat_deprovision` cannot be judged.",
-        remedy: "Zero Trust, Settings, Authentication, the provider: enable seat deprovisioning, which needs user \
-                 deprovisioning.",
+        unknown: "Unknown for a SCIM provider without `seat_deprovision` in its settings.",
+        remedy: "In Zero Trust > Settings > Authentication, enable seat deprovisioning for the \
+             provider. It requires user deprovisioning.",
         command: Some("flareward access-users list --connection LABEL"),
         terraform: Some(
             "cloudflare_zero_trust_access_identity_provider: scim_config = { enabled = true, user_deprovision = true, \
@@ -97,12 +100,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "gateway_list_stale_ttl",
         severity: Severity::Low,
-        question: "Was every Zero Trust list changed, or at least looked at, within a year?",
+        question: "Was every Zero Trust list changed or reviewed within the last year?",
         lists: &["lists"],
         besides: "",
-        unknown: "A list without `updated_at` cannot be judged. Entries with an end of their own are not visible.",
-        remedy: "Zero Trust, My Team, Lists: take away what no longer belongs there, or delete the list. Mute the \
-                 finding for a year when it is still right.",
+        unknown: "Unknown for a list without `updated_at`. The expiry of single entries is not visible.",
+        remedy: "In Zero Trust > My Team > Lists, remove outdated entries or delete the list. If the \
+             list is still correct, mute the finding for a year.",
         command: Some("flareward posture mute FINDING --reason reviewed --for 365d"),
         terraform: Some("cloudflare_zero_trust_list: items"),
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18"],
@@ -135,7 +138,7 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
                 summary = format!("{summary}; {without} members have none");
             }
             if unknown > 0 {
-                summary = format!("{summary}, and of {unknown} it is not known");
+                summary = format!("{summary}; for {unknown} members it is unknown");
             }
             judged
                 .found
@@ -143,7 +146,7 @@ fn two_factor_enforced(facts: &Facts) -> Result<Judged, Unknown> {
         }
         None => {
             return Err(Unknown(
-                "Cloudflare does not say whether the account requires a second factor".to_owned(),
+                "Cloudflare does not report whether the account requires a second factor".to_owned(),
             ));
         }
     }
@@ -158,7 +161,7 @@ fn no_global_key(facts: &Facts) -> Result<Judged, Unknown> {
             "connection",
             facts.connection.id.as_str(),
             &facts.connection.label,
-            "this connection signs its calls with a Global API Key, which may do all that its user may and never ends",
+            "this connection uses a Global API Key, which has all permissions of its user and never expires",
         ));
     }
     Ok(judged)
@@ -171,8 +174,8 @@ fn connection_fresh(facts: &Facts) -> Result<Judged, Unknown> {
     if facts.now - since > STALE_AFTER {
         let days = (facts.now - since).num_days();
         let summary = match connection.synced_at {
-            Some(_) => format!("the last sync that read everything ended {days} days ago"),
-            None => format!("no sync has read everything since it was connected {days} days ago"),
+            Some(_) => format!("the last complete sync ended {days} days ago"),
+            None => format!("no complete sync since the account was connected {days} days ago"),
         };
         judged.found.push(
             Finding::new(
@@ -200,7 +203,7 @@ fn scim_enabled(facts: &Facts) -> Result<Judged, Unknown> {
                     "identity_provider",
                     &provider.id,
                     &provider.name,
-                    "SCIM is off: Access does not learn when someone leaves or changes groups",
+                    "SCIM is disabled: Access is not notified when someone leaves or changes groups",
                 )
                 .with("type", kind),
             );
@@ -223,12 +226,15 @@ fn seats_deprovisioned(facts: &Facts) -> Result<Judged, Unknown> {
                 "identity_provider",
                 &provider.id,
                 &provider.name,
-                "someone who is deactivated at the provider keeps the seat, which is paid for",
+                "users who are deactivated at the provider keep their paid seat",
             )),
             None => judged.unsure(
                 "identity_provider",
                 &provider.id,
-                format!("{} does not say whether seats are freed", provider.name),
+                format!(
+                    "the settings of {} do not show whether seats are freed",
+                    provider.name
+                ),
             ),
         }
     }
@@ -247,7 +253,7 @@ fn lists_fresh(facts: &Facts) -> Result<Judged, Unknown> {
                         "list",
                         &list.id,
                         &list.name,
-                        format!("nobody changed this list for {days} days"),
+                        format!("this list was last changed {days} days ago"),
                     )
                     .with("updated_at", at)
                     .with("count", &list.raw["count"]),
@@ -257,7 +263,7 @@ fn lists_fresh(facts: &Facts) -> Result<Judged, Unknown> {
             None => judged.unsure(
                 "list",
                 &list.id,
-                format!("{} does not say when it was changed", list.name),
+                format!("the last change of {} is unknown", list.name),
             ),
         }
     }

@@ -30,13 +30,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "access_app_bypass_everyone",
         severity: Severity::Critical,
-        question: "Does every application ask at least someone who they are?",
+        question: "Does every application require sign-in (no Bypass policy for everyone)?",
         lists: &["apps", "policies", "access_groups"],
         besides: "",
-        unknown: "An application that names a policy, or a policy that names a group, which is not listed cannot be \
-                  judged.",
-        remedy: "Zero Trust, Access, Applications: take the Bypass policy away, or narrow it to the path or network \
-                 that must stay open.",
+        unknown: "Unknown for an application that references an unlisted policy, or a policy that \
+             references an unlisted group.",
+        remedy: "In Zero Trust > Access > Applications, remove the Bypass policy, or restrict it to the \
+             path or network that must stay open.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_policy: decision = \"allow\""),
         frameworks: &[
@@ -51,12 +51,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "access_policy_allow_everyone",
         severity: Severity::Critical,
-        question: "Does every Allow policy say who may enter?",
+        question: "Does every Allow policy restrict who can sign in?",
         lists: &["apps", "policies", "access_groups"],
         besides: "",
-        unknown: "A policy that names a group which is not listed cannot be judged.",
-        remedy: "Zero Trust, Access, Policies: include groups or domains in place of Everyone, or require something. \
-                 A policy that no application uses is a medium finding.",
+        unknown: "Unknown for a policy that references an unlisted group.",
+        remedy: "In Zero Trust > Access > Policies, include groups or domains instead of Everyone, or \
+             add a Require rule. If no application uses the policy, the finding has medium severity.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_policy: include = [{ group = { id = \"…\" } }]"),
         frameworks: &[
@@ -71,13 +71,14 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "idp_onetimepin_only_for_sensitive_app",
         severity: Severity::High,
-        question: "Can people log in to every application by more than a code sent by mail?",
+        question: "Does every application allow a login method other than One-time PIN?",
         lists: &["apps", "identity_providers"],
         besides: "",
-        unknown: "An application that names an identity provider which is not listed cannot be judged. Sensitive are \
-                  ssh, vnc, rdp, infrastructure and dash_sso, and what carries a tag \"sensitive\"; others are low \
-                  findings.",
-        remedy: "Zero Trust, Access, Applications, Login methods: choose your identity provider in place of One-time PIN.",
+        unknown: "Unknown for an application that references an unlisted identity provider. Sensitive \
+             applications are those of type ssh, vnc, rdp, infrastructure or dash_sso, and those tagged \
+             \"sensitive\"; for other applications the finding has low severity.",
+        remedy: "In Zero Trust > Access > Applications > Login methods, select your identity provider \
+             instead of One-time PIN.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_application: allowed_idps = [\"…\"]"),
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.8.5", "CIS v8 6.3"],
@@ -86,12 +87,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "app_session_over_24h",
         severity: Severity::Medium,
-        question: "Does every session with an application end within 24 hours?",
+        question: "Are all application sessions limited to 24 hours or less?",
         lists: &["apps"],
         besides: "",
-        unknown: "A duration that cannot be read cannot be judged. Where an application says none, Cloudflare's \
-                  default of 24 hours holds.",
-        remedy: "Zero Trust, Access, Applications: shorten the session of the application or of the policy.",
+        unknown: "Unknown for an unreadable duration. An application without a duration has \
+             Cloudflare's default of 24 hours.",
+        remedy: "In Zero Trust > Access > Applications, shorten the session duration of the application \
+             or the policy.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_application: session_duration = \"24h\""),
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.8.5"],
@@ -100,12 +102,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "app_no_posture_require",
         severity: Severity::Medium,
-        question: "Does every way into an application ask something of the device?",
+        question: "Does every application policy require a device check?",
         lists: &["apps", "policies", "access_groups"],
         besides: "",
-        unknown: "An application that names a policy or a group which is not listed cannot be judged. A device posture \
-                  check, a client certificate or its name count, also inside a required group.",
-        remedy: "Zero Trust, Access, Policies: require a device posture check or a client certificate.",
+        unknown: "Unknown for an application that references an unlisted policy or group. Device \
+             posture checks, client certificates and certificate common names count as device checks, \
+             also inside a required group.",
+        remedy: "In Zero Trust > Access > Policies, require a device posture check or a client certificate.",
         command: None,
         terraform: Some(
             "cloudflare_zero_trust_access_policy: require = [{ device_posture = { integration_uid = \"…\" } }]",
@@ -116,12 +119,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "app_launcher_hidden_mismatch",
         severity: Severity::Low,
-        question: "Does the App Launcher show what people can open, and only that?",
+        question: "Does the App Launcher show all applications that people can open, and no others?",
         lists: &["apps", "policies"],
         besides: "",
-        unknown: "An application that does not say whether it is shown is not judged.",
-        remedy: "Zero Trust, Access, Applications: hide what nobody is let into, and show bookmarks, which are nothing \
-                 but a tile.",
+        unknown: "Applications without `app_launcher_visible` are not checked.",
+        remedy: "In Zero Trust > Access > Applications, hide applications that no one can access, and \
+             show bookmarks: a hidden bookmark has no effect.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_application: app_launcher_visible"),
         frameworks: &[],
@@ -134,7 +137,7 @@ fn kind(app: &Object) -> &str {
 }
 
 fn missing(app: &Object, count: usize) -> String {
-    format!("{} names {count} policies that are not listed", app.name)
+    format!("{} references {count} policies that are not listed", app.name)
 }
 
 fn nothing_bypassed(facts: &Facts) -> Result<Judged, Unknown> {
@@ -160,10 +163,7 @@ fn nothing_bypassed(facts: &Facts) -> Result<Judged, Unknown> {
                     "app",
                     &app.id,
                     &app.name,
-                    format!(
-                        "the policy \"{}\" lets everyone past without asking who they are",
-                        policy.name()
-                    ),
+                    format!("the policy \"{}\" admits everyone without sign-in", policy.name()),
                 )
                 .with("policy_id", policy.id())
                 .with("domain", &app.raw["domain"])
@@ -202,10 +202,10 @@ fn nobody_at_all(facts: &Facts) -> Result<Judged, Unknown> {
             Ok(false) => {}
             Ok(true) => {
                 let (severity, summary) = if apps.is_empty() {
-                    let words = "would let in everyone who can log in; no application uses it";
+                    let words = "would admit everyone who can sign in; no application uses this policy";
                     (Severity::Medium, words.to_owned())
                 } else {
-                    let words = format!("lets everyone who can log in at all into {}", apps.join(", "));
+                    let words = format!("admits everyone who can sign in to {}", apps.join(", "));
                     (Severity::Critical, words)
                 };
                 judged.found.push(
@@ -254,7 +254,7 @@ fn more_than_a_pin(facts: &Facts) -> Result<Judged, Unknown> {
         };
         let known: Option<BTreeSet<&str>> = ids.iter().map(|id| kinds.get(id).copied()).collect();
         let Some(methods) = known else {
-            let reason = format!("{} names an identity provider that is not listed", app.name);
+            let reason = format!("{} references an identity provider that is not listed", app.name);
             judged.unsure("app", &app.id, reason);
             continue;
         };
@@ -266,7 +266,7 @@ fn more_than_a_pin(facts: &Facts) -> Result<Judged, Unknown> {
                     "app",
                     &app.id,
                     &app.name,
-                    "whoever reads the mailbox gets in: a code by mail is the only way to log in",
+                    "One-time PIN is the only login method: anyone with access to the mailbox can sign in",
                 )
                 .with("type", kind(app))
                 .with("sensitive", sensitive),
@@ -337,7 +337,7 @@ fn sessions_end(facts: &Facts) -> Result<Judged, Unknown> {
                 None => judged.unsure(
                     "app",
                     &app.id,
-                    format!("the session duration \"{text}\" of {} cannot be read", app.name),
+                    format!("the session duration \"{text}\" of {} is invalid", app.name),
                 ),
             }
         }
@@ -348,7 +348,7 @@ fn sessions_end(facts: &Facts) -> Result<Judged, Unknown> {
                     "app",
                     &app.id,
                     &app.name,
-                    format!("a session may last {text}"),
+                    format!("sessions can last {text}"),
                 )
                 .with("hours", hours),
             );
@@ -369,7 +369,7 @@ fn asks_devices(facts: &Facts, rules: &Value, depth: usize) -> Known<bool> {
     /// Deeper groups are not followed.
     const DEPTH_MAX: usize = 16;
     if depth > DEPTH_MAX {
-        return Err(Unknown("groups are nested too deep to follow".to_owned()));
+        return Err(Unknown("groups are nested too deeply to evaluate".to_owned()));
     }
     let mut unknown = None;
     let mut asks = |rule: &Value| {
@@ -426,7 +426,7 @@ fn devices_asked(facts: &Facts) -> Result<Judged, Unknown> {
                     "app",
                     &app.id,
                     &app.name,
-                    format!("any device will do by {}", without.join(", ")),
+                    format!("no device check required by {}", without.join(", ")),
                 )
                 .with("policies", without),
             );
@@ -449,13 +449,13 @@ fn launcher_fits(facts: &Facts) -> Result<Judged, Unknown> {
             .iter()
             .any(|policy| matches!(policy.decision(), "allow" | "bypass"));
         let summary = if kind(app) == "bookmark" {
-            (!is_shown).then_some("a bookmark that the App Launcher hides is of no use to anyone")
+            (!is_shown).then_some("a bookmark that is hidden in the App Launcher has no effect")
         } else if is_shown && LEADS_SOMEWHERE.contains(&kind(app)) && !is_open {
             if unread > 0 {
                 judged.unsure("app", &app.id, missing(app, unread));
                 continue;
             }
-            Some("the App Launcher shows it, and no policy lets anyone in")
+            Some("visible in the App Launcher, but no policy admits anyone")
         } else {
             None
         };

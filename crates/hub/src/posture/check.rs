@@ -145,10 +145,10 @@ impl Check {
                 unjudged,
                 reason,
             }) if !unjudged.is_empty() => {
-                let first = reason.unwrap_or_else(|| "it could not be seen".to_owned());
+                let first = reason.unwrap_or_else(|| "it could not be determined".to_owned());
                 let reason = match unjudged.len() {
                     1 => first,
-                    many => format!("{first} (of {many} it cannot be told)"),
+                    many => format!("{first} ({many} objects affected)"),
                 };
                 Answer::Partly {
                     found,

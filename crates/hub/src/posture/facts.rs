@@ -321,7 +321,7 @@ impl Facts {
             },
             account: account.and_then(|found| match found.into_iter().next() {
                 Some(account) => Ok(account.raw),
-                None => Err(Unknown("the account's settings were not read".to_owned())),
+                None => Err(Unknown("the account settings were not read".to_owned())),
             }),
             members: whole("members").map(|()| members),
             access_users: whole("access_users").map(|()| access_users),
@@ -368,7 +368,7 @@ impl Facts {
                 Ok(contents) => match contents.iter().find(|content| content.id == group.id) {
                     Some(content) => match content.raw["members"].as_array() {
                         Some(members) => Ok(dashboard::user_group_members(members.iter())),
-                        None => Err("its members were not kept".to_owned()),
+                        None => Err("its members were not stored".to_owned()),
                     },
                     None => Err("its members were not read".to_owned()),
                 },
@@ -418,7 +418,7 @@ impl Facts {
 
     fn everyone(&self, rules: &Value, depth: usize) -> Known<bool> {
         if depth > DEPTH_MAX {
-            return Err(Unknown("groups are nested too deep to follow".to_owned()));
+            return Err(Unknown("groups are nested too deeply to evaluate".to_owned()));
         }
         let mut unknown = None;
         let mut is_everyone = |rule: &Value| match Selector::read(rule) {
@@ -460,7 +460,11 @@ impl Facts {
         self.groups()?
             .iter()
             .find(|group| group.id.eq_ignore_ascii_case(id))
-            .ok_or_else(|| Unknown(format!("a rule names the Access group {id}, which is not listed")))
+            .ok_or_else(|| {
+                Unknown(format!(
+                    "a rule references the Access group {id}, which is not listed"
+                ))
+            })
     }
 
     /// Whether someone with this address signs in to the dashboard through the account's own identity provider:
@@ -524,7 +528,7 @@ fn is_whole(kind: &str, listing: Option<&ListingRow>) -> Known<()> {
     let (words, permission) = (words(kind), permission(kind));
     match listing {
         None => Err(Unknown(format!(
-            "{words} were never read: run `flareward sync` (it needs the permission \"{permission}\")"
+            "{words} have never been read: run `flareward sync` (requires the permission \"{permission}\")"
         ))),
         Some(ListingRow {
             stale_reason: Some(reason),
@@ -537,7 +541,7 @@ fn is_whole(kind: &str, listing: Option<&ListingRow>) -> Known<()> {
         Some(ListingRow {
             complete_at: None, ..
         }) => Err(Unknown(format!(
-            "{words} were never read to their end: run `flareward sync`"
+            "{words} have never been fully read: run `flareward sync`"
         ))),
         Some(_) => Ok(()),
     }
@@ -612,8 +616,8 @@ fn user(row: AccessUserRow) -> Result<User, StoreError> {
 async fn audit(app: &App, id: &ConnectionId) -> Result<Known<Audit>, StoreError> {
     let Some(first_at) = app.store.posture_audit_first(id).await? else {
         return Ok(Err(Unknown(
-            "the account's audit log is not delivered here: push the dataset audit_logs_v2 (or audit_logs) \
-             by Logpush, which needs the permission \"Logs Write\""
+            "Flareward does not receive the account's audit log: push the dataset audit_logs_v2 (or \
+                 audit_logs) with Logpush, which needs the permission \"Logs Write\""
                 .to_owned(),
         )));
     };
@@ -707,8 +711,8 @@ pub fn own_domains(facts: &Facts) -> Known<BTreeSet<String>> {
     }
     if own.is_empty() {
         return Err(Unknown(
-            "which mail domains are the organisation's own cannot be seen: no domain is held by half of the \
-             members, and no identity provider names one"
+            "the organisation's own email domains are unknown: no domain is used by half of the \
+                 members, and no identity provider specifies one"
                 .to_owned(),
         ));
     }

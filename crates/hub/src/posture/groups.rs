@@ -17,12 +17,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "group_empty",
         severity: Severity::Medium,
-        question: "Can anyone at all be in each Access group?",
+        question: "Can every Access group have members?",
         lists: &["access_groups", "list_items"],
         besides: "",
-        unknown: "A group whose includes name lists or groups that are not read cannot be judged. Only groups that \
-                  cannot let anyone in are found, not those that happen to let nobody in today.",
-        remedy: "Zero Trust, Access, Rule groups: fill it or delete it.",
+        unknown: "Unknown for a group whose Include rules reference unread lists or groups. Reports \
+             only groups that cannot admit anyone, not groups that currently have no members.",
+        remedy: "In Zero Trust > Access > Rule groups, add members to the group or delete it.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_group: include"),
         frameworks: &["ISO 27001 A.5.15", "ISO 27001 A.5.18"],
@@ -31,11 +31,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "group_unused",
         severity: Severity::Medium,
-        question: "Is each Access group named by some policy, application or other group?",
+        question: "Is every Access group used by a policy, application or other group?",
         lists: &["access_groups", "apps", "policies"],
         besides: "",
-        unknown: "The default group is always used. Gateway rules are not looked at.",
-        remedy: "Zero Trust, Access, Rule groups: delete it, after a look at Gateway.",
+        unknown: "The default group always counts as used. Gateway rules are not checked.",
+        remedy: "Check that no Gateway rule uses the group, then delete it in Zero Trust > Access > \
+             Rule groups.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_group"),
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18"],
@@ -44,11 +45,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "group_email_not_in_directory",
         severity: Severity::Medium,
-        question: "Does every address in an Access group belong to someone whom some list of this account knows?",
+        question: "Does every email address in an Access group belong to a known person?",
         lists: &["access_groups", "access_users", "members"],
-        besides: "further addresses of people",
-        unknown: "Someone who has never signed in is in no list, and is found too.",
-        remedy: "Zero Trust, Access, Rule groups: take the address out if nobody knows whose it is.",
+        besides: "aliases",
+        unknown: "People who have never signed in are in no list of the account and are also reported.",
+        remedy: "In Zero Trust > Access > Rule groups, remove the address if you cannot identify its owner.",
         command: Some("flareward grants list --kind access-group --entitlement SUBJECT --connection LABEL"),
         terraform: Some("cloudflare_zero_trust_access_group: include"),
         frameworks: &[
@@ -62,11 +63,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "duplicate_group_membership",
         severity: Severity::Low,
-        question: "Is each address named once only, so that taking it out takes it out?",
+        question: "Is every email address listed only once per Access group, so that removing it \
+             revokes access?",
         lists: &["access_groups"],
         besides: "",
-        unknown: "A nested group that is not listed is left out.",
-        remedy: "Zero Trust, Access, Rule groups: leave one of the rules that name the address.",
+        unknown: "Nested groups that are not listed are ignored.",
+        remedy: "In Zero Trust > Access > Rule groups, keep only one of the rules that list the address.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_group: include"),
         frameworks: &["ISO 27001 A.5.18"],
@@ -126,7 +128,7 @@ fn somebody_in_each(facts: &Facts) -> Result<Judged, Unknown> {
     for group in facts.groups()? {
         match is_empty(facts, &group.raw, 0) {
             Ok(true) => {
-                let summary = "nobody can be in: it includes nothing, or only empty lists and groups";
+                let summary = "cannot have members: it includes nothing, or only empty lists and groups";
                 judged.found.push(finding(Severity::Medium, group, summary));
             }
             Ok(false) => {}
@@ -159,7 +161,7 @@ fn all_used(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
     for group in groups {
         if group.raw["is_default"] != true && !used.contains(&group.id.to_lowercase()) {
-            let summary = "no policy, application or other group names it";
+            let summary = "not used by any policy, application or other group";
             judged.found.push(finding(Severity::Medium, group, summary));
         }
     }
@@ -182,11 +184,8 @@ fn addresses_known(facts: &Facts) -> Result<Judged, Unknown> {
         if !strangers.is_empty() {
             let shown: Vec<&str> = strangers.iter().take(NAMED).map(|address| &**address).collect();
             let summary = match strangers.len() {
-                1 => format!("names {}, whom no list knows", shown[0]),
-                many => format!(
-                    "names {many} addresses that no list knows, {} among them",
-                    shown[0]
-                ),
+                1 => format!("lists the unknown address {}", shown[0]),
+                many => format!("lists {many} unknown addresses, including {}", shown[0]),
             };
             judged.found.push(
                 finding(Severity::Medium, group, summary)
@@ -231,8 +230,8 @@ fn named_once(facts: &Facts) -> Result<Judged, Unknown> {
         if !twice.is_empty() {
             let shown: Vec<&str> = twice.iter().take(NAMED).map(|address| &**address).collect();
             let summary = match twice.len() {
-                1 => format!("names {} twice, itself or by a group within it", shown[0]),
-                many => format!("names {many} addresses twice, itself or by a group within it"),
+                1 => format!("lists {} twice, directly or through a nested group", shown[0]),
+                many => format!("lists {many} addresses twice, directly or through a nested group"),
             };
             judged.found.push(
                 finding(Severity::Low, group, summary)

@@ -14,20 +14,22 @@ const PENDING_MAX: TimeDelta = TimeDelta::days(7);
 /// How long a member may do nothing.
 const INACTIVE_AFTER: TimeDelta = TimeDelta::days(90);
 
-const SSO: &str = "A second factor that Cloudflare does not tell of is unknown, and counted in the evidence. Members \
-                   whom an application of type dash_sso lets in sign in at the identity provider, where the second \
-                   factor is: they are told apart and are no finding. Without the list of applications that cannot \
-                   be seen, and the evidence says so.";
+const SSO: &str = "Members whose second factor Cloudflare does not report are unknown and counted in \
+     the evidence. Members admitted by an application of type dash_sso sign in at the identity \
+     provider, which handles the second factor: they are counted separately and are not findings. If \
+     the list of applications cannot be read, these members cannot be distinguished, and the evidence \
+     says so.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "superadmin_without_2fa",
         severity: Severity::Critical,
-        question: "Has every Super Administrator a second factor?",
+        question: "Does every Super Administrator have a second factor?",
         lists: &["members"],
-        besides: "applications of type dash_sso, where those can be read",
+        besides: "applications of type dash_sso, if readable",
         unknown: SSO,
-        remedy: "Have them switch it on (My Profile, Authentication), or take the role away until they have.",
+        remedy: "Ask the member to enable it in My Profile > Authentication, or revoke the role until \
+             they have done so.",
         command: Some(
             "flareward revoke --person ADDRESS --role \"Super Administrator\" --connection LABEL --plan",
         ),
@@ -38,11 +40,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "member_2fa_off",
         severity: Severity::High,
-        question: "Has every other member a second factor?",
+        question: "Does every other member have a second factor?",
         lists: &["members"],
-        besides: "applications of type dash_sso, where those can be read",
+        besides: "applications of type dash_sso, if readable",
         unknown: SSO,
-        remedy: "Have them switch it on (My Profile, Authentication); requiring it for the account makes sure of it.",
+        remedy: "Ask the member to enable it in My Profile > Authentication. To enforce it, require \
+             two-factor authentication for the account.",
         command: None,
         terraform: None,
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.8.5", "CIS v8 6.5"],
@@ -53,9 +56,10 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Severity::High,
         question: "Are there at most four Super Administrators?",
         lists: &["members"],
-        besides: "user groups, where those can be read",
-        unknown: "When user groups cannot be read, fewer than five are a lower bound and the answer is unknown.",
-        remedy: "Manage Account, Members: give those who do not need everything the role that they need.",
+        besides: "user groups, if readable",
+        unknown: "If user groups cannot be read, a count below five is only a lower bound and the \
+             result is unknown.",
+        remedy: "In Manage Account > Members, give people who do not need full access a narrower role.",
         command: Some("flareward grants list --kind role --connection LABEL"),
         terraform: Some("cloudflare_account_member: roles"),
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.8.2", "CIS v8 5.4", "CIS v8 6.8"],
@@ -64,11 +68,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "superadmin_single",
         severity: Severity::High,
-        question: "Is there more than one Super Administrator, so that the loss of one does not lock everyone out?",
+        question: "Is there more than one Super Administrator, so that losing one does not lock \
+             everyone out?",
         lists: &["members"],
-        besides: "user groups, where those can be read",
-        unknown: "When user groups cannot be read, or nobody is seen to be one, the answer is unknown.",
-        remedy: "Manage Account, Members: make a second trusted person Super Administrator.",
+        besides: "user groups, if readable",
+        unknown: "Unknown if user groups cannot be read or no Super Administrator is found.",
+        remedy: "In Manage Account > Members, make a second trusted person Super Administrator.",
         command: Some("flareward members list --connection LABEL"),
         terraform: Some("cloudflare_account_member: roles"),
         frameworks: &["ISO 27001 A.8.2"],
@@ -77,13 +82,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "member_external_domain",
         severity: Severity::High,
-        question: "Does every member have an address of the organisation's own domains?",
+        question: "Does every member have an email address in one of the organisation's own domains?",
         lists: &["members"],
-        besides: "identity providers and applications, where those can be read",
-        unknown: "Own domains are the one that at least half of the accepted members have, that of Google Workspace, \
-                  and those that dash_sso lets in by domain. Without any of these it is unknown.",
-        remedy: "Ask who answers for them, and remove those whom nobody vouches for; mute the others until their \
-                 contract ends.",
+        besides: "identity providers and applications, if readable",
+        unknown: "Own domains are: the domain of at least half of the accepted members, the Google \
+             Workspace domain, and domains admitted by a dash_sso application. Unknown if there is none.",
+        remedy: "Find out who is responsible for these members. Remove members that no one is \
+             responsible for, and mute the others until their contract ends.",
         command: Some("flareward members remove --person ADDRESS --connection LABEL --plan"),
         terraform: Some("cloudflare_account_member"),
         frameworks: &["SOC 2 CC6.2", "ISO 27001 A.5.18", "CIS v8 5.1"],
@@ -92,13 +97,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "offboarded_identity_still_member",
         severity: Severity::High,
-        question: "Has everyone who was taken out of Zero Trust also left the dashboard?",
+        question: "Has everyone who was removed from Zero Trust also lost access to the dashboard?",
         lists: &["members", "access_users"],
         besides: "",
-        unknown: "Only those whom a sync saw as Access users before count. A seat that was freed keeps its user, and \
-                  is no finding.",
-        remedy: "Manage Account, Members: remove them. If they are still here, they come back as an Access user with \
-                 their next login.",
+        unknown: "Covers only people whom an earlier sync saw as Access users. Freeing a seat keeps the \
+             user and is not a finding.",
+        remedy: "In Manage Account > Members, remove the member. If the person is still active, their \
+             next login creates the Access user again.",
         command: Some("flareward members remove --person ADDRESS --connection LABEL --plan"),
         terraform: None,
         frameworks: &["SOC 2 CC6.2", "SOC 2 CC6.3", "ISO 27001 A.5.18", "CIS v8 6.2"],
@@ -107,12 +112,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "invite_pending_over_7d",
         severity: Severity::Medium,
-        question: "Are invitations accepted, or taken back, within seven days?",
+        question: "Are invitations accepted or cancelled within seven days?",
         lists: &["members"],
-        besides: "the history of syncs",
-        unknown: "Cloudflare does not tell when it invited: the age counts from the first sync that is kept and shows \
-                  the invitation. While that is less than seven days, it is unknown.",
-        remedy: "Manage Account, Members: cancel the invitation, or send it again.",
+        besides: "the sync history",
+        unknown: "Cloudflare does not report when an invitation was sent: its age counts from the first \
+             stored sync that lists it. Unknown while that is less than seven days.",
+        remedy: "In Manage Account > Members, cancel the invitation or send it again.",
         command: Some("flareward members cancel-invitation --person ADDRESS --connection LABEL --plan"),
         terraform: Some("cloudflare_account_member"),
         frameworks: &["SOC 2 CC6.2", "ISO 27001 A.5.16"],
@@ -121,12 +126,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "member_inactive_90d",
         severity: Severity::Medium,
-        question: "Has every member done something within 90 days?",
+        question: "Was every member active within the last 90 days?",
         lists: &["members"],
         besides: "the account's audit log, delivered by Logpush",
-        unknown: "Without 90 days of the audit log it is unknown; so is a member whom no sync that is kept has seen \
-                  for that long. Logins by SSO that change nothing are in that log too.",
-        remedy: "Ask whether they still need it; else remove them.",
+        unknown: "Unknown without 90 days of audit log, and for members whom stored syncs have not \
+             listed for that long. The audit log also contains SSO logins without changes.",
+        remedy: "Ask the member whether they still need access. If not, remove the member.",
         command: Some("flareward members remove --person ADDRESS --connection LABEL --plan"),
         terraform: None,
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18", "CIS v8 5.3"],
@@ -135,12 +140,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "roles_and_policies_mixed",
         severity: Severity::Medium,
-        question: "Do members hold what they hold in one way: by roles, or by policies?",
+        question: "Do all members get access in the same way: through roles or through policies?",
         lists: &["members"],
         besides: "",
-        unknown: "Nothing beyond the list.",
-        remedy: "Choose one. A call that sends both keeps the policies and drops the roles, so tools that know one \
-                 of the two overwrite the other.",
+        unknown: "Unknown only if the list cannot be read.",
+        remedy: "Use only roles or only policies. An API call that sends both keeps the policies and \
+             drops the roles, so a tool that supports only one of them overwrites the other.",
         command: None,
         terraform: Some("cloudflare_account_member: policies (or roles), never both"),
         frameworks: &["SOC 2 CC6.3", "CIS v8 6.8"],
@@ -189,15 +194,15 @@ fn second_factors<'a>(
                 judged.unsure(
                     "member",
                     &member.id,
-                    "Cloudflare does not say whether an accepted member has a second factor",
+                    "Cloudflare does not report whether an accepted member has a second factor",
                 );
             }
         }
     }
     for (member, why) in off {
-        let mut summary = "the second factor of the Cloudflare login is off".to_owned();
+        let mut summary = "no second factor for the Cloudflare login".to_owned();
         if why.is_some() {
-            summary.push_str("; whether they sign in by SSO instead cannot be seen");
+            summary.push_str("; whether they sign in with SSO instead is unknown");
         }
         let mut finding = Finding::new(severity, "member", &member.id, &member.email, summary)
             .with("members_by_sso", sso)
@@ -248,7 +253,7 @@ fn super_administrators_few(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
     if found.len() > SUPER_ADMINISTRATORS_MAX {
         let summary = format!(
-            "{} people are Super Administrator; {SUPER_ADMINISTRATORS_MAX} are enough",
+            "{} people are Super Administrator; the recommended maximum is {SUPER_ADMINISTRATORS_MAX}",
             found.len()
         );
         judged
@@ -265,9 +270,9 @@ fn super_administrators_enough(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
     match (found.len(), unsure) {
         (0 | 1, Some(unknown)) => return Err(unknown),
-        (0, None) => return Err(Unknown("no member is seen to be Super Administrator".to_owned())),
+        (0, None) => return Err(Unknown("no Super Administrator was found".to_owned())),
         (1, None) => {
-            let summary = "one person alone is Super Administrator".to_owned();
+            let summary = "only one person is Super Administrator".to_owned();
             judged
                 .found
                 .push(account_finding(facts, Severity::High, summary, &found));
@@ -314,7 +319,7 @@ fn offboarded(facts: &Facts) -> Result<Judged, Unknown> {
                     &member.id,
                     &member.email,
                     format!(
-                        "was taken out of Zero Trust by {}, and may still log in to the dashboard",
+                        "no longer an Access user as of {}, but can still log in to the dashboard",
                         gone_at.format("%Y-%m-%d")
                     ),
                 )
@@ -348,7 +353,7 @@ fn invitations_answered(facts: &Facts) -> Result<Judged, Unknown> {
                         "member",
                         &member.id,
                         &member.email,
-                        format!("invited at least {days} days ago and not accepted"),
+                        format!("invited at least {days} days ago, not accepted"),
                     )
                     .with("known_since", since),
                 );
@@ -358,7 +363,7 @@ fn invitations_answered(facts: &Facts) -> Result<Judged, Unknown> {
             _ => judged.unsure(
                 "member",
                 &member.id,
-                "since when an invitation waits is not known yet: it was there at the first sync that is kept",
+                "the age of an invitation is unknown: the first stored sync already listed it",
             ),
         }
     }
@@ -371,7 +376,7 @@ fn members_active(facts: &Facts) -> Result<Judged, Unknown> {
     let begin = facts.now - INACTIVE_AFTER;
     if audit.first_at > begin {
         return Err(Unknown(format!(
-            "the audit log goes back to {} only, which is less than 90 days",
+            "the audit log only goes back to {}, which is less than 90 days",
             audit.first_at.format("%Y-%m-%d")
         )));
     }
@@ -392,16 +397,13 @@ fn members_active(facts: &Facts) -> Result<Judged, Unknown> {
                 judged.unsure(
                     "member",
                     &member.id,
-                    "a member without an entry in the audit log is not known to be one for 90 days",
+                    "a member without an audit log entry may have been a member for less than 90 days",
                 );
                 continue;
             }
         }
         let summary = match last {
-            Some(last) => format!(
-                "the last entry in the audit log is of {}",
-                last.format("%Y-%m-%d")
-            ),
+            Some(last) => format!("last audit log entry: {}", last.format("%Y-%m-%d")),
             None => format!(
                 "no entry in the audit log, which goes back to {}",
                 audit.first_at.format("%Y-%m-%d")
@@ -438,7 +440,7 @@ fn one_way_of_granting(facts: &Facts) -> Result<Judged, Unknown> {
                 &connection.account_id,
                 &connection.account_name,
                 format!(
-                    "{roles} members hold roles, {policies} policies, {} both",
+                    "{roles} members have roles, {policies} have policies, {} have both",
                     both.len()
                 ),
             )

@@ -156,7 +156,7 @@ pub async fn run_due(app: &App) -> Result<bool, StoreError> {
             let report = run(app, &connection).boxed().await?;
             tracing::info!(
                 connection = %connection.label,
-                "checked the posture of {}: {} opened, {} resolved, {} unknown",
+                "posture check of {}: {} findings opened, {} resolved, {} unknown",
                 connection.label, report.opened, report.resolved, report.unknown
             );
             ran = true;
@@ -210,7 +210,7 @@ async fn reopen_expired(app: &App) -> Result<Vec<FindingRow>, StoreError> {
             connection_id: Some(finding.connection_id.clone()),
             subject_id: Some(finding.id.clone()),
             summary: format!(
-                "{} of {} is open again: its mute has run out",
+                "{} of {} was reopened: its mute expired",
                 finding.check_id, finding.subject_name
             ),
             data: json!({ "check": finding.check_id, "severity": finding.severity, "mute": "ran out" }),
@@ -258,16 +258,16 @@ fn finding_id(connection: &ConnectionRow, check: &str, kind: &str, subject: &str
 #[derive(Debug, thiserror::Error)]
 pub enum MuteError {
     /// No finding has this id.
-    #[error("there is no finding \"{0}\"")]
+    #[error("no finding with ID \"{0}\"")]
     NotFound(String),
     /// Why is not said.
-    #[error("say why in 1 to 1,000 characters")]
+    #[error("the reason must have 1 to 1,000 characters")]
     Reason,
     /// The end is past.
-    #[error("the end of a mute must lie in the future")]
+    #[error("the end of a mute must be in the future")]
     Until,
     /// It is no longer found.
-    #[error("finding {0} is resolved: there is nothing to mute")]
+    #[error("finding {0} is resolved and cannot be muted")]
     Resolved(String),
     /// The store.
     #[error(transparent)]

@@ -11,13 +11,13 @@ const INACTIVE_AFTER: TimeDelta = TimeDelta::days(60);
 pub(super) const CHECKS: &[Check] = &[Check {
     id: "zt_user_inactive_60d_with_seat",
     severity: Severity::Medium,
-    question: "Has everyone with a seat logged in within 60 days?",
+    question: "Has everyone with a seat logged in within the last 60 days?",
     lists: &["access_users"],
     besides: "",
-    unknown: "Someone whose seats Cloudflare does not tell of, or who tells neither of a login nor since when they \
-              exist, cannot be judged. Traffic through Gateway alone is no login.",
-    remedy: "Zero Trust, My Team, Users: remove the user's seat. It is taken again with their next login. Settings, \
-             Account, Seat expiration does it by itself.",
+    unknown: "Unknown for users whose seats Cloudflare does not report, and for users without a last \
+         login and creation date. Gateway traffic alone does not count as a login.",
+    remedy: "In Zero Trust > My Team > Users, remove the user's seat. Their next login takes a seat \
+         again. Settings > Account > Seat expiration does this automatically.",
     command: Some("flareward access-users free-seats --person ADDRESS --connection LABEL --plan"),
     terraform: Some("cloudflare_zero_trust_organization: user_seat_expiration_inactive_time = \"1460h\""),
     frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18", "CIS v8 5.3"],
@@ -42,7 +42,7 @@ fn seats_in_use(facts: &Facts) -> Result<Judged, Unknown> {
                 judged.unsure(
                     "access_user",
                     &user.id,
-                    "Cloudflare does not say whether someone has a seat",
+                    "Cloudflare does not report whether a user has a seat",
                 );
                 continue;
             }
@@ -51,15 +51,18 @@ fn seats_in_use(facts: &Facts) -> Result<Judged, Unknown> {
             judged.unsure(
                 "access_user",
                 &user.id,
-                "Cloudflare does not say when someone with a seat last logged in",
+                "Cloudflare does not report when a user with a seat last logged in",
             );
             continue;
         };
         if facts.now - since > INACTIVE_AFTER {
             let days = (facts.now - since).num_days();
             let summary = match user.last_login_at {
-                Some(_) => format!("has a seat of {taken} and last logged in {days} days ago"),
-                None => format!("has a seat of {taken} and never logged in since {days} days"),
+                Some(_) => format!("has a seat ({taken}) and last logged in {days} days ago"),
+                None => format!(
+                    "has a seat ({taken}) and has not logged in since being added {days} \
+                     days ago"
+                ),
             };
             judged.found.push(
                 Finding::new(Severity::Medium, "access_user", &user.id, &user.email, summary)

@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 pub(super) const CHECKS: &[Check] = &[Check {
     id: "access_rule_never_holds",
     severity: Severity::Medium,
-    question: "Can every rule of every policy hold where it stands?",
+    question: "Can every policy rule take effect?",
     lists: &["apps", "policies"],
     besides: "",
-    unknown: "An application that names a policy which is not listed cannot be judged. Rules inside Access groups are \
-              not looked into.",
-    remedy: "Zero Trust, Access, Policies: put service tokens into a Service Auth policy; put rules about people into \
-             an Allow policy, since Bypass and Service Auth come before anyone signs in; allow the login method at the \
-             application, or take the rule away.",
+    unknown: "Unknown for an application that references an unlisted policy. Rules inside Access groups \
+         are not checked.",
+    remedy: "In Zero Trust > Access > Policies: move service tokens to a Service Auth policy; move \
+         rules about people to an Allow policy, because Bypass and Service Auth are evaluated before \
+         sign-in; allow the login method in the application, or remove the rule.",
     command: None,
     terraform: Some("cloudflare_zero_trust_access_policy: decision = \"non_identity\" for service tokens"),
     frameworks: &["SOC 2 CC6.1", "ISO 27001 A.5.15", "ISO 27001 A.8.3"],
@@ -28,20 +28,18 @@ pub(super) const CHECKS: &[Check] = &[Check {
 fn never(policy: Policy<'_>, allowed_idps: &[String], selector: &Selector) -> Option<&'static str> {
     match policy.decision() {
         "allow" | "deny" if matches!(selector, Selector::ServiceToken(_)) => {
-            Some("a service token matches nothing in a policy that asks people to sign in")
+            Some("a service token never matches in a policy that requires people to sign in")
         }
-        "bypass" if selector.asks_identity() => Some(
-            "a Bypass policy comes before anyone signs in: a rule about who someone is never holds there",
-        ),
-        "non_identity" if selector.asks_identity() => Some(
-            "a Service Auth policy asks nobody to sign in: a rule about who someone is never holds there",
-        ),
+        "bypass" if selector.asks_identity() => {
+            Some("Bypass policies are evaluated before sign-in, so identity rules never match")
+        }
+        "non_identity" if selector.asks_identity() => {
+            Some("Service Auth policies do not require sign-in, so identity rules never match")
+        }
         _ => {
             let provider = selector.provider()?;
             let is_shut = !allowed_idps.is_empty() && !allowed_idps.iter().any(|allowed| allowed == provider);
-            is_shut.then_some(
-                "the application does not let people sign in with the identity provider that it asks for",
-            )
+            is_shut.then_some("the application does not allow the identity provider that the rule requires")
         }
     }
 }
@@ -88,7 +86,7 @@ fn rules_can_hold(facts: &Facts) -> Result<Judged, Unknown> {
         }
     }
     for (id, (name, rules, apps)) in found {
-        let summary = format!("has rules that never hold: {}", rules.join("; "));
+        let summary = format!("has rules that never match: {}", rules.join("; "));
         judged.found.push(
             Finding::new(Severity::Medium, "policy", &id, &name, summary)
                 .with("rules", rules)

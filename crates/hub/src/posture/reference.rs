@@ -7,20 +7,21 @@ use std::fmt::Write as _;
 
 const HEAD: &str = "# Posture checks
 
-Flareward checks each account after every sync, from what it has read: it asks Cloudflare nothing more and changes
-nothing. `flareward posture` shows what is open, the console's page Posture and `/api/v1/posture/findings` show the
-same. This page is made by `flareward posture reference`.
+Flareward checks each account after every sync, using only the data that was synced: the checks send no requests to
+Cloudflare and change nothing. To see open findings, run `flareward posture`, open the console's Posture page, or call
+`/api/v1/posture/findings`. `flareward posture reference` generates this page.
 
-An answer is **pass**, **fail** or **unknown**. A list that the credential may not read, that is stale or that was never
-read makes its checks unknown, never passed, and their findings stay as they were; `flareward posture` says which
-permission is missing. A check that can judge some things and not others says both.
+The result of a check is **pass**, **fail** or **unknown**. If a list that a check needs is unreadable with the
+credential, stale, or was never read, the result is unknown, never pass, and existing findings do not change.
+`flareward posture` shows which permission is missing. If a check can evaluate only some objects, it reports both
+findings and unknown objects.
 
-A finding is **open**, **muted** (someone accepted it, with a reason and perhaps an end; then it opens again) or
-**resolved** (it was no longer found). `flareward posture` ends with 0 when nothing is open at or above `--fail-on`
-(`high` unless said otherwise), and with 3 when something is.
+A finding is **open**, **muted** (someone accepted it with a reason; if the mute has an end, the finding reopens then)
+or **resolved** (no longer found). `flareward posture` exits with 0 if no finding at or above `--fail-on` (default:
+`high`) is open, and with 3 otherwise.
 
-The controls named are those that the check is evidence for: SOC 2 (trust services criteria 2017), ISO/IEC 27001:2022
-annex A, CIS Controls 8. Terraform hints are for Cloudflare's provider 5.
+*Controls* lists the controls that a check provides evidence for: SOC 2 (trust services criteria 2017), ISO/IEC
+27001:2022 annex A, CIS Controls 8. Terraform hints are for version 5 of Cloudflare's provider.
 ";
 
 /// Checks that are wanted and whose data is not read yet.
@@ -28,11 +29,11 @@ const MISSING: &[(&str, &str)] = &[
     ("device_not_seen_90d", "devices are not synced yet"),
     (
         "risk_behaviours_all_disabled",
-        "Cloudflare's risk behaviours are probed by `flareward doctor` and not kept",
+        "`flareward doctor` tests access to Cloudflare's risk behaviours, but Flareward does not store them",
     ),
     (
         "token_overscoped_vs_used",
-        "Cloudflare tells when a token was last used, not which of its permissions",
+        "Cloudflare reports when a token was last used, but not which permissions were used",
     ),
 ];
 
@@ -50,12 +51,12 @@ pub fn reference() -> String {
                 .chain((!check.besides.is_empty()).then(|| check.besides.to_owned()))
                 .collect();
             needs.dedup();
-            let _ = writeln!(page, "- **Reads**: {}", needs.join("; "));
+            let _ = writeln!(page, "- **Data**: {}", needs.join("; "));
             let permissions = check.permissions();
             if !permissions.is_empty() {
                 let _ = writeln!(page, "- **Permission**: {}", permissions.join("; "));
             }
-            let _ = writeln!(page, "- **Unknown**: {}", check.unknown);
+            let _ = writeln!(page, "- **Limits**: {}", check.unknown);
             let _ = writeln!(page, "- **Remedy**: {}", check.remedy);
             if let Some(command) = check.command {
                 let _ = writeln!(page, "- **Command**: `{command}`");
@@ -64,7 +65,7 @@ pub fn reference() -> String {
                 let _ = writeln!(page, "- **Terraform**: `{terraform}`");
             }
             if !check.frameworks.is_empty() {
-                let _ = writeln!(page, "- **Evidence for**: {}", check.frameworks.join(", "));
+                let _ = writeln!(page, "- **Controls**: {}", check.frameworks.join(", "));
             }
         }
     }

@@ -12,11 +12,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "risk_high_unreviewed",
         severity: Severity::High,
-        question: "Is everyone at high risk looked at within three days?",
+        question: "Is every person at high risk reviewed within three days?",
         lists: &["members", "access_users"],
-        besides: "the levels that Flareward keeps",
-        unknown: "A level without a time cannot be judged. Cloudflare's own scores are not looked at.",
-        remedy: "Open the person's page, look at the detections, and take the level back with the reason.",
+        besides: "Flareward's risk levels",
+        unknown: "Unknown for a level without a time. Cloudflare's own scores are not checked.",
+        remedy: "Open the person's page, review the detections, and reset the risk level with a reason.",
         command: Some("flareward risk reset --person ADDRESS --reason reviewed"),
         terraform: None,
         frameworks: &["SOC 2 CC7.3", "ISO 27001 A.8.16"],
@@ -25,11 +25,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "risk_integration_inactive",
         severity: Severity::Medium,
-        question: "Is every risk score integration at work?",
+        question: "Is every risk score integration active?",
         lists: &[],
-        besides: "the integrations that Flareward keeps for the account",
-        unknown: "Never. Integrations that were made at Cloudflare itself are not read.",
-        remedy: "Make it active again, or delete it; where the receiver refuses, put right there what it names.",
+        besides: "the account's risk score integrations in Flareward",
+        unknown: "Never unknown. Integrations created in Cloudflare itself are not checked.",
+        remedy: "Activate or delete the integration. If the receiver rejects signals, fix the problem \
+             that it reports.",
         command: None,
         terraform: Some("cloudflare_zero_trust_risk_scoring_integration: active = true"),
         frameworks: &["SOC 2 CC7.2", "ISO 27001 A.8.16"],
@@ -38,11 +39,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "reference_idp_missing",
         severity: Severity::Medium,
-        question: "Does every risk score integration name an Okta identity provider of the account?",
+        question: "Does every risk score integration reference an Okta identity provider of the account?",
         lists: &["identity_providers"],
-        besides: "the integrations that Flareward keeps for the account",
-        unknown: "Nothing beyond the list.",
-        remedy: "Set `reference_id` to the id of the Okta provider (Zero Trust, Settings, Authentication).",
+        besides: "the account's risk score integrations in Flareward",
+        unknown: "Unknown only if the list cannot be read.",
+        remedy: "Set `reference_id` to the ID of the Okta provider (Zero Trust > Settings > Authentication).",
         command: None,
         terraform: Some("cloudflare_zero_trust_risk_scoring_integration: reference_id"),
         frameworks: &[],
@@ -65,7 +66,7 @@ fn high_risk_reviewed(facts: &Facts) -> Result<Judged, Unknown> {
                         "person",
                         &person.person_id,
                         &person.email,
-                        format!("at high risk for {days} days, and nobody has taken the level back"),
+                        format!("at high risk for {days} days without a reset"),
                     )
                     .with("since", since),
                 );
@@ -74,7 +75,7 @@ fn high_risk_reviewed(facts: &Facts) -> Result<Judged, Unknown> {
             None => judged.unsure(
                 "person",
                 &person.person_id,
-                "since when someone is at high risk is not known",
+                "the time since a person is at high risk is unknown",
             ),
         }
     }
@@ -85,8 +86,8 @@ fn integrations_at_work(facts: &Facts) -> Result<Judged, Unknown> {
     let mut judged = Judged::default();
     for integration in &facts.integrations {
         let summary = match (&integration.suspended_reason, integration.active) {
-            (_, false) => "switched off: the receiver is not told of risk".to_owned(),
-            (Some(reason), true) => format!("suspended, and what waits is not sent: {reason}"),
+            (_, false) => "disabled: the receiver gets no risk signals".to_owned(),
+            (Some(reason), true) => format!("suspended, pending signals are not sent: {reason}"),
             (None, true) => continue,
         };
         judged.found.push(Finding::new(
@@ -105,11 +106,11 @@ fn references_known(facts: &Facts) -> Result<Judged, Unknown> {
     let providers = facts.identity_providers()?;
     for integration in &facts.integrations {
         let summary = match &integration.reference_id {
-            None => "names no identity provider".to_owned(),
+            None => "references no identity provider".to_owned(),
             Some(id) => match providers.iter().find(|provider| provider.id == *id) {
                 Some(provider) if provider.raw["type"] == "okta" => continue,
-                Some(provider) => format!("names {}, which is not Okta", provider.name),
-                None => format!("names {id}, which is no identity provider of the account"),
+                Some(provider) => format!("references {}, which is not an Okta provider", provider.name),
+                None => format!("references {id}, which is not an identity provider of the account"),
             },
         };
         judged.found.push(

@@ -14,11 +14,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "token_no_expiry_write",
         severity: Severity::High,
-        question: "Does every API token of the account that may change something end by itself?",
+        question: "Does every account API token with write permissions expire?",
         lists: &["account_tokens"],
-        besides: "permission groups, for names that a token does not carry",
-        unknown: "A permission group whose name is not known cannot be judged. Tokens of users are not listed.",
-        remedy: "Manage Account, Account API Tokens: give it a TTL, or roll it into one that only reads.",
+        besides: "permission groups, for names missing in tokens",
+        unknown: "Unknown for a permission group without a known name. User tokens are not listed.",
+        remedy: "In Manage Account > Account API Tokens, set a TTL, or replace the token with a \
+             read-only one.",
         command: None,
         terraform: Some("cloudflare_account_token: expires_on = \"…\""),
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.5.17", "CIS v8 5.5"],
@@ -27,11 +28,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "token_unused_90d",
         severity: Severity::High,
-        question: "Was every API token of the account used within 90 days?",
+        question: "Was every account API token used within the last 90 days?",
         lists: &["account_tokens"],
         besides: "",
-        unknown: "A token that tells neither when it was used nor when it was made cannot be judged.",
-        remedy: "Manage Account, Account API Tokens: disable it for a while, then delete it.",
+        unknown: "Unknown for a token without a last-used and creation date.",
+        remedy: "In Manage Account > Account API Tokens, disable the token for a while, then delete it.",
         command: None,
         terraform: Some("cloudflare_account_token"),
         frameworks: &["SOC 2 CC6.3", "ISO 27001 A.5.18", "CIS v8 5.5"],
@@ -40,11 +41,11 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "token_expiring_14d",
         severity: Severity::High,
-        question: "Does every API token of the account still have more than 14 days?",
+        question: "Is every account API token valid for more than 14 days?",
         lists: &["account_tokens"],
         besides: "",
-        unknown: "A token without an end has enough; a token whose end cannot be read cannot be judged.",
-        remedy: "Manage Account, Account API Tokens: roll it and give the new secret to what uses it.",
+        unknown: "A token without an expiry passes. Unknown for a token with an unreadable expiry.",
+        remedy: "In Manage Account > Account API Tokens, roll the token and update the clients that use it.",
         command: None,
         terraform: Some("cloudflare_account_token: expires_on = \"…\""),
         frameworks: &["ISO 27001 A.5.17"],
@@ -53,11 +54,13 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "service_token_expiring",
         severity: Severity::High,
-        question: "Does every service token still have more than 14 days?",
+        question: "Is every service token valid for more than 14 days?",
         lists: &["service_tokens"],
         besides: "",
-        unknown: "A service token without an end is the next check's; one whose end cannot be read cannot be judged.",
-        remedy: "Zero Trust, Access, Service auth: refresh it, which keeps its secret, or rotate it.",
+        unknown: "Service tokens without an expiry are covered by `service_token_duration_forever`. \
+             Unknown for a service token with an unreadable expiry.",
+        remedy: "In Zero Trust > Access > Service auth, refresh the token (its secret stays the same), \
+             or rotate it.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_service_token: duration"),
         frameworks: &["ISO 27001 A.5.17"],
@@ -66,11 +69,12 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "service_token_duration_forever",
         severity: Severity::High,
-        question: "Does every service token end by itself?",
+        question: "Does every service token expire?",
         lists: &["service_tokens"],
         besides: "",
-        unknown: "A service token that tells neither its duration nor its end cannot be judged.",
-        remedy: "Zero Trust, Access, Service auth: give it a duration of a year or less, and rotate it.",
+        unknown: "Unknown for a service token without a duration and expiry.",
+        remedy: "In Zero Trust > Access > Service auth, set a duration of one year or less, and rotate \
+             the token.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_service_token: duration = \"8760h\""),
         frameworks: &["SOC 2 CC6.1", "ISO 27001 A.5.17", "CIS v8 5.5"],
@@ -116,7 +120,7 @@ fn writing(facts: &Facts, token: &Object) -> Result<Vec<String>, Unknown> {
             Some(name) => names.push(name.to_owned()),
             None => {
                 unknown = Some(Unknown(format!(
-                    "what the permission group {id} allows is not known"
+                    "the permissions of the permission group {id} are unknown"
                 )));
             }
         }
@@ -143,7 +147,7 @@ fn writing_tokens_end(facts: &Facts) -> Result<Judged, Unknown> {
                         "account_token",
                         &token.id,
                         &token.name,
-                        format!("never ends and may change things: {first}"),
+                        format!("never expires and has write permissions: {first}"),
                     )
                     .with("permission_groups", names),
                 );
@@ -159,7 +163,7 @@ fn tokens_used(facts: &Facts) -> Result<Judged, Unknown> {
     for token in live(facts)? {
         let (used, made) = (time(&token.raw, "last_used_on"), time(&token.raw, "issued_on"));
         let Some(since) = used.or(made) else {
-            let reason = format!("{} does not say when it was used or made", token.name);
+            let reason = format!("the last use and creation date of {} are unknown", token.name);
             judged.unsure("account_token", &token.id, reason);
             continue;
         };
@@ -167,7 +171,7 @@ fn tokens_used(facts: &Facts) -> Result<Judged, Unknown> {
             let days = (facts.now - since).num_days();
             let summary = match used {
                 Some(_) => format!("last used {days} days ago"),
-                None => format!("never used since it was made {days} days ago"),
+                None => format!("never used since it was created {days} days ago"),
             };
             judged.found.push(
                 Finding::new(Severity::High, "account_token", &token.id, &token.name, summary)
@@ -188,7 +192,7 @@ fn ends_soon(facts: &Facts, judged: &mut Judged, kind: &'static str, thing: &Obj
         judged.unsure(
             kind,
             &thing.id,
-            format!("the end of {} cannot be read", thing.name),
+            format!("the expiry of {} is invalid", thing.name),
         );
         return;
     };
@@ -199,7 +203,7 @@ fn ends_soon(facts: &Facts, judged: &mut Judged, kind: &'static str, thing: &Obj
                 kind,
                 &thing.id,
                 &thing.name,
-                format!("ends on {}, {}", end.format("%Y-%m-%d"), left(end, facts.now)),
+                format!("expires on {}, {}", end.format("%Y-%m-%d"), left(end, facts.now)),
             )
             .with(member, end),
         );
@@ -242,12 +246,12 @@ fn service_tokens_end(facts: &Facts) -> Result<Judged, Unknown> {
                     "service_token",
                     &token.id,
                     &token.name,
-                    "its duration is \"forever\": whoever has a copy gets in until someone notices",
+                    "its duration is \"forever\": anyone with a copy keeps access until the token is revoked",
                 )
                 .with("last_seen_at", &token.raw["last_seen_at"]),
             );
         } else if !has_end {
-            let reason = format!("{} tells neither its duration nor its end", token.name);
+            let reason = format!("{} has neither a duration nor an expiry", token.name);
             judged.unsure("service_token", &token.id, reason);
         }
     }

@@ -20,11 +20,11 @@ pub fn date(text: &str) -> Result<DateTime<Utc>, String> {
         let next = day.succ_opt().and_then(|day| day.and_hms_opt(0, 0, 0));
         return next
             .map(|end| end.and_utc())
-            .ok_or_else(|| format!("{text} is too far away"));
+            .ok_or_else(|| format!("{text} is too far in the future"));
     }
     DateTime::parse_from_rfc3339(text)
         .map(|at| at.with_timezone(&Utc))
-        .map_err(|_| format!("\"{text}\" is no date: write 2026-12-31 or 2026-12-31T18:00:00Z"))
+        .map_err(|_| format!("invalid date \"{text}\": use 2026-12-31 or 2026-12-31T18:00:00Z"))
 }
 
 /// A time span: `30d`, `12h` or `2w`.
@@ -36,7 +36,7 @@ pub fn span(text: &str) -> Result<TimeDelta, String> {
     /// A hundred years, in hours.
     const HOURS_MAX: i64 = 876_000;
     let text = text.trim();
-    let refused = || format!("\"{text}\" is no time span: write 12h, 30d or 2w");
+    let refused = || format!("invalid duration \"{text}\": use 12h, 30d or 2w");
     let unit = text.chars().last().ok_or_else(refused)?;
     let hours = match unit {
         'h' => 1,

@@ -26,17 +26,16 @@ use store::{ConnectionRow, JournalEntry, LogSourceRow, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Nobody knows the dataset.
-    #[error("the dataset \"{0}\" is not known; known are {names}", names = Dataset::names())]
+    #[error("unknown dataset \"{0}\"; available: {names}", names = Dataset::names())]
     Dataset(String),
     /// The API does not give this log.
     #[error(
-        "the dataset \"{0}\" cannot be pulled; access_requests, audit_logs_v2, audit_logs and risk_score_events can"
+        "the dataset \"{0}\" cannot be pulled; use access_requests, audit_logs_v2, audit_logs or \
+             risk_score_events"
     )]
     NotPulled(String),
     /// Logpush does not have this log.
-    #[error(
-        "Cloudflare does not push the dataset \"{0}\": it is pulled from the API (`flareward logs pull`)"
-    )]
+    #[error("Cloudflare does not push the dataset \"{0}\": pull it from the API with `flareward logs pull`")]
     NotPushed(String),
     /// Cloudflare cannot push there.
     #[error("Cloudflare cannot push to {url} (--url, or server.public_url)")]
@@ -48,16 +47,16 @@ pub enum SourceError {
         source: EgressError,
     },
     /// The address is too long for a job.
-    #[error("the address that Cloudflare is to push to is longer than {limit} characters")]
+    #[error("the Logpush destination URL is longer than {limit} characters")]
     PublicUrlLong {
         /// The limit.
         limit: usize,
     },
     /// The stored account id is none.
-    #[error("the account id of {0} is not one")]
+    #[error("the account ID of connection {0} is invalid")]
     Account(String),
     /// There is nothing to switch off.
-    #[error("no source of {dataset} is known for {label}: see `flareward logs status`")]
+    #[error("no source for {dataset} on connection {label}: run `flareward logs status` to see all")]
     Unknown {
         /// The connection.
         label: String,
@@ -249,7 +248,7 @@ async fn keep(
     let what = format!("{} of {} by {}", row.dataset, connection.label, row.source);
     let told = match (was_bad, is_bad) {
         (_, true) if before != row.state => {
-            let problem = row.problem.as_deref().unwrap_or("no reason is known");
+            let problem = row.problem.as_deref().unwrap_or("unknown reason");
             Some((
                 model::JournalKind::LogSourceFailing,
                 format!("{what} is {}: {problem}", row.state),

@@ -61,7 +61,7 @@ pub enum ObjectsError {
     #[error(transparent)]
     Bucket(#[from] BucketError),
     /// The list or an object cannot be read now.
-    #[error("the bucket cannot be read: {place}")]
+    #[error("cannot read the bucket {place}")]
     Read {
         /// Which.
         place: String,
@@ -70,7 +70,7 @@ pub enum ObjectsError {
         source: object_store::Error,
     },
     /// An object was not taken now.
-    #[error("an object was not taken in: {location}")]
+    #[error("could not ingest an object: {location}")]
     Ingest {
         /// Which.
         location: String,
@@ -204,7 +204,7 @@ pub(super) async fn run_due(app: &App) -> Result<(), StoreError> {
                     return Err(error);
                 }
                 Err(error) => tracing::warn!(connection = %connection.label, dataset = row.dataset,
-                    "objects cannot be read: {}", crate::causes(&error)),
+                    "cannot read objects: {}", crate::causes(&error)),
             }
         }
     }
@@ -265,7 +265,7 @@ pub async fn read(
             let problem = newest.problem.as_deref().unwrap_or_default();
             let count = problems.len();
             format!(
-                "{count} objects were set aside; the last is {}: {problem}",
+                "{count} objects could not be ingested and were skipped; the latest is {}: {problem}",
                 newest.location
             )
         })
@@ -404,7 +404,7 @@ impl Run<'_> {
             connection_id: Some(self.connection.id.clone()),
             subject_id: Some(location.clone()),
             summary: format!(
-                "An object of {} of {} was set aside: {problem}",
+                "Skipped an object of {} of {}: {problem}",
                 self.dataset, self.connection.label
             ),
             data: json!({ "dataset": self.dataset, "location": location, "problem": problem }),

@@ -20,7 +20,7 @@ pub enum DetailError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// Cloudflare.
-    #[error("could not read more about an Access user of {label}")]
+    #[error("could not read details of an Access user of {label}")]
     Read {
         /// Which connection.
         label: String,
@@ -30,7 +30,8 @@ pub enum DetailError {
     },
     /// This Access user alone; why stands at the user.
     #[error(
-        "could not read more about the Access user {access_user} of {label}; the reason stands at the person"
+        "could not read details of the Access user {access_user} of {label}; the person's page shows \
+             the reason"
     )]
     Unread {
         /// Which connection.
@@ -119,10 +120,10 @@ pub async fn scheduled(app: &App) -> Result<usize, StoreError> {
                 left -= count as i64;
                 read += count;
                 tracing::info!(connection = %connection.label, access_users = count,
-                    "read more about {count} Access users of {}", connection.label);
+                    "read details of {count} Access users of {}", connection.label);
             }
             Err(error) => tracing::warn!(connection = %connection.label,
-                "could not read more about Access users of {}: {}", connection.label, crate::causes(&error)),
+                "could not read details of Access users of {}: {}", connection.label, crate::causes(&error)),
         }
     }
     Ok(read)
@@ -210,7 +211,7 @@ async fn read(
     };
     let account = AccountId::parse(&connection.account_id).ok_or_else(|| {
         failed(CloudflareError::Unusable(
-            "the stored account id is not one".to_owned(),
+            "the stored account ID is invalid".to_owned(),
         ))
     })?;
     let client = app.client(connection)?;
@@ -237,7 +238,7 @@ async fn read(
             Err(error) => {
                 let problem = crate::causes(&error);
                 tracing::warn!(connection = %connection.label, access_user = %id,
-                    "could not read more about the Access user {id} of {}: {problem}", connection.label);
+                    "could not read details of the Access user {id} of {}: {problem}", connection.label);
                 app.store
                     .access_user_detail_failed(&connection.id, &id, &problem, app.clock.now())
                     .await?;

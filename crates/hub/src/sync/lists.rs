@@ -14,7 +14,7 @@ impl Run<'_> {
         self.account.as_ref().ok_or(SyncError::List {
             what: "anything",
             permission: None,
-            source: CloudflareError::Unusable("the stored account id is not one".to_owned()),
+            source: CloudflareError::Unusable("the stored account ID is invalid".to_owned()),
         })
     }
 

@@ -95,7 +95,7 @@ pub enum SyncError {
     #[error("{0} is being synced by another process")]
     Busy(String),
     /// A person must look at it first.
-    #[error("{label} is paused: {reason}; confirm with `flareward sync --connection {label} --confirm`")]
+    #[error("{label} is paused: {reason}; to confirm, run `flareward sync --connection {label} --confirm`")]
     Paused {
         /// The connection.
         label: String,
@@ -106,7 +106,8 @@ pub enum SyncError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// One listing failed.
-    #[error("could not list {what}{}", permission.map_or(String::new(), |name| format!(" (it needs the permission \"{name}\")")))]
+    #[error("could not list {what}{}", permission.map_or(String::new(), |name| format!(" (requires the \
+         permission \"{name}\")")))]
     List {
         /// What was listed.
         what: &'static str,
@@ -117,7 +118,7 @@ pub enum SyncError {
         source: CloudflareError,
     },
     /// A list was read, and not all of it.
-    #[error("only a part of {what} could be read: {reason}")]
+    #[error("could read only part of {what}: {reason}")]
     Part {
         /// What was listed.
         what: &'static str,
@@ -125,7 +126,7 @@ pub enum SyncError {
         reason: String,
     },
     /// Fewer than half of what was there before came.
-    #[error("only {seen} of {before} {what} are listed now")]
+    #[error("Cloudflare now lists only {seen} of {before} {what}")]
     Halved {
         /// What was listed.
         what: &'static str,
@@ -135,7 +136,7 @@ pub enum SyncError {
         before: i64,
     },
     /// The store.
-    #[error("could not store what was listed")]
+    #[error("could not store the listed objects")]
     Store(#[from] StoreError),
 }
 
@@ -277,8 +278,9 @@ pub async fn end_cut_off(app: &App) -> Result<usize, StoreError> {
         // It may have ended by itself before the lease was free.
         let row = app.store.connection_get(&row.id).await?;
         if let Some(row) = row.filter(|row| row.state == ConnectionState::Syncing) {
-            tracing::warn!(connection = %row.label, "a sync was cut off: the process that made it ended early");
-            let reason = "the last sync was cut off, because the process that made it ended early: the next goes on with it";
+            tracing::warn!(connection = %row.label, "a sync was interrupted: its process ended early");
+            let reason = "the last sync was interrupted because its process ended early: the next sync \
+                 resumes it";
             app.store
                 .sync_run_interrupt(&row.id, reason, app.clock.now())
                 .await?;
@@ -340,7 +342,7 @@ pub(crate) async fn could_not_begin(
     error: &SyncError,
 ) -> Result<(), StoreError> {
     let reason = crate::causes(error);
-    tracing::error!(connection = %connection.label, "sync could not begin: {reason}");
+    tracing::error!(connection = %connection.label, "sync could not start: {reason}");
     let now = app.clock.now();
     app.store
         .connection_state_set(&connection.id, ConnectionState::Failed, Some(&reason), now)
@@ -596,7 +598,7 @@ impl Run<'_> {
         Ok(probes
             .iter()
             .filter(|probe| crate::probe::is_blocked(probe) && !READ_HERE.contains(&probe.feature.as_str()))
-            .map(|probe| format!("dark: {}", probe.feature))
+            .map(|probe| format!("no access to: {}", probe.feature))
             .collect())
     }
 

@@ -80,7 +80,7 @@ impl Run<'_> {
         if unreadable > 0 {
             return Err(SyncError::Part {
                 what: list.words,
-                reason: format!("{unreadable} of {} have no id", seen.len() + unreadable),
+                reason: format!("{unreadable} of {} have no ID", seen.len() + unreadable),
             });
         }
         self.refuse_incomplete(list.words, seen.len() as i64, total)?;
@@ -209,7 +209,7 @@ impl Run<'_> {
         let kind = what.kind();
         let mut gaps = Vec::new();
         if ids.len() > at_most {
-            gaps.push(format!("only the first {at_most} of {} are read", ids.len()));
+            gaps.push(format!("only the first {at_most} of {} were read", ids.len()));
             ids.truncate(at_most);
         }
         let tried = ids.len();
@@ -282,7 +282,7 @@ impl Run<'_> {
             .count();
         let partial = members
             .partial
-            .or_else(|| (nameless > 0).then(|| format!("{nameless} members have neither id nor address")));
+            .or_else(|| (nameless > 0).then(|| format!("{nameless} members have neither ID nor address")));
         Ok(with_reason(json!({ "members": members.items }), partial))
     }
 

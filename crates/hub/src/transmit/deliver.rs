@@ -87,7 +87,7 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
             (
                 Some(*status),
                 signals::classify(answer, now.timestamp()),
-                format!("answered {status}"),
+                format!("HTTP status {status}"),
             )
         }
         Err(problem) => (None, PushOutcome::Retry, problem.clone()),
@@ -143,7 +143,7 @@ async fn signed(
     let key = keys::current(app).await?;
     let mut claims: serde_json::Value = match serde_json::from_str(&signal.claims) {
         Ok(claims) => claims,
-        Err(error) => return Ok(Err(format!("the stored claims cannot be read: {error}"))),
+        Err(error) => return Ok(Err(format!("the stored claims are invalid: {error}"))),
     };
     // The receiver may have moved since the change was written down.
     claims["iss"] = super::issuer(app, integration.id.as_str()).into();
@@ -206,7 +206,7 @@ async fn again(
     if now - signal.created_at > give_up {
         return app
             .store
-            .signal_dead(signal, status, &format!("given up: {reason}"), now)
+            .signal_dead(signal, status, &format!("gave up: {reason}"), now)
             .await;
     }
     let cap = Duration::from_secs(app.settings.transmit.retry_cap_seconds);
@@ -228,7 +228,8 @@ async fn suspend(
     reason: &str,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    tracing::error!(integration = %integration.id, "the receiver refuses every signal; nothing is sent until the integration is updated: {reason}");
+    tracing::error!(integration = %integration.id, "the receiver rejects all signals; the integration \
+         is suspended until it is updated: {reason}");
     let id: &SignalId = &signal.id;
     app.store.signal_retry(id, status, reason, now).await?;
     app.store.integration_suspend(&integration.id, Some(reason)).await

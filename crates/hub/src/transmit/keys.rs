@@ -10,10 +10,10 @@ use store::{SigningKeyRow, StoreError};
 #[derive(Debug, thiserror::Error)]
 pub enum SigningKeyError {
     /// It cannot be opened.
-    #[error("the signing key cannot be opened")]
+    #[error("cannot decrypt the signing key")]
     Secret(#[from] SecretError),
     /// It is not one.
-    #[error("the signing key cannot be used")]
+    #[error("invalid signing key")]
     Key(#[from] KeyError),
     /// The store.
     #[error(transparent)]

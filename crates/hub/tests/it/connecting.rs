@@ -172,7 +172,7 @@ async fn an_address_that_is_not_the_api_says_so() {
         request.base_url = Some(format!("http://{closed}/client/v4"));
         let error = try_connect(&hub, &request).await.unwrap_err();
         assert!(
-            words(&error).contains("could not ask Cloudflare"),
+            words(&error).contains("a request to Cloudflare failed"),
             "{}",
             words(&error)
         );

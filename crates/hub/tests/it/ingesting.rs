@@ -321,8 +321,8 @@ async fn a_million_bad_lines_make_a_handful_of_rows_and_are_counted_exactly() {
             counts,
             [
                 ("not JSON", 250_000, 5),
-                ("Datetime is no time", 250_000, 5),
-                ("Datetime lies in the future", 250_000, 5),
+                ("Datetime is not a valid time", 250_000, 5),
+                ("Datetime is in the future", 250_000, 5),
                 ("not a JSON object", 250_000, 5),
             ]
         );
@@ -468,7 +468,7 @@ async fn a_line_that_cannot_be_understood_is_kept_as_a_reject_and_its_neighbours
                 ("the line is longer than 1048576 bytes (ingest.line_limit_bytes)", 1, vec![2]),
                 ("not JSON", 2, vec![4, 5]),
                 ("not a JSON object", 1, vec![6]),
-                ("the field Datetime is missing: a job must ask for it", 1, vec![7]),
+                ("the field Datetime is missing: add it to the fields of the Logpush job", 1, vec![7]),
             ]
         );
         let samples: Vec<&RejectSample> = rejects.iter().flat_map(|reject| &reject.samples).collect();
@@ -623,7 +623,7 @@ async fn a_body_that_is_late_is_told_so_and_leaves_nothing() {
         let connection = hub.connection().await;
         let late = std::io::Error::new(
             std::io::ErrorKind::TimedOut,
-            "the body took longer than 110 seconds",
+            "the request body took longer than 110 seconds",
         );
         let parts = [Ok(Bytes::from(lookups(0, 50_000))), Err(late)];
         let body = futures::stream::iter(parts);

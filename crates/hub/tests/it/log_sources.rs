@@ -98,7 +98,7 @@ async fn a_job_that_is_not_right_is_repaired_and_the_rest_of_it_stays() {
         let repaired = one(&hub, "gateway_http").await;
         assert_eq!(repaired.outcome, Outcome::Changed);
         assert_eq!(repaired.job_id, made.job_id);
-        assert_eq!(repaired.changes, ["fields added: NewestField", "switched on"]);
+        assert_eq!(repaired.changes, ["fields added: NewestField", "enabled"]);
         assert_eq!(one(&hub, "gateway_http").await.outcome, Outcome::Already);
         // The server moved: the job that we remember follows.
         let moved = format!("{}/logs", hub.app.public_url().replace("127.0.0.1", "localhost"));
@@ -233,7 +233,7 @@ async fn a_job_that_cloudflare_disabled_is_noticed_and_explained() {
         // Looking again tells nothing new.
         look(&hub).await;
         assert_eq!(told(&hub, "log_source.failing").await.len(), 2);
-        assert_eq!(one(&hub, "gateway_dns").await.changes, ["switched on"]);
+        assert_eq!(one(&hub, "gateway_dns").await.changes, ["enabled"]);
         world.logpush_history_set("gateway_dns", Some(start() + TimeDelta::hours(26)), None);
         look(&hub).await;
         assert_eq!(fares(&hub, "gateway_dns").await.state.as_str(), "working");

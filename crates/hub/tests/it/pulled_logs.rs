@@ -131,7 +131,7 @@ async fn what_logpush_delivers_is_not_pulled_and_is_the_same_event_when_it_is() 
         assert!(
             left[..2]
                 .iter()
-                .all(|one| one.problem.as_deref() == Some("another source delivers it")),
+                .all(|one| one.problem.as_deref() == Some("another source delivers this dataset")),
             "{left:?}"
         );
         assert_eq!(fares(&hub, "access_requests", "pull").await.state.as_str(), "off");

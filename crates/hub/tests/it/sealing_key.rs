@@ -113,7 +113,6 @@ fn what_is_said_names_the_file_and_the_variable() {
     };
     assert_eq!(
         error.to_string(),
-        "/data/secret.key is missing, and the database holds secrets that only this key opens: restore the file from a \
-         backup of the data folder, or set FLAREWARD_SECRET_KEY to its content"
+        "/data/secret.key is missing, and the database contains secrets encrypted with this key: restore the file from a backup of the data folder, or set FLAREWARD_SECRET_KEY to its content"
     );
 }

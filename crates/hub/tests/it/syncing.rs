@@ -316,7 +316,7 @@ async fn a_list_that_fell_by_half_waits_for_a_person() {
         assert_eq!(paused.state, ConnectionState::Paused);
         assert_eq!(
             paused.state_reason.as_deref(),
-            Some("only 14 of 30 Access users are listed now")
+            Some("Cloudflare now lists only 14 of 30 Access users")
         );
         let live = async || hub.app.store.access_user_live(&paused.id).await.unwrap();
         assert_eq!(live().await, 30);
@@ -716,7 +716,7 @@ async fn an_email_list_that_was_given_in_part_makes_nobody_absent() {
                 .dark
                 .iter()
                 .chain(&report.problems)
-                .any(|why| why.contains("1 of the 2 that the list says it has")),
+                .any(|why| why.contains("1 of the 2 entries that the list reports")),
             "{report:?}"
         );
         let listing = listing(&hub, "list_items").await;

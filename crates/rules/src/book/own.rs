@@ -54,18 +54,18 @@ impl Own {
             return Ok(Self::default());
         };
         let own: Self = serde_json::from_value(value.clone())
-            .map_err(|error| format!("the part `flareward` is not understood: {}", words::plain(&error)))?;
+            .map_err(|error| format!("the `flareward` section is invalid: {}", words::plain(&error)))?;
         if let Some(first_seen) = &own.first_seen
             && (first_seen.fields.is_empty()
                 || !(1..=365).contains(&first_seen.days)
                 || !(0..=365).contains(&first_seen.learning_days))
         {
             return Err(
-                "first_seen needs fields, days from 1 to 365, and learning_days from 0 to 365".to_owned(),
+                "first_seen requires fields, days from 1 to 365, and learning_days from 0 to 365".to_owned(),
             );
         }
         if own.first_seen.is_some() && own.travel.is_some() {
-            return Err("first_seen and travel do not go together; write two rules".to_owned());
+            return Err("first_seen and travel cannot be combined; write two rules".to_owned());
         }
         Ok(own)
     }

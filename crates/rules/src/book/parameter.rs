@@ -49,7 +49,7 @@ pub fn read(text: &str) -> Result<Parameters, String> {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
         if !is_plain || name.is_empty() {
             return Err(format!(
-                "the name \"{name}\" has other characters than letters, digits, _, - and ."
+                "invalid name \"{name}\": use letters, digits, _, - and ."
             ));
         }
         if parameter.values.len() > VALUES_MAX {

@@ -92,7 +92,7 @@ impl Reading {
         }
         if files.len() > CUSTOM_FILES_MAX {
             self.problems.push(format!(
-                "{}: it holds more than {CUSTOM_FILES_MAX} files; the rest is left out",
+                "{}: more than {CUSTOM_FILES_MAX} files; the rest are skipped",
                 folder.display()
             ));
             files.truncate(CUSTOM_FILES_MAX);
@@ -144,9 +144,11 @@ fn read_bounded(path: &Path) -> Result<String, String> {
         .and_then(|file| file.take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut text))
         .map_err(|error| error.to_string())?;
     if text.len() > MAX_DOCUMENT_BYTES {
-        return Err(format!("it has more than {MAX_DOCUMENT_BYTES} bytes; split it"));
+        return Err(format!(
+            "the document has more than {MAX_DOCUMENT_BYTES} bytes; split it"
+        ));
     }
-    String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(text).map_err(|_| "the document is not UTF-8".to_owned())
 }
 
 /// The cases that stand beside a built-in rule's file.

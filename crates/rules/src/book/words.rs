@@ -8,12 +8,8 @@ pub(crate) fn plain(error: &serde_json::Error) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let known: Vec<&str> = rest.split('`').skip(3).step_by(2).collect();
         return match known.is_empty() {
-            true => format!("the key `{}` is not known", key(rest)),
-            false => format!(
-                "the key `{}` is not known; known are {}",
-                key(rest),
-                known.join(", ")
-            ),
+            true => format!("unknown key `{}`", key(rest)),
+            false => format!("unknown key `{}`; available: {}", key(rest), known.join(", ")),
         };
     }
     if let Some(rest) = message.strip_prefix("missing field ") {
@@ -24,17 +20,17 @@ pub(crate) fn plain(error: &serde_json::Error) -> String {
         return format!("`{}` is not one of {}", key(rest), known.join(", "));
     }
     if message.starts_with("data did not match") {
-        return "a part has none of the forms that are known".to_owned();
+        return "a value has an unsupported format".to_owned();
     }
     for start in ["invalid type: ", "invalid value: ", "invalid length "] {
         if let Some((found, wanted)) = message
             .strip_prefix(start)
             .and_then(|rest| rest.split_once(", expected "))
         {
-            return format!("{} stands where {} belongs", kind(found), kind(wanted));
+            return format!("expected {1}, found {0}", kind(found), kind(wanted));
         }
     }
-    "a value does not have the form that belongs there".to_owned()
+    "a value has an unsupported format".to_owned()
 }
 
 /// A kind of value in YAML's words.
@@ -67,11 +63,11 @@ mod tests {
         for (text, words) in [
             (
                 "x: {values: [a], colour: b}",
-                "the key `colour` is not known; known are description, values",
+                "unknown key `colour`; available: description, values",
             ),
-            ("x: {values: a}", "the text \"a\" stands where a list belongs"),
+            ("x: {values: a}", "expected a list, found the text \"a\""),
             ("x: [a]", "x is not a mapping"),
-            ("x: {values: [[a]]}", "a list stands where a text belongs"),
+            ("x: {values: [[a]]}", "expected a text, found a list"),
             (
                 "x: {values: [a]}\nx: {values: [b]}",
                 "the key `x` stands twice in one mapping",
@@ -86,7 +82,7 @@ mod tests {
             ("fires: []", "the key `silent` is missing"),
             (
                 "fires: [{name: a, event: {}, x: 1}]\nsilent: []",
-                "none of the forms",
+                "unsupported format",
             ),
         ] {
             let problem = cases::read(text).unwrap_err();

@@ -19,32 +19,32 @@ use std::collections::HashMap;
 use store::{AccessGroupRow, AccessUserRow, AccountObjectRow, MemberRow, RoleRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
-/// Someone who may log in to an account's dashboard.
+/// A person who can log in to an account's dashboard.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MemberBody {
-    /// Which connection lists this member.
+    /// ID of the connection that lists this member.
     pub connection_id: String,
-    /// The membership's id.
+    /// Membership ID.
     pub id: String,
-    /// The person behind the address.
+    /// ID of the person with this address.
     pub person_id: Option<String>,
-    /// As Cloudflare writes it.
+    /// Email address, as returned by Cloudflare.
     pub email: String,
     /// First and last name.
     pub name: Option<String>,
-    /// `accepted`, `pending`, or whatever else Cloudflare says.
+    /// `accepted`, `pending`, or another status that Cloudflare returns.
     pub status: String,
-    /// Whether the second factor is on; null when that is not known.
+    /// Whether a second factor is enabled; null if unknown.
     pub two_factor: Option<bool>,
-    /// How the member signs in, as far as the lists say: `sso`, `password` or `unknown`.
+    /// How the member signs in, based on the synced data: `sso`, `password` or `unknown`.
     pub sign_in: &'static str,
-    /// Whether this is an invitation that was not accepted yet.
+    /// Whether this is a pending invitation.
     pub invitation: bool,
     /// The roles, each with `id` and `name`.
     pub roles: Value,
-    /// The names of the permission groups in the member's policies; a member has these or roles.
+    /// Names of the permission groups in the member's policies. A member has either policies or roles.
     pub policies: Vec<String>,
-    /// When a sync last saw it.
+    /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
@@ -94,25 +94,25 @@ impl MemberBody {
 /// A Zero Trust user.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccessUserBody {
-    /// Which connection lists this user.
+    /// ID of the connection that lists this user.
     pub connection_id: String,
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
-    /// The person behind the address.
+    /// ID of the person with this address.
     pub person_id: Option<String>,
-    /// As Cloudflare writes it.
+    /// Email address, as returned by Cloudflare.
     pub email: String,
-    /// The name.
+    /// Name.
     pub name: Option<String>,
-    /// Whether an Access seat is taken; null when that is not known.
+    /// Whether the user has an Access seat; null if unknown.
     pub access_seat: Option<bool>,
-    /// Whether a Gateway seat is taken; null when that is not known.
+    /// Whether the user has a Gateway seat; null if unknown.
     pub gateway_seat: Option<bool>,
-    /// How many devices are active.
+    /// Number of active devices.
     pub active_device_count: Option<i64>,
     /// When the user last logged in.
     pub last_login_at: Option<DateTime<Utc>>,
-    /// When a sync last saw it.
+    /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
@@ -136,15 +136,15 @@ impl AccessUserBody {
 /// An Access group.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccessGroupBody {
-    /// Which connection lists it.
+    /// ID of the connection that lists this object.
     pub connection_id: String,
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// The whole object as Cloudflare gave it, with its rules.
+    /// The complete object as returned by Cloudflare, including its rules.
     pub raw: Value,
-    /// When a sync last saw it.
+    /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
@@ -163,15 +163,15 @@ impl AccessGroupBody {
 /// A dashboard role of an account.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoleBody {
-    /// Which connection lists it.
+    /// ID of the connection that lists this object.
     pub connection_id: String,
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it allows.
+    /// Description.
     pub description: Option<String>,
-    /// When a sync last saw it.
+    /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
@@ -187,40 +187,40 @@ impl RoleBody {
     }
 }
 
-/// That a person holds something, and through which rule.
+/// A group, role or application that a person has, and the rule that grants it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantBody {
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
     /// `access-group`, `app`, `permission-group`, `role` or `user-group`.
     pub kind: &'static str,
-    /// The group's or role's id.
+    /// ID of the group or role.
     pub entitlement_id: String,
-    /// Its name.
+    /// Name.
     pub entitlement_name: String,
-    /// Over what a permission group is held: over the whole account and over a part of it are two grants. Null for
-    /// everything else.
+    /// Scope of a permission group; null for other kinds. Access to the whole account and access to a part of it are
+    /// two grants.
     pub scope: Option<ScopeBody>,
-    /// Who holds it.
+    /// ID of the person.
     pub person_id: String,
-    /// Their address.
+    /// Email address of the person.
     pub email: String,
     /// `yes`, `conditional` or `unknown`.
     pub certainty: &'static str,
-    /// Why: sentences from the entitlement down to the rule that decides.
+    /// The reason: steps from the entitlement to the deciding rule.
     pub via: Vec<String>,
-    /// When the lists that this follows from were last read to their end.
+    /// When the underlying lists were last fully read.
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// The resource group over which a permission group is held.
+/// The resource group that a permission group applies to.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ScopeBody {
-    /// Cloudflare's id of the resource group; empty where Cloudflare names none.
+    /// Cloudflare's ID of the resource group; empty if Cloudflare returns none.
     pub id: String,
     /// `the whole account`, or the resource group's name.
     pub name: String,
-    /// Whether it is the whole account; null where that is not known.
+    /// Whether this is the whole account; null if unknown.
     pub is_account: Option<bool>,
 }
 
@@ -251,16 +251,16 @@ impl GrantBody {
     }
 }
 
-/// Of which connection.
+/// ID of the connection.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListedQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -312,7 +312,7 @@ placed!(
     AccountObjectRow
 );
 
-/// Members of the connected accounts.
+/// Lists members of the connected accounts.
 #[utoipa::path(get, path = "/members", tag = "access", operation_id = "member_list",
     security(("token" = ["read"])), params(ListedQuery),
     responses((status = 200, description = "A page, by connection and id", body = Page<MemberBody>), Problems))]
@@ -333,43 +333,43 @@ pub async fn members(
     Ok(Json(Page::read(rows, limit, place, body)?))
 }
 listed! {
-    /// Zero Trust users of the connected accounts.
+    /// Lists Zero Trust users of the connected accounts.
     access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody, |row| Ok(AccessUserBody::new(row))
 }
 listed! {
-    /// Access groups of the connected accounts.
+    /// Lists Access groups of the connected accounts.
     access_groups, "/access-groups", "access_group_list", access_group_list, AccessGroupBody, AccessGroupBody::new
 }
 listed! {
-    /// Dashboard roles of the connected accounts.
+    /// Lists dashboard roles of the connected accounts.
     roles, "/roles", "role_list", role_list, RoleBody, |row| Ok(RoleBody::new(row))
 }
 
-/// Something of an account beside people, roles and Access groups.
+/// An account object other than people, roles and Access groups.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ObjectBody {
-    /// Which connection lists it.
+    /// ID of the connection that lists this object.
     pub connection_id: String,
     /// `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
     /// `permission_groups`, `resource_groups`, `lists`, `organization` or `account`.
     pub kind: String,
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
-    /// Its name; empty where it has none.
+    /// Name; empty if it has none.
     pub name: String,
-    /// The kind of application or identity provider; the decision of a policy.
+    /// Type of an application or identity provider, or decision of a policy.
     pub r#type: Option<String>,
-    /// As Cloudflare says it.
+    /// Status, as returned by Cloudflare.
     pub status: Option<String>,
-    /// When it ends, as Cloudflare writes it.
+    /// Expiry, as returned by Cloudflare.
     pub expires_at: Option<String>,
-    /// When it was last used, as Cloudflare writes it.
+    /// Time of last use, as returned by Cloudflare.
     pub last_used_at: Option<String>,
-    /// Domain and policies, rules, or permissions, in words.
+    /// Readable summary of domain and policies, rules, or permissions.
     pub detail: Vec<String>,
-    /// The object as Cloudflare gave it, without secrets.
+    /// The object as returned by Cloudflare, without secrets.
     pub raw: Value,
-    /// When a sync last saw it.
+    /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
@@ -393,23 +393,23 @@ impl ObjectBody {
     }
 }
 
-/// Which objects.
+/// Filters for objects.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ObjectsQuery {
-    /// Which list: `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
+    /// List to return: `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
     /// `permission_groups`, `resource_groups`, `lists`, `organization` or `account`.
     kind: String,
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Applications, policies, identity providers, tokens and whatever else is synced.
+/// Applications, policies, identity providers, tokens and all other synced objects.
 #[utoipa::path(get, path = "/objects", tag = "access", operation_id = "object_list",
     security(("token" = ["read"])), params(ObjectsQuery),
     responses((status = 200, description = "A page, by connection and id", body = Page<ObjectBody>), Problems))]
@@ -435,24 +435,24 @@ pub async fn objects(
     Ok(Json(Page::read(rows, limit, place, ObjectBody::new)?))
 }
 
-/// Which grants.
+/// Filters for grants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct GrantsQuery {
-    /// Only this kind: `access-group`, `app`, `permission-group`, `role` or `user-group`. Without it, applications
-    /// are left out.
+    /// Only this kind: `access-group`, `app`, `permission-group`, `role` or `user-group`. Default: all except
+    /// applications.
     #[param(value_type = Option<String>)]
     kind: Option<GrantKind>,
-    /// Only of the person with this address or id.
+    /// Only for the person with this email address or ID.
     person: Option<String>,
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// Only of the group or role with this id.
+    /// Only for the group or role with this ID.
     entitlement: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -461,13 +461,13 @@ pub struct GrantsQuery {
 pub struct GrantPage {
     /// The grants.
     pub items: Vec<GrantBody>,
-    /// Ask again with `cursor` set to this for the rows that follow; null when there are none.
+    /// Value of `cursor` for the next page; null on the last page.
     pub next_cursor: Option<String>,
-    /// Why there may be grants that are in no page: lists that are not whole, each with its connection.
+    /// Reasons why grants may be missing: incomplete lists, with their connections.
     pub gaps: Vec<String>,
 }
 
-/// Who holds what, and why.
+/// Lists grants: who has what, and why.
 #[utoipa::path(get, path = "/grants", tag = "access", operation_id = "grant_list",
     security(("token" = ["read"])), params(GrantsQuery),
     responses((status = 200, description = "A page, by address", body = GrantPage), Problems))]

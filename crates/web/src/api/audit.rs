@@ -12,26 +12,26 @@ use serde_json::Value;
 use store::{AuditRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
-/// What someone did or tried.
+/// An action that was performed or attempted.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditBody {
-    /// Its place.
+    /// Sequence number.
     pub seq: i64,
     /// When.
     pub at: DateTime<Utc>,
-    /// Who: a token by its name, the command line, the system.
+    /// Actor: a token by name, the command line, or the system.
     pub actor: String,
-    /// What: `noun.verb`.
+    /// Action: `noun.verb`.
     pub action: String,
-    /// On what.
+    /// Target of the action.
     pub target: String,
-    /// What came of it.
+    /// Outcome.
     pub outcome: String,
-    /// What else was kept.
+    /// Further details.
     pub detail: Value,
-    /// The digest of the entry before, in hex.
+    /// Digest of the previous entry, in hex.
     pub previous_hash: String,
-    /// The digest of this entry over that one.
+    /// Digest of this entry and the previous digest.
     pub hash: String,
 }
 
@@ -51,18 +51,18 @@ impl AuditBody {
     }
 }
 
-/// Which entries.
+/// Filters for entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// The audit log, newest first.
+/// Lists audit log entries, newest first.
 #[utoipa::path(get, path = "/audit", tag = "audit", operation_id = "audit_list",
     security(("token" = ["admin"])), params(AuditQuery),
     responses((status = 200, description = "A page of entries", body = Page<AuditBody>), Problems))]

@@ -28,44 +28,44 @@ impl Default for Trials {
     }
 }
 
-/// Over which records.
+/// The time range of the records.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestAskedBody {
-    /// From this time on, by the records' own time.
+    /// Start of the range, by record time.
     since: DateTime<Utc>,
-    /// Before this time; now when it is left out.
+    /// End of the range (exclusive). Default: now.
     until: Option<DateTime<Utc>>,
 }
 
-/// What a rule would have found.
+/// What a rule would have detected.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BacktestBody {
     /// The rule's name.
     pub rule: String,
-    /// From when.
+    /// Start of the range.
     pub since: DateTime<Utc>,
-    /// Until when.
+    /// End of the range.
     pub until: DateTime<Utc>,
-    /// Batches that were read.
+    /// Number of batches read.
     pub batches: usize,
-    /// Records that were looked at.
+    /// Number of records evaluated.
     pub events: u64,
-    /// Records that the rule, or those that it looks at, match.
+    /// Number of records that match the rule, or the rules that it refers to.
     pub matches: u64,
-    /// Detections: repeats of one person and target are one.
+    /// Number of detections. Repeated matches of one person and target count as one.
     pub detections: u64,
-    /// People, or identifiers that nobody owns.
+    /// Number of people and unmapped identifiers.
     pub people: usize,
     /// Days (UTC) with detections.
     pub days: Vec<BacktestDayBody>,
-    /// Those with most detections, at most 20.
+    /// The people with the most detections, at most 20.
     pub most: Vec<BacktestPersonBody>,
     /// Batches that could not be read, with the reason.
     pub unread: Vec<String>,
 }
 
-/// One day of a trial.
+/// One day of a backtest.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BacktestDayBody {
     /// The day.
@@ -76,10 +76,10 @@ pub struct BacktestDayBody {
     pub people: usize,
 }
 
-/// Someone whom a rule would have found.
+/// A person or identifier that a rule would have detected.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BacktestPersonBody {
-    /// The identifier that the records carry.
+    /// Identifier in the records.
     pub identifier: String,
     /// Detections.
     pub detections: u64,
@@ -112,14 +112,14 @@ impl BacktestBody {
     }
 }
 
-/// Tries a rule over archived records, whatever its mode, and keeps nothing.
+/// Backtests a rule on archived records, regardless of its mode. Stores nothing.
 ///
-/// One trial runs at a time. What would take longer than an answer may is refused; `flareward rules backtest` has no
+/// Only one backtest runs at a time. Requests with too many records are rejected; `flareward rules backtest` has no
 /// such limit.
 #[utoipa::path(post, path = "/rules/{rule}/backtest", tag = "rules", operation_id = "rule_backtest",
-    security(("token" = ["read"])), params(("rule" = String, Path, description = "Its name or id")),
+    security(("token" = ["read"])), params(("rule" = String, Path, description = "Rule name or ID")),
     request_body = BacktestAskedBody,
-    responses((status = 200, description = "What it would have found", body = BacktestBody), Problems))]
+    responses((status = 200, description = "What the rule would have detected", body = BacktestBody), Problems))]
 pub async fn run(
     _caller: CanRead,
     State(app): State<App>,
@@ -142,8 +142,8 @@ pub async fn run(
     let bytes: i64 = batches.iter().map(|batch| batch.bytes).sum();
     if bytes > BYTES_MAX {
         let words = format!(
-            "{} MB of records came since then, and {} MB are read for one answer: ask for a shorter time, or run \
-             `flareward rules backtest`",
+            "the range contains {} MB of records, and the limit per request is {} MB: use a shorter \
+                 range, or run `flareward rules backtest`",
             bytes >> 20,
             BYTES_MAX >> 20
         );
@@ -151,7 +151,7 @@ pub async fn run(
     }
     let Ok(_turn) = trials.0.try_acquire() else {
         return Err(ApiError::Conflict(
-            "another rule is being tried: ask again when that has ended".to_owned(),
+            "another backtest is running: try again when it has finished".to_owned(),
         ));
     };
     let found = backtest::run(&app, &book, rule, since, until, |_, _| {})

@@ -16,35 +16,35 @@ use utoipa::{IntoParams, ToSchema};
 /// One delivery of log records.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchBody {
-    /// Digest of connection, dataset and content.
+    /// Batch ID: digest of connection, dataset and content.
     pub id: String,
-    /// From which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Of which dataset.
+    /// Dataset.
     pub dataset: String,
     /// `logpush`, `pull`, `object` or `file`.
     pub source: String,
-    /// Where it lies in the archive.
+    /// Path in the archive.
     pub path: String,
-    /// Its size, uncompressed.
+    /// Uncompressed size in bytes.
     pub bytes: i64,
-    /// When it was first delivered.
+    /// Time of the first delivery.
     pub received_at: DateTime<Utc>,
-    /// How often the same content was delivered.
+    /// Number of deliveries of the same content.
     pub deliveries: i64,
     /// `archived`, `stored`, `detected` or `failed`.
     pub state: &'static str,
-    /// Why it cannot be processed.
+    /// Why the batch cannot be processed.
     pub problem: Option<String>,
-    /// Lines that are not blank.
+    /// Number of non-blank lines.
     pub records: i64,
-    /// Records that became events.
+    /// Number of records stored as events.
     pub accepted: i64,
-    /// Records that were events already.
+    /// Number of duplicate records.
     pub duplicates: i64,
-    /// Lines that could not be understood.
+    /// Number of rejected lines.
     pub rejected: i64,
-    /// Records that became events although something in them was damaged.
+    /// Number of damaged records that were repaired and stored as events.
     pub repaired: i64,
 }
 
@@ -70,58 +70,58 @@ impl BatchBody {
     }
 }
 
-/// Sums over all batches.
+/// Totals over all batches.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IngestCountsBody {
-    /// Batches of different content.
+    /// Number of distinct batches.
     pub batches: i64,
-    /// Deliveries, also of the same content again.
+    /// Number of deliveries, including repeated deliveries of the same content.
     pub deliveries: i64,
-    /// Lines that are not blank.
+    /// Number of non-blank lines.
     pub records: i64,
-    /// Records that became events.
+    /// Number of records stored as events.
     pub accepted: i64,
-    /// Records that were events already.
+    /// Number of duplicate records.
     pub duplicates: i64,
-    /// Lines that could not be understood.
+    /// Number of rejected lines.
     pub rejected: i64,
-    /// Records that became events although something in them was damaged.
+    /// Number of damaged records that were repaired and stored as events.
     pub repaired: i64,
-    /// Batches that are not processed to their end.
+    /// Number of batches that are not fully processed.
     pub pending: i64,
-    /// Batches that cannot be processed.
+    /// Number of batches that cannot be processed.
     pub failed: i64,
 }
 
-/// Lines of a batch that could not become events for one reason.
+/// Lines of a batch that were rejected for the same reason.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectBody {
-    /// In which batch.
+    /// ID of the batch.
     pub batch_id: String,
-    /// From which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Of which dataset.
+    /// Dataset.
     pub dataset: String,
-    /// What is wrong with them.
+    /// Reason for the rejection.
     pub reason: String,
-    /// How many lines.
+    /// Number of lines.
     pub count: i64,
-    /// The first of them, from 1; 0 where the reason is about the whole batch.
+    /// Number of the first such line, starting at 1; 0 if the reason concerns the whole batch.
     pub first_line: i64,
-    /// The first few of them; those that name a person whose records were purged are left out.
+    /// Samples of the lines. Lines that name a person whose records were purged are omitted.
     pub samples: Vec<RejectSampleBody>,
-    /// When they were looked at.
+    /// When the lines were rejected.
     pub rejected_at: DateTime<Utc>,
 }
 
 /// One rejected line.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectSampleBody {
-    /// Which line, from 1.
+    /// Line number, starting at 1.
     pub line: i64,
-    /// What the reason means for it: which column, which value. May be empty.
+    /// Details of the reason, such as the column or value. May be empty.
     pub detail: String,
-    /// Its beginning.
+    /// Beginning of the line.
     pub excerpt: String,
 }
 
@@ -150,20 +150,20 @@ impl RejectBody {
     }
 }
 
-/// An identifier in events that belongs to no person.
+/// An identifier in events that matches no person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct UnmappedBody {
-    /// From which account.
+    /// ID of the connection.
     pub connection_id: String,
     /// The identifier.
     pub identifier: String,
-    /// In events of which dataset.
+    /// Dataset of the events.
     pub dataset: String,
-    /// In how many.
+    /// Number of events.
     pub events: i64,
-    /// When the first happened.
+    /// Time of the first event.
     pub first_at: DateTime<Utc>,
-    /// When the last happened.
+    /// Time of the last event.
     pub last_at: DateTime<Utc>,
 }
 
@@ -180,41 +180,41 @@ impl UnmappedBody {
     }
 }
 
-/// Which batches.
+/// Filters for batches.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BatchesQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
     /// Only in this state: `archived`, `stored`, `detected` or `failed`.
     #[param(value_type = Option<String>)]
     state: Option<BatchState>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
-/// Of which connection, and how many.
+/// Filters by connection, with a limit.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OfConnectionQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
-/// Of which connection.
+/// ID of the connection.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CountsQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
 }
 
-/// The newest batches.
+/// Lists the newest batches.
 #[utoipa::path(get, path = "/batches", tag = "ingest", operation_id = "batch_list",
     security(("token" = ["read"])), params(BatchesQuery),
     responses((status = 200, description = "Newest first", body = Page<BatchBody>), Problems))]
@@ -232,10 +232,10 @@ pub async fn list(
     Ok(Json(Page::whole(rows, BatchBody::new)))
 }
 
-/// Sums over everything received.
+/// Totals over all received batches.
 #[utoipa::path(get, path = "/ingest/counts", tag = "ingest", operation_id = "ingest_counts",
     security(("token" = ["read"])), params(CountsQuery),
-    responses((status = 200, description = "The sums", body = IngestCountsBody), Problems))]
+    responses((status = 200, description = "The totals", body = IngestCountsBody), Problems))]
 pub async fn counts(
     _caller: CanRead,
     State(app): State<App>,
@@ -266,7 +266,7 @@ pub async fn counts(
     }))
 }
 
-/// The newest lines that could not become events.
+/// Lists the newest rejected lines.
 #[utoipa::path(get, path = "/rejects", tag = "ingest", operation_id = "reject_list",
     security(("token" = ["read"])), params(OfConnectionQuery),
     responses((status = 200, description = "Newest first", body = Page<RejectBody>), Problems))]
@@ -281,10 +281,10 @@ pub async fn rejects(
     Ok(Json(Page::whole(rows, RejectBody::new)))
 }
 
-/// Identifiers in events that belong to nobody, the most frequent first.
+/// Lists identifiers in events that match no person, most frequent first.
 #[utoipa::path(get, path = "/unmapped-identifiers", tag = "ingest", operation_id = "unmapped_list",
     security(("token" = ["read"])), params(OfConnectionQuery),
-    responses((status = 200, description = "The most frequent first", body = Page<UnmappedBody>), Problems))]
+    responses((status = 200, description = "Most frequent first", body = Page<UnmappedBody>), Problems))]
 pub async fn unmapped(
     _caller: CanRead,
     State(app): State<App>,

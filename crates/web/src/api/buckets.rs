@@ -17,32 +17,31 @@ use serde::{Deserialize, Serialize};
 use store::ConnectionRow;
 use utoipa::{IntoParams, ToSchema};
 
-/// Where the objects of a dataset lie.
+/// The bucket location of a dataset.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BucketPutBody {
-    /// `s3://bucket/path/{DATE}` or `r2://bucket/path/{DATE}`; without `{DATE}` the whole prefix is listed each time.
+    /// `s3://bucket/path/{DATE}` or `r2://bucket/path/{DATE}`; without `{DATE}`, every read lists the whole prefix.
     #[schema(example = "s3://my-logs/zt/dns/{DATE}")]
     place: String,
-    /// Where the bucket's service is, when it is neither Amazon nor the account's own R2.
+    /// Endpoint of the storage service, if it is neither Amazon S3 nor the account's own R2.
     endpoint: Option<String>,
-    /// The id of the bucket's key. Key and secret may be left out while place and endpoint stay what
-    /// they are.
+    /// Access key ID of the bucket. Key ID and secret can be omitted if location and endpoint do not change.
     access_key_id: Option<String>,
-    /// The secret of the key. It is kept sealed and never answered.
+    /// Secret access key. Stored encrypted and never returned.
     secret_key: Option<String>,
 }
 
-/// Which days.
+/// The days to read.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BucketReadQuery {
-    /// Also the folders of older days, from this one on (YYYY-MM-DD).
+    /// Also read older folders, starting with this day (YYYY-MM-DD).
     since: Option<NaiveDate>,
 }
 
-/// An object that was not taken in.
+/// An object that could not be ingested.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SetAsideBody {
     /// Which.
@@ -51,21 +50,22 @@ pub struct SetAsideBody {
     pub problem: String,
 }
 
-/// What was read of a bucket.
+/// Result of reading a bucket.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BucketReadBody {
-    /// Objects that were listed.
+    /// Number of listed objects.
     pub listed: usize,
-    /// Objects that were new and were taken in.
+    /// Number of new objects that were ingested.
     pub read: usize,
-    /// Objects that were set aside.
+    /// Objects that could not be ingested and were skipped.
     pub set_aside: Vec<SetAsideBody>,
 }
 
-/// Sets the bucket that a dataset is read from, now and then from now on. Its objects are read at the next look.
+/// Sets the bucket that a dataset is read from. Flareward reads its objects in the background, starting with the next
+/// scheduled read.
 #[utoipa::path(put, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
     operation_id = "bucket_put", security(("token" = ["connections:write"])), request_body = BucketPutBody,
-    params(("connection" = String, Path, description = "The connection's id or label"),
+    params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset")),
     responses((status = 200, description = "The source", body = LogSourceBody), Problems))]
 pub async fn put(
@@ -78,7 +78,7 @@ pub async fn put(
     if body.place.trim_start().to_lowercase().starts_with("file:") {
         return Err(ApiError::invalid(
             "/place",
-            "a folder of the server is named with `flareward logs objects` alone",
+            "a local folder can be set only with `flareward logs objects`",
         ));
     }
     let keys = match (body.access_key_id, body.secret_key) {
@@ -94,7 +94,7 @@ pub async fn put(
         (id, secret) => {
             let missing = [("/access_key_id", id), ("/secret_key", secret)];
             let missing = missing.into_iter().filter(|(_, given)| given.is_none());
-            let problem = |(pointer, _)| FieldProblem::new(pointer, "a bucket needs its key");
+            let problem = |(pointer, _)| FieldProblem::new(pointer, "an access key is required");
             return Err(ApiError::Invalid(missing.map(problem).collect()));
         }
     };
@@ -115,15 +115,16 @@ pub async fn put(
     )))
 }
 
-/// Reads the objects of a dataset's bucket that were not read yet: those of yesterday and today, and of every day
-/// since the last reading that ended well.
+/// Reads new objects from a dataset's bucket: those of yesterday and today, and of every day since the last
+/// successful read.
 ///
-/// A reading that takes longer than an answer may goes on; the source tells its outcome.
+/// If the read takes longer than the request timeout, it continues in the background; the log source shows the
+/// result.
 #[utoipa::path(post, path = "/log-sources/{connection}/{dataset}/bucket/read", tag = "log sources",
     operation_id = "bucket_read", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "The connection's id or label"),
+    params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset"), BucketReadQuery),
-    responses((status = 200, description = "What was read", body = BucketReadBody), Problems))]
+    responses((status = 200, description = "Result of the read", body = BucketReadBody), Problems))]
 pub async fn read(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -153,12 +154,12 @@ pub async fn read(
     }))
 }
 
-/// Forgets the bucket of a dataset, and which of its objects were read. Nothing in the bucket changes.
+/// Stops reading the bucket of a dataset and forgets which objects were read. Does not change the bucket.
 #[utoipa::path(delete, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
     operation_id = "bucket_forget", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "The connection's id or label"),
+    params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset")),
-    responses((status = 204, description = "Forgotten"), Problems))]
+    responses((status = 204, description = "Removed"), Problems))]
 pub async fn forget(
     caller: CanWriteConnections,
     State(app): State<App>,

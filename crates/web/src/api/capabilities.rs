@@ -18,22 +18,22 @@ use utoipa::{IntoParams, ToSchema};
 /// A capability that can be called.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CapabilityBody {
-    /// Its id, for example `getIPOverview`.
+    /// ID, for example `getIPOverview`.
     pub id: &'static str,
-    /// What a token must hold.
+    /// Permission that a token needs.
     pub permission: Option<&'static str>,
 }
 
-/// Through which connection.
+/// The connection to use.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CallQuery {
-    /// The connection's label or id; not needed when there is only one.
+    /// Connection label or ID; optional if there is only one connection.
     connection: Option<String>,
 }
 
-/// All capabilities.
+/// Lists all capabilities.
 #[utoipa::path(get, path = "/capabilities", tag = "capabilities", operation_id = "capability_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The capabilities", body = Page<CapabilityBody>), Problems))]
@@ -44,10 +44,10 @@ pub async fn list(_caller: CanRead) -> Result<Json<Page<CapabilityBody>>, ApiErr
     })))
 }
 
-/// What a capability takes and gives.
+/// Returns the manifest of a capability: inputs and outputs.
 #[utoipa::path(get, path = "/capabilities/{capability}/manifest", tag = "capabilities",
     operation_id = "capability_manifest", security(("token" = ["read"])),
-    params(("capability" = String, Path, description = "Its id")),
+    params(("capability" = String, Path, description = "ID")),
     responses((status = 200, description = "The manifest", body = Value), Problems))]
 pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     capability::manifest(&id)
@@ -55,8 +55,8 @@ pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Js
         .ok_or(ApiError::NotFound("capability"))
 }
 
-/// Which kinds of thing can be read and changed, and with which permissions of Cloudflare's, in the form of Baton's
-/// `baton_capabilities.json`.
+/// Returns the resource types that can be read and changed, with the required Cloudflare permissions, in the format
+/// of Baton's `baton_capabilities.json`.
 #[utoipa::path(get, path = "/capabilities/manifest", tag = "capabilities", operation_id = "capabilities_manifest",
     security(("token" = ["read"])),
     responses((status = 200, description = "The manifest", body = Value), Problems))]
@@ -66,12 +66,12 @@ pub async fn connector_manifest(_caller: CanRead) -> Result<Json<Value>, ApiErro
         .map_err(|error| ApiError::internal(&error))
 }
 
-/// Calls a capability. Which permission it needs stands in the list of capabilities.
+/// Calls a capability. The list of capabilities shows the required permission.
 #[utoipa::path(post, path = "/capabilities/{capability}", tag = "capabilities",
     operation_id = "capability_call",
     security(("token" = ["capabilities:call"]), ("token" = ["risk:write"]), ("token" = ["api:call:read"])),
-    params(("capability" = String, Path, description = "Its id"), CallQuery), request_body = Value,
-    responses((status = 200, description = "The capability's answer; failures have its form too", body = Value),
+    params(("capability" = String, Path, description = "ID"), CallQuery), request_body = Value,
+    responses((status = 200, description = "Result of the capability; failures have the same format", body = Value),
         Problems))]
 pub async fn call(
     caller: AnyCaller,

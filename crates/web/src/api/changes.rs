@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use store::{AccessChangeFilter, AccessChangeRow, ConnectionRow, StoreError, TimedGrantRow};
 use utoipa::{IntoParams, ToSchema};
 
-/// A change to plan or to make.
+/// A change to plan or apply.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequestBody {
@@ -31,64 +31,65 @@ pub struct ChangeRequestBody {
     /// `access_user.create`, `access_user.remove`, `access_user.free_seats` or `access_user.revoke_sessions`.
     #[schema(example = "group.grant")]
     pub(crate) action: String,
-    /// The connection: its id or label.
+    /// Connection (ID or label).
     pub(crate) connection: String,
-    /// Whose access, by address.
+    /// Email address of the person.
     #[schema(example = "ana@corp.example")]
     pub(crate) email: String,
-    /// The Access group, by id or exact name.
+    /// Access group (ID or exact name).
     pub(crate) group: Option<String>,
-    /// The role, by id or exact name.
+    /// Role (ID or exact name).
     pub(crate) role: Option<String>,
-    /// Roles, by id or exact name, for an invitation or for exactly these.
+    /// Roles (IDs or exact names), for `member.invite` and `member.set_roles`.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
-    /// Policies as Cloudflare takes them, for an invitation or for exactly these.
+    /// Policies in Cloudflare's format, for `member.invite` and `member.set_policies`.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub(crate) policies: Vec<Value>,
-    /// A name for a new Access user.
+    /// Name of a new Access user.
     pub(crate) name: Option<String>,
-    /// With the sessions of devices.
+    /// Also revoke device sessions.
     #[serde(default)]
     pub(crate) devices: bool,
-    /// Exclude by address where a wider rule lets them in.
+    /// Exclude the person by email address if a wider rule admits them.
     #[serde(default)]
     pub(crate) by_exclusion: bool,
-    /// Grant to an address that is in no list yet.
+    /// Allow an email address that no connection lists yet.
     #[serde(default)]
     pub(crate) unknown_person: bool,
-    /// Take the grant back after this many minutes, whatever end it had. Left out, a grant that has an end keeps it.
+    /// Expire the grant after this many minutes, replacing any existing expiry. If omitted, an existing expiry is
+    /// kept.
     pub(crate) for_minutes: Option<i64>,
-    /// Remove the end of the grant: it is not taken back.
+    /// Remove the expiry of the grant.
     #[serde(default)]
     pub(crate) permanent: bool,
-    /// Why, for the audit log.
+    /// Reason, recorded in the audit log.
     pub(crate) note: Option<String>,
 }
 
-/// What became of a change.
+/// Result of a change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChangedBody {
     /// `changed`, `already`, `refused` or `unverified`.
     pub outcome: &'static str,
     /// Why.
     pub reason: Option<String>,
-    /// The guard that refused.
+    /// The guard that refused the change.
     pub guard: Option<&'static str>,
-    /// Our id of the change.
+    /// Flareward's ID of the change.
     pub change_id: String,
-    /// In one sentence.
+    /// One-sentence summary.
     pub summary: String,
-    /// What would still let them in, or what access depends on.
+    /// Access that remains, or the conditions that access depends on.
     pub remains: Vec<String>,
-    /// How often it was written: more than once when a write was lost.
+    /// Number of writes; more than one if a write was lost and repeated.
     pub writes: usize,
-    /// When it is taken back; null when the grant has no end.
+    /// When the grant expires; null if it does not.
     pub expires_at: Option<DateTime<Utc>>,
-    /// The end of the grant before and after the change; null when it has and had none.
+    /// Expiry of the grant before and after the change; null if there was and is none.
     pub ends: Option<EndsBody>,
-    /// The plan by which it was made: before, after, calls, guards, effects, warnings, undo.
+    /// The applied plan: before, after, calls, guards, effects, warnings, undo.
     #[schema(value_type = Object)]
     pub plan: Value,
 }
@@ -111,7 +112,7 @@ impl ChangedBody {
     }
 }
 
-/// When a grant ends by itself, before a change and after it. Null is a grant without an end, or no grant.
+/// Expiry of a grant before and after a change. Null means a grant without an expiry, or no grant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EndsBody {
     /// Before the change.
@@ -129,17 +130,17 @@ impl EndsBody {
     }
 }
 
-/// A plan, of which nothing is done.
+/// A plan that is not applied.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PlanBody {
-    /// In one sentence.
+    /// One-sentence summary.
     pub summary: String,
     /// The connection's label.
     pub connection: String,
-    /// The end of the grant before and after the change; null when it has and had none.
+    /// Expiry of the grant before and after the change; null if there was and is none.
     pub ends: Option<EndsBody>,
-    /// Before, after, calls, guards, effects, warnings, what remains, the way back, and whether there is anything
-    /// to do.
+    /// Before, after, calls, guards, effects, warnings, remaining access, undo request, and whether the plan changes
+    /// anything.
     #[schema(value_type = Object)]
     pub plan: Value,
 }
@@ -155,37 +156,37 @@ impl PlanBody {
     }
 }
 
-/// A change of access that was made or refused.
+/// An access change that was applied or refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AccessChangeBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// The change that this is a step of.
+    /// ID of the change that this is a step of.
     pub parent_id: Option<String>,
-    /// What was asked, in one word.
+    /// Action.
     pub action: String,
-    /// What was changed.
+    /// Object that was changed.
     pub object: String,
-    /// Whose access.
+    /// Email address of the person.
     pub email: Option<String>,
-    /// Who asked.
+    /// Actor who requested the change.
     pub actor: String,
-    /// Why, in their words.
+    /// Reason given by the actor.
     pub note: Option<String>,
     /// `running`, `changed`, `already`, `refused` or `unverified`.
     pub outcome: String,
-    /// Why that is the outcome.
+    /// Reason for the outcome.
     pub reason: Option<String>,
-    /// The guard, what remains, how often it was written.
+    /// Guard, remaining access and number of writes.
     #[schema(value_type = Object)]
     pub detail: Value,
-    /// Whether it can be taken back.
+    /// Whether the change can be undone.
     pub can_be_undone: bool,
-    /// When it was asked.
+    /// When the change was requested.
     pub created_at: DateTime<Utc>,
-    /// When its outcome was known.
+    /// When the outcome was known.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -215,66 +216,66 @@ impl AccessChangeBody {
 pub struct AccessChangeDetailBody {
     /// The change.
     pub change: AccessChangeBody,
-    /// What was asked.
+    /// The request.
     #[schema(value_type = Object)]
     pub request: Value,
-    /// The plan by which it was made or refused; of a change of many steps, what was asked for: `requests`.
+    /// The plan that was applied or refused. For a change with several steps: the `requests`.
     #[schema(value_type = Object)]
     pub plan: Value,
-    /// The request that takes it back.
+    /// The request that undoes the change.
     #[schema(value_type = Option<Object>)]
     pub undo: Option<Value>,
-    /// Its steps, when it is one of many.
+    /// The steps of a change with several steps.
     pub steps: Vec<AccessChangeBody>,
 }
 
-/// Which changes.
+/// Filters for changes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ChangesQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// Only of the access of the person with this address or id.
+    /// Only for the person with this email address or ID.
     person: Option<String>,
-    /// The same as `person`.
+    /// Same as `person`.
     email: Option<String>,
     /// Only with this outcome.
     outcome: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// A grant with an end.
+/// A timed grant.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TimedGrantBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
     /// `access-group` or `role`.
     pub kind: &'static str,
-    /// The group's or role's id.
+    /// ID of the group or role.
     pub entitlement_id: String,
-    /// Its name.
+    /// Name.
     pub entitlement_name: String,
-    /// Who holds it.
+    /// ID of the person.
     pub email: String,
-    /// Who asked for it.
+    /// Actor who requested the grant.
     pub actor: String,
     /// `active`, `overdue`, `revoked`, `permanent` or `gone`.
     pub state: String,
-    /// When it began.
+    /// When the grant started.
     pub granted_at: DateTime<Utc>,
-    /// When it ends.
+    /// When the grant expires.
     pub expires_at: DateTime<Utc>,
-    /// Why it could not be taken back.
+    /// Why the grant could not be revoked.
     pub problem: Option<String>,
-    /// How often taking it back was tried.
+    /// Number of attempts to revoke the grant.
     pub attempts: i64,
-    /// When it was over.
+    /// When the grant ended.
     pub ended_at: Option<DateTime<Utc>>,
 }
 
@@ -298,63 +299,63 @@ impl TimedGrantBody {
     }
 }
 
-/// Which grants for a time.
+/// Filters for timed grants.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TimedQuery {
-    /// Only of the person with this address or id.
+    /// Only for the person with this email address or ID.
     person: Option<String>,
-    /// The same as `person`.
+    /// Same as `person`.
     email: Option<String>,
-    /// Those that are over too.
+    /// Include ended grants.
     #[serde(default)]
     all: bool,
 }
 
-/// How to take a change back.
+/// Options for an undo.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UndoBody {
-    /// Why, for the audit log.
+    /// Reason, recorded in the audit log.
     note: Option<String>,
 }
 
-/// How to take everything from a person.
+/// Options for an offboarding.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OffboardBody {
-    /// Why, for the audit log.
+    /// Reason, recorded in the audit log.
     note: Option<String>,
-    /// Remove the Access user too, not only their seats.
+    /// Also remove the Access user, not only the seats.
     #[serde(default)]
     remove_access_user: bool,
-    /// Exclude the person by address from groups whose wider rules let them in.
+    /// Exclude the person by email address from groups whose wider rules admit them.
     #[serde(default)]
     exclude: bool,
-    /// Answer the plans alone.
+    /// Return only the plans.
     #[serde(default)]
     plan_only: bool,
 }
 
-/// What was taken and what is left.
+/// Result of an offboarding.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OffboardedBody {
-    /// Our id of the whole.
+    /// Flareward's ID of the whole offboarding.
     pub change_id: Option<String>,
-    /// The worst of the steps: `already`, `changed`, `refused` or `unverified`; null for plans.
+    /// Worst outcome of the steps: `already`, `changed`, `refused` or `unverified`; null for plans.
     pub outcome: Option<&'static str>,
     /// Why.
     pub reason: Option<String>,
-    /// What became of each step.
+    /// Result of each step.
     pub steps: Vec<ChangedBody>,
-    /// What is still open to the person.
+    /// Access that remains.
     pub remains: Vec<String>,
-    /// The plans, when those alone were asked for.
+    /// The plans, if only plans were requested.
     pub plans: Vec<PlanBody>,
 }
 
-/// Plans a change: what is, what would be, the calls and what the guards say. Nothing is changed.
+/// Plans a change without applying it: state before and after, API calls and guard results.
 #[utoipa::path(post, path = "/access/plans", tag = "access changes", operation_id = "access_plan",
     security(("token" = ["access:write"])), request_body = ChangeRequestBody,
     responses((status = 200, description = "The plan", body = PlanBody), Problems))]
@@ -370,10 +371,11 @@ pub async fn plan(
     Ok(Json(PlanBody::new(plan)))
 }
 
-/// Makes a change: plans, lets the guards judge, writes, verifies. What is refused is an outcome, with its reason.
+/// Applies a change: plans it, checks the guards, writes and verifies it. A refusal is returned as an outcome with
+/// its reason.
 #[utoipa::path(post, path = "/access/changes", tag = "access changes", operation_id = "access_change",
     security(("token" = ["access:write"])), request_body = ChangeRequestBody,
-    responses((status = 200, description = "What became of it", body = ChangedBody), Problems))]
+    responses((status = 200, description = "Result", body = ChangedBody), Problems))]
 pub async fn make(
     caller: CanChangeAccess,
     State(app): State<App>,
@@ -384,7 +386,7 @@ pub async fn make(
     made(&app, &request, &options, &caller.actor).await.map(Json)
 }
 
-/// Changes, newest first.
+/// Lists changes, newest first.
 #[utoipa::path(get, path = "/access/changes", tag = "access changes", operation_id = "access_change_list",
     security(("token" = ["read"])), params(ChangesQuery),
     responses((status = 200, description = "A page of changes", body = Page<AccessChangeBody>), Problems))]
@@ -406,9 +408,9 @@ pub async fn list(
     Ok(Json(Page::read(rows, limit, cursor, AccessChangeBody::new)?))
 }
 
-/// One change, with its plan.
+/// Returns one change with its plan.
 #[utoipa::path(get, path = "/access/changes/{change}", tag = "access changes", operation_id = "access_change_get",
-    security(("token" = ["read"])), params(("change" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("change" = String, Path, description = "ID")),
     responses((status = 200, description = "The change", body = AccessChangeDetailBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -433,11 +435,11 @@ pub async fn get_one(
     }))
 }
 
-/// Takes a change back.
+/// Undoes a change.
 #[utoipa::path(post, path = "/access/changes/{change}/undo", tag = "access changes",
     operation_id = "access_change_undo", security(("token" = ["access:write"])),
-    params(("change" = String, Path, description = "Its id")), request_body = UndoBody,
-    responses((status = 200, description = "What became of it", body = ChangedBody), Problems))]
+    params(("change" = String, Path, description = "ID")), request_body = UndoBody,
+    responses((status = 200, description = "Result", body = ChangedBody), Problems))]
 pub async fn undo(
     caller: CanChangeAccess,
     State(app): State<App>,
@@ -450,7 +452,7 @@ pub async fn undo(
         .map(Json)
 }
 
-/// Grants for a time, the next to end first.
+/// Lists timed grants, soonest expiry first.
 #[utoipa::path(get, path = "/access/timed-grants", tag = "access changes", operation_id = "timed_grant_list",
     security(("token" = ["read"])), params(TimedQuery),
     responses((status = 200, description = "At most 1,000 grants", body = Page<TimedGrantBody>), Problems))]
@@ -467,11 +469,12 @@ pub async fn timed_grants(
     Ok(Json(Page::whole(rows, TimedGrantBody::new)))
 }
 
-/// Takes everything from a person in every connected account, and says what is left.
+/// Offboards a person: revokes their access in every connected account and lists the access that remains.
 #[utoipa::path(post, path = "/people/{person}/offboard", tag = "access changes", operation_id = "person_offboard",
-    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Their address or id")),
+    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Email \
+         address or ID of the person")),
     request_body = OffboardBody,
-    responses((status = 200, description = "What became of it", body = OffboardedBody), Problems))]
+    responses((status = 200, description = "Result", body = OffboardedBody), Problems))]
 pub async fn offboard_person(
     caller: CanChangeAccess,
     State(app): State<App>,
@@ -552,7 +555,7 @@ async fn address_of(app: &App, wanted: Option<String>) -> Result<Option<String>,
 /// How a change was asked for.
 pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Options, ApiError> {
     let is_grant = matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. });
-    let only_grants = |pointer| ApiError::invalid(pointer, "only a grant of a group or role can end");
+    let only_grants = |pointer| ApiError::invalid(pointer, "only a grant of a group or role can expire");
     let lasts = match (body.for_minutes, body.permanent) {
         (None, false) => timed::Lasts::AsBefore,
         (None, true) if is_grant => timed::Lasts::Permanent,
@@ -560,7 +563,7 @@ pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Opt
         (Some(_), true) => {
             return Err(ApiError::invalid(
                 "/permanent",
-                "a grant either ends (for_minutes) or is permanent",
+                "for_minutes and permanent cannot be combined",
             ));
         }
         (Some(minutes), false) => {
@@ -586,7 +589,7 @@ pub(crate) async fn request(app: &App, body: &ChangeRequestBody) -> Result<Reque
     let id = id_in_query(app, Some(&body.connection)).await.map_err(|_| {
         ApiError::invalid(
             "/connection",
-            format!("there is no connection \"{}\"", body.connection),
+            format!("no connection named \"{}\"", body.connection),
         )
     })?;
     let row = match id {

@@ -17,28 +17,28 @@ use serde_json::Value;
 use store::{CampaignRow, MessageRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
-/// Who is coached for what, and how.
+/// A coaching campaign.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CampaignBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// What people call it.
+    /// Name.
     pub name: String,
-    /// Names of rules; `*` for every rule that has a topic.
+    /// Names of rules; `*` for every rule with a topic.
     pub rules: Value,
     /// `webhook` or `email`.
     pub channel: String,
-    /// What may be shown of the destination: the address itself is a secret.
+    /// Description of the destination. The URL itself is secret.
     pub destination_hint: String,
-    /// At most one message to a person in this many minutes.
+    /// Minimum number of minutes between two messages to the same person.
     pub delivery_limit_minutes: i64,
-    /// Count what would be sent, send nothing.
+    /// Test mode: count messages without sending them.
     pub test_mode: bool,
-    /// Whether it runs.
+    /// Whether the campaign is enabled.
     pub enabled: bool,
-    /// When it was made: detections from before are not coached.
+    /// When the campaign was created. Earlier detections send no messages.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// When the campaign was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -59,26 +59,26 @@ impl CampaignBody {
     }
 }
 
-/// A campaign as it should be.
+/// The desired campaign.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignPutBody {
-    /// What people call it; no other campaign has the name.
+    /// Name; must be unique.
     name: String,
-    /// Names of rules; `*` for every rule that has a topic.
+    /// Names of rules; `*` for every rule with a topic.
     #[schema(example = json!(["*"]))]
     rules: Vec<String>,
     /// `webhook` or `email`.
     channel: String,
-    /// The webhook's address. Left out, a webhook keeps the one it has.
+    /// Webhook URL. If omitted, an existing webhook keeps its URL.
     webhook_url: Option<String>,
-    /// At most one message to a person in this many minutes; 0 is no limit.
+    /// Minimum number of minutes between two messages to the same person; 0 means no limit.
     #[serde(default)]
     delivery_limit_minutes: i64,
-    /// Count what would be sent, send nothing.
+    /// Test mode: count messages without sending them.
     #[serde(default)]
     test_mode: bool,
-    /// Whether it runs.
+    /// Whether the campaign is enabled.
     #[serde(default = "yes")]
     enabled: bool,
 }
@@ -101,34 +101,34 @@ impl CampaignPutBody {
     }
 }
 
-/// One delivery to one person, or why there was none.
+/// A message to one person, or the reason why it was not sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MessageBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// Of which campaign.
+    /// ID of the campaign.
     pub campaign_id: String,
-    /// For which detection.
+    /// ID of the detection.
     pub detection_id: String,
-    /// To whom.
+    /// ID of the person.
     pub person_id: String,
-    /// About what.
+    /// Topic.
     pub topic: String,
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// Its text, in Markdown.
+    /// Text in Markdown.
     pub body: String,
     /// `pending`, `delivered`, `suppressed`, `test` or `failed`.
     pub state: &'static str,
-    /// Why it was held back, or what the last attempt said.
+    /// Why the message was held back, or the result of the last attempt.
     pub reason: Option<String>,
-    /// How often it was sent.
+    /// Number of delivery attempts.
     pub attempts: i64,
-    /// When it may be sent next.
+    /// Earliest time of the next attempt.
     pub next_attempt_at: DateTime<Utc>,
-    /// When it was decided on.
+    /// When the message was created.
     pub created_at: DateTime<Utc>,
-    /// When the channel took it.
+    /// When the channel accepted it.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
@@ -152,23 +152,23 @@ impl MessageBody {
     }
 }
 
-/// Which messages.
+/// Filters for messages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MessagesQuery {
-    /// Only of the campaign with this id.
+    /// Only for the campaign with this ID.
     campaign: Option<String>,
-    /// Only to the person with this address or id.
+    /// Only to the person with this email address or ID.
     person: Option<String>,
     /// Only in this state: `pending`, `delivered`, `suppressed`, `test` or `failed`.
     #[param(value_type = Option<String>)]
     state: Option<MessageState>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
-/// All campaigns, by name.
+/// Lists all campaigns by name.
 #[utoipa::path(get, path = "/campaigns", tag = "coaching", operation_id = "campaign_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The campaigns", body = Page<CampaignBody>), Problems))]
@@ -177,10 +177,10 @@ pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<
     Ok(Json(Page::read_whole(rows, CampaignBody::new)?))
 }
 
-/// Makes a campaign.
+/// Creates a campaign.
 #[utoipa::path(post, path = "/campaigns", tag = "coaching", operation_id = "campaign_create",
     security(("token" = ["coaching:write"])), request_body = CampaignPutBody,
-    responses((status = 201, description = "Made", body = CampaignBody), Problems))]
+    responses((status = 201, description = "Created", body = CampaignBody), Problems))]
 pub async fn create(
     caller: CanCoach,
     State(app): State<App>,
@@ -198,9 +198,9 @@ pub async fn create(
         .into_response())
 }
 
-/// One campaign.
+/// Returns one campaign.
 #[utoipa::path(get, path = "/campaigns/{campaign}", tag = "coaching", operation_id = "campaign_get",
-    security(("token" = ["read"])), params(("campaign" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("campaign" = String, Path, description = "ID")),
     responses((status = 200, description = "The campaign", body = CampaignBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -212,9 +212,9 @@ pub async fn get_one(
     Ok(Json(CampaignBody::new(row)?))
 }
 
-/// Changes a campaign: what is left out goes back to its default.
+/// Replaces a campaign. Omitted fields are reset to their defaults.
 #[utoipa::path(put, path = "/campaigns/{campaign}", tag = "coaching", operation_id = "campaign_update",
-    security(("token" = ["coaching:write"])), params(("campaign" = String, Path, description = "Its id")),
+    security(("token" = ["coaching:write"])), params(("campaign" = String, Path, description = "ID")),
     request_body = CampaignPutBody,
     responses((status = 200, description = "Changed", body = CampaignBody), Problems))]
 pub async fn update(
@@ -233,7 +233,7 @@ pub async fn update(
     Ok(Json(CampaignBody::new(row)?))
 }
 
-/// The newest messages.
+/// Lists the newest messages.
 #[utoipa::path(get, path = "/messages", tag = "coaching", operation_id = "message_list",
     security(("token" = ["read"])), params(MessagesQuery),
     responses((status = 200, description = "Newest first", body = Page<MessageBody>), Problems))]

@@ -23,31 +23,31 @@ use utoipa::{IntoParams, ToSchema};
 /// A connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConnectionBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// The name that people use for it.
+    /// Label.
     pub label: String,
-    /// Cloudflare's account id.
+    /// Cloudflare account ID.
     pub account_id: String,
-    /// The account's name at Cloudflare.
+    /// Account name in Cloudflare.
     pub account_name: String,
-    /// Where the API is.
+    /// Base URL of the API.
     pub base_url: String,
     /// `user_token`, `account_token` or `global_key`.
     pub credential_kind: &'static str,
-    /// By which credentials can be told apart.
+    /// Fingerprint of the credential.
     pub credential_fingerprint: String,
     /// `new`, `validating`, `syncing`, `connected`, `degraded`, `paused` or `failed`.
     pub state: &'static str,
-    /// Why it stands there.
+    /// Reason for the state.
     pub state_reason: Option<String>,
-    /// When it was made.
+    /// When the connection was created.
     pub created_at: DateTime<Utc>,
-    /// When anything of it last changed.
+    /// When the connection was last changed.
     pub updated_at: DateTime<Utc>,
-    /// When the last sync ended well.
+    /// When the last sync completed successfully.
     pub synced_at: Option<DateTime<Utc>>,
-    /// Words to group connections by.
+    /// Tags.
     pub tags: Vec<String>,
 }
 
@@ -71,16 +71,16 @@ impl ConnectionBody {
     }
 }
 
-/// Whether one feature's calls work with a connection's credential.
+/// Whether a connection's credential can use a feature.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProbeBody {
     /// The feature.
     pub feature: String,
-    /// Whether its calls are answered.
+    /// Whether the credential can use the feature.
     pub works: bool,
-    /// The permission group that would light it up.
+    /// The missing permission group.
     pub missing_permission: Option<String>,
-    /// What was answered.
+    /// Response of Cloudflare.
     pub message: String,
     /// When.
     pub checked_at: DateTime<Utc>,
@@ -98,14 +98,14 @@ impl ProbeBody {
     }
 }
 
-/// How fresh one listing is.
+/// Freshness of one listing.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListingBody {
     /// `members`, `roles`, `access_users` or `access_groups`.
     pub kind: String,
-    /// When it was last read to its end.
+    /// When the listing was last fully read.
     pub complete_at: Option<DateTime<Utc>>,
-    /// Why what is shown may be old; null when it is fresh.
+    /// Why the data may be outdated; null if it is current.
     pub stale_reason: Option<String>,
 }
 
@@ -122,21 +122,21 @@ impl ListingBody {
 /// One run of a sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncRunBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// Of which connection.
+    /// ID of the connection.
     pub connection_id: String,
-    /// When it began.
+    /// When the sync started.
     pub started_at: DateTime<Utc>,
-    /// When it ended; null while it runs.
+    /// When the sync ended; null while it is running.
     pub finished_at: Option<DateTime<Utc>>,
     /// `running`, `complete`, `partial`, `failed`, `paused` or `interrupted`.
     pub outcome: String,
-    /// What went wrong.
+    /// Error.
     pub problem: Option<String>,
-    /// How many requests Cloudflare was asked.
+    /// Number of requests to Cloudflare.
     pub requests: i64,
-    /// Seen and gone, by kind of thing.
+    /// Number of objects seen and gone, by kind.
     pub counts: Value,
 }
 
@@ -159,40 +159,41 @@ impl SyncRunBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectBody {
-    /// The name to use for it. Connecting again under a label replaces the credential and keeps everything else.
+    /// Label of the connection. Connecting again with an existing label replaces the credential and keeps everything
+    /// else.
     #[schema(example = "production")]
     label: String,
-    /// The account's id or name; not needed when the credential reaches exactly one.
+    /// Account ID or name; optional if the credential can access exactly one account.
     account: Option<String>,
     /// An API token.
     token: Option<String>,
-    /// The address that goes with a global API key.
+    /// Email address of the global API key.
     email: Option<String>,
     /// A global API key.
     api_key: Option<String>,
-    /// Where the API is; Cloudflare's when it is left out.
+    /// Base URL of the API. Default: Cloudflare's.
     base_url: Option<String>,
 }
 
-/// A connection that was made.
+/// A created connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConnectedBody {
     /// The connection.
     pub connection: ConnectionBody,
-    /// What its credential can do.
+    /// Features that the credential can use.
     pub probes: Vec<ProbeBody>,
-    /// The secret that log deliveries must carry in the header `X-Flareward-Secret`.
+    /// Secret that log deliveries must send in the `X-Flareward-Secret` header.
     pub ingest_secret: String,
-    /// Where log deliveries go; the dataset's name takes the place of `{dataset}`.
+    /// URL for log deliveries; replace `{dataset}` with the dataset name.
     pub ingest_url: String,
 }
 
-/// How to sync.
+/// Sync options.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SyncQuery {
-    /// Accept that far fewer things are listed than before, which paused the connection.
+    /// Accept lists that shrank so much that the connection was paused.
     #[serde(default)]
     confirm: bool,
 }
@@ -200,16 +201,16 @@ pub struct SyncQuery {
 /// A sync that was started.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncStartedBody {
-    /// Where the runs of this connection are.
+    /// Path of the connection's sync runs.
     pub sync_runs: String,
 }
 
-/// How many.
+/// Limit.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LimitQuery {
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
@@ -235,14 +236,14 @@ pub(crate) async fn id_in_query(app: &App, name: Option<&str>) -> Result<Option<
     find(app, name)
         .await?
         .map(|row| Some(row.id))
-        .ok_or_else(|| ApiError::bad("connection", format!("there is no connection \"{name}\"")))
+        .ok_or_else(|| ApiError::bad("connection", format!("no connection named \"{name}\"")))
 }
 
 async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
     find(app, name).await?.ok_or(ApiError::NotFound("connection"))
 }
 
-/// All connections, by label.
+/// Lists all connections by label.
 #[utoipa::path(get, path = "/connections", tag = "connections", operation_id = "connection_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The connections", body = Page<ConnectionBody>), Problems))]
@@ -251,10 +252,10 @@ pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<
     Ok(Json(Page::read_whole(rows, ConnectionBody::new)?))
 }
 
-/// Connects an account: checks the credential, keeps it sealed and finds out what it can do.
+/// Connects an account: checks the credential, stores it encrypted and checks which features it can use.
 #[utoipa::path(post, path = "/connections", tag = "connections", operation_id = "connection_create",
     security(("token" = ["connections:write"])), request_body = ConnectBody,
-    responses((status = 201, description = "Connected; the log secret is in this answer", body = ConnectedBody),
+    responses((status = 201, description = "Connected; the response contains the log secret", body = ConnectedBody),
         Problems))]
 pub async fn create(
     caller: CanWriteConnections,
@@ -264,7 +265,12 @@ pub async fn create(
     let credential = match (&body.token, &body.email, &body.api_key) {
         (Some(token), None, None) => Credential::token(token),
         (None, Some(email), Some(key)) => Credential::global_key(email, key),
-        _ => return Err(ApiError::invalid("/token", "give token, or email and api_key")),
+        _ => {
+            return Err(ApiError::invalid(
+                "/token",
+                "token, or email and api_key, is required",
+            ));
+        }
     };
     let request = ConnectRequest {
         label: body.label,
@@ -289,9 +295,9 @@ pub async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], Json(answer)).into_response())
 }
 
-/// One connection.
+/// Returns one connection.
 #[utoipa::path(get, path = "/connections/{connection}", tag = "connections", operation_id = "connection_get",
-    security(("token" = ["read"])), params(("connection" = String, Path, description = "Its id or label")),
+    security(("token" = ["read"])), params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The connection", body = ConnectionBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -301,11 +307,11 @@ pub async fn get_one(
     Ok(Json(ConnectionBody::new(found(&app, &name).await?)?))
 }
 
-/// Finds out again what a connection's credential can do.
+/// Checks again which features a connection's credential can use.
 #[utoipa::path(post, path = "/connections/{connection}/doctor", tag = "connections",
     operation_id = "connection_doctor", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "Its id or label")),
-    responses((status = 200, description = "What works", body = Page<ProbeBody>), Problems))]
+    params(("connection" = String, Path, description = "Connection ID or label")),
+    responses((status = 200, description = "The features", body = Page<ProbeBody>), Problems))]
 pub async fn doctor(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -318,11 +324,11 @@ pub async fn doctor(
     Ok(Json(Page::whole(rows, ProbeBody::new)))
 }
 
-/// What a connection's credential was last found able to do.
+/// Returns the features that a connection's credential could use at the last check.
 #[utoipa::path(get, path = "/connections/{connection}/probes", tag = "connections",
     operation_id = "connection_probes", security(("token" = ["read"])),
-    params(("connection" = String, Path, description = "Its id or label")),
-    responses((status = 200, description = "What works", body = Page<ProbeBody>), Problems))]
+    params(("connection" = String, Path, description = "Connection ID or label")),
+    responses((status = 200, description = "The features", body = Page<ProbeBody>), Problems))]
 pub async fn probes(
     _caller: CanRead,
     State(app): State<App>,
@@ -333,10 +339,10 @@ pub async fn probes(
     Ok(Json(Page::whole(rows, ProbeBody::new)))
 }
 
-/// How fresh what is known of an account is.
+/// Returns how current the data of an account is.
 #[utoipa::path(get, path = "/connections/{connection}/listings", tag = "connections",
     operation_id = "connection_listings", security(("token" = ["read"])),
-    params(("connection" = String, Path, description = "Its id or label")),
+    params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The listings", body = Page<ListingBody>), Problems))]
 pub async fn listings(
     _caller: CanRead,
@@ -348,10 +354,10 @@ pub async fn listings(
     Ok(Json(Page::whole(rows, ListingBody::new)))
 }
 
-/// Starts a sync and answers at once; its run tells how far it has come.
+/// Starts a sync and returns immediately. The sync run shows the progress.
 #[utoipa::path(post, path = "/connections/{connection}/sync", tag = "connections",
     operation_id = "connection_sync", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "Its id or label"), SyncQuery),
+    params(("connection" = String, Path, description = "Connection ID or label"), SyncQuery),
     responses((status = 202, description = "Started", body = SyncStartedBody), Problems))]
 pub async fn sync(
     caller: CanWriteConnections,
@@ -364,7 +370,7 @@ pub async fn sync(
         .await
         .map_err(|error| match error {
             SyncError::Paused { reason, .. } => ApiError::Conflict(format!(
-                "the connection is paused: {reason}; look at it, then ask again with confirm=true"
+                "the connection is paused: {reason}; check the account, then repeat the request with confirm=true"
             )),
             SyncError::Store(error) => error.into(),
             error => ApiError::internal(&error),
@@ -376,10 +382,10 @@ pub async fn sync(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(body)).into_response())
 }
 
-/// The newest runs of a connection's sync.
+/// Lists the newest sync runs of a connection.
 #[utoipa::path(get, path = "/connections/{connection}/sync-runs", tag = "connections",
     operation_id = "connection_sync_runs", security(("token" = ["read"])),
-    params(("connection" = String, Path, description = "Its id or label"), LimitQuery),
+    params(("connection" = String, Path, description = "Connection ID or label"), LimitQuery),
     responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
 pub async fn sync_runs(
     _caller: CanRead,

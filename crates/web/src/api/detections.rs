@@ -16,44 +16,44 @@ use serde_json::{Value, json};
 use store::{DetectionFilter, DetectionRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
-/// A rule that matched for a person, or for an identifier that nobody owns.
+/// A detection: a rule matched for a person or an unmapped identifier.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DetectionBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// The rule's own id.
+    /// Rule ID.
     pub rule_id: String,
-    /// Its short name.
+    /// Rule name.
     pub rule_name: String,
-    /// Its title at the time.
+    /// Title of the rule at that time.
     pub title: String,
     /// `informational`, `low`, `medium`, `high` or `critical`.
     pub level: String,
-    /// The behaviour that it triggers.
+    /// Behaviour that the rule triggers.
     pub behaviour: Option<String>,
-    /// What to coach about.
+    /// Coaching topic.
     pub topic: Option<String>,
     /// The event that matched.
     pub event_id: String,
-    /// From which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Of which dataset.
+    /// Dataset.
     pub dataset: String,
-    /// Whose it is.
+    /// ID of the person.
     pub person_id: Option<String>,
-    /// The identifier that the event carries.
+    /// Identifier in the event.
     pub identifier: Option<String>,
-    /// When the event happened.
+    /// Time of the event.
     pub at: DateTime<Utc>,
     /// When the rule matched.
     pub detected_at: DateTime<Utc>,
-    /// What the rule found beyond its selections, in words: `3 times`.
+    /// Additional result of the rule, for example `3 times`.
     pub detail: Option<String>,
-    /// How many matches stand behind it.
+    /// Number of matches.
     pub matches: i64,
-    /// When the last of them happened.
+    /// Time of the last match.
     pub last_at: DateTime<Utc>,
-    /// The ids of the events that prove it, oldest first, at most 100.
+    /// IDs of the events that triggered the detection, oldest first, at most 100.
     pub evidence: Vec<String>,
 }
 
@@ -82,34 +82,34 @@ impl DetectionBody {
     }
 }
 
-/// A detection with its event and the reason.
+/// A detection with its event and an explanation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DetectionDetailBody {
     /// The detection.
     pub detection: DetectionBody,
     /// The event that matched.
     pub event: Option<EventBody>,
-    /// Selection by selection, what the rule as it is now wants and what the event has; null when the rule or
-    /// the event is gone.
+    /// For each selection of the current rule: expected values and values in the event; null if the rule or the event
+    /// no longer exists.
     pub explanation: Value,
 }
 
-/// Which detections.
+/// Filters for detections.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DetectionsQuery {
-    /// Only of the person with this address or id.
+    /// Only for the person with this email address or ID.
     person: Option<String>,
-    /// Only of the rule with this name.
+    /// Only for the rule with this name.
     rule: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Detections, newest event first.
+/// Lists detections, newest event first.
 #[utoipa::path(get, path = "/detections", tag = "detections", operation_id = "detection_list",
     security(("token" = ["read"])), params(DetectionsQuery),
     responses((status = 200, description = "A page of detections", body = Page<DetectionBody>), Problems))]
@@ -130,9 +130,9 @@ pub async fn list(
     Ok(Json(Page::read(rows, limit, cursor, DetectionBody::new)?))
 }
 
-/// One detection, with its event and why the rule matched.
+/// Returns one detection with its event and why the rule matched.
 #[utoipa::path(get, path = "/detections/{detection}", tag = "detections", operation_id = "detection_get",
-    security(("token" = ["read"])), params(("detection" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("detection" = String, Path, description = "ID")),
     responses((status = 200, description = "The detection", body = DetectionDetailBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,

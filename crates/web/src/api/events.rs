@@ -16,30 +16,30 @@ use serde_json::Value;
 use store::{EventFilter, EventRow};
 use utoipa::{IntoParams, ToSchema};
 
-/// One log record, normalised.
+/// A normalised log record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventBody {
-    /// Our id: the same record delivered twice has one.
+    /// Flareward's ID. The same record delivered twice has the same ID.
     pub id: String,
-    /// From which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Of which dataset.
+    /// Dataset.
     pub dataset: String,
-    /// When it happened.
+    /// Time of the event.
     pub at: DateTime<Utc>,
-    /// Whose it is.
+    /// ID of the person.
     pub person_id: Option<String>,
-    /// The address or name that the record carries, in lower case.
+    /// Email address or name in the record, in lower case.
     pub identifier: Option<String>,
-    /// What was done or decided.
+    /// Action or decision.
     pub action: Option<String>,
-    /// On what.
+    /// Target.
     pub target: Option<String>,
-    /// From which address.
+    /// Source IP address.
     pub source_ip: Option<String>,
-    /// From which country.
+    /// Source country.
     pub country: Option<String>,
-    /// The batch that first brought it.
+    /// ID of the batch that first contained the record.
     pub batch_id: String,
 }
 
@@ -61,33 +61,33 @@ impl EventBody {
     }
 }
 
-/// An event with the record that it was made of.
+/// An event with its raw record.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventDetailBody {
     /// The event.
     pub event: EventBody,
-    /// The record as it came.
+    /// The raw record.
     pub raw: Value,
 }
 
-/// Which events.
+/// Filters for events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Only of this dataset, for example `gateway_dns`.
+    /// Only for this dataset, for example `gateway_dns`.
     dataset: Option<String>,
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// Only of the person with this address or id.
+    /// Only for the person with this email address or ID.
     person: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Events, newest first.
+/// Lists events, newest first.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "event_list",
     security(("token" = ["read"])), params(EventsQuery),
     responses((status = 200, description = "A page of events", body = Page<EventBody>), Problems))]
@@ -109,9 +109,9 @@ pub async fn list(
     Ok(Json(Page::new(rows, limit, cursor, EventBody::new)))
 }
 
-/// One event with its record.
+/// Returns one event with its raw record.
 #[utoipa::path(get, path = "/events/{event}", tag = "events", operation_id = "event_get",
-    security(("token" = ["read"])), params(("event" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("event" = String, Path, description = "ID")),
     responses((status = 200, description = "The event", body = EventDetailBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,

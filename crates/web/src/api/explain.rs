@@ -14,55 +14,55 @@ use serde::{Deserialize, Serialize};
 use store::PersonRow;
 use utoipa::{IntoParams, ToSchema};
 
-/// Whether a person has something, and why.
+/// Whether a person has a group, application or role, and why.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ExplanationBody {
     /// The answer in one sentence.
     pub sentence: String,
-    /// Our id of the person.
+    /// Flareward's ID of the person.
     pub person_id: String,
-    /// Their main address.
+    /// Main email address.
     pub email: String,
-    /// Under which of their addresses the answer holds.
+    /// The address of the person that the answer applies to.
     pub address: String,
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Its connection's label.
+    /// Label of the connection.
     pub connection: String,
     /// `access-group`, `app` or `role`.
     pub kind: &'static str,
-    /// Its id.
+    /// ID.
     pub entitlement_id: String,
-    /// Its name.
+    /// Name.
     pub entitlement_name: String,
     /// `yes`, `no`, `conditional` or `unknown`.
     pub access: &'static str,
-    /// As at a grant: null when the answer is no.
+    /// Certainty, as in grants; null if the answer is no.
     pub certainty: Option<&'static str>,
-    /// From the thing down to the rule that decides.
+    /// Steps from the entitlement to the deciding rule.
     pub via: Vec<String>,
     /// What a conditional or unknown answer depends on.
     pub depends_on: Vec<String>,
-    /// Why not, when the answer is no.
+    /// The reason, if the answer is no.
     pub why_not: Option<String>,
-    /// Every group or policy that was looked at.
+    /// All groups or policies that were evaluated.
     pub rules: Vec<RuleSetBody>,
-    /// When the lists that this follows from were last read to their end.
+    /// When the underlying lists were last fully read.
     pub as_of: Option<DateTime<Utc>>,
 }
 
 /// A group or policy, and what its rules say about the person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleSetBody {
-    /// The group or policy, in words.
+    /// Description of the group or policy.
     pub what: String,
-    /// Whether its rules hold: `yes`, `no`, `conditional` or `unknown`.
+    /// Whether its rules match: `yes`, `no`, `conditional` or `unknown`.
     pub verdict: &'static str,
-    /// What comes with access through a policy: approval, a justification, the length of a session, isolation.
+    /// Terms of access through a policy: approval, justification, session duration, browser isolation.
     pub terms: Vec<String>,
-    /// The rules that do not simply say no, and those that can never hold; of requirements, all.
+    /// Rules with a result other than no, rules that can never match, and all Require rules.
     pub rules: Vec<RuleVerdictBody>,
-    /// How many further rules do not concern the person.
+    /// Number of other rules, which do not apply to the person.
     pub other_rules: usize,
 }
 
@@ -71,14 +71,14 @@ pub struct RuleSetBody {
 pub struct RuleVerdictBody {
     /// `include`, `require` or `exclude`.
     pub list: &'static str,
-    /// The rule in words.
+    /// Description of the rule.
     pub rule: String,
-    /// Whether it holds: `yes`, `no`, `conditional` or `unknown`.
+    /// Whether the rule matches: `yes`, `no`, `conditional` or `unknown`.
     pub verdict: &'static str,
-    /// Why it cannot hold in this place, whoever it is.
+    /// Why the rule can never match in this policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never: Option<&'static str>,
-    /// The group that it names, with its own rules.
+    /// The referenced group with its own rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion)]
     pub group: Option<Box<RuleSetBody>>,
@@ -126,27 +126,27 @@ impl RuleSetBody {
     }
 }
 
-/// Whose access to what. Exactly one of `group`, `app` and `role` is given.
+/// The person and the entitlement. Exactly one of `group`, `app` and `role` is required.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ExplainQuery {
-    /// The person's address or id.
+    /// Email address or ID of the person.
     person: String,
-    /// An Access group: its id or exact name.
+    /// Access group (ID or exact name).
     group: Option<String>,
-    /// An application: its id or exact name.
+    /// Application (ID or exact name).
     app: Option<String>,
-    /// A role: its id or exact name.
+    /// Role (ID or exact name).
     role: Option<String>,
-    /// The connection's id or label; needed when several have the name.
+    /// Connection ID or label; required if the name exists in several connections.
     connection: Option<String>,
 }
 
-/// Whether a person is in a group, reaches an application or has a role, and why.
+/// Explains why a person has, or does not have, a group, application or role.
 #[utoipa::path(get, path = "/access/explain", tag = "access", operation_id = "access_explain",
     security(("token" = ["read"])), params(ExplainQuery),
-    responses((status = 200, description = "The answer, with every rule that speaks", body = ExplanationBody),
+    responses((status = 200, description = "The answer, with all relevant rules", body = ExplanationBody),
         Problems))]
 pub async fn explain(
     _caller: CanRead,
@@ -157,7 +157,12 @@ pub async fn explain(
         (Some(group), None, None) => (Target::Group(group), "group"),
         (None, Some(app), None) => (Target::App(app), "app"),
         (None, None, Some(role)) => (Target::Role(role), "role"),
-        _ => return Err(ApiError::bad("group", "give exactly one of group, app and role")),
+        _ => {
+            return Err(ApiError::bad(
+                "group",
+                "exactly one of group, app and role is required",
+            ));
+        }
     };
     let person = people::found(&app, &query.person).await?;
     let (entitlement, explanation) = ask(&app, &person, query.connection.as_deref(), &target)
@@ -198,7 +203,7 @@ pub(crate) async fn ask(
             connections::find(app, name)
                 .await
                 .map_err(Refusal::Api)?
-                .ok_or_else(|| Refusal::NoConnection(format!("there is no connection \"{name}\"")))?,
+                .ok_or_else(|| Refusal::NoConnection(format!("no connection named \"{name}\"")))?,
         ),
     };
     let entitlement = why::resolve(app, connection.as_ref(), target)

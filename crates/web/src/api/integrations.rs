@@ -18,25 +18,25 @@ use utoipa::{IntoParams, ToSchema};
 /// A risk score integration.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IntegrationBody {
-    /// Its id.
+    /// ID.
     pub id: String,
-    /// Under which connection.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Of which Cloudflare account.
+    /// Cloudflare account ID.
     pub account_id: String,
     /// `Okta`.
     pub integration_type: String,
-    /// The receiver's base address.
+    /// Base URL of the receiver.
     pub tenant_url: String,
-    /// The caller's own reference.
+    /// Reference chosen by the caller.
     pub reference_id: Option<String>,
-    /// What the receiver is given.
+    /// Configuration URL for the receiver.
     pub well_known_url: String,
-    /// Whether changes are sent.
+    /// Whether the integration is active.
     pub active: bool,
-    /// Why nothing is sent although it is active.
+    /// Why an active integration is suspended.
     pub suspended_reason: Option<String>,
-    /// When it was made.
+    /// When the integration was created.
     pub created_at: DateTime<Utc>,
 }
 
@@ -57,38 +57,38 @@ impl IntegrationBody {
     }
 }
 
-/// One Security Event Token on its way to one receiver.
+/// A Security Event Token for one receiver.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignalBody {
     /// The token's `jti`.
     pub id: String,
-    /// Through which integration.
+    /// ID of the integration.
     pub integration_id: String,
-    /// About whom.
+    /// ID of the person.
     pub person_id: String,
-    /// The change that it tells of.
+    /// ID of the risk level change.
     pub risk_change_id: String,
-    /// The subject's address as the receiver gets it.
+    /// Email address of the subject, as sent to the receiver.
     pub subject: String,
-    /// The level before.
+    /// Previous level.
     pub previous: &'static str,
-    /// The level after.
+    /// New level.
     pub current: &'static str,
-    /// What the token says.
+    /// Claims of the token.
     pub claims: Value,
     /// `pending`, `delivered`, `dead` or `cancelled`.
     pub state: &'static str,
-    /// How often it was sent.
+    /// Number of delivery attempts.
     pub attempts: i64,
-    /// When it may be sent next.
+    /// Earliest time of the next attempt.
     pub next_attempt_at: DateTime<Utc>,
     /// The last HTTP status.
     pub last_status: Option<i64>,
-    /// What the last attempt said.
+    /// Result of the last attempt.
     pub problem: Option<String>,
-    /// When the change happened.
+    /// Time of the change.
     pub created_at: DateTime<Utc>,
-    /// When the receiver took it.
+    /// When the receiver accepted it.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
@@ -114,23 +114,23 @@ impl SignalBody {
     }
 }
 
-/// Which signals.
+/// Filters for signals.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SignalsQuery {
-    /// Only through the integration with this id.
+    /// Only for the integration with this ID.
     integration: Option<String>,
-    /// Only about the person with this address or id.
+    /// Only about the person with this email address or ID.
     person: Option<String>,
     /// Only in this state: `pending`, `delivered`, `dead` or `cancelled`.
     #[param(value_type = Option<String>)]
     state: Option<SignalState>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
-/// All risk score integrations, oldest first.
+/// Lists all risk score integrations, oldest first.
 #[utoipa::path(get, path = "/integrations", tag = "signals", operation_id = "integration_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The integrations", body = Page<IntegrationBody>), Problems))]
@@ -139,7 +139,7 @@ pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<
     Ok(Json(Page::whole(rows, |row| IntegrationBody::new(&app, row))))
 }
 
-/// The newest signals.
+/// Lists the newest signals.
 #[utoipa::path(get, path = "/signals", tag = "signals", operation_id = "signal_list",
     security(("token" = ["read"])), params(SignalsQuery),
     responses((status = 200, description = "Newest first", body = Page<SignalBody>), Problems))]

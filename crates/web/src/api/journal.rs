@@ -37,24 +37,24 @@ const STREAM_LIFE: Duration = Duration::from_secs(15 * 60);
 /// Streams at once. Chosen: each costs one small query a second.
 const STREAMS_MAX: usize = 100;
 
-/// Something that happened.
+/// A journal entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct JournalBody {
-    /// Its place; later entries have larger ones, with gaps.
+    /// Sequence number. Later entries have larger numbers, with gaps.
     pub seq: i64,
-    /// When it happened.
+    /// Time of the entry.
     pub at: DateTime<Utc>,
-    /// What kind of thing: `noun.verb`, for example `risk.changed`.
+    /// Kind: `noun.verb`, for example `risk.changed`.
     pub kind: String,
-    /// The person concerned.
+    /// ID of the person concerned.
     pub person_id: Option<String>,
-    /// The connection concerned.
+    /// ID of the connection concerned.
     pub connection_id: Option<String>,
-    /// The id of the thing that changed.
+    /// ID of the object that changed.
     pub subject_id: Option<String>,
-    /// One sentence for people.
+    /// Readable summary.
     pub summary: String,
-    /// The same for programs.
+    /// The same data for programs.
     pub data: Value,
 }
 
@@ -73,32 +73,32 @@ impl JournalBody {
     }
 }
 
-/// Which entries.
+/// Filters for entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalQuery {
     /// Only about the person with this address or id.
     person: Option<String>,
-    /// Only entries with a smaller `seq` than this.
+    /// Only entries with a `seq` smaller than this.
     before: Option<i64>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; it stands for `before`.
+    /// The `next_cursor` of the previous page; replaces `before`.
     cursor: Option<String>,
 }
 
-/// From where.
+/// The starting point.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
-    /// Begin with what follows this `seq`, as far as it is among the newest 200 entries; with what is new when it
-    /// is left out. A reader that comes back says the same in `Last-Event-ID`.
+    /// Start after this `seq`, limited to the newest 200 entries. If omitted, the stream starts with new entries.
+    /// Reconnecting readers send the same value in `Last-Event-ID`.
     after: Option<i64>,
 }
 
-/// What happened, newest first.
+/// Lists journal entries, newest first.
 #[utoipa::path(get, path = "/journal", tag = "journal", operation_id = "journal_list",
     security(("token" = ["read"])), params(JournalQuery),
     responses((status = 200, description = "A page of entries", body = Page<JournalBody>), Problems))]
@@ -115,12 +115,11 @@ pub async fn list(
     Ok(Json(Page::read(rows, limit, cursor, JournalBody::new)?))
 }
 
-/// What happens, as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry as JSON.
-/// A stream ends after a quarter of an hour, and when the token or the session ends that it was opened with; readers
-/// come back by themselves.
+/// Streams new journal entries as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry
+/// as JSON. A stream ends after 15 minutes, or when its token or session ends. Readers reconnect automatically.
 #[utoipa::path(get, path = "/journal/stream", tag = "journal", operation_id = "journal_stream",
     security(("token" = ["read"])), params(StreamQuery),
-    responses((status = 200, description = "Entries as they come", body = String,
+    responses((status = 200, description = "A stream of entries", body = String,
         content_type = "text/event-stream"), Problems))]
 pub async fn stream(
     _caller: CanRead,
@@ -134,7 +133,7 @@ pub async fn stream(
     let place = Arc::clone(&streams.0)
         .try_acquire_owned()
         .map_err(|_| ApiError::Unavailable {
-            detail: format!("{STREAMS_MAX} readers follow the journal already"),
+            detail: format!("the maximum of {STREAMS_MAX} journal streams is reached"),
             retry_after_seconds: 30,
         })?;
     let last = headers
@@ -197,7 +196,7 @@ fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
         let event = Event::default().id(row.seq.to_string()).event(row.kind.as_str());
         // An entry that is damaged ends the stream: whoever reads on from it asks again and is told why.
         let body = JournalBody::new(row)
-            .inspect_err(|error| tracing::error!("the journal's stream ends: {}", hub::causes(error)))
+            .inspect_err(|error| tracing::error!("a journal stream ended: {}", hub::causes(error)))
             .ok()?;
         Some((Ok(event.json_data(body).ok()?), reader))
     })
@@ -210,7 +209,9 @@ impl Reader {
         while self.waiting.is_empty() {
             match self.app.store.journal_latest(None, None, LOOK_AT).await {
                 Ok(rows) => self.take(rows),
-                Err(error) => tracing::warn!("the journal could not be followed: {}", hub::causes(&error)),
+                Err(error) => {
+                    tracing::warn!("could not read the journal for a stream: {}", hub::causes(&error))
+                }
             }
             is_new = !self.waiting.is_empty();
             if !is_new {
@@ -240,7 +241,7 @@ impl Reader {
         match self.shown.still_holds(&self.app, CanRead::PERMISSION).await {
             Ok(holds) => holds,
             Err(error) => {
-                tracing::warn!("a reader of the journal could not be checked, and is sent away: {error:?}");
+                tracing::warn!("closed a journal stream because its token could not be checked: {error:?}");
                 false
             }
         }

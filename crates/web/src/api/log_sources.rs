@@ -13,45 +13,45 @@ use serde::{Deserialize, Serialize};
 use store::ConnectionRow;
 use utoipa::{IntoParams, ToSchema};
 
-/// One dataset of one connection through one source.
+/// A log source: one dataset of one connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct LogSourceBody {
-    /// Of which connection.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Its label.
+    /// Label of the connection.
     pub connection: String,
-    /// Which dataset.
+    /// Dataset.
     pub dataset: String,
     /// `logpush`, `pull` or `object`.
     pub source: String,
-    /// `new`, `waiting`, `working`, `failing`, `disabled`, `missing`, `unreadable`, `off`, or `unmanaged` for
-    /// records that come without Flareward's doing.
+    /// `new`, `waiting`, `working`, `failing`, `disabled`, `missing`, `unreadable`, `off`, or `unmanaged` for records
+    /// from sources that Flareward does not manage.
     pub state: String,
     /// Why.
     pub problem: Option<String>,
-    /// The address that is pushed to, or the bucket that is read. Never with a secret.
+    /// The Logpush destination or the bucket, without secrets.
     pub place: Option<String>,
-    /// The job at Cloudflare.
+    /// ID of the Logpush job.
     pub job_id: Option<i64>,
-    /// Whether it runs.
+    /// Whether the job is enabled.
     pub enabled: bool,
-    /// When the source last gave records.
+    /// When the source last delivered successfully.
     pub last_complete_at: Option<DateTime<Utc>>,
-    /// When it last failed.
+    /// Time of the last failure.
     pub last_error_at: Option<DateTime<Utc>>,
-    /// With which words.
+    /// Error message of the last failure.
     pub error_message: Option<String>,
-    /// When the newest batch came.
+    /// When the newest batch was received.
     pub last_batch_at: Option<DateTime<Utc>>,
-    /// Up to which time a pulled log has been read to its end.
+    /// Time up to which a pulled log has been fully read.
     pub cursor_at: Option<DateTime<Utc>>,
-    /// Seconds since the newest batch, or since the time that was pulled up to.
+    /// Seconds since the newest batch, or since the time up to which the log was pulled.
     pub lag_seconds: Option<i64>,
-    /// Fields that the dataset has and the job does not ask for.
+    /// Fields of the dataset that the job does not include.
     pub missing_fields: Vec<String>,
-    /// What else someone should know.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// When it was last looked at.
+    /// When the source was last checked.
     pub checked_at: Option<DateTime<Utc>>,
 }
 
@@ -80,43 +80,43 @@ impl LogSourceBody {
     }
 }
 
-/// Which sources.
+/// Filters for log sources.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct LogSourcesQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
 }
 
-/// Which jobs to make, repair and switch on.
+/// The jobs to create, repair and enable.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnableLogsBody {
-    /// The connection's id or label.
+    /// Connection ID or label.
     #[schema(example = "production")]
     connection: String,
-    /// Which datasets; every one that the account offers when it is left out or empty.
+    /// Datasets. Default: all datasets available to the account.
     #[serde(default)]
     datasets: Vec<String>,
-    /// This server as Cloudflare reaches it; the setting `server.public_url` when it is left out.
+    /// URL at which Cloudflare reaches this server. Default: the setting `server.public_url`.
     public_url: Option<String>,
 }
 
-/// What became of the job of one dataset.
+/// Result for the job of one dataset.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EnabledLogBody {
-    /// Which dataset.
+    /// Dataset.
     pub dataset: String,
     /// `created`, `changed`, `already`, `not offered` or `refused`.
     pub outcome: &'static str,
-    /// The job at Cloudflare.
+    /// ID of the Logpush job.
     pub job_id: Option<i64>,
-    /// What was repaired.
+    /// Changes that were made.
     pub changes: Vec<String>,
-    /// Why not.
+    /// Problem.
     pub problem: Option<String>,
-    /// What else someone should know.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
@@ -133,20 +133,20 @@ impl EnabledLogBody {
     }
 }
 
-/// What was read of one log.
+/// Result of pulling one log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PulledLogBody {
-    /// As which dataset.
+    /// Dataset.
     pub dataset: String,
-    /// Records that were read.
+    /// Number of records read.
     pub records: usize,
-    /// Those that were not stored yet.
+    /// Number of new records.
     pub new_records: usize,
-    /// Up to which time the log has been read to its end.
+    /// Time up to which the log has been fully read.
     pub cursor_at: Option<DateTime<Utc>>,
-    /// Whether there may be more than one reading takes.
+    /// Whether there may be more records than one pull reads.
     pub has_more: bool,
-    /// Why it was not read, or what stands in for it.
+    /// Why the log was not read, or what is read instead.
     pub problem: Option<String>,
 }
 
@@ -163,12 +163,12 @@ impl PulledLogBody {
     }
 }
 
-/// How to switch a job off.
+/// Options for disabling a job.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct DisableLogQuery {
-    /// Remove the job at Cloudflare too.
+    /// Also delete the job in Cloudflare.
     #[serde(default)]
     remove: bool,
 }
@@ -177,7 +177,7 @@ pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiErr
     find(app, name).await?.ok_or(ApiError::NotFound("connection"))
 }
 
-/// How each source fares, as last looked at.
+/// Lists log sources with their state at the last check.
 #[utoipa::path(get, path = "/log-sources", tag = "log sources", operation_id = "log_source_list",
     security(("token" = ["read"])), params(LogSourcesQuery),
     responses((status = 200, description = "By connection, dataset and source", body = Page<LogSourceBody>), Problems))]
@@ -191,10 +191,10 @@ pub async fn list(
     Ok(Json(Page::whole(rows, LogSourceBody::new)))
 }
 
-/// Makes Logpush jobs that push to this server, repairs those that are not right, and switches them on.
+/// Creates, repairs and enables Logpush jobs that push to this server.
 #[utoipa::path(post, path = "/log-sources", tag = "log sources", operation_id = "log_source_enable",
     security(("token" = ["connections:write"])), request_body = EnableLogsBody,
-    responses((status = 200, description = "What became of each dataset", body = Page<EnabledLogBody>), Problems))]
+    responses((status = 200, description = "Result for each dataset", body = Page<EnabledLogBody>), Problems))]
 pub async fn enable(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -203,7 +203,7 @@ pub async fn enable(
     let connection = find(&app, &body.connection).await?.ok_or_else(|| {
         ApiError::invalid(
             "/connection",
-            format!("there is no connection \"{}\"", body.connection),
+            format!("no connection named \"{}\"", body.connection),
         )
     })?;
     let url = body.public_url.as_deref();
@@ -211,11 +211,11 @@ pub async fn enable(
     Ok(Json(Page::whole(done.map_err(refusal)?, EnabledLogBody::new)))
 }
 
-/// Asks Cloudflare how the jobs of a connection fare.
+/// Checks the Logpush jobs of a connection in Cloudflare.
 #[utoipa::path(post, path = "/log-sources/{connection}/check", tag = "log sources",
     operation_id = "log_source_check", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "Its id or label")),
-    responses((status = 200, description = "How each source fares", body = Page<LogSourceBody>), Problems))]
+    params(("connection" = String, Path, description = "Connection ID or label")),
+    responses((status = 200, description = "State of each log source", body = Page<LogSourceBody>), Problems))]
 pub async fn check(
     _caller: CanWriteConnections,
     State(app): State<App>,
@@ -227,12 +227,12 @@ pub async fn check(
     Ok(Json(Page::whole(rows, LogSourceBody::new)))
 }
 
-/// Reads the Access authentication log, the audit log and Cloudflare's risk events of a connection from the API,
-/// where no other source delivers them.
+/// Pulls the Access authentication log, the audit log and Cloudflare's risk events of a connection from the API,
+/// unless another source delivers them.
 #[utoipa::path(post, path = "/log-sources/{connection}/pull", tag = "log sources",
     operation_id = "log_source_pull", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "Its id or label")),
-    responses((status = 200, description = "What was read", body = Page<PulledLogBody>), Problems))]
+    params(("connection" = String, Path, description = "Connection ID or label")),
+    responses((status = 200, description = "Result of the read", body = Page<PulledLogBody>), Problems))]
 pub async fn pull_now(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -253,12 +253,12 @@ pub async fn pull_now(
     Ok(Json(Page::whole(pulled.map_err(refusal)?, PulledLogBody::new)))
 }
 
-/// Switches the Logpush job of a dataset off, or removes it.
+/// Disables or deletes the Logpush job of a dataset.
 #[utoipa::path(delete, path = "/log-sources/{connection}/{dataset}", tag = "log sources",
     operation_id = "log_source_disable", security(("token" = ["connections:write"])),
-    params(("connection" = String, Path, description = "The connection's id or label"),
+    params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset"), DisableLogQuery),
-    responses((status = 200, description = "What became of it", body = EnabledLogBody), Problems))]
+    responses((status = 200, description = "Result", body = EnabledLogBody), Problems))]
 pub async fn disable(
     caller: CanWriteConnections,
     State(app): State<App>,

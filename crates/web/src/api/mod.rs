@@ -50,9 +50,9 @@ pub const BASE: &str = "/api/v1";
 #[openapi(
     info(
         title = "Flareward",
-        description = "The hub for Cloudflare Zero Trust: who has access, what people do, how risky it is, and \
-                       what is done about it.\n\nEvery operation names the permission that a token must hold. \
-                       Refusals are problem documents (RFC 9457). Lists answer pages: ask again with `cursor`."
+        description = "The API of Flareward, a hub for Cloudflare Zero Trust.\n\nEvery operation lists \
+             the permission that a token needs. Errors are problem documents (RFC 9457). Lists are \
+             paged: to get the next page, repeat the request with `cursor`."
     ),
     components(schemas(Problem, FieldProblem)),
     modifiers(&Token)
@@ -67,7 +67,7 @@ impl Modify for Token {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "A token made with `POST /api/v1/tokens`, or the administrator's",
+                "A token created with `POST /api/v1/tokens`, or the administrator's token",
             ))
             .build();
         openapi

@@ -9,7 +9,7 @@ use serde::Serialize;
 use store::{Overview, RiskCount};
 use utoipa::ToSchema;
 
-/// The counts that the console's first page shows.
+/// Counts on the console's overview page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OverviewBody {
     /// Connections to Cloudflare accounts.
@@ -22,32 +22,32 @@ pub struct OverviewBody {
     pub access_users: i64,
     /// Access groups.
     pub access_groups: i64,
-    /// Grants at the last count of each connection, also those that depend on something.
+    /// Grants at the last count of each connection, including conditional grants.
     pub grants: i64,
     /// Events.
     pub events: i64,
-    /// Lines that could not become an event.
+    /// Rejected lines.
     pub rejects: i64,
     /// Detections.
     pub detections: i64,
-    /// Coaching messages that a channel took.
+    /// Delivered coaching messages.
     pub messages_delivered: i64,
-    /// Signals that a receiver took.
+    /// Delivered signals.
     pub signals_delivered: i64,
-    /// People whose level is not `unscored`.
+    /// People with a risk level other than `unscored`.
     pub people_at_risk: i64,
-    /// Identifiers in events that belong to nobody.
+    /// Unmapped identifiers in events.
     pub unmapped_identifiers: i64,
-    /// People at each level that anyone stands at.
+    /// Number of people at each risk level.
     pub risk_levels: Vec<RiskCountBody>,
 }
 
-/// How many people stand at a level.
+/// Number of people at a risk level.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RiskCountBody {
     /// `unscored`, `low`, `medium` or `high`.
     pub risk_level: &'static str,
-    /// How many people.
+    /// Number of people.
     pub people: i64,
 }
 
@@ -60,7 +60,7 @@ impl RiskCountBody {
     }
 }
 
-/// Counts of everything.
+/// Returns the counts of the overview page.
 #[utoipa::path(get, path = "/overview", tag = "overview", security(("token" = ["read"])),
     responses((status = 200, description = "The counts", body = OverviewBody), Problems))]
 pub async fn overview(_caller: CanRead, State(app): State<App>) -> Result<Json<OverviewBody>, ApiError> {

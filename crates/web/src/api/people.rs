@@ -17,27 +17,27 @@ use serde_json::Value;
 use store::{PersonFilter, PersonRow};
 use utoipa::{IntoParams, ToSchema};
 
-/// One human, or service, across all connections.
+/// A person or service, across all connections.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PersonBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// The address that joins the lists, in lower case.
+    /// Main email address, in lower case.
     pub email: String,
-    /// A name, where some list has one.
+    /// Name, if known.
     pub name: Option<String>,
-    /// The level that Flareward gives the person: `unscored`, `low`, `medium` or `high`, the highest level triggered
-    /// since the last reset. Cloudflare's risk score is another: the capability `getUserRiskScore` answers it.
+    /// Flareward's risk level: `unscored`, `low`, `medium` or `high`. The highest level triggered since the last
+    /// reset. For Cloudflare's risk score, call the capability `getUserRiskScore`.
     pub hub_risk_level: &'static str,
-    /// The same as `hub_risk_level`, under its earlier name.
+    /// Same as `hub_risk_level` (earlier name).
     pub risk_level: &'static str,
-    /// Since when Flareward's level holds.
+    /// Since when the person has this level.
     pub risk_since: Option<DateTime<Utc>>,
     /// When Flareward's level was last reset.
     pub risk_reset_at: Option<DateTime<Utc>>,
     /// When the person was first seen.
     pub created_at: DateTime<Utc>,
-    /// When anything last changed.
+    /// When the person was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -57,7 +57,7 @@ impl PersonBody {
     }
 }
 
-/// A person with memberships, Access users, grants and changes of the risk level.
+/// A person with memberships, Access users, grants and risk level changes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PersonDetailBody {
     /// The person.
@@ -66,66 +66,66 @@ pub struct PersonDetailBody {
     pub members: Vec<MemberBody>,
     /// Zero Trust users.
     pub access_users: Vec<AccessUserBody>,
-    /// What was read about those, where it was.
+    /// Details of the Access users, if read.
     pub details: Vec<SeenBody>,
-    /// What the person holds and why; at most 1,000, more are at `/grants?person=`.
+    /// Grants with reasons, at most 1,000. For more, use `/grants?person=`.
     pub grants: Vec<GrantBody>,
-    /// The applications that the person reaches and why; at most 1,000.
+    /// Applications that the person can access, with reasons, at most 1,000.
     pub apps: Vec<GrantBody>,
-    /// Why the person may hold more than is told here: lists that are not whole.
+    /// Why the person may have more access than listed: incomplete lists.
     pub gaps: Vec<String>,
-    /// Further addresses.
+    /// Aliases.
     pub aliases: Vec<String>,
-    /// The newest login or event.
+    /// Time of the newest login or event.
     pub last_seen_at: Option<DateTime<Utc>>,
     /// The newest changes of Flareward's risk level, at most 100.
     pub risk_changes: Vec<RiskChangeBody>,
 }
 
-/// What was read about an Access user: once when someone looked, or in the background.
+/// Details of an Access user, read on request or in the background.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeenBody {
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Cloudflare's id of the Access user.
+    /// Cloudflare's ID of the Access user.
     pub access_user_id: String,
-    /// When it was read, or last tried.
+    /// Time of the last read or read attempt.
     pub read_at: DateTime<Utc>,
-    /// Why it could not be read the last time; what is here is then from before.
+    /// Why the last read failed; the data is then from an earlier read.
     pub problem: Option<String>,
-    /// When they last proved who they are.
+    /// Time of the last authentication.
     pub last_seen_at: Option<DateTime<Utc>>,
-    /// With which kind of identity provider.
+    /// Type of the identity provider.
     pub provider: Option<String>,
-    /// How, in the provider's words.
+    /// Authentication methods, as reported by the provider.
     pub methods: Vec<String>,
-    /// From which country.
+    /// Country.
     pub country: Option<String>,
-    /// The devices that they were seen with.
+    /// Devices of the user.
     pub devices: Vec<DeviceBody>,
-    /// Sessions that had not ended then.
+    /// Sessions that were active at that time.
     pub sessions: Vec<SessionBody>,
-    /// Logins that failed, as Cloudflare gives them.
+    /// Failed logins, as returned by Cloudflare.
     pub failed_logins: Vec<Value>,
 }
 
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeviceBody {
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
-    /// When they last authenticated with it.
+    /// Time of the last authentication with this device.
     pub last_authenticated_at: Option<DateTime<Utc>>,
 }
 
 /// A session.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SessionBody {
-    /// When it began.
+    /// Start of the session.
     pub began_at: Option<DateTime<Utc>>,
-    /// When it ends.
+    /// End of the session.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Host names of the applications that it is for.
+    /// Host names of the session's applications.
     pub apps: Vec<String>,
 }
 
@@ -162,41 +162,41 @@ impl SeenBody {
     }
 }
 
-/// A further address of a person.
+/// An alias of a person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAliasBody {
-    /// The address.
+    /// The alias.
     address: String,
-    /// If the address is another person, make one of the two; cannot be taken back.
+    /// If the address belongs to another person, merge the two people. Cannot be undone.
     #[serde(default)]
     merge: bool,
 }
 
-/// The further addresses of a person.
+/// The aliases of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AliasesBody {
-    /// The addresses, in lower case.
+    /// The aliases, in lower case.
     pub aliases: Vec<String>,
 }
 
-/// Which people.
+/// Filters for people.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PeopleQuery {
-    /// Part of the address or name.
+    /// Part of the email address or name.
     search: Option<String>,
-    /// Only at this level of Flareward's: `unscored`, `low`, `medium` or `high`.
+    /// Only with this Flareward risk level: `unscored`, `low`, `medium` or `high`.
     #[param(value_type = Option<String>)]
     risk_level: Option<RiskLevel>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// People, by address.
+/// Lists people by email address.
 #[utoipa::path(get, path = "/people", tag = "people", operation_id = "person_list",
     security(("token" = ["read"])), params(PeopleQuery),
     responses((status = 200, description = "A page of people", body = Page<PersonBody>), Problems))]
@@ -221,9 +221,10 @@ pub async fn list(
     )))
 }
 
-/// One person: memberships, Access users, grants with their reasons, changes of the risk level.
+/// Returns one person: memberships, Access users, grants with reasons, risk level changes.
 #[utoipa::path(get, path = "/people/{person}", tag = "people", operation_id = "person_get",
-    security(("token" = ["read"])), params(("person" = String, Path, description = "Their address or id")),
+    security(("token" = ["read"])), params(("person" = String, Path, description = "Email address or ID \
+         of the person")),
     responses((status = 200, description = "The person", body = PersonDetailBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -252,11 +253,11 @@ pub async fn get_one(
     }))
 }
 
-/// Gives a person a further address.
+/// Adds an alias to a person.
 #[utoipa::path(post, path = "/people/{person}/aliases", tag = "people", operation_id = "person_alias_add",
     security(("token" = ["connections:write"])), request_body = NewAliasBody,
-    params(("person" = String, Path, description = "Their address or id")),
-    responses((status = 200, description = "All further addresses of the person", body = AliasesBody), Problems))]
+    params(("person" = String, Path, description = "Email address or ID of the person")),
+    responses((status = 200, description = "All aliases of the person", body = AliasesBody), Problems))]
 pub async fn alias_add(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -277,11 +278,11 @@ pub async fn alias_add(
     Ok(Json(AliasesBody { aliases }))
 }
 
-/// Takes a further address of a person away.
+/// Removes an alias of a person.
 #[utoipa::path(delete, path = "/people/{person}/aliases/{address}", tag = "people",
     operation_id = "person_alias_remove", security(("token" = ["connections:write"])),
-    params(("person" = String, Path, description = "Their address or id"), ("address" = String, Path, description = "The address")),
-    responses((status = 200, description = "The further addresses that are left", body = AliasesBody), Problems))]
+    params(("person" = String, Path, description = "Email address or ID of the person"), ("address" = String, Path, description = "The alias")),
+    responses((status = 200, description = "The remaining aliases", body = AliasesBody), Problems))]
 pub async fn alias_remove(
     caller: CanWriteConnections,
     State(app): State<App>,
@@ -291,7 +292,7 @@ pub async fn alias_remove(
     let address = model::address::compared(&address);
     let aliases = app.store.person_alias_by_person(&id).await?;
     if !aliases.contains(&address) || !hub::people::alias_remove(&app, &address, &caller.actor).await? {
-        return Err(ApiError::NotFound("further address"));
+        return Err(ApiError::NotFound("alias"));
     }
     let aliases = app.store.person_alias_by_person(&id).await?;
     Ok(Json(AliasesBody { aliases }))
@@ -314,9 +315,9 @@ pub(crate) async fn id_in_query(app: &App, wanted: Option<&str>) -> Result<Optio
 
 fn refused(problem: Option<AliasProblem>) -> ApiError {
     match problem {
-        Some(problem @ AliasProblem::Person { .. }) => {
-            ApiError::Conflict(format!("{problem}: ask again with \"merge\": true for that"))
-        }
+        Some(problem @ AliasProblem::Person { .. }) => ApiError::Conflict(format!(
+            "{problem}: to merge them, repeat the request with \"merge\": true"
+        )),
         Some(problem @ AliasProblem::Taken { .. }) => ApiError::Conflict(problem.to_string()),
         Some(problem) => ApiError::invalid("/address", problem.to_string()),
         None => ApiError::Internal,

@@ -15,30 +15,30 @@ use serde_json::Value;
 use store::{CheckResultRow, FindingFilter, FindingRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
-/// A check of the catalogue.
+/// A posture check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckBody {
-    /// Its id.
+    /// ID.
     pub id: &'static str,
-    /// `critical`, `high`, `medium` or `low`: the most severe that its findings are.
+    /// Highest severity of its findings: `critical`, `high`, `medium` or `low`.
     pub severity: &'static str,
-    /// What it asks, so that "yes" is good.
+    /// The question of the check; "yes" means pass.
     pub question: &'static str,
-    /// The lists that it reads.
+    /// Lists that the check reads.
     pub lists: Vec<&'static str>,
-    /// What else it reads.
+    /// Other data that the check reads.
     pub besides: &'static str,
-    /// Cloudflare's permission groups that the lists need.
+    /// Cloudflare permission groups that the lists require.
     pub permissions: Vec<&'static str>,
-    /// What makes it unknown, beyond a list that could not be read.
+    /// Limits: when the result is unknown (in addition to unreadable lists), and what is not covered.
     pub unknown: &'static str,
-    /// What to do.
+    /// Remedy.
     pub remedy: &'static str,
-    /// The command of Flareward that does it.
+    /// Flareward command for the remedy.
     pub command: Option<&'static str>,
-    /// What to set in Terraform.
+    /// Terraform setting for the remedy.
     pub terraform: Option<&'static str>,
-    /// Controls that it is evidence for.
+    /// Controls that the check provides evidence for.
     pub frameworks: Vec<&'static str>,
 }
 
@@ -60,14 +60,14 @@ impl CheckBody {
     }
 }
 
-/// A thing for which a check does not hold.
+/// A finding: an object that fails a check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FindingBody {
-    /// The same finding keeps its id.
+    /// ID; stable for the same finding.
     pub id: String,
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Which check.
+    /// ID of the check.
     pub check_id: String,
     /// `critical`, `high`, `medium` or `low`.
     pub severity: String,
@@ -75,25 +75,25 @@ pub struct FindingBody {
     pub state: String,
     /// `member`, `app`, `policy`, `account`, …
     pub subject_kind: String,
-    /// Cloudflare's id of it, or ours.
+    /// ID of the object in Cloudflare or Flareward.
     pub subject_id: String,
-    /// Its name or address.
+    /// Name or email address of the object.
     pub subject_name: String,
-    /// What was seen: a sentence under `summary`, the same for programs beside it.
+    /// Evidence: a sentence in `summary`, and further values for programs.
     pub evidence: Value,
-    /// What to do.
+    /// Remedy.
     pub remedy: Option<&'static str>,
-    /// When it was first found; when it came back after being resolved, that time.
+    /// When the finding was first found, or found again after it was resolved.
     pub first_seen_at: DateTime<Utc>,
-    /// When it was last found.
+    /// When the finding was last found.
     pub last_seen_at: DateTime<Utc>,
-    /// When it was no longer found.
+    /// When the finding was resolved.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Why it is muted.
+    /// Reason for the mute.
     pub mute_reason: Option<String>,
-    /// By whom.
+    /// Actor who muted the finding.
     pub muted_by: Option<String>,
-    /// Until when; null is without end.
+    /// End of the mute; null means indefinitely.
     pub muted_until: Option<DateTime<Utc>>,
 }
 
@@ -120,18 +120,18 @@ impl FindingBody {
     }
 }
 
-/// What a check last came to.
+/// Latest result of a check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckResultBody {
-    /// In which account.
+    /// ID of the connection.
     pub connection_id: String,
-    /// Which check.
+    /// ID of the check.
     pub check_id: String,
     /// `pass`, `fail` or `unknown`.
     pub verdict: String,
-    /// What could not be told and why; a check that fails may have one too.
+    /// What is unknown and why. A failed check can have this too.
     pub unknown_reason: Option<String>,
-    /// How many findings it has, muted ones too.
+    /// Number of findings, including muted ones.
     pub findings: i64,
     /// When.
     pub checked_at: DateTime<Utc>,
@@ -150,52 +150,52 @@ impl CheckResultBody {
     }
 }
 
-/// Which findings.
+/// Filters for findings.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct FindingsQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// Only of the check with this id.
+    /// Only for the check with this ID.
     check: Option<String>,
-    /// Only this severe or worse: `critical`, `high`, `medium` or `low`.
+    /// Only this severity or higher: `critical`, `high`, `medium` or `low`.
     severity: Option<String>,
     /// Only in this state: `open`, `muted` or `resolved`.
     state: Option<String>,
-    /// Only about the thing with this id.
+    /// Only for the object with this ID.
     subject: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Which results.
+/// Filters for results.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ResultsQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Why a finding is accepted, and until when.
+/// Reason and end of a mute.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MuteBody {
-    /// Kept with the finding and in the audit log.
+    /// Reason, recorded with the finding and in the audit log.
     #[schema(example = "the contract ends in March")]
     reason: String,
-    /// Until when; without end when it is left out.
+    /// End of the mute. Default: indefinitely.
     until: Option<DateTime<Utc>>,
 }
 
-/// The catalogue, the most severe first.
+/// Lists all checks, most severe first.
 #[utoipa::path(get, path = "/posture/checks", tag = "posture", operation_id = "posture_check_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The checks", body = Page<CheckBody>), Problems))]
@@ -203,7 +203,7 @@ pub async fn checks(_caller: CanRead) -> Json<Page<CheckBody>> {
     Json(Page::whole(posture::catalogue().collect(), CheckBody::new))
 }
 
-/// Findings, by check and id.
+/// Lists findings by check and ID.
 #[utoipa::path(get, path = "/posture/findings", tag = "posture", operation_id = "posture_finding_list",
     security(("token" = ["read"])), params(FindingsQuery),
     responses((status = 200, description = "A page of findings", body = Page<FindingBody>), Problems))]
@@ -218,7 +218,7 @@ pub async fn findings(
         .as_deref()
         .is_some_and(|id| posture::check(id).is_none())
     {
-        return Err(ApiError::bad("check", "no check has this id"));
+        return Err(ApiError::bad("check", "no check with this ID"));
     }
     let after = paging::read(query.cursor.as_deref())?;
     let filter = FindingFilter {
@@ -242,7 +242,7 @@ fn severities(least: Option<&str>) -> Result<Vec<String>, ApiError> {
     Ok(severities.map(|severity| severity.to_string()).collect())
 }
 
-/// What every check last came to, by connection and check. A check that could not tell says why.
+/// Lists the latest result of every check, by connection and check. Unknown results have a reason.
 #[utoipa::path(get, path = "/posture/results", tag = "posture", operation_id = "posture_result_list",
     security(("token" = ["read"])), params(ResultsQuery),
     responses((status = 200, description = "A page of results", body = Page<CheckResultBody>), Problems))]
@@ -265,10 +265,10 @@ pub async fn results(
     Ok(Json(Page::new(rows, limit, cursor, CheckResultBody::new)))
 }
 
-/// Accepts a finding for a time, or without end. Muting again replaces reason and end.
+/// Mutes a finding for a time or indefinitely. Muting again replaces the reason and the end.
 #[utoipa::path(post, path = "/posture/findings/{finding}/mute", tag = "posture",
     operation_id = "posture_finding_mute", security(("token" = ["posture:write"])),
-    params(("finding" = String, Path, description = "Its id")), request_body = MuteBody,
+    params(("finding" = String, Path, description = "ID")), request_body = MuteBody,
     responses((status = 200, description = "Muted", body = FindingBody), Problems))]
 pub async fn mute(
     caller: CanWritePosture,
@@ -282,11 +282,11 @@ pub async fn mute(
     Ok(Json(FindingBody::new(finding)?))
 }
 
-/// Opens a muted finding again; one that is not muted stays as it is.
+/// Reopens a muted finding. A finding that is not muted does not change.
 #[utoipa::path(post, path = "/posture/findings/{finding}/unmute", tag = "posture",
     operation_id = "posture_finding_unmute", security(("token" = ["posture:write"])),
-    params(("finding" = String, Path, description = "Its id")),
-    responses((status = 200, description = "As it is now", body = FindingBody), Problems))]
+    params(("finding" = String, Path, description = "ID")),
+    responses((status = 200, description = "The finding", body = FindingBody), Problems))]
 pub async fn unmute(
     caller: CanWritePosture,
     State(app): State<App>,

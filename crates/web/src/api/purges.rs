@@ -18,15 +18,15 @@ use serde::{Deserialize, Serialize};
 use store::PurgeRow;
 use utoipa::{IntoParams, ToSchema};
 
-/// Why records are to be removed.
+/// Options of a purge.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurgeAskedBody {
-    /// Why, for the audit log.
+    /// Reason, recorded in the audit log.
     #[schema(example = "asked to be forgotten")]
     #[serde(default)]
     reason: String,
-    /// Answer what would be removed, with counts, and remove nothing. Reads the whole archive.
+    /// Return the plan with counts, without removing anything. Reads the whole archive.
     #[serde(default)]
     plan_only: bool,
 }
@@ -34,46 +34,47 @@ pub struct PurgeAskedBody {
 /// What a purge would remove.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PurgePlanBody {
-    /// Whose records.
+    /// ID of the person.
     pub person_id: String,
-    /// Addresses and names that mark a record as the person's, in lower case.
+    /// Email addresses and names that identify the person's records, in lower case.
     pub identifiers: Vec<String>,
-    /// Batches that were looked through.
+    /// Number of batches searched.
     pub batches: i64,
-    /// Archived objects that would be written anew.
+    /// Number of archived objects that would be rewritten.
     pub objects: i64,
-    /// Records that would be left out of them.
+    /// Number of archived records that would be removed.
     pub records: i64,
-    /// Events that would be removed.
+    /// Number of events that would be removed.
     pub events: i64,
-    /// Whether batches wait to be processed: whose their records are is not known yet.
+    /// Whether there are unprocessed batches. Their records are not counted yet.
     pub pending: bool,
 }
 
-/// A request to remove what the logs hold of one person.
+/// A purge: removal of one person's log records.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PurgeBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// Whose records.
+    /// ID of the person.
     pub person_id: String,
     /// Why.
     pub reason: String,
-    /// Who asked.
+    /// Actor who requested the purge.
     pub actor: String,
-    /// When it was first asked for.
+    /// When the purge was first requested.
     pub started_at: DateTime<Utc>,
-    /// When it ended; null while it runs, and when it was cut off: asked for again, it goes on.
+    /// When the purge ended; null while it is running or after it was interrupted. To resume an interrupted purge,
+    /// request it again.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why it could not go on.
+    /// Why the purge stopped.
     pub problem: Option<String>,
-    /// Batches that were looked through.
+    /// Number of batches searched.
     pub batches: i64,
-    /// Archived objects that were written anew.
+    /// Number of archived objects rewritten.
     pub objects: i64,
-    /// Records that were left out of them.
+    /// Number of archived records removed.
     pub records: i64,
-    /// Events that were removed.
+    /// Number of events removed.
     pub events: i64,
 }
 
@@ -95,25 +96,26 @@ impl PurgeBody {
     }
 }
 
-/// Which purges.
+/// Filters for purges.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PurgesQuery {
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Asks for all records of a person to be removed from the archive and the events. The server does it; a purge of the
-/// person that has not ended is answered instead of a second one.
+/// Removes all records of a person from the archive and the events. The server does the work after the response. If a purge of
+/// the person has not ended, the response is that purge.
 ///
-/// One purge runs at a time, the others wait. What other people's records say about the person stays, and so do detections.
+/// Only one purge runs at a time; others wait. Other people's records that mention the person are kept, and so are detections.
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
-    security(("token" = ["admin"])), params(("person" = String, Path, description = "Their address or id")),
+    security(("token" = ["admin"])), params(("person" = String, Path, description = "Email address or \
+         ID of the person")),
     request_body = PurgeAskedBody,
-    responses((status = 202, description = "Begun; `Location` tells how it goes on", body = PurgeBody),
+    responses((status = 202, description = "Started; `Location` is the path of the purge", body = PurgeBody),
         (status = 200, description = "The plan, with `plan_only`", body = PurgePlanBody), Problems))]
 pub async fn begin(
     caller: IsAdmin,
@@ -140,7 +142,7 @@ pub async fn begin(
     let row = purge::begin(&app, &person, &body.reason, &caller.actor)
         .await
         .map_err(|error| match error {
-            PurgeError::Reason => ApiError::invalid("/reason", "must say why"),
+            PurgeError::Reason => ApiError::invalid("/reason", "is required"),
             PurgeError::Store(error) => error.into(),
             error => ApiError::internal(&error),
         })?;
@@ -149,7 +151,7 @@ pub async fn begin(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(answer)).into_response())
 }
 
-/// Purges, newest first.
+/// Lists purges, newest first.
 #[utoipa::path(get, path = "/purges", tag = "events", operation_id = "purge_list",
     security(("token" = ["read"])), params(PurgesQuery),
     responses((status = 200, description = "A page of purges", body = Page<PurgeBody>), Problems))]
@@ -165,9 +167,9 @@ pub async fn list(
     Ok(Json(Page::new(rows, limit, cursor, PurgeBody::new)))
 }
 
-/// One purge: how far it has come, and what stopped it.
+/// Returns one purge with its progress and, if it stopped, the reason.
 #[utoipa::path(get, path = "/purges/{purge}", tag = "events", operation_id = "purge_get",
-    security(("token" = ["read"])), params(("purge" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("purge" = String, Path, description = "ID")),
     responses((status = 200, description = "The purge", body = PurgeBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,

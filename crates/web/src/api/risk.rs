@@ -14,28 +14,28 @@ use serde::{Deserialize, Serialize};
 use store::{LIST_LIMIT_MAX, RiskChangeRow};
 use utoipa::{IntoParams, ToSchema};
 
-/// A change of the level that Flareward gives a person.
+/// A change of a person's Flareward risk level.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RiskChangeBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// Whose level.
+    /// ID of the person.
     pub person_id: String,
-    /// Flareward's level before.
+    /// Previous Flareward risk level.
     pub previous: &'static str,
-    /// Flareward's level after.
+    /// New Flareward risk level.
     pub current: &'static str,
     /// `policy` for a behaviour, `admin` for a reset.
     pub initiator: String,
     /// Why.
     pub reason: String,
-    /// The behaviour that was triggered.
+    /// Behaviour that was triggered.
     pub behaviour: Option<String>,
-    /// The detection that triggered it.
+    /// ID of the detection that triggered the change.
     pub detection_id: Option<String>,
-    /// When the level changed here.
+    /// When Flareward changed the level.
     pub at: DateTime<Utc>,
-    /// When what changed it happened.
+    /// Time of the event that caused the change.
     pub happened_at: DateTime<Utc>,
 }
 
@@ -56,41 +56,41 @@ impl RiskChangeBody {
     }
 }
 
-/// Since when.
+/// Filters for risk level changes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ChangesQuery {
-    /// Only changes at or after this time; all when it is left out.
+    /// Only changes at or after this time. Default: all changes.
     since: Option<DateTime<Utc>>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before; it stands for `since`.
+    /// The `next_cursor` of the previous page; replaces `since`.
     cursor: Option<String>,
 }
 
-/// Why a level is reset.
+/// Options of a reset.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResetBody {
-    /// It is kept in the audit log and told to receivers of signals.
+    /// Reason, recorded in the audit log and sent to signal receivers.
     #[schema(example = "the laptop was reinstalled")]
     reason: String,
 }
 
-/// A reset that was made.
+/// Result of a reset.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResetDoneBody {
-    /// Whose level.
+    /// ID of the person.
     pub person_id: String,
-    /// Flareward's level before; `unscored` when there was nothing to reset.
+    /// Previous Flareward risk level; `unscored` if there was nothing to reset.
     pub previous: &'static str,
-    /// Which of the two was reset: always `hub_risk_level`. Cloudflare's score stays; the capability
-    /// `resetUserRiskScore` resets it.
+    /// What was reset: always `hub_risk_level`. Cloudflare's score does not change; to reset it, call the capability
+    /// `resetUserRiskScore`.
     pub reset: &'static str,
 }
 
-/// People at each of Flareward's risk levels that anyone has.
+/// Returns the number of people at each Flareward risk level.
 #[utoipa::path(get, path = "/risk", tag = "risk", operation_id = "risk_counts",
     security(("token" = ["read"])),
     responses((status = 200, description = "The levels", body = Page<RiskCountBody>), Problems))]
@@ -99,7 +99,7 @@ pub async fn counts(_caller: CanRead, State(app): State<App>) -> Result<Json<Pag
     Ok(Json(Page::whole(rows, RiskCountBody::new)))
 }
 
-/// Changes of Flareward's risk levels, oldest first.
+/// Lists changes of Flareward risk levels, oldest first.
 #[utoipa::path(get, path = "/risk/changes", tag = "risk", operation_id = "risk_change_list",
     security(("token" = ["read"])), params(ChangesQuery),
     responses((status = 200, description = "A page of changes", body = Page<RiskChangeBody>), Problems))]
@@ -124,10 +124,11 @@ pub async fn changes(
     Ok(Json(Page::new(rows, limit, cursor, RiskChangeBody::new)))
 }
 
-/// Takes the level that Flareward gives a person back to `unscored`. Receivers of signals are told; Cloudflare's score
-/// stays.
+/// Resets a person's Flareward risk level to `unscored` and notifies signal receivers. Does not change Cloudflare's
+/// score.
 #[utoipa::path(post, path = "/people/{person}/risk-reset", tag = "risk", operation_id = "risk_reset",
-    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Their address or id")),
+    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Email address \
+         or ID of the person")),
     request_body = ResetBody,
     responses((status = 200, description = "Reset", body = ResetDoneBody), Problems))]
 pub async fn reset(

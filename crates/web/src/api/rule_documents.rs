@@ -21,20 +21,20 @@ const VERSIONS_MAX: i64 = 1_000;
 /// What a document is called while it is only looked at, where no name is given.
 const UNNAMED: &str = "document";
 
-/// A document that counts.
+/// The current version of a rule document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleDocumentBody {
-    /// What it is called.
+    /// Document name.
     pub name: String,
-    /// From 1.
+    /// Version number, starting at 1.
     pub version: i64,
-    /// The names of the rules in it that are reported.
+    /// Names of the active rules in the document.
     pub rules: Vec<String>,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: usize,
-    /// When this version was written.
+    /// When this version was saved.
     pub written_at: DateTime<Utc>,
-    /// By whom.
+    /// Actor who saved this version.
     pub written_by: String,
 }
 
@@ -59,15 +59,15 @@ impl RuleDocumentBody {
 /// One version of a document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleDocumentVersionBody {
-    /// What it is called.
+    /// Document name.
     pub name: String,
-    /// From 1.
+    /// Version number, starting at 1.
     pub version: i64,
-    /// Its text; null says that the document was removed.
+    /// Text; null means that the document was removed.
     pub text: Option<String>,
-    /// When.
+    /// When this version was saved.
     pub written_at: DateTime<Utc>,
-    /// By whom.
+    /// Actor who saved this version.
     pub written_by: String,
 }
 
@@ -83,7 +83,7 @@ impl RuleDocumentVersionBody {
     }
 }
 
-/// A document to be kept.
+/// A document to save.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDocumentPutBody {
@@ -91,30 +91,30 @@ pub struct RuleDocumentPutBody {
     text: String,
 }
 
-/// A document to be looked at.
+/// A document to check.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleDocumentCheckBody {
     /// Sigma documents in YAML: rules, correlations, filters.
     text: String,
-    /// The kept document that it would replace.
+    /// Name of the saved document that it would replace.
     name: Option<String>,
 }
 
-/// What would come of a document.
+/// Result of checking a document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleDocumentCheckedBody {
-    /// Whether it can be honoured beside the rules that there are.
+    /// Whether the document is valid together with the existing rules.
     pub ok: bool,
-    /// What is wrong with it, with line and reason.
+    /// Problems, with line and reason.
     pub problem: Option<String>,
-    /// The names of the rules in it that would be reported; those that cannot be honoured are not among them.
+    /// Names of the rules that would become active; invalid rules are not included.
     pub rules: Vec<String>,
-    /// The datasets that they run on; `any` is every record.
+    /// Datasets that the rules run on; `any` means every record.
     pub datasets: Vec<String>,
 }
 
-/// The documents that are kept, by name.
+/// Lists saved documents by name.
 #[utoipa::path(get, path = "/rule-documents", tag = "rules", operation_id = "rule_document_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The documents", body = Page<RuleDocumentBody>), Problems))]
@@ -127,14 +127,14 @@ pub async fn list(
     Ok(Json(Page::whole(rows, |row| RuleDocumentBody::new(row, &book))))
 }
 
-/// Keeps a document as a new version. Its rules run at once, and in every process within seconds.
+/// Saves a document as a new version. Its rules take effect immediately, and in other processes within seconds.
 ///
-/// It is refused whole, with line and reason, when a part of it cannot be honoured.
+/// If any part of the document is invalid, the whole document is rejected with line and reason.
 #[utoipa::path(put, path = "/rule-documents/{document}", tag = "rules", operation_id = "rule_document_put",
     security(("token" = ["rules:write"])),
     params(("document" = String, Path, description = "Letters, digits, dots, dashes and underscores")),
     request_body(content((RuleDocumentPutBody = "application/json"), (String = "text/yaml"))),
-    responses((status = 200, description = "Kept", body = RuleDocumentBody), Problems))]
+    responses((status = 200, description = "Saved", body = RuleDocumentBody), Problems))]
 pub async fn put(
     caller: CanWriteRules,
     State(app): State<App>,
@@ -159,9 +159,9 @@ pub async fn put(
     Ok(Json(RuleDocumentBody::new(row, &app.rules())))
 }
 
-/// Removes a document; its rules no longer run. Its versions stay.
+/// Removes a document. Its rules stop running; its versions are kept.
 #[utoipa::path(delete, path = "/rule-documents/{document}", tag = "rules", operation_id = "rule_document_remove",
-    security(("token" = ["rules:write"])), params(("document" = String, Path, description = "What it is called")),
+    security(("token" = ["rules:write"])), params(("document" = String, Path, description = "Document name")),
     responses((status = 204, description = "Removed"), Problems))]
 pub async fn remove(
     caller: CanWriteRules,
@@ -174,10 +174,10 @@ pub async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Every version of a document with its text, newest first; of one that was removed too.
+/// Lists all versions of a document with their text, newest first. Includes removed documents.
 #[utoipa::path(get, path = "/rule-documents/{document}/versions", tag = "rules",
     operation_id = "rule_document_version_list", security(("token" = ["read"])),
-    params(("document" = String, Path, description = "What it is called")),
+    params(("document" = String, Path, description = "Document name")),
     responses((status = 200, description = "At most 1,000", body = Page<RuleDocumentVersionBody>), Problems))]
 pub async fn versions(
     _caller: CanRead,
@@ -191,11 +191,11 @@ pub async fn versions(
     Ok(Json(Page::whole(rows, RuleDocumentVersionBody::new)))
 }
 
-/// Looks whether a document could be honoured beside the rules that there are, and keeps nothing.
+/// Checks whether a document is valid together with the existing rules. Saves nothing.
 #[utoipa::path(post, path = "/rule-documents/check", tag = "rules", operation_id = "rule_document_check",
     security(("token" = ["read"])),
     request_body(content((RuleDocumentCheckBody = "application/json"), (String = "text/yaml"))),
-    responses((status = 200, description = "What would come of it", body = RuleDocumentCheckedBody), Problems))]
+    responses((status = 200, description = "Result of the check", body = RuleDocumentCheckedBody), Problems))]
 pub async fn check(
     _caller: CanRead,
     State(app): State<App>,

@@ -23,15 +23,15 @@ const PROBLEMS_MAX: usize = 20;
 /// A list that rules refer to as `%name%`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleParameterBody {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it is for.
+    /// Purpose.
     pub description: String,
-    /// Its values; they may have the wildcards `*` and `?`. None match nothing.
+    /// Values, with optional wildcards `*` and `?`. An empty list matches nothing.
     pub values: Vec<String>,
-    /// When it was set; null where it is as it came with the rules.
+    /// When the list was set; null if it has the default values that came with the rules.
     pub set_at: Option<DateTime<Utc>>,
-    /// By whom.
+    /// Actor who set the list.
     pub set_by: Option<String>,
 }
 
@@ -39,12 +39,12 @@ pub struct RuleParameterBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleParameterPutBody {
-    /// All of them, at most 10,000; none empty the list, which then matches nothing.
+    /// All values, at most 10,000. An empty list matches nothing.
     #[schema(example = json!(["partner.example"]))]
     values: Vec<String>,
 }
 
-/// All lists, by name.
+/// Lists all lists by name.
 #[utoipa::path(get, path = "/rule-parameters", tag = "rules", operation_id = "rule_parameter_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The lists", body = Page<RuleParameterBody>), Problems))]
@@ -55,9 +55,9 @@ pub async fn list(
     Ok(Json(Page::whole(lists(&app).await?, |list| list)))
 }
 
-/// Sets the values of a list. Rules go by them at once, and in every process within seconds.
+/// Sets the values of a list. The change takes effect immediately, and in other processes within seconds.
 #[utoipa::path(put, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_set",
-    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Its name")),
+    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Name")),
     request_body = RuleParameterPutBody,
     responses((status = 200, description = "The list", body = RuleParameterBody), Problems))]
 pub async fn put(
@@ -73,10 +73,10 @@ pub async fn put(
     one(&app, &name).await
 }
 
-/// Gives a list back the values that came with the rules.
+/// Restores the default values of a list, which came with the rules.
 #[utoipa::path(delete, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_reset",
-    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The list as it is now", body = RuleParameterBody), Problems))]
+    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Name")),
+    responses((status = 200, description = "The list", body = RuleParameterBody), Problems))]
 pub async fn reset(
     caller: CanWriteRules,
     State(app): State<App>,
@@ -112,7 +112,7 @@ fn checked(values: &[String]) -> Result<Vec<String>, ApiError> {
     if values.len() > VALUES_MAX {
         return Err(ApiError::invalid(
             "/values",
-            format!("has {} values; send at most {VALUES_MAX}", values.len()),
+            format!("has {} values; the maximum is {VALUES_MAX}", values.len()),
         ));
     }
     let mut problems = Vec::new();
@@ -120,7 +120,7 @@ fn checked(values: &[String]) -> Result<Vec<String>, ApiError> {
     for (place, value) in values.iter().enumerate() {
         let value = value.trim();
         let problem = if value.is_empty() {
-            "is empty: leave it out".to_owned()
+            "is empty: remove it".to_owned()
         } else if value.chars().count() > VALUE_CHARS_MAX {
             format!("is longer than {VALUE_CHARS_MAX} characters")
         } else {

@@ -17,55 +17,55 @@ use utoipa::ToSchema;
 /// A detection rule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleBody {
-    /// The rule's own id.
+    /// Rule ID.
     pub id: String,
-    /// Its short name.
+    /// Name.
     pub name: String,
-    /// Its title.
+    /// Title.
     pub title: String,
-    /// What it finds.
+    /// Description.
     pub description: String,
     /// `informational`, `low`, `medium`, `high` or `critical`.
     pub level: &'static str,
-    /// The dataset that it runs on; several are joined with commas, and `any` is every record.
+    /// Datasets that the rule runs on, comma-separated; `any` means every record.
     pub dataset: String,
     /// ATT&CK and other tags.
     pub tags: Vec<String>,
-    /// What else may make it match.
+    /// Known false positives.
     pub false_positives: Vec<String>,
-    /// The behaviour that it triggers.
+    /// Behaviour that the rule triggers.
     pub behaviour: Option<String>,
-    /// What to coach about.
+    /// Coaching topic.
     pub topic: Option<String>,
     /// `system` or `custom`.
     pub origin: &'static str,
-    /// `on`, `test` (matches are counted and nothing else) or `off`.
+    /// `on`, `test` (matches are only counted) or `off`.
     pub mode: &'static str,
-    /// Whether it looks at several events together.
+    /// Whether the rule correlates several events.
     pub stateful: bool,
-    /// The file or kept document that it stands in.
+    /// File or saved document that contains the rule.
     pub file: String,
-    /// The lists that it refers to.
+    /// Lists that the rule refers to.
     pub lists: Vec<String>,
-    /// Who wrote it.
+    /// Author.
     pub author: Option<String>,
-    /// When it was written, in its author's spelling.
+    /// Creation date, as written by the author.
     pub date: Option<String>,
-    /// When it was last changed, in its author's spelling.
+    /// Date of the last change, as written by the author.
     pub modified: Option<String>,
-    /// Where more is said.
+    /// References.
     pub references: Vec<String>,
-    /// How often it matched.
+    /// Number of detections.
     pub detections: i64,
-    /// For how many people or identifiers.
+    /// Number of people and unmapped identifiers concerned.
     pub people: i64,
-    /// When the last event that it matched happened.
+    /// Time of the last matching event.
     pub last_at: Option<DateTime<Utc>>,
-    /// How often it matched in test mode, in the last 90 days.
+    /// Number of matches in test mode in the last 90 days.
     pub test_matches: i64,
-    /// For how many people or identifiers.
+    /// Number of people and unmapped identifiers concerned.
     pub test_people: i64,
-    /// When the last event that it matched in test mode happened.
+    /// Time of the last matching event in test mode.
     pub test_last_at: Option<DateTime<Utc>>,
 }
 
@@ -109,34 +109,34 @@ impl RuleBody {
     }
 }
 
-/// What becomes of a rule's matches.
+/// The mode of a rule.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleModeBody {
-    /// `on`, `test` (matches are counted and nothing else) or `off`.
+    /// `on`, `test` (matches are only counted) or `off`.
     #[schema(example = "test")]
     mode: String,
 }
 
-/// A rule file that cannot be honoured.
+/// An invalid or unsupported rule file.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleProblemBody {
-    /// The file and what is wrong with it.
+    /// The file and the problem.
     pub problem: String,
 }
 
-/// A kind of risky conduct.
+/// A behaviour: a kind of risky conduct with a risk level.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BehaviourBody {
-    /// The name in rules.
+    /// Key used in rules.
     pub key: String,
-    /// What people call it.
+    /// Name.
     pub name: String,
-    /// What it is.
+    /// Description.
     pub description: String,
-    /// The level that it gives.
+    /// Risk level.
     pub risk_level: &'static str,
-    /// Whether it counts.
+    /// Whether the behaviour is enabled.
     pub enabled: bool,
 }
 
@@ -152,7 +152,7 @@ impl BehaviourBody {
     }
 }
 
-/// All rules, with what becomes of their matches and how often each matched.
+/// Lists all rules with their mode and number of detections.
 #[utoipa::path(get, path = "/rules", tag = "rules", operation_id = "rule_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The rules", body = Page<RuleBody>), Problems))]
@@ -165,9 +165,9 @@ pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<
     })))
 }
 
-/// One rule.
+/// Returns one rule.
 #[utoipa::path(get, path = "/rules/{rule}", tag = "rules", operation_id = "rule_get",
-    security(("token" = ["read"])), params(("rule" = String, Path, description = "Its name or id")),
+    security(("token" = ["read"])), params(("rule" = String, Path, description = "Rule name or ID")),
     responses((status = 200, description = "The rule", body = RuleBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -177,9 +177,9 @@ pub async fn get_one(
     body_of(&app, &name).await
 }
 
-/// Says what becomes of a rule's matches. It counts at once, and for every process within seconds.
+/// Sets the mode of a rule. The change takes effect immediately, and in other processes within seconds.
 #[utoipa::path(put, path = "/rules/{rule}/mode", tag = "rules", operation_id = "rule_mode_set",
-    security(("token" = ["rules:write"])), params(("rule" = String, Path, description = "Its name or id")),
+    security(("token" = ["rules:write"])), params(("rule" = String, Path, description = "Rule name or ID")),
     request_body = RuleModeBody,
     responses((status = 200, description = "The rule", body = RuleBody), Problems))]
 pub async fn set_mode(
@@ -196,7 +196,7 @@ pub async fn set_mode(
     body_of(&app, &name).await
 }
 
-/// Rule files that cannot be honoured, with the reason.
+/// Lists invalid or unsupported rule files with the reason.
 #[utoipa::path(get, path = "/rule-problems", tag = "rules", operation_id = "rule_problem_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The problems", body = Page<RuleProblemBody>), Problems))]
@@ -208,7 +208,7 @@ pub async fn problems(
     Ok(Json(Page::whole(problems, |problem| RuleProblemBody { problem })))
 }
 
-/// All behaviours.
+/// Lists all behaviours.
 #[utoipa::path(get, path = "/behaviours", tag = "rules", operation_id = "behaviour_list",
     security(("token" = ["read"])),
     responses((status = 200, description = "The behaviours", body = Page<BehaviourBody>), Problems))]
@@ -256,7 +256,7 @@ pub(super) fn refusal(error: RuleAdminError, text: &str) -> ApiError {
     match error {
         RuleAdminError::Rule { .. } => ApiError::NotFound("rule"),
         RuleAdminError::Parameter { .. } => {
-            ApiError::NotFound("list; GET /api/v1/rule-parameters names them")
+            ApiError::NotFound("list; GET /api/v1/rule-parameters returns all lists")
         }
         RuleAdminError::Document { .. } => ApiError::NotFound("rule document"),
         RuleAdminError::Refused { problem } => ApiError::invalid(text, problem),

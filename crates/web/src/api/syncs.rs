@@ -14,26 +14,26 @@ use serde_json::Value;
 use store::GrantChangeRow;
 use utoipa::{IntoParams, ToSchema};
 
-/// Something that a sync found added, changed or removed.
+/// An object that was added, changed or removed, as found by a sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncChangeBody {
     /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
     pub kind: String,
-    /// Cloudflare's id.
+    /// Cloudflare's ID.
     pub id: String,
     /// `added`, `changed` or `removed`.
     pub change: String,
-    /// Its name or address before; null when it was not there.
+    /// Previous name or address; null if the object was added.
     pub name_before: Option<String>,
-    /// Its name or address after; null when it is gone.
+    /// New name or address; null if the object was removed.
     pub name_after: Option<String>,
-    /// The members of the object that differ, when it was changed.
+    /// Fields that changed.
     pub fields: Vec<String>,
-    /// The object before, without secrets.
+    /// Previous object, without secrets.
     pub before: Option<Value>,
-    /// The object after, without secrets.
+    /// New object, without secrets.
     pub after: Option<Value>,
-    /// When.
+    /// Time of the change.
     pub at: DateTime<Utc>,
 }
 
@@ -53,20 +53,20 @@ impl SyncChangeBody {
     }
 }
 
-/// A grant that someone got, lost, or holds with another certainty after a sync.
+/// A grant that was gained, lost, or changed its certainty with a sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantChangeBody {
     /// `access-group` or `role`.
     pub kind: String,
-    /// The group's or role's id.
+    /// ID of the group or role.
     pub entitlement_id: String,
-    /// Its name.
+    /// Name.
     pub entitlement_name: String,
-    /// Whose grant: their main address.
+    /// Main email address of the person.
     pub email: String,
-    /// The certainty before; null when they did not hold it.
+    /// Previous certainty; null if there was no grant.
     pub before: Option<String>,
-    /// The certainty after; null when they no longer hold it.
+    /// New certainty; null if there is no grant any more.
     pub after: Option<String>,
 }
 
@@ -83,29 +83,29 @@ impl GrantChangeBody {
     }
 }
 
-/// Which syncs.
+/// Filters for syncs.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct SyncsQuery {
-    /// Only of this connection: its id or label.
+    /// Only for this connection (ID or label).
     connection: Option<String>,
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
 }
 
-/// Which part of a list.
+/// Paging.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PartQuery {
-    /// At most this many, 1 to 1,000; 100 when it is left out.
+    /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
-/// Syncs, newest first; the newest 200 of each connection are kept.
+/// Lists syncs, newest first. The newest 200 of each connection are kept.
 #[utoipa::path(get, path = "/syncs", tag = "connections", operation_id = "sync_list",
     security(("token" = ["read"])), params(SyncsQuery),
     responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
@@ -120,9 +120,9 @@ pub async fn list(
     Ok(Json(Page::read_whole(rows, SyncRunBody::new)?))
 }
 
-/// One sync.
+/// Returns one sync.
 #[utoipa::path(get, path = "/syncs/{sync}", tag = "connections", operation_id = "sync_get",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id")),
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID")),
     responses((status = 200, description = "The sync", body = SyncRunBody), Problems))]
 pub async fn get_one(
     _caller: CanRead,
@@ -134,9 +134,10 @@ pub async fn get_one(
     Ok(Json(SyncRunBody::new(row)?))
 }
 
-/// What a sync added, changed and removed. What the first reading of a list found is no change.
+/// Lists the objects that a sync added, changed and removed. Objects found by the first read of a list do not count
+/// as changes.
 #[utoipa::path(get, path = "/syncs/{sync}/changes", tag = "connections", operation_id = "sync_changes",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id"), PartQuery),
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID"), PartQuery),
     responses((status = 200, description = "A page, by kind and id", body = Page<SyncChangeBody>), Problems))]
 pub async fn changes(
     _caller: CanRead,
@@ -156,9 +157,9 @@ pub async fn changes(
     Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
-/// Which grants of groups and roles changed with a sync; at most 10,000 are kept.
+/// Lists the grants of groups and roles that changed with a sync. At most 10,000 are kept.
 #[utoipa::path(get, path = "/syncs/{sync}/grant-changes", tag = "connections", operation_id = "sync_grant_changes",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "Its id"), PartQuery),
+    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID"), PartQuery),
     responses((status = 200, description = "A page, by kind, group and address", body = Page<GrantChangeBody>),
         Problems))]
 pub async fn grant_changes(

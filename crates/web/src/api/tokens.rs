@@ -15,24 +15,24 @@ use serde::{Deserialize, Serialize};
 use store::{AccessTokenRow, StoreError};
 use utoipa::ToSchema;
 
-/// A token, without itself.
+/// A token, without its value.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenBody {
-    /// Our id.
+    /// Flareward's ID.
     pub id: String,
-    /// What people call it.
+    /// Name.
     pub name: String,
     /// The token's last four characters.
     pub fingerprint: String,
-    /// What it may do.
+    /// Permissions.
     pub permissions: Vec<&'static str>,
-    /// When it was made.
+    /// When the token was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to the minute.
+    /// Time of last use, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
+    /// When the token was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it ends by itself; null for a token without an end.
+    /// When the token expires; null if it never expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -54,29 +54,29 @@ impl TokenBody {
     }
 }
 
-/// A token to make.
+/// A token to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTokenBody {
-    /// What people call it: it names the token in the audit log.
+    /// Name of the token in the audit log.
     name: String,
-    /// What it may do.
+    /// Permissions.
     #[schema(value_type = Vec<String>, example = json!(["read"]))]
     permissions: Vec<Permission>,
-    /// It ends after this many minutes, at most ten years; without it, the token has no end.
+    /// Expire after this many minutes, at most ten years. Default: never.
     expires_in_minutes: Option<i64>,
 }
 
-/// A token that was made.
+/// A created token.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MadeTokenBody {
-    /// The token itself. It is not kept and cannot be shown again.
+    /// The token value. It is not stored and cannot be shown again.
     pub value: String,
-    /// What is kept of it.
+    /// The stored data of the token.
     pub token: TokenBody,
 }
 
-/// All tokens, also those taken back, oldest first.
+/// Lists all tokens, including revoked ones, oldest first.
 #[utoipa::path(get, path = "/tokens", tag = "tokens", operation_id = "token_list",
     security(("token" = ["admin"])),
     responses((status = 200, description = "The tokens", body = Page<TokenBody>), Problems))]
@@ -85,10 +85,10 @@ pub async fn list(_caller: IsAdmin, State(app): State<App>) -> Result<Json<Page<
     Ok(Json(Page::read_whole(rows, TokenBody::new)?))
 }
 
-/// Makes a token and shows it, this once. It can be given only what its maker holds.
+/// Creates a token and returns its value, only this once. Callers can grant only permissions that they have.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", operation_id = "token_create",
     security(("token" = ["admin"])), request_body = NewTokenBody,
-    responses((status = 201, description = "Made", body = MadeTokenBody), Problems))]
+    responses((status = 201, description = "Created", body = MadeTokenBody), Problems))]
 pub async fn create(
     _caller: IsAdmin,
     caller: AnyCaller,
@@ -117,10 +117,10 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
-/// Takes a token back. Sessions that were opened with it end.
+/// Revokes a token. Sessions opened with it end.
 #[utoipa::path(delete, path = "/tokens/{token}", tag = "tokens", operation_id = "token_revoke",
-    security(("token" = ["admin"])), params(("token" = String, Path, description = "Its id")),
-    responses((status = 204, description = "Taken back"), Problems))]
+    security(("token" = ["admin"])), params(("token" = String, Path, description = "ID")),
+    responses((status = 204, description = "Revoked"), Problems))]
 pub async fn revoke(
     caller: IsAdmin,
     State(app): State<App>,

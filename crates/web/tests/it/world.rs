@@ -260,7 +260,7 @@ impl World {
             last_error_at: Some(noon()),
             error_message: Some("error 503".to_owned()),
             missing_fields: json!(["NewestField"]).to_string(),
-            warnings: json!(["the job samples: not everything is pushed"]).to_string(),
+            warnings: json!(["the job samples records: not all records are pushed"]).to_string(),
             checked_at: Some(noon()),
             ..store::LogSourceRow::new(connection.clone(), "gateway_http", "logpush")
         };

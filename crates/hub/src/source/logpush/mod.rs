@@ -219,7 +219,7 @@ pub async fn disable(
         dataset: dataset.name.to_owned(),
         outcome,
         job_id,
-        changes: vec![if remove { "removed" } else { "switched off" }.to_owned()],
+        changes: vec![if remove { "removed" } else { "disabled" }.to_owned()],
         problem: None,
         warnings: Vec::new(),
     })
@@ -310,7 +310,7 @@ impl One<'_> {
             .collect::<Vec<_>>();
         if !twins.is_empty() {
             enabled.problem = Some(format!(
-                "job {} pushes the same here a second time: remove it at Cloudflare",
+                "job {} pushes the same dataset here a second time: delete it in Cloudflare",
                 twins.join(", ")
             ));
         }
@@ -476,22 +476,22 @@ fn refused(error: CloudflareError, place: Option<&str>) -> SourceError {
     };
     let words = match error.refusal() {
         Some(refusal) if refusal.has_code(NOT_ALLOWED_FOR_PRODUCT) => {
-            "the credential lacks the permission \"Zero Trust: PII Read\", which jobs about people need beside \
-             \"Logs Edit\""
+            "the credential lacks the permission \"Zero Trust: PII Read\", which Zero Trust datasets \
+                 require in addition to \"Logs Edit\""
                 .to_owned()
         }
         Some(refusal) if refusal.is_not_allowed() => {
             "the credential lacks the permission \"Logs Edit\" (in the API: Logs Write)".to_owned()
         }
         Some(_) if place.is_some() && says("destination") => format!(
-            "Cloudflare's test upload to {} failed: the server must run and be reachable from the internet under \
-             server.public_url (or --url)",
+            "Cloudflare's test upload to {} failed: the server must be running and reachable from the \
+                 internet at server.public_url (or --url)",
             place.unwrap_or_default()
         ),
         Some(_) if says("exceeded max jobs") => {
-            "the account has as many Logpush jobs as it may: remove one at Cloudflare".to_owned()
+            "the account has reached its limit of Logpush jobs: delete one in Cloudflare".to_owned()
         }
-        _ => "Cloudflare did not do it".to_owned(),
+        _ => "Cloudflare did not apply the change".to_owned(),
     };
     SourceError::Refused { words, source: error }
 }

@@ -63,7 +63,7 @@ pub(super) fn plan(job: Option<&LogpushJob>, wanted: &Wanted) -> Plan {
     }
     if options["timestamp_format"] != "rfc3339ns" {
         options["timestamp_format"] = json!("rfc3339ns");
-        changes.push("times to the nanosecond".to_owned());
+        changes.push("timestamps with nanoseconds".to_owned());
     }
     if options["output_type"]
         .as_str()
@@ -86,11 +86,11 @@ pub(super) fn plan(job: Option<&LogpushJob>, wanted: &Wanted) -> Plan {
         ] {
             changed.other.insert(name.to_owned(), value);
         }
-        changes.push("sizes of batches".to_owned());
+        changes.push("batch sizes".to_owned());
     }
     if !job.enabled {
         changed.enabled = true;
-        changes.push("switched on".to_owned());
+        changes.push("enabled".to_owned());
     }
     if changes.is_empty() {
         Plan::Nothing

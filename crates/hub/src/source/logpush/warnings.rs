@@ -37,20 +37,18 @@ impl Surroundings {
         if let (Some(logging), Some(kind)) = (&self.logging, kind) {
             if logging["redact_pii"] == true {
                 warnings.push(
-                    "Gateway's logging setting excludes personal data: its records name nobody, so they cannot be \
-                     matched to people (Zero Trust > Settings > Network > Exclude PII)"
+                    "Gateway's logging settings exclude personal data: the records contain no user and \
+                         cannot be matched to people (Zero Trust > Settings > Network > Exclude PII)"
                         .to_owned(),
                 );
             }
             let settings = &logging["settings_by_rule_type"][kind];
             match (settings["log_all"].as_bool(), settings["log_blocks"].as_bool()) {
                 (Some(false), Some(false)) => {
-                    warnings.push(format!(
-                        "Gateway's logging setting writes nothing down for {kind}"
-                    ));
+                    warnings.push(format!("Gateway's logging settings log nothing for {kind}"));
                 }
                 (Some(false), _) => warnings.push(format!(
-                    "Gateway's logging setting writes down only what is blocked for {kind}"
+                    "Gateway's logging settings log only blocked {kind} requests"
                 )),
                 _ => {}
             }
@@ -61,16 +59,16 @@ impl Surroundings {
             .filter(|_| OUTSIDE_BOUNDARY.contains(&dataset))
         {
             warnings.push(format!(
-                "the Customer Metadata Boundary ({regions}) may keep this dataset from being pushed at all"
+                "the Customer Metadata Boundary ({regions}) may prevent this dataset from being pushed"
             ));
         }
         let other = job.map(|job| &job.other);
         if other.is_some_and(|job| job.get("filter").and_then(Value::as_str).is_some_and(is_filter)) {
-            warnings.push("the job has a filter: not everything is pushed".to_owned());
+            warnings.push("the job has a filter: not all records are pushed".to_owned());
         }
         let rate = other.and_then(|job| job.get("output_options")?.get("sample_rate")?.as_f64());
         if rate.is_some_and(|rate| rate > 0.0 && rate < 1.0) {
-            warnings.push("the job samples: not everything is pushed".to_owned());
+            warnings.push("the job samples records: not all records are pushed".to_owned());
         }
         warnings
     }

@@ -63,7 +63,7 @@ pub async fn watch(app: &App, connection: &ConnectionRow) -> Result<usize, Store
         Err(SourceError::Store(error)) => return Err(error),
         Err(error) => {
             let problem = crate::causes(&error);
-            tracing::warn!(connection = %connection.label, "the Logpush jobs cannot be looked at: {problem}");
+            tracing::warn!(connection = %connection.label, "cannot check the Logpush jobs: {problem}");
             for row in &mut rows {
                 let before = std::mem::replace(&mut row.state, SourceState::Unreadable);
                 row.problem = Some(problem.clone());
@@ -131,7 +131,7 @@ pub(super) fn judge(row: &mut LogSourceRow, job: Option<&LogpushJob>, label: &st
         None => (
             SourceState::Missing,
             Some(format!(
-                "the job was removed at Cloudflare; {again} makes it again"
+                "the job was deleted in Cloudflare; to create it again, run {again}"
             )),
         ),
         Some(job) => {
@@ -147,13 +147,13 @@ pub(super) fn judge(row: &mut LogSourceRow, job: Option<&LogpushJob>, label: &st
             if !job.enabled {
                 let words = if is_error_newer && had_no_success(job) {
                     format!(
-                        "Cloudflare switched the job off, as it does after 24 hours without a successful push; the \
-                         last error was: {message}. Repair that, then {again} switches it on"
+                        "Cloudflare disabled the job, as it does after 24 hours without a successful \
+                             push; last error: {message}. Fix the cause, then run {again} to enable it"
                     )
                 } else if is_error_newer {
-                    format!("the job is switched off; its last error was: {message}. {again} switches it on")
+                    format!("the job is disabled; last error: {message}. To enable it, run {again}")
                 } else {
-                    format!("the job is switched off at Cloudflare; {again} switches it on")
+                    format!("the job is disabled in Cloudflare; to enable it, run {again}")
                 };
                 (SourceState::Disabled, Some(words))
             } else if is_error_newer {

@@ -149,7 +149,7 @@ pub(super) async fn run_due(app: &App) -> Result<(), StoreError> {
         match pull(app, &connection, &[], &|_| {}).await {
             Ok(_) => {}
             Err(SourceError::Store(error)) => return Err(error),
-            Err(error) => tracing::warn!(connection = %connection.label, "logs cannot be pulled: {}",
+            Err(error) => tracing::warn!(connection = %connection.label, "could not pull logs: {}",
                 crate::causes(&error)),
         }
     }
@@ -242,14 +242,14 @@ enum RoundError {
     Cloudflare(#[from] CloudflareError),
     #[error(transparent)]
     Ingest(#[from] crate::ingest::IngestError),
-    #[error("the risk events of {failed} of {users} users could not be read; of user {user_id}: {problem}")]
+    #[error("could not read the risk events of {failed} of {users} users; user {user_id}: {problem}")]
     Users {
         failed: usize,
         users: usize,
         user_id: String,
         problem: String,
     },
-    #[error("a batch could not be packed")]
+    #[error("could not compress a batch")]
     Pack(#[from] std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -295,7 +295,7 @@ impl Round<'_> {
             result => {
                 self.keep(Log::AuditV2, result, &mut second).await?;
                 if !second.has_failed && self.row(Log::AuditV1).await?.is_some_and(|row| row.wanted) {
-                    let words = "version 2 is read again".to_owned();
+                    let words = "version 2 is available again".to_owned();
                     self.switch_off(Log::AuditV1, words).await?;
                 }
                 return Ok(vec![second]);
@@ -310,7 +310,7 @@ impl Round<'_> {
             return Ok(vec![second]);
         }
         let words = format!(
-            "version 1 is read instead, since this one is refused: {}",
+            "version 1 is read instead, because Cloudflare rejects version 2: {}",
             crate::causes(&refusal)
         );
         second.problem = Some(words.clone());
@@ -321,7 +321,7 @@ impl Round<'_> {
 
     /// Leaves a log to the source that delivers it.
     async fn stand_back(&self, log: Log) -> Result<Pulled, StoreError> {
-        let words = "another source delivers it".to_owned();
+        let words = "another source delivers this dataset".to_owned();
         let mut pulled = Pulled::new(log);
         pulled.problem = Some(words.clone());
         for log in Log::ALL

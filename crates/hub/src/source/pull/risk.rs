@@ -101,7 +101,7 @@ impl Round<'_> {
     async fn events_of(&self, user: &RiskSummaryUser) -> Result<UserRisk, CloudflareError> {
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
         if user.user_id.is_empty() || !user.user_id.chars().all(is_plain) {
-            return Err(CloudflareError::Unusable("the user's id is not one".to_owned()));
+            return Err(CloudflareError::Unusable("the user ID is invalid".to_owned()));
         }
         self.client.user_risk(&self.account, &user.user_id).await
     }
