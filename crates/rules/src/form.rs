@@ -586,7 +586,7 @@ mod tests {
             ),
             (
                 b"\"Datetime\",\"Email\"\n\"x\",\"y\"".to_vec(),
-                "ask Logpush for ndjson",
+                "set the Logpush output_type to ndjson",
             ),
             (b"2026-11-27T08:10:00Z,a@x.example,b.example\n".to_vec(), "CSV"),
             (b"Datetime\tEmail\tQueryID\nx\ty\tz".to_vec(), "tabs"),

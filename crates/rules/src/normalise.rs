@@ -358,7 +358,7 @@ mod tests {
             ("[1]", "not a JSON object"),
             ("{}", "the field Datetime is missing"),
             (r#"{"Datetime":"soon"}"#, "Datetime is no time"),
-            (r#"{"Datetime":"2031-01-01T00:00:00Z"}"#, "lies in the future"),
+            (r#"{"Datetime":"2031-01-01T00:00:00Z"}"#, "is in the future"),
         ] {
             let problem = dns(line).unwrap_err().to_string();
             assert!(problem.contains(reason), "{line}: {problem}");

@@ -251,7 +251,7 @@ async fn a_mistake_is_one_clear_line_and_never_the_secret() {
             id.as_str(),
             url.as_str(),
             "true",
-            "does not accept this credential",
+            "rejected this credential",
         ),
         (
             &info.token,

@@ -102,7 +102,7 @@ async fn jobs_are_enabled_shown_and_disabled_and_their_secret_is_never_printed()
             (
                 "logs enable --dataset gateway_smoke",
                 1,
-                "is not known; known are access_requests",
+                "available: access_requests",
             ),
             (
                 "logs enable --dataset gateway_dns --all",

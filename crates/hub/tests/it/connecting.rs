@@ -85,22 +85,22 @@ async fn a_connection_that_cannot_be_made_says_what_to_do() {
             (
                 Credential::token("cfut_0000000000000000000000000000000000000000"),
                 Some(info.account_id.as_str()),
-                "does not accept this credential",
+                "rejected this credential",
             ),
             (
                 Credential::token(&info.account_token),
                 Some(info.account_name.as_str()),
-                "name the account by its id",
+                "specify the account by its ID",
             ),
             (
                 Credential::token(&info.account_token),
                 None,
-                "name the account by its id",
+                "specify the account by its ID",
             ),
             (
                 Credential::global_key(&info.email, "0000000000000000000000000000000000000"),
                 None,
-                "does not accept this credential",
+                "rejected this credential",
             ),
         ] {
             let error = try_connect(&hub, &request(&sandbox, credential, account))
@@ -194,11 +194,7 @@ async fn an_address_without_encryption_needs_the_setting() {
         let error = try_connect(&hub, &request(&sandbox, token, None))
             .await
             .unwrap_err();
-        assert!(
-            words(&error).contains("operator can allow http"),
-            "{}",
-            words(&error)
-        );
+        assert!(words(&error).contains("to allow http"), "{}", words(&error));
         assert!(sandbox.world().requests().is_empty());
     })
     .await;

@@ -230,7 +230,7 @@ async fn what_follows_the_last_gzip_member_costs_no_record() {
         assert_eq!(rejects.len(), 1, "{rejects:?}");
         assert_eq!((rejects[0].first_line, rejects[0].count), (0, 1));
         assert!(
-            rejects[0].reason.contains("what follows the last gzip member"),
+            rejects[0].reason.contains("data after the last gzip member"),
             "{rejects:?}"
         );
         let counts = hub.app.store.batch_counts(None).await.unwrap();
@@ -347,7 +347,7 @@ async fn what_is_not_read_is_named_once_and_foreign_records_by_their_dataset() {
             "Action": "block", "SNI": "y.example", "DestinationIP": "203.0.113.5", "DestinationPort": 443 });
         for (body, words) in [
             (b"Datetime,Email,QueryID\na,b,c\nd,e,f".to_vec(), "this is CSV"),
-            (wide, "this is UTF-16"),
+            (wide, "UTF-16"),
             (network.to_string().into_bytes(), "a record of gateway_network, not of gateway_dns"),
         ] {
             stored(hub.receive("gateway_dns", body).await);

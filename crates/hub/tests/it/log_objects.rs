@@ -300,7 +300,8 @@ async fn a_source_that_gives_nothing_usable_is_failing_with_the_reason() {
         assert_eq!(shown.state.as_str(), "failing");
         let problem = shown.problem.unwrap();
         assert!(
-            problem.contains("this is CSV") && problem.contains("ask Logpush for ndjson"),
+            problem.contains("unsupported format: CSV")
+                && problem.contains("set the Logpush output_type to ndjson"),
             "{problem}"
         );
         // The journal is told at the next look, once.
@@ -348,7 +349,7 @@ async fn what_is_pushed_or_taken_from_files_is_judged_too() {
         let of = |dataset: &str| all.iter().find(|one| one.dataset == dataset).unwrap();
         // Two of thirty-six are few enough.
         assert_eq!(of("gateway_dns").state.as_str(), "unmanaged");
-        for (dataset, source, words) in [("gateway_http", "file", "this is CSV"), ("access_requests", "logpush", "not JSON")] {
+        for (dataset, source, words) in [("gateway_http", "file", "unsupported format: CSV"), ("access_requests", "logpush", "not JSON")] {
             let one = of(dataset);
             assert_eq!((one.source.as_str(), one.state.as_str()), (source, "failing"));
             assert!(one.problem.as_ref().unwrap().contains(words), "{one:?}");

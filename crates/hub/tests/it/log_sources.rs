@@ -198,7 +198,10 @@ async fn what_is_missing_is_named_and_the_other_datasets_go_on() {
         ] {
             let error = on(&hub, &[name], url).await.unwrap_err();
             let words = error.to_string();
-            assert!(words.contains("known are") || words.contains("--url"), "{words}");
+            assert!(
+                words.contains("available: ") || words.contains("--url"),
+                "{words}"
+            );
         }
     })
     .await;
@@ -258,7 +261,7 @@ async fn new_fields_excluded_data_and_regions_are_told() {
         assert!(
             made.warnings
                 .iter()
-                .any(|one| one.contains("excludes personal data")),
+                .any(|one| one.contains("exclude personal data")),
             "{made:?}"
         );
         assert!(one(&hub, "ssh_logs").await.warnings.is_empty());

@@ -60,7 +60,7 @@ async fn a_key_that_is_missing_or_another_is_told_and_none_is_made() {
             std::fs::write(&key, OTHER).unwrap();
             let words = refusal(settings).await;
             assert!(
-                words.contains("is not the one that the secrets in the database are sealed with"),
+                words.contains("is not the key that the secrets in the database are encrypted with"),
                 "{words}"
             );
             assert!(!words.contains(OTHER), "{words}");
@@ -90,12 +90,12 @@ async fn an_emptied_database_beside_an_archive_is_told_and_a_new_place_begins() 
         let archive = hub.folder.path().join("archive");
         assert!(
             words.contains(&format!(
-                "the database is empty, and the archive {} holds",
+                "the database is empty, but the archive {} contains",
                 archive.display()
             )),
             "{words}"
         );
-        assert!(words.contains("restore the database"), "{words}");
+        assert!(words.contains("restore the matching database"), "{words}");
         std::fs::remove_file(&key).unwrap();
         assert_eq!(refusal(&settings).await, words, "without its key too");
         assert!(empty.store.sealing_key().await.unwrap().is_none() && !key.exists());

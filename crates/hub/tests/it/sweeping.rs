@@ -203,7 +203,7 @@ async fn a_purge_does_not_end_before_it_has_looked_at_what_was_cut_off() {
                 "{refused}"
             );
             let open = hub.app.store.purge_open(&omar.id).await.unwrap().unwrap();
-            assert!(open.problem.unwrap().contains("ask again after"));
+            assert!(open.problem.unwrap().contains("try again after"));
 
             come_to(&hub, TimeDelta::minutes(40));
             let done = purge().await.unwrap();

@@ -708,7 +708,7 @@ async fn both_levels_are_named_and_the_form_for_access_asks_how_long_a_grant_las
                 &hours=8&permanent=yes";
     let page = visitor.get(both).await;
     assert!(
-        page.text.contains("either ends (for_minutes) or is permanent"),
+        page.text.contains("for_minutes and permanent cannot be combined"),
         "{}",
         page.text
     );

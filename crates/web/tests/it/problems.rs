@@ -288,7 +288,7 @@ async fn an_explanation_that_is_not_understood_says_what_to_name() {
         (
             "person=ana@corp.example&group=Engineers&connection=none",
             400,
-            "there is no connection",
+            "no connection named",
         ),
     ] {
         let answer = world.get(&format!("/api/v1/access/explain?{query}")).await;
