@@ -210,7 +210,7 @@ impl Reader {
             match self.app.store.journal_latest(None, None, LOOK_AT).await {
                 Ok(rows) => self.take(rows),
                 Err(error) => {
-                    tracing::warn!("could not read the journal for a stream: {}", hub::causes(&error))
+                    tracing::warn!("could not read the journal for a stream: {}", hub::causes(&error));
                 }
             }
             is_new = !self.waiting.is_empty();
