@@ -589,7 +589,7 @@ mod tests {
                 "set the Logpush output_type to ndjson",
             ),
             (b"2026-11-27T08:10:00Z,a@x.example,b.example\n".to_vec(), "CSV"),
-            (b"Datetime\tEmail\tQueryID\nx\ty\tz".to_vec(), "tabs"),
+            (b"Datetime\tEmail\tQueryID\nx\ty\tz".to_vec(), "tab-separated"),
             (wide, "UTF-16"),
             (marked, "UTF-16"),
             (b"PK\x03\x04....".to_vec(), "ZIP"),
@@ -610,7 +610,7 @@ mod tests {
         );
         let said = formed(format!("[\n{},\n{},\n{{\"QueryID\":", of("a"), of("b")));
         assert_eq!(said[..2], ["a", "b"]);
-        assert!(said[2].contains("damaged at its line 4"), "{said:?}");
+        assert!(said[2].contains("with an error at line 4"), "{said:?}");
     }
 
     #[test]

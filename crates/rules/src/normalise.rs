@@ -357,7 +357,7 @@ mod tests {
             ("{oops", "not JSON"),
             ("[1]", "not a JSON object"),
             ("{}", "the field Datetime is missing"),
-            (r#"{"Datetime":"soon"}"#, "Datetime is no time"),
+            (r#"{"Datetime":"soon"}"#, "Datetime is not a valid time"),
             (r#"{"Datetime":"2031-01-01T00:00:00Z"}"#, "is in the future"),
         ] {
             let problem = dns(line).unwrap_err().to_string();

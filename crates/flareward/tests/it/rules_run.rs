@@ -306,7 +306,7 @@ fn files_in_other_forms_are_read_or_named() {
     for (text, words) in [
         (
             b"Datetime,QueryID,QueryName\n2026-01-05T10:00:00Z,q,a.example\n".to_vec(),
-            "this is CSV",
+            "unsupported format: CSV",
         ),
         (wide, "UTF-16"),
     ] {

@@ -302,7 +302,7 @@ mod tests {
         let committed = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(
             committed == page,
-            "renew it: FLAREWARD_RENEW=1 cargo test -p flareward-hub resource_types"
+            "renew it: FLAREWARD_RENEW=1 cargo test -p flareward-hub the_documentation_has_this_table"
         );
     }
 }

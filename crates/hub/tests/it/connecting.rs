@@ -80,7 +80,11 @@ async fn a_connection_that_cannot_be_made_says_what_to_do() {
         let token = || Credential::token(&info.token);
         let unknown = "0123456789abcdef0123456789abcdef";
         for (credential, account, expected) in [
-            (token(), Some("Driftwood"), "no account \"Driftwood\""),
+            (
+                token(),
+                Some("Driftwood"),
+                "cannot access the account \"Driftwood\"",
+            ),
             (token(), Some(unknown), unknown),
             (
                 Credential::token("cfut_0000000000000000000000000000000000000000"),
@@ -227,7 +231,7 @@ async fn a_missing_permission_leaves_one_feature_dark() {
         assert_eq!(row.state, ConnectionState::Degraded);
         assert_eq!(
             row.state_reason.as_deref(),
-            Some("dark: Access users, Access authentication log")
+            Some("no access to: Access users, Access authentication log")
         );
 
         // A sync reads what it may, and knows for itself what it could not read.
@@ -260,7 +264,7 @@ async fn what_a_sync_does_not_read_stays_dark_after_it() {
         let row = hub.connection().await;
         assert_eq!(row.state, ConnectionState::Degraded);
         let reason = row.state_reason.unwrap();
-        assert_eq!(reason, "dark: intelligence on addresses and domains");
+        assert_eq!(reason, "no access to: intelligence on addresses and domains");
     })
     .await;
 }

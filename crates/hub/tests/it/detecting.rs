@@ -292,7 +292,7 @@ async fn a_rule_is_switched_tested_and_changed_while_running() {
         let error = rule_admin::set_mode(&hub.app, "nothing", RuleMode::On, &actor)
             .await
             .unwrap_err();
-        assert!(error.to_string().contains("no rule \"nothing\""), "{error}");
+        assert!(error.to_string().contains("no rule named \"nothing\""), "{error}");
 
         // A filter that is added narrows the rule; one that cannot be honoured is refused whole.
         rule_admin::set_mode(&hub.app, "many-visits", RuleMode::On, &actor)

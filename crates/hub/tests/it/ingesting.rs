@@ -346,7 +346,7 @@ async fn what_is_not_read_is_named_once_and_foreign_records_by_their_dataset() {
         let network = serde_json::json!({ "Datetime": "2026-11-20T11:00:00Z", "Email": "a@x.example", "SessionID": "n",
             "Action": "block", "SNI": "y.example", "DestinationIP": "203.0.113.5", "DestinationPort": 443 });
         for (body, words) in [
-            (b"Datetime,Email,QueryID\na,b,c\nd,e,f".to_vec(), "this is CSV"),
+            (b"Datetime,Email,QueryID\na,b,c\nd,e,f".to_vec(), "unsupported format: CSV"),
             (wide, "UTF-16"),
             (network.to_string().into_bytes(), "a record of gateway_network, not of gateway_dns"),
         ] {

@@ -156,7 +156,7 @@ async fn a_damaged_object_is_set_aside_and_told_and_the_others_go_on() {
         let shown = fares(&hub).await;
         assert_eq!(shown.state.as_str(), "working");
         assert!(
-            shown.warnings[0].contains("1 objects were set aside"),
+            shown.warnings[0].contains("1 objects could not be ingested"),
             "{:?}",
             shown.warnings
         );

@@ -106,7 +106,7 @@ async fn a_job_that_is_not_right_is_repaired_and_the_rest_of_it_stays() {
         assert_eq!(refused.outcome, Outcome::Refused);
         let problem = refused.problem.unwrap();
         assert!(
-            problem.contains("test upload to") && problem.contains("must run"),
+            problem.contains("test upload to") && problem.contains("must be running"),
             "{problem}"
         );
         let moved = hub.app.public_url().replace("127.0.0.1", "localhost");
@@ -312,7 +312,7 @@ async fn a_source_is_switched_off_or_removed_and_no_longer_watched() {
         let error = disable(&hub.app, &connection, "gateway_dns", true, &actor)
             .await
             .unwrap_err();
-        assert!(error.to_string().contains("no source of gateway_dns"), "{error}");
+        assert!(error.to_string().contains("no source for gateway_dns"), "{error}");
         let audited = hub.app.store.audit_list(None, 100).await.unwrap();
         let done: Vec<&str> = audited.iter().map(|row| row.action.as_str()).collect();
         assert_eq!(

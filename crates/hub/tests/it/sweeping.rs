@@ -156,10 +156,7 @@ async fn what_was_cut_off_is_adopted_when_it_is_whole_and_removed_when_it_is_not
                 .map(|entry| entry.summary.as_str())
                 .collect();
             assert_eq!(told.len(), 1);
-            assert!(
-                told[0].starts_with("1 batches in the archive were adopted"),
-                "{told:?}"
-            );
+            assert!(told[0].starts_with("adopted 1 batches"), "{told:?}");
             let audited = store.audit_list(None, 100).await.unwrap();
             let sweep = audited
                 .iter()

@@ -26,7 +26,7 @@ fn unread(column: &str, error: StoreError) {
     assert!(
         error
             .to_string()
-            .starts_with(&format!("column {column} holds a value")),
+            .starts_with(&format!("column {column} contains an unreadable value")),
         "{error}"
     );
     assert!(std::error::Error::source(&error).is_none(), "{error:?}");

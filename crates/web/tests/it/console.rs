@@ -265,7 +265,7 @@ async fn a_login_opens_a_session_and_a_logout_ends_it() {
     check_policy("/login", &browser.get("/login").await.text);
     let refused = browser.log_in("fw_wrong", "/people").await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    assert!(refused.text.contains("not known") && !refused.text.contains("fw_wrong"));
+    assert!(refused.text.contains("Unknown or revoked token") && !refused.text.contains("fw_wrong"));
     let opened = browser.log_in(&world.token, "/people?level=high").await;
     assert_eq!(opened.status, StatusCode::SEE_OTHER);
     assert_eq!(opened.header("location"), "/people?level=high");
@@ -408,7 +408,7 @@ async fn a_session_may_do_what_its_token_may() {
         let refused = reader.post(path, &[("csrf", &csrf), ("reason", "because")]).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
         assert!(
-            refused.text.contains("lacks the permission"),
+            refused.text.contains("your token lacks the"),
             "{path}: {}",
             refused.text
         );
@@ -590,10 +590,7 @@ async fn a_finding_is_muted_by_a_form_that_belongs_to_the_session() {
     let may = [Permission::Read, Permission::PostureWrite];
     let browser = Browser::logged_in(&world, &may).await;
     let page = browser.get("/posture").await.text;
-    assert!(
-        page.contains("Is each Access group named by some policy"),
-        "{page}"
-    );
+    assert!(page.contains("Is every Access group used by a policy"), "{page}");
     assert!(page.contains("were never read"), "{page}");
     let (_, rest) = page.split_once("action=\"/posture/findings/").unwrap();
     let id = rest.split('/').next().unwrap().to_owned();
@@ -663,7 +660,7 @@ async fn a_rule_is_switched_by_a_form_that_belongs_to_the_session() {
     let reader = Browser::logged_in(&world, &[Permission::Read]).await;
     let page = reader.get("/rules/our-nodes").await.text;
     assert!(
-        page.contains("It does not run") && !page.contains("/mode\""),
+        page.contains("The rule does not run") && !page.contains("/mode\""),
         "{page}"
     );
     let csrf = reader.csrf().await;
