@@ -591,7 +591,7 @@ async fn a_finding_is_muted_by_a_form_that_belongs_to_the_session() {
     let browser = Browser::logged_in(&world, &may).await;
     let page = browser.get("/posture").await.text;
     assert!(page.contains("Is every Access group used by a policy"), "{page}");
-    assert!(page.contains("were never read"), "{page}");
+    assert!(page.contains("have never been read"), "{page}");
     let (_, rest) = page.split_once("action=\"/posture/findings/").unwrap();
     let id = rest.split('/').next().unwrap().to_owned();
     let csrf = browser.csrf().await;
