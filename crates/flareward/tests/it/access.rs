@@ -174,7 +174,7 @@ async fn one_person_is_shown_with_everything_and_aliases_come_from_a_file() {
         let said = text(&bad.stderr);
         assert_eq!(bad.status.code(), Some(1), "{said}");
         assert!(
-            said.contains("line 3: nobody has") && said.contains("line 4: "),
+            said.contains("line 3: no person with") && said.contains("line 4: "),
             "{said}"
         );
         assert!(

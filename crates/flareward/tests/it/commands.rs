@@ -258,14 +258,14 @@ async fn a_mistake_is_one_clear_line_and_never_the_secret() {
             "0123456789abcdef0123456789abcdef",
             url,
             "true",
-            "no account \"0123",
+            "cannot access the account \"0123",
         ),
         (
             &info.token,
             "Nobody Ltd",
             url,
             "true",
-            "no account \"Nobody Ltd\"",
+            "cannot access the account \"Nobody Ltd\"",
         ),
         (&info.token, id, url, "false", "FLAREWARD_EGRESS_ALLOW_HTTP=true"),
         (

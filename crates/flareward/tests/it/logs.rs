@@ -120,7 +120,7 @@ async fn jobs_are_enabled_shown_and_disabled_and_their_secret_is_never_printed()
             (
                 "logs objects --dataset gateway_dns",
                 1,
-                "no source of gateway_dns",
+                "no source for gateway_dns",
             ),
             (
                 "logs objects --dataset gateway_dns --from gs://x/y",

@@ -105,8 +105,8 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
         assert_eq!(rows("posture --check member_2fa_off -o json").0, Some(3));
 
         for (arguments, code, words) in [
-            ("posture mute none --reason x", 5, "there is no finding \"none\""),
-            ("posture unmute none", 5, "there is no finding \"none\""),
+            ("posture mute none --reason x", 5, "no finding with ID \"none\""),
+            ("posture unmute none", 5, "no finding with ID \"none\""),
             ("posture --connection none", 5, "no connection named \"none\""),
             ("posture --check none", 2, "flareward posture checks"),
             ("posture --severity bad", 2, "low, medium, high, critical"),

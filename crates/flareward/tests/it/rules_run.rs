@@ -466,7 +466,7 @@ fn rules_that_cannot_be_honoured_are_named_with_the_reason() {
             (0, Some(4)),
             "{name}: {said:?}"
         );
-        has(&said.problems, &["left out: "]);
+        has(&said.problems, &["skipped: "]);
         has(&said.problems, parts);
         assert!(said.took < Duration::from_secs(60), "{name}: {said:?}");
         let checked = place.say(&["rules", "check", "rules", "--output", "json"]);
@@ -558,7 +558,7 @@ fn what_is_not_there_is_said_and_nothing_is_a_result() {
         ),
         (
             &["rules", "run", "--rules", "nothing", "log.ndjson"],
-            &["nothing holds no rules"],
+            &["nothing contains no rules"],
         ),
         (
             &["rules", "check", "missing.yml"],
@@ -631,7 +631,7 @@ fn all_public_rules_run_and_each_finds_its_own_event() {
     for problem in said
         .problems
         .lines()
-        .filter_map(|line| line.strip_prefix("left out: "))
+        .filter_map(|line| line.strip_prefix("skipped: "))
     {
         assert!(problem.contains(": "), "{problem}");
         *reasons.entry(kind_of(problem)).or_default() += 1;

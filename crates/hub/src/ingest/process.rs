@@ -2,7 +2,7 @@
 //!
 //! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier`, and the batch's
 //! state. The driver says who looks at the events: to read them again from the store would cost more than all else. Stores a part at a time, so that a large batch never holds the
-//! database long; a part that is stored twice changes nothing. Start reading at [`run`].
+//! database long; a part that is stored twice changes nothing. Start reading at `run`.
 
 use super::reject::Rejects;
 use crate::app::App;

@@ -1,6 +1,6 @@
 //! Asking for a sync: by the API and the console, which a stage then does, and by a command, which does it itself.
 //!
-//! Reads `connection`, writes `sync_request` and the audit log. Start reading at [`ask`] and [`run`].
+//! Reads `connection`, writes `sync_request` and the audit log. Start reading at [`ask`] and `run`.
 
 use super::{Progress, Report, SyncError, SyncOptions, connection, could_not_begin, refuse_paused};
 use crate::app::App;

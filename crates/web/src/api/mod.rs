@@ -1,6 +1,6 @@
 //! `/api/v1`: everything that Flareward knows and does, as JSON.
 //!
-//! Routes and their description come from one place: [`routes()`]. What is served are shapes of their own
+//! Routes and their description come from one place: `routes`. What is served are shapes of their own
 //! (`PersonBody`), so that renaming a column breaks no caller; sealed secrets and digests are in none of them.
 
 pub mod access;
