@@ -59,7 +59,7 @@ test("a wrong token is refused on the form, a good one opens the page that was a
   assert.match(page.url(), /\/login\?next=/);
   await page.fill("#token", "fw_wrong");
   await page.click("button[type=submit]");
-  assert.match(await page.locator("[role=alert]").innerText(), /not known/);
+  assert.match(await page.locator("[role=alert]").innerText(), /Unknown or revoked token/);
   await page.fill("#token", token);
   await page.click("button[type=submit]");
   assert.equal(page.url(), `${url}/people?level=high`);
