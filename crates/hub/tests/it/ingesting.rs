@@ -348,7 +348,7 @@ async fn what_is_not_read_is_named_once_and_foreign_records_by_their_dataset() {
         for (body, words) in [
             (b"Datetime,Email,QueryID\na,b,c\nd,e,f".to_vec(), "unsupported format: CSV"),
             (wide, "UTF-16"),
-            (network.to_string().into_bytes(), "a record of gateway_network, not of gateway_dns"),
+            (network.to_string().into_bytes(), "belongs to gateway_network, not to gateway_dns"),
         ] {
             stored(hub.receive("gateway_dns", body).await);
             hub.pipeline().await;
