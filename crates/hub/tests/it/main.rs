@@ -10,6 +10,7 @@ mod cut_off;
 mod detecting;
 mod flow;
 mod forgetting;
+mod full_archive;
 mod ingesting;
 mod killed_stages;
 mod killed_upkeep;
