@@ -364,8 +364,15 @@ impl ArchiveWriter {
     /// When the archive cannot be written; nothing remains then.
     pub async fn finish(mut self, path: &str) -> Result<(), ArchiveError> {
         let rest = std::mem::take(&mut self.waiting);
-        self.upload.put_part(PutPayload::from(rest)).await?;
-        self.upload.complete().await?;
+        let written = match self.upload.put_part(PutPayload::from(rest)).await {
+            Ok(()) => self.upload.complete().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            // What was written so far takes the room that there is none of.
+            self.abort().await;
+            return Err(error.into());
+        }
         let renamed = self.objects.rename(&self.place, &ObjectPath::from(path)).await;
         if renamed.is_err()
             && let Err(error) = self.objects.delete(&self.place).await

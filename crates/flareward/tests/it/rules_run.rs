@@ -431,7 +431,7 @@ fn rules_that_cannot_be_honoured_are_named_with_the_reason() {
         (
             "latin.yml",
             "title: caf\u{fffd}".to_owned(),
-            &["latin.yml: it is not UTF-8"],
+            &["latin.yml: the document is not UTF-8"],
         ),
         (
             "condition.yml",
