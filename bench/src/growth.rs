@@ -33,7 +33,7 @@ fn body(round: usize) -> anyhow::Result<Vec<u8>> {
 
 async fn rounds(engine: &str, settings: Settings) -> anyhow::Result<Vec<Figure>> {
     let app = App::open(settings).await?;
-    let row = new_connection(&app).await?;
+    let row = new_connection(&app, String::new()).await?;
     let mut figures = Vec::new();
     for round in 0..ROUNDS {
         let body = body(round)?;

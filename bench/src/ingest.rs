@@ -80,7 +80,7 @@ pub(crate) fn one_core() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// A connection that records can be sent to.
-pub(crate) async fn new_connection(app: &App) -> anyhow::Result<ConnectionRow> {
+pub(crate) async fn new_connection(app: &App, ingest_secret_hash: String) -> anyhow::Result<ConnectionRow> {
     let connection = NewConnection {
         id: ConnectionId("bench".to_owned()),
         label: "bench".to_owned(),
@@ -92,7 +92,7 @@ pub(crate) async fn new_connection(app: &App) -> anyhow::Result<ConnectionRow> {
         credential_sealed: Vec::new(),
         credential_fingerprint: String::new(),
         ingest_secret_sealed: Vec::new(),
-        ingest_secret_hash: String::new(),
+        ingest_secret_hash,
         created_at: app.clock.now(),
     };
     app.store.connection_insert(&connection).await?;
@@ -128,7 +128,7 @@ pub(crate) async fn whole() -> anyhow::Result<Vec<Figure>> {
     let mut settings = Settings::default();
     settings.data.dir = folder.path().to_owned();
     let app = App::open(settings).await?;
-    let row = new_connection(&app).await?;
+    let row = new_connection(&app, String::new()).await?;
 
     let begun = Instant::now();
     for body in &bodies {

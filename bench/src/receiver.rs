@@ -3,7 +3,7 @@
 //! Everything runs in this process as `flareward serve` runs it: the router, the stages, SQLite, an archive that is
 //! synced to the disk. Start reading at [`measure`].
 
-use crate::ingest::record;
+use crate::ingest::{new_connection, record};
 use crate::{Figure, say};
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
@@ -11,12 +11,11 @@ use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use futures::{StreamExt, TryStreamExt};
 use hub::settings::Settings;
 use hub::{App, secret};
-use model::{ConnectionId, CredentialKind};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use store::{DetectionFilter, NewConnection};
+use store::DetectionFilter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -147,21 +146,7 @@ impl Served {
         let mut settings = Settings::default();
         settings.data.dir = folder.path().to_owned();
         let app = App::open(settings).await?;
-        let connection = NewConnection {
-            id: ConnectionId("bench".to_owned()),
-            label: "bench".to_owned(),
-            account_id: "0123456789abcdef0123456789abcdef".to_owned(),
-            account_name: "Bench".to_owned(),
-            base_url: "https://api.cloudflare.com/client/v4".to_owned(),
-            credential_kind: CredentialKind::UserToken,
-            credential_email: None,
-            credential_sealed: Vec::new(),
-            credential_fingerprint: String::new(),
-            ingest_secret_sealed: Vec::new(),
-            ingest_secret_hash: secret::digest(LOG_SECRET),
-            created_at: app.clock.now(),
-        };
-        app.store.connection_insert(&connection).await?;
+        new_connection(&app, secret::digest(LOG_SECRET)).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}/ingest/bench/{DATASET}", listener.local_addr()?);
         let stop = CancellationToken::new();

@@ -28,8 +28,6 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 /// How long a command waits for the server to do what follows from its batches: a server looks every two seconds, and
 /// one that was killed holds its lease for six.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(12);
-/// The lease of the stage that purges.
-const PURGE_LEASE: &str = "stage/purge";
 /// How often it is asked whether another process is done with a batch.
 const CLAIM_POLL: Duration = Duration::from_millis(100);
 /// A stage looks at least this often, also when nobody woke it.
@@ -146,12 +144,13 @@ impl Stage {
         }
     }
 
-    /// The lease without which it does not run. Batches are claimed one by one: any number of processes takes them.
-    fn lease(self) -> Option<String> {
-        match self {
-            Stage::Process => None,
-            _ => Some(format!("stage/{}", self.name())),
-        }
+    /// Whether it runs only with its lease. Batches are claimed one by one: any number of processes takes them.
+    fn is_leased(self) -> bool {
+        self != Stage::Process
+    }
+
+    fn lease(self) -> String {
+        format!("stage/{}", self.name())
     }
 
     fn look_again(self) -> Duration {
@@ -369,7 +368,7 @@ async fn follow_or_wait(app: &App) -> Result<(), StageError> {
     let holder = app.ids.new_id(app.clock.now());
     let until = tokio::time::Instant::now() + FOLLOW_WITHIN;
     for stage in Stage::FOLLOWING {
-        let Some(lease) = stage.lease() else { continue };
+        let lease = stage.lease();
         while tokio::time::Instant::now() < until {
             if let Some(held) = Lease::take(app, &lease, &holder, LEASE).await? {
                 let followed = held.keep(Box::pin(stage.work(app))).await;
@@ -445,7 +444,7 @@ pub async fn purge(
         if row.finished_at.is_some() {
             return Ok(row);
         }
-        if let Some(held) = Lease::take(app, PURGE_LEASE, &holder, LEASE).await? {
+        if let Some(held) = Lease::take(app, &Stage::Purge.lease(), &holder, LEASE).await? {
             let work = Box::pin(purge_here(app, row, show));
             let result = held.keep(work).await;
             held.release().await;
@@ -471,14 +470,14 @@ async fn purge_here(
     row: PurgeRow,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, FinishError> {
-    match purge::resume(app, row.clone(), show).await {
-        // Nobody else may be there to process what waits, also what was found in the archive just now.
-        Err(PurgeError::Pending) => {
-            pipeline(app).await?;
-            Ok(purge::resume(app, row, show).await?)
-        }
-        result => Ok(result?),
+    // Nobody else may be there to process what waits; the sweep may find more of it in the archive.
+    for _ in 0..2 {
+        match purge::resume(app, row.clone(), show).await {
+            Err(PurgeError::Pending) => pipeline(app).await?,
+            result => return Ok(result?),
+        };
     }
+    Ok(purge::resume(app, row, show).await?)
 }
 
 /// Does the syncs that were asked for, in this process.
@@ -594,8 +593,9 @@ async fn repeat(app: App, stage: Stage, stop: CancellationToken) {
             () = stop.cancelled() => {}
         }
     }
-    let Some(lease) = stage.lease() else { return };
-    if let Err(error) = app.store.lease_release(&lease, &app.holder).await {
+    if stage.is_leased()
+        && let Err(error) = app.store.lease_release(&stage.lease(), &app.holder).await
+    {
         tracing::debug!(
             stage = name,
             "could not release the lease: {}",
@@ -607,10 +607,10 @@ async fn repeat(app: App, stage: Stage, stop: CancellationToken) {
 /// One turn of a stage, if no other process has its lease: that one then tells how the stage fares. Answers whether
 /// there may be more to do.
 async fn turn(app: &App, stage: Stage) -> Result<bool, StageError> {
-    let Some(lease) = stage.lease() else {
+    if !stage.is_leased() {
         return stage.work(app).await;
-    };
-    match Lease::take(app, &lease, &app.holder, LEASE).await? {
+    }
+    match Lease::take(app, &stage.lease(), &app.holder, LEASE).await? {
         Some(held) => held.keep(Box::pin(stage.work(app))).await.unwrap_or(Ok(false)),
         None => Ok(false),
     }

@@ -99,19 +99,17 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// The actor that was written down as `text`.
-    pub fn recorded(text: &str) -> Actor {
+    /// The actor that was written down as `text`; none of a kind that this version does not know.
+    pub fn recorded(text: &str) -> Option<Actor> {
         let named = |kind: &str| text.strip_prefix(kind).map(str::to_owned);
         match text {
-            "command line" => Actor::CommandLine,
-            "system" => Actor::System,
+            "command line" => Some(Actor::CommandLine),
+            "system" => Some(Actor::System),
             _ => named("token ")
                 .map(Actor::Token)
                 .or_else(|| named("person ").map(Actor::Person))
                 .or_else(|| named("flow ").map(Actor::Flow))
-                .or_else(|| named("SCIM ").map(Actor::Scim))
-                // Written by a version with other kinds: it stays what it was.
-                .unwrap_or_else(|| Actor::Person(text.to_owned())),
+                .or_else(|| named("SCIM ").map(Actor::Scim)),
         }
     }
 }
@@ -369,4 +367,24 @@ pub fn permissions_of(row: &AccessTokenRow) -> Result<Vec<Permission>, StoreErro
             .find(|permission| permission.as_str() == word)
     };
     Ok(words.iter().filter_map(known).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_actor_is_read_as_it_was_written_down() {
+        for actor in [
+            Actor::CommandLine,
+            Actor::Person("ana@x.example".to_owned()),
+            Actor::Token("ci".to_owned()),
+            Actor::Flow("leaver".to_owned()),
+            Actor::Scim("okta".to_owned()),
+            Actor::System,
+        ] {
+            assert_eq!(Actor::recorded(&actor.to_string()), Some(actor));
+        }
+        assert_eq!(Actor::recorded("robot 7"), None);
+    }
 }

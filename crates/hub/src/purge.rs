@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::sweep::{self, SweepError, Unknown};
 use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;
+use chrono::{DateTime, TimeDelta, Utc};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
 use model::{BatchState, ConnectionId, PersonId};
@@ -23,14 +24,17 @@ use rules::Dataset;
 use rules::normalise::normalise;
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 use store::{BatchRow, PersonRow, PurgeRow, StoreError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
 /// Batches that are looked through before the place is kept, when none of them holds anything.
 const PART: i64 = 100;
+/// A purge that could not go on is tried again after this: each try lists the whole archive.
+const RETRY: TimeDelta = TimeDelta::minutes(10);
 /// Written to the archive at once, in bytes.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -40,6 +44,9 @@ pub enum PurgeError {
     /// A purge must be explained.
     #[error("a reason is required (--reason)")]
     Reason,
+    /// The person was removed, or merged into another, after the purge was asked for.
+    #[error("the person no longer exists: purge the person that they were merged into")]
+    NoPerson,
     /// What was received is not processed yet.
     #[error("some batches are not processed yet: try again when `flareward serve` has processed them")]
     Pending,
@@ -84,11 +91,16 @@ pub enum PurgeError {
 ///
 /// # Errors
 ///
-/// When the store refuses. What stops a purge is kept with it, and it is tried again.
+/// When the store refuses. What stops a purge is kept with it, and it is tried again ten minutes later.
 pub async fn run(app: &App) -> Result<bool, StoreError> {
     let mut has_ended = false;
+    let tried = app.slots.of(Tried::default);
     for row in app.store.purge_open_list().await? {
         let id = row.id.clone();
+        let now = app.clock.now();
+        if row.problem.is_some() && tried.since(&id, now).is_some_and(|since| since < RETRY) {
+            continue;
+        }
         match resume(app, row, &|_| {}).await {
             Ok(_) => has_ended = true,
             Err(PurgeError::Store(error)) => return Err(error),
@@ -96,11 +108,28 @@ pub async fn run(app: &App) -> Result<bool, StoreError> {
                 tracing::debug!(purge = %id, "a purge waits for batches to be processed");
             }
             Err(error) => {
+                tried.at(&id, now);
                 tracing::error!(purge = %id, "a purge stopped and will be tried again: {}", crate::causes(&error));
             }
         }
     }
     Ok(has_ended)
+}
+
+/// When this process last tried a purge that could not go on.
+#[derive(Default)]
+struct Tried(Mutex<HashMap<String, DateTime<Utc>>>);
+
+impl Tried {
+    fn since(&self, id: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.get(id).map(|at| now - *at)
+    }
+
+    fn at(&self, id: &str, now: DateTime<Utc>) {
+        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.insert(id.to_owned(), now);
+    }
 }
 
 /// What a purge would remove.
@@ -216,13 +245,12 @@ pub async fn resume(
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
     let id = row.id.clone();
-    let person = app
-        .store
-        .person_get(&PersonId(row.person_id.clone()))
-        .await?
-        .ok_or(StoreError::Gone("the person"))?;
-    let actor = Actor::recorded(&row.actor);
-    let result = remove(app, &person, row, &actor, show).await;
+    // An actor of a kind that this version does not know: the stage acts.
+    let actor = Actor::recorded(&row.actor).unwrap_or(Actor::System);
+    let result = match app.store.person_get(&PersonId(row.person_id.clone())).await? {
+        Some(person) => remove(app, &person, row, &actor, show).await,
+        None => Err(PurgeError::NoPerson),
+    };
     if let Err(error) = &result
         // What waits to be processed is no fault.
         && !matches!(error, PurgeError::Pending)
@@ -240,6 +268,10 @@ async fn remove(
     actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
+    // Cheaper to ask than the sweep, which lists the whole archive.
+    if app.store.batch_waits(BatchState::Archived).await? {
+        return Err(PurgeError::Pending);
+    }
     // What a receive that was cut off has left may hold records of the person too.
     let swept = sweep::run(app, row.started_at).await?;
     if let Some(judged_at) = swept.judged_at {

@@ -438,7 +438,9 @@ fn is_planned(text: &str) -> bool {
 async fn no_statement_reads_or_sorts_a_table_that_grows() {
     let mut told = Vec::new();
     let mut unused: BTreeSet<&str> = ALLOWED.iter().map(|(part, _)| *part).collect();
-    for scratch in &crate::scratch::stores().await.unwrap() {
+    let scratches = crate::scratch::stores().await.unwrap();
+    let engines = scratches.len();
+    for scratch in &scratches {
         fill_all(scratch).await;
         let store = &scratch.store;
         let own = crate::prepared::of_engine(&store.engine);
@@ -479,8 +481,11 @@ async fn no_statement_reads_or_sorts_a_table_that_grows() {
         }
     }
     assert!(told.is_empty(), "{}", told.join("\n"));
-    assert!(
-        unused.is_empty(),
-        "no statement needs these allowances: {unused:?}"
-    );
+    // Some are needed on one engine alone.
+    if engines > 1 {
+        assert!(
+            unused.is_empty(),
+            "no statement needs these allowances: {unused:?}"
+        );
+    }
 }

@@ -7,9 +7,9 @@ use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
 use crate::wake::Written;
-use model::{AuditAction, AuditOutcome, ConnectionState};
+use model::{AuditAction, AuditOutcome, SyncOutcome};
 use serde_json::json;
-use store::{ConnectionRow, StoreError, SyncRequestRow};
+use store::{ConnectionRow, StoreError, SyncRequestRow, SyncRunRow};
 
 /// Asks for a sync of a connection, which the server does. One that runs already is not begun a second time.
 ///
@@ -19,16 +19,15 @@ use store::{ConnectionRow, StoreError, SyncRequestRow};
 pub async fn ask(app: &App, row: &ConnectionRow, confirm: bool, actor: &Actor) -> Result<(), SyncError> {
     refuse_paused(row, confirm)?;
     write_down(app, row, confirm, actor).await?;
-    if row.state != ConnectionState::Syncing {
-        let request = SyncRequestRow {
-            connection_id: row.id.clone(),
-            confirm,
-            actor: actor.to_string(),
-            asked_at: app.clock.now(),
-        };
-        app.store.sync_request_put(&request).await?;
-        app.wake.call(Written::Syncs);
-    }
+    // Also while the connection is said to be syncing: the process that synced it may have been killed.
+    let request = SyncRequestRow {
+        connection_id: row.id.clone(),
+        confirm,
+        actor: actor.to_string(),
+        asked_at: app.clock.now(),
+    };
+    app.store.sync_request_put(&request).await?;
+    app.wake.call(Written::Syncs);
     Ok(())
 }
 
@@ -73,6 +72,16 @@ pub(crate) async fn run(app: &App) -> Result<bool, StoreError> {
         let Some(row) = app.store.connection_get(&request.connection_id).await? else {
             continue;
         };
+        // One that ran when it was asked for has done it.
+        let last = app.store.sync_run_list(Some(&row.id), 1).await?.pop();
+        let has_done = |run: &SyncRunRow| {
+            matches!(run.outcome, SyncOutcome::Complete | SyncOutcome::Partial)
+                && run.finished_at.is_some_and(|at| at > request.asked_at)
+        };
+        if last.as_ref().is_some_and(has_done) {
+            app.store.sync_request_done(&request).await?;
+            continue;
+        }
         let options = SyncOptions {
             confirm: request.confirm,
             fresh: false,

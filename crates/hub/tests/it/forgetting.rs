@@ -221,6 +221,21 @@ async fn a_purge_that_was_cut_off_goes_on() {
         assert_eq!(events(&hub).await, 60, "events go last");
         let begun = hub.app.store.purge_open(&ana.id).await.unwrap().unwrap();
         assert_eq!(begun.batches, 28);
+        // The stage tries, and then leaves it alone for a while: a try lists the whole archive.
+        let stopped = async || {
+            hub.app
+                .store
+                .purge_problem_set(&begun.id, Some("stopped"))
+                .await
+                .unwrap();
+            assert!(!purge::run(&hub.app).await.unwrap());
+            let row = hub.app.store.purge_get(&begun.id).await.unwrap().unwrap();
+            row.problem.unwrap() == "stopped"
+        };
+        assert!(!stopped().await, "it was not tried");
+        assert!(stopped().await, "it was tried again at once");
+        hub.clock.advance(TimeDelta::minutes(11));
+        assert!(!stopped().await, "it was not tried after a while");
         objects
             .put(&broken.path.as_str().into(), whole.into())
             .await

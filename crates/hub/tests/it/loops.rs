@@ -174,3 +174,37 @@ async fn a_paused_connection_is_synced_only_when_that_is_confirmed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_sync_that_ran_when_another_was_asked_for_is_the_one_that_was_asked_for() {
+    each(async |scratch| {
+        let (_sandbox, hub) = ready(scratch).await;
+        let store = &hub.app.store;
+        let row = hub.connection().await;
+        request::ask(&hub.app, &row, false, &Actor::CommandLine)
+            .await
+            .unwrap();
+        // It ended after it was asked for.
+        hub.sync().await;
+        let runs = store.sync_run_list(Some(&row.id), 10).await.unwrap().len();
+        assert!(!driver::asked_syncs(&hub.app).await.unwrap());
+        assert!(store.sync_request_list().await.unwrap().is_empty());
+        assert_eq!(store.sync_run_list(Some(&row.id), 10).await.unwrap().len(), runs);
+        // One that a killed process left is no sync: what is asked for then is done.
+        let now = hub.app.clock.now();
+        store
+            .connection_state_set(&row.id, ConnectionState::Syncing, None, now)
+            .await
+            .unwrap();
+        let row = hub.connection().await;
+        request::ask(&hub.app, &row, false, &Actor::CommandLine)
+            .await
+            .unwrap();
+        assert!(driver::asked_syncs(&hub.app).await.unwrap());
+        assert_eq!(
+            store.sync_run_list(Some(&row.id), 10).await.unwrap().len(),
+            runs + 1
+        );
+    })
+    .await;
+}

@@ -354,7 +354,8 @@ pub async fn listings(
     Ok(Json(Page::whole(rows, ListingBody::new)))
 }
 
-/// Starts a sync and returns immediately. The sync run shows the progress.
+/// Asks for a sync and returns immediately. The server does the sync, and its run shows the progress. A sync that is running
+/// already counts as the one that was asked for.
 #[utoipa::path(post, path = "/connections/{connection}/sync", tag = "connections",
     operation_id = "connection_sync", security(("token" = ["connections:write"])),
     params(("connection" = String, Path, description = "Connection ID or label"), SyncQuery),
