@@ -8,6 +8,7 @@ use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use comfy_table::presets::{NOTHING, UTF8_FULL_CONDENSED};
 use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -26,6 +27,13 @@ pub(crate) enum Format {
     /// Counts as one JSON document; only for `rules run`
     #[value(hide = true)]
     Counts,
+}
+
+impl Format {
+    /// Whether what is printed is a body of the API, not columns of it.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Format::Json | Format::Ndjson)
+    }
 }
 
 /// Reads a [`Format`], and says where to get a spreadsheet, which is nothing to print.
@@ -158,6 +166,16 @@ impl Printer {
             Self::Text(text) => text.row(row),
             Self::Sheet(sheet) => sheet.row(row),
         }
+    }
+
+    /// Prints a body of the API: whole as JSON, in columns with `cells` beside or in place of its members.
+    pub(crate) fn body(&mut self, body: &impl Serialize, cells: &[(&str, Value)]) -> io::Result<()> {
+        let mut row = serde_json::to_value(body)?;
+        let is_whole = matches!(self, Self::Text(text) if text.format.is_json());
+        for (name, cell) in cells.iter().filter(|_| !is_whole) {
+            row[*name] = cell.clone();
+        }
+        self.row(&row)
     }
 
     /// Ends text; `nothing` is what a person reads when there was no row. Returns the number of rows.
@@ -383,6 +401,15 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
             let rows = rows.map(|(name, value)| vec![name.replace('_', " "), lines(value)]);
             writeln!(out, "{}", drawn(shape(), None, rows.collect()))
         }
+    }
+}
+
+/// Prints one body of the API: whole as JSON, otherwise as `shown`.
+pub(crate) fn body(format: Format, body: &impl Serialize, shown: &Value) -> io::Result<()> {
+    if format.is_json() {
+        object(format, &serde_json::to_value(body)?)
+    } else {
+        object(format, shown)
     }
 }
 

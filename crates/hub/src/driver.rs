@@ -90,10 +90,12 @@ enum Stage {
     Sweep,
     Prune,
     Purge,
+    Backtest,
+    Replay,
 }
 
 impl Stage {
-    const ALL: [Stage; 17] = [
+    const ALL: [Stage; 19] = [
         Stage::Process,
         Stage::Adopt,
         Stage::Detect,
@@ -111,6 +113,8 @@ impl Stage {
         Stage::Sweep,
         Stage::Prune,
         Stage::Purge,
+        Stage::Backtest,
+        Stage::Replay,
     ];
 
     /// What follows from stored batches, in the order in which it does.
@@ -141,6 +145,8 @@ impl Stage {
             Stage::Sweep => "sweep",
             Stage::Prune => "prune",
             Stage::Purge => "purge",
+            Stage::Backtest => "backtest",
+            Stage::Replay => "replay",
         }
     }
 
@@ -177,6 +183,7 @@ impl Stage {
             Stage::Messages => &[Written::Messages],
             Stage::Expiry => &[Written::Access],
             Stage::Purge => &[Written::Purges],
+            Stage::Backtest | Stage::Replay => &[Written::Operations],
             Stage::Posture => &[Written::People, Written::Access],
             Stage::Schedule => &[Written::Syncs],
             Stage::Details | Stage::Sources | Stage::Retention | Stage::Sweep | Stage::Prune => &[],
@@ -219,6 +226,11 @@ impl Stage {
             Stage::Messages => coaching::deliver::run(app).await? > 0,
             Stage::Posture => posture::run_due(app).await?,
             Stage::Purge => purge::run(app).await?,
+            Stage::Backtest => {
+                rule_admin::reload(app).await?;
+                detection::backtest::carry_out(app).await?
+            }
+            Stage::Replay => detection::replay::run(app).await?,
             Stage::Schedule => scheduled_syncs(app).await?,
             // The next part of the following has its time, however much there is to do.
             Stage::Expiry => {
@@ -358,6 +370,7 @@ pub async fn finish(
         finish_one(app, id).await?;
     }
     show(batches.len());
+    detection::replay::run(app).await?;
     follow_or_wait(app).await?;
     Ok(())
 }
@@ -441,6 +454,9 @@ pub async fn purge(
             .purge_get(&id)
             .await?
             .ok_or(StoreError::Gone("the purge"))?;
+        if let Some(by) = row.cancelled_by.clone().filter(|_| row.finished_at.is_some()) {
+            return Err(PurgeError::Cancelled(by).into());
+        }
         if row.finished_at.is_some() {
             return Ok(row);
         }
@@ -557,7 +573,9 @@ async fn scheduled_syncs(app: &App) -> Result<bool, StageError> {
         }
         match sync::connection(app, &connection, sync::SyncOptions::default(), &|_| {}).await {
             Ok(_) => ran = true,
-            Err(sync::SyncError::Paused { .. } | sync::SyncError::Busy(_)) => {}
+            Err(
+                sync::SyncError::Paused { .. } | sync::SyncError::Busy(_) | sync::SyncError::Cancelled { .. },
+            ) => {}
             Err(error) => sync::could_not_begin(app, &connection, &error).await?,
         }
     }

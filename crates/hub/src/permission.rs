@@ -360,7 +360,16 @@ pub async fn token_by_digest(app: &App, digest: &str) -> Result<TokenFound, Stor
 ///
 /// When what is stored of it is damaged.
 pub fn permissions_of(row: &AccessTokenRow) -> Result<Vec<Permission>, StoreError> {
-    let words: Vec<String> = store::stored("access_token", &row.id, "permissions", &row.permissions)?;
+    permissions_read("access_token", &row.id, &row.permissions)
+}
+
+/// The permissions in a stored JSON array.
+pub(crate) fn permissions_read(
+    table: &'static str,
+    id: &str,
+    words: &str,
+) -> Result<Vec<Permission>, StoreError> {
+    let words: Vec<String> = store::stored(table, id, "permissions", words)?;
     let known = |word: &String| {
         Permission::ALL
             .into_iter()

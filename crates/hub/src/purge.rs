@@ -61,6 +61,15 @@ pub enum PurgeError {
         /// When they are old enough, in UTC.
         judged_at: String,
     },
+    /// Someone cancelled it.
+    #[error("the purge was cancelled by {0}; records that it removed before stay removed")]
+    Cancelled(String),
+    /// There is none.
+    #[error("no purge with ID \"{0}\"")]
+    NotFound(String),
+    /// It has ended.
+    #[error("the purge has already ended")]
+    Ended,
     /// What the database does not know.
     #[error(transparent)]
     Sweep(#[from] SweepError),
@@ -102,7 +111,7 @@ pub async fn run(app: &App) -> Result<bool, StoreError> {
             continue;
         }
         match resume(app, row, &|_| {}).await {
-            Ok(_) => has_ended = true,
+            Ok(_) | Err(PurgeError::Cancelled(_)) => has_ended = true,
             Err(PurgeError::Store(error)) => return Err(error),
             Err(PurgeError::Pending) => {
                 tracing::debug!(purge = %id, "a purge waits for batches to be processed");
@@ -234,6 +243,35 @@ pub async fn begin(
     Ok(row)
 }
 
+/// Asks a purge to stop, in whichever process it runs. What it has removed stays removed.
+///
+/// # Errors
+///
+/// See [`PurgeError`].
+pub async fn cancel(app: &App, id: &str, actor: &Actor) -> Result<PurgeRow, PurgeError> {
+    let find = async || {
+        let row = app.store.purge_get(id).await?;
+        row.ok_or_else(|| PurgeError::NotFound(id.to_owned()))
+    };
+    let row = find().await?;
+    if row.finished_at.is_some() {
+        return Err(PurgeError::Ended);
+    }
+    let detail = json!({ "kind": "purge", "person_id": row.person_id });
+    let action = model::AuditAction::OperationCancel;
+    audit::record(app, actor, action, id, model::AuditOutcome::Asked, detail).await?;
+    app.store.purge_cancel(id, &actor.to_string()).await?;
+    app.wake.call(Written::Purges);
+    find().await
+}
+
+async fn stop_if_cancelled(app: &App, row: &PurgeRow) -> Result<(), PurgeError> {
+    match app.store.purge_cancelled(&row.id).await? {
+        Some(by) => Err(PurgeError::Cancelled(by)),
+        None => Ok(()),
+    }
+}
+
 /// Does what [`begin`] wrote down, to its end. What stops it is kept with it.
 ///
 /// # Errors
@@ -251,6 +289,11 @@ pub async fn resume(
         Some(person) => remove(app, &person, row, &actor, show).await,
         None => Err(PurgeError::NoPerson),
     };
+    if let Err(PurgeError::Cancelled(_)) = &result
+        && let Some(row) = app.store.purge_get(&id).await?
+    {
+        app.store.purge_finish(&row, app.clock.now()).await?;
+    }
     if let Err(error) = &result
         // What waits to be processed is no fault.
         && !matches!(error, PurgeError::Pending)
@@ -268,6 +311,7 @@ async fn remove(
     actor: &Actor,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgeRow, PurgeError> {
+    stop_if_cancelled(app, &row).await?;
     // Cheaper to ask than the sweep, which lists the whole archive.
     if app.store.batch_waits(BatchState::Archived).await? {
         return Err(PurgeError::Pending);
@@ -293,6 +337,7 @@ async fn remove(
             break;
         }
         for batch in &part {
+            stop_if_cancelled(app, &row).await?;
             let removed = look_through_batch(app, batch, &identifiers).await?;
             row.batches += 1;
             row.objects += i64::from(removed > 0);

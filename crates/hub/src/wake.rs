@@ -29,10 +29,12 @@ pub enum Written {
     Purges,
     /// Syncs that were asked for.
     Syncs,
+    /// Backtests and replays that were asked for or cancelled.
+    Operations,
 }
 
 impl Written {
-    const ALL: [Written; 9] = [
+    const ALL: [Written; 10] = [
         Written::Batches,
         Written::Undetected,
         Written::People,
@@ -42,6 +44,7 @@ impl Written {
         Written::Access,
         Written::Purges,
         Written::Syncs,
+        Written::Operations,
     ];
 }
 

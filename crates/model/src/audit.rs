@@ -25,6 +25,8 @@ word_enum! {
         EventsPurge = "events.purge",
         /// Had the rules run again over received records.
         EventsReplay = "events.replay",
+        /// Cancelled a backtest, a replay, a sync or a purge.
+        OperationCancel = "operation.cancel",
         /// Muted a finding.
         FindingMute = "finding.mute",
         /// Ended the muting of a finding.

@@ -19,6 +19,6 @@ pub use journal::JournalKind;
 pub use risk::RiskLevel;
 pub use state::{
     BatchState, Certainty, ChangeOutcome, CheckVerdict, ConnectionState, CredentialKind, FindingState,
-    GrantKind, ListKind, MessageState, ObjectChange, Severity, SignalState, SourceState, SyncOutcome,
-    TimedGrantState, UnknownWord,
+    GrantKind, ListKind, MessageState, ObjectChange, OperationKind, OperationOutcome, Severity, SignalState,
+    SourceState, SyncOutcome, TimedGrantState, UnknownWord,
 };

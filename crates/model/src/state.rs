@@ -176,6 +176,8 @@ word_enum! {
         Paused = "paused",
         /// Its process was killed, and another sync has begun since.
         Interrupted = "interrupted",
+        /// Someone cancelled it.
+        Cancelled = "cancelled",
     }
 }
 
@@ -183,6 +185,28 @@ impl Default for SyncOutcome {
     /// What a sync begins with.
     fn default() -> Self {
         Self::Running
+    }
+}
+
+word_enum! {
+    /// An operation that a stage works on and that can be cancelled.
+    OperationKind {
+        /// A rule is tried over archived records.
+        Backtest = "backtest",
+        /// The rules run again over received records.
+        Replay = "replay",
+    }
+}
+
+word_enum! {
+    /// How an operation ended.
+    OperationOutcome {
+        /// To its end.
+        Done = "done",
+        /// With a problem.
+        Failed = "failed",
+        /// Someone cancelled it.
+        Cancelled = "cancelled",
     }
 }
 

@@ -31,8 +31,12 @@ pub struct AccessTokenRow {
 pub struct SessionRow {
     /// SHA-256 of the cookie's value, in hex.
     pub id_hash: String,
-    /// With which token it was opened.
-    pub access_token_id: String,
+    /// Whose session it is, as the audit log names actors.
+    pub actor: String,
+    /// With which token it was opened; its permissions are then the token's.
+    pub access_token_id: Option<String>,
+    /// A JSON array of permissions, for a session without a token.
+    pub permissions: Option<String>,
     /// What every form of this session must carry.
     pub csrf: String,
     /// When it was opened.
@@ -70,8 +74,8 @@ const USED: &str = "UPDATE access_token SET last_used_at = $2 WHERE id = $1";
 const REVOKE: &str =
     "UPDATE access_token SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
 const SESSION_INSERT: &str = "
-    INSERT INTO session (id_hash, access_token_id, csrf, created_at, expires_at, used_at)
-    VALUES ($1, $2, $3, $4, $5, $6)";
+    INSERT INTO session (id_hash, actor, access_token_id, permissions, csrf, created_at, expires_at, used_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const SESSION_USED: &str = "UPDATE session SET used_at = $2 WHERE id_hash = $1 AND used_at < $2";
 const SESSION_GET: &str = "SELECT * FROM session WHERE id_hash = $1 AND expires_at > $2";
 const SESSION_DELETE: &str = "DELETE FROM session WHERE id_hash = $1";
@@ -129,8 +133,8 @@ impl Store {
         in_transaction!(self, tx => {
             sqlx::query(SESSION_EXPIRE).bind(new.created_at).execute(&mut *tx).await?;
             sqlx::query(SESSION_INSERT)
-                .bind(&new.id_hash).bind(&new.access_token_id).bind(&new.csrf).bind(new.created_at)
-                .bind(new.expires_at).bind(new.used_at).execute(&mut *tx).await?;
+                .bind(&new.id_hash).bind(&new.actor).bind(&new.access_token_id).bind(&new.permissions)
+                .bind(&new.csrf).bind(new.created_at).bind(new.expires_at).bind(new.used_at).execute(&mut *tx).await?;
         });
         Ok(())
     }

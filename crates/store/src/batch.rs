@@ -90,6 +90,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNTS,
     BETWEEN,
     REPLAY,
+    REPLAY_LEFT,
+    REPLAY_CANCEL,
     RECENT,
 ];
 
@@ -116,7 +118,8 @@ const STORED: &str = "
 const BEGIN_STORED: &str = "UPDATE batch SET state = 'stored' WHERE id = $1 AND state = 'archived'";
 // Only by whoever claims it, and only when nothing asked for its events anew since.
 const DETECTED: &str = "
-    UPDATE batch SET state = CASE WHEN again = $3 THEN 'detected' ELSE state END, claimed_by = NULL, claimed_until_ms = 0
+    UPDATE batch SET state = CASE WHEN again = $3 THEN 'detected' ELSE state END,
+        replay_id = CASE WHEN again = $3 THEN NULL ELSE replay_id END, claimed_by = NULL, claimed_until_ms = 0
     WHERE id = $1 AND claimed_by = $2 AND state = 'stored'";
 const FAILED: &str = "
     UPDATE batch SET state = 'failed', problem = $3, claimed_by = NULL, claimed_until_ms = 0
@@ -130,10 +133,16 @@ const BETWEEN: &str = "
     SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
     ORDER BY id LIMIT 1000";
 const REPLAY: &str = "
-    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END, again = again + 1
+    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END,
+        replay_id = CASE state WHEN 'detected' THEN $4 ELSE replay_id END, again = again + 1
     WHERE state IN ('stored', 'detected') AND received_at >= $1 AND received_at < $2
         AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)
     RETURNING id";
+const REPLAY_LEFT: &str = "SELECT COUNT(*) FROM batch WHERE replay_id = $1";
+// What a process works on it finishes.
+const REPLAY_CANCEL: &str = "
+    UPDATE batch SET state = 'detected', replay_id = NULL
+    WHERE replay_id = $1 AND state = 'stored' AND claimed_by IS NULL";
 const RECENT: &str = "
     SELECT * FROM batch
     WHERE connection_id = $1 AND dataset = $2 AND source = $3 AND state IN ('stored', 'detected')
@@ -277,16 +286,28 @@ impl Store {
         Ok(all)
     }
 
-    /// Sends batches that came between two times through detection again. Answers which.
+    /// Sends batches that came between two times through detection again, for the replay `id`. Answers which.
     pub async fn batch_replay(
         &self,
+        id: &str,
         since: DateTime<Utc>,
         until: DateTime<Utc>,
         dataset: Option<&str>,
     ) -> Result<Vec<String>, StoreError> {
         Ok(on_engine!(self, pool => {
-            sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).fetch_all(pool).await?
+            sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).bind(id).fetch_all(pool).await?
         }))
+    }
+
+    /// How many batches of a replay have not been through detection.
+    pub async fn batch_replay_left(&self, id: &str) -> Result<i64, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_scalar(REPLAY_LEFT).bind(id).fetch_one(pool).await?))
+    }
+
+    /// Takes back the batches of a replay that nobody works on. Their detections stay as they are.
+    pub async fn batch_replay_cancel(&self, id: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(REPLAY_CANCEL).bind(id).execute(pool).await?; });
+        Ok(())
     }
 
     /// Sums over all batches, of one connection or of all.

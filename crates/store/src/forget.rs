@@ -35,6 +35,8 @@ pub struct PurgeRow {
     pub events: i64,
     /// Why it could not go on.
     pub problem: Option<String>,
+    /// Who cancelled it. What was removed before stays removed.
+    pub cancelled_by: Option<String>,
 }
 
 /// Everything this file sends to either engine.
@@ -50,6 +52,8 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_OPEN_LIST,
     PURGE_GET,
     PURGE_LIST,
+    PURGE_CANCEL,
+    PURGE_CANCELLED,
     PURGE_PROBLEM,
     PURGE_PROGRESS,
     PURGE_FINISH,
@@ -83,6 +87,9 @@ const PURGE_GET: &str = "SELECT * FROM purge WHERE id = $1";
 const PURGE_LIST: &str = "
     SELECT * FROM purge WHERE started_at < $1 OR (started_at = $1 AND id < $2)
     ORDER BY started_at DESC, id DESC LIMIT $3";
+const PURGE_CANCEL: &str =
+    "UPDATE purge SET cancelled_by = $2 WHERE id = $1 AND finished_at IS NULL AND cancelled_by IS NULL";
+const PURGE_CANCELLED: &str = "SELECT cancelled_by FROM purge WHERE id = $1 AND cancelled_by IS NOT NULL";
 const PURGE_PROBLEM: &str = "UPDATE purge SET problem = $2 WHERE id = $1";
 const PURGE_PROGRESS: &str = "
     UPDATE purge SET position = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
@@ -186,6 +193,19 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(PURGE_GET).bind(id).fetch_optional(pool).await?
         }))
+    }
+
+    /// Asks a purge to stop; `false` when it has ended, or was asked before.
+    pub async fn purge_cancel(&self, id: &str, actor: &str) -> Result<bool, StoreError> {
+        let changed = on_engine!(self, pool => {
+            sqlx::query(PURGE_CANCEL).bind(id).bind(actor).execute(pool).await?.rows_affected()
+        });
+        Ok(changed > 0)
+    }
+
+    /// Who cancelled a purge.
+    pub async fn purge_cancelled(&self, id: &str) -> Result<Option<String>, StoreError> {
+        Ok(on_engine!(self, pool => sqlx::query_scalar(PURGE_CANCELLED).bind(id).fetch_optional(pool).await?))
     }
 
     /// Purges, newest first.

@@ -127,6 +127,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("FROM finding WHERE state = 'muted'", OPEN),
     ("FROM timed_grant WHERE state = 'active'", OPEN),
     ("FROM timed_grant WHERE state IN ('active', 'overdue')", OPEN),
+    ("FROM operation WHERE kind = $1 AND finished_at IS NULL", OPEN),
     ("FROM signal s JOIN integration i", OPEN),
     ("FROM batch WHERE dataset = $1 AND received_at <", OPEN),
     ("FROM unmapped_identifier u JOIN person", OPEN),

@@ -97,6 +97,7 @@ pub(crate) fn statements() -> Vec<String> {
         crate::sealing_key::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,
+        crate::operation::STATEMENTS,
         crate::sync_request::STATEMENTS,
         crate::sync_run::STATEMENTS,
         crate::timed_grant::STATEMENTS,

@@ -30,6 +30,8 @@ pub struct SyncRunRow {
     pub attempts: i64,
     /// Whether the grants before and after it have been compared.
     pub compared: bool,
+    /// Who cancelled it.
+    pub cancelled_by: Option<String>,
 }
 
 json_columns! {
@@ -40,16 +42,20 @@ json_columns! {
 
 /// Everything this file sends to either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, REOPEN, PROGRESS, FINISH, LIST, GET];
+pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, REOPEN, CANCEL, PROGRESS, FINISH, LIST, GET];
 
 const INTERRUPTED: &str = "
-    UPDATE sync_run SET outcome = 'interrupted', finished_at = $2
+    UPDATE sync_run SET outcome = CASE WHEN cancelled_by IS NULL THEN 'interrupted' ELSE 'cancelled' END,
+        finished_at = $2
     WHERE connection_id = $1 AND outcome = 'running'";
 const START: &str = "
     INSERT INTO sync_run (id, connection_id, started_at, outcome, requests, counts)
     VALUES ($1, $2, $3, 'running', 0, '{}')";
 const REOPEN: &str = "
-    UPDATE sync_run SET outcome = 'running', finished_at = NULL, attempts = attempts + 1 WHERE id = $1";
+    UPDATE sync_run SET outcome = 'running', finished_at = NULL, cancelled_by = NULL, attempts = attempts + 1
+    WHERE id = $1";
+const CANCEL: &str = "
+    UPDATE sync_run SET cancelled_by = $2 WHERE id = $1 AND outcome = 'running' AND cancelled_by IS NULL";
 const PROGRESS: &str = "UPDATE sync_run SET requests = $2, counts = $3 WHERE id = $1";
 const FINISH: &str = "
     UPDATE sync_run SET finished_at = $2, outcome = $3, problem = $4, requests = $5, counts = $6
@@ -94,6 +100,14 @@ impl Store {
     pub async fn sync_run_reopen(&self, id: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(REOPEN).bind(id).execute(pool).await?; });
         Ok(())
+    }
+
+    /// Asks a run to stop; `false` when it does not run, or was asked before.
+    pub async fn sync_run_cancel(&self, id: &str, actor: &str) -> Result<bool, StoreError> {
+        let changed = on_engine!(self, pool => {
+            sqlx::query(CANCEL).bind(id).bind(actor).execute(pool).await?.rows_affected()
+        });
+        Ok(changed > 0)
     }
 
     /// One run.

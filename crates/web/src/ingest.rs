@@ -94,7 +94,7 @@ fn secret_in(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
 
 /// The connection, if the secret is its log secret.
 async fn may_send(app: &App, name: &str, given: &str) -> Result<ConnectionRow, ApiError> {
-    let connection = crate::api::connections::find(app, name).await?;
+    let connection = hub::connection::find(app, name).await?;
     let hash = connection
         .as_ref()
         .map_or("", |connection| connection.ingest_secret_hash.as_str());

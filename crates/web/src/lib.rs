@@ -15,6 +15,7 @@ pub mod extract;
 mod health;
 mod ingest;
 pub mod paging;
+pub mod permissions;
 mod risk_integrations;
 mod server;
 mod shared_signals;
@@ -23,7 +24,7 @@ mod telemetry;
 pub use error::ApiError;
 pub use server::{Stopping, serve};
 
-use axum::Router;
+use axum::{Router, middleware};
 use hub::App;
 
 /// Everything that Flareward serves.
@@ -36,6 +37,7 @@ pub fn router(app: App) -> Router {
         .merge(shared_signals::router())
         .merge(risk_integrations::router())
         .merge(console::router(&app))
+        .route_layer(middleware::from_fn_with_state(app.clone(), permissions::enforce))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     server::layered(routes, &app).with_state(app)

@@ -3,7 +3,7 @@
 //!
 //! Source: Cloudflare's API reference, "Zero Trust Risk Scoring: Integrations".
 
-use crate::auth::{CanRead, CanWriteIntegrations};
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::extract::{self, Path};
 use axum::extract::rejection::BytesRejection;
@@ -32,6 +32,9 @@ const CODE_NOT_FOUND: u32 = 1_002;
 /// Ours for everything else.
 const CODE_OTHER: u32 = 1_000;
 
+/// Where Cloudflare's API is served.
+pub(crate) const BASE: &str = "/client/v4";
+
 pub(crate) fn router() -> Router<App> {
     let base = "/accounts/{account}/zt_risk_scoring/integrations";
     let routes = Router::new()
@@ -40,7 +43,7 @@ pub(crate) fn router() -> Router<App> {
         .route(&format!("{base}/{{id}}"), get(get_one).put(update).delete(delete))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method);
-    Router::new().nest("/client/v4", routes)
+    Router::new().nest(BASE, routes)
 }
 
 /// An integration in Cloudflare's words.
@@ -85,11 +88,7 @@ struct UpdateBody {
     reference_id: Option<String>,
 }
 
-async fn list(
-    _caller: In<CanRead>,
-    State(app): State<App>,
-    In(Path(account)): In<Path<String>>,
-) -> Result<Response, Refusal> {
+async fn list(State(app): State<App>, In(Path(account)): In<Path<String>>) -> Result<Response, Refusal> {
     if app.store.connection_by_account(&account).await?.is_none() {
         return Err(IntegrationError::NoAccount(account).into());
     }
@@ -102,7 +101,7 @@ async fn list(
 }
 
 async fn create(
-    In(caller): In<CanWriteIntegrations>,
+    In(caller): In<Caller>,
     State(app): State<App>,
     In(Path(account)): In<Path<String>>,
     body: Result<Bytes, BytesRejection>,
@@ -118,7 +117,6 @@ async fn create(
 }
 
 async fn get_one(
-    _caller: In<CanRead>,
     State(app): State<App>,
     In(Path((account, id))): In<Path<(String, String)>>,
 ) -> Result<Response, Refusal> {
@@ -126,7 +124,6 @@ async fn get_one(
 }
 
 async fn by_reference(
-    _caller: In<CanRead>,
     State(app): State<App>,
     In(Path((account, reference))): In<Path<(String, String)>>,
 ) -> Result<Response, Refusal> {
@@ -137,7 +134,7 @@ async fn by_reference(
 }
 
 async fn update(
-    In(caller): In<CanWriteIntegrations>,
+    In(caller): In<Caller>,
     State(app): State<App>,
     In(Path((account, id))): In<Path<(String, String)>>,
     body: Result<Bytes, BytesRejection>,
@@ -158,12 +155,17 @@ async fn update(
 }
 
 async fn delete(
-    In(caller): In<CanWriteIntegrations>,
+    In(caller): In<Caller>,
     State(app): State<App>,
     In(Path((account, id))): In<Path<(String, String)>>,
 ) -> Result<Response, Refusal> {
     integration::delete(&app, &account, &id, &caller.actor).await?;
     Ok(success(Value::Null))
+}
+
+/// A refusal of the caller, in Cloudflare's envelope.
+pub(crate) fn refused(error: ApiError) -> Response {
+    Refusal::from(error).into_response()
 }
 
 async fn no_route() -> Refusal {

@@ -5,9 +5,8 @@ use crate::Global;
 use crate::output::{Format, object};
 use hub::access::explain::{RuleSet, explain, resolve};
 use hub::access::{Explanation, Target};
-use model::GrantKind;
-use serde_json::{Value, json};
 use std::fmt::Write as _;
+use web::api::explain::ExplanationBody;
 
 /// Subcommands of `access`.
 #[derive(Debug, clap::Args)]
@@ -64,30 +63,13 @@ pub(crate) async fn run(args: AccessArgs, global: &Global) -> anyhow::Result<()>
         hub::sync::detail::of_person(&app, &person.id).await?;
     }
     let explanation = explain(&app, &person, &entitlement).await?;
-    match global.output {
-        Format::Json | Format::Counts => println!("{:#}", document(&explanation)),
-        Format::Ndjson => println!("{}", document(&explanation)),
-        Format::Csv => object(Format::Csv, &document(&explanation))?,
-        Format::Table => print!("{}", in_words(&explanation)),
+    if global.output == Format::Table {
+        print!("{}", in_words(&explanation));
+    } else {
+        let body = ExplanationBody::new(explanation, entitlement.connection.id.0);
+        object(global.output, &serde_json::to_value(body)?)?;
     }
     Ok(())
-}
-
-/// The explanation with the names that `grants list` uses beside its own.
-fn document(explanation: &Explanation) -> Value {
-    let mut value = json!(explanation);
-    value["certainty"] = json!(explanation.certainty());
-    value["group"] = json!(explanation.entitlement_name);
-    let (name, id) = match explanation.kind {
-        GrantKind::AccessGroup => ("group", "group_id"),
-        GrantKind::App => ("app", "app_id"),
-        GrantKind::PermissionGroup => ("permission_group", "permission_group_id"),
-        GrantKind::Role => ("role", "role_id"),
-        GrantKind::UserGroup => ("user_group", "user_group_id"),
-    };
-    value[name] = json!(explanation.entitlement_name);
-    value[id] = json!(explanation.entitlement_id);
-    value
 }
 
 fn in_words(explanation: &Explanation) -> String {

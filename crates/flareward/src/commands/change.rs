@@ -13,6 +13,7 @@ use hub::access::Target;
 use hub::access::explain::{Entitlement, resolve};
 use hub::provisioning::offboard::{OffboardOptions, offboard, offboard_preview};
 use hub::provisioning::timed::Lasts;
+use hub::provisioning::undo::{self, undo_of};
 use hub::provisioning::{
     Changed, Guard, Options, Outcome, Plan, ProvisionError, Request, Step, change, people_cap, preview, timed,
 };
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use store::{ConnectionRow, LIST_LIMIT_MAX};
+use web::api::changes::{ChangedBody, OffboardedBody, PlanBody, TimedGrantBody};
 
 const REFUSED: u8 = 3;
 const UNVERIFIED: u8 = 4;
@@ -359,35 +361,56 @@ pub(super) async fn make(
             json!({ "outcome": Outcome::Refused, "guard": Guard::PeopleCap, "reason": error.to_string() });
         return print_all(format, &[(refused, Outcome::Refused)]);
     }
-    if agreement.plan || !agreement.yes {
-        let mut plans = Vec::with_capacity(requests.len());
-        for request in requests {
-            plans.push(preview(app, request, options).await?);
-        }
-        if agreement.plan {
-            return print_plans(format, &plans);
-        }
-        if !agreed(&plans)? {
-            return Ok(ExitCode::from(REFUSED));
-        }
+    if let Some(code) = ended_before(app, requests, options, agreement, format).await? {
+        return Ok(code);
     }
     let mut made = Vec::with_capacity(requests.len());
     for request in requests {
         let changed = change(app, request, options, &Actor::CommandLine).await?;
-        made.push((answer(&changed), changed.outcome));
+        made.push(answered(changed)?);
     }
     print_all(format, &made)
 }
 
-fn answer(changed: &Changed) -> Value {
-    let plan = &changed.plan;
-    json!({
-        "outcome": changed.outcome, "reason": changed.reason, "guard": changed.guard,
-        "connection": plan.connection, "action": plan.request.action(), "object": plan.object_name,
-        "object_id": plan.object_id, "person": plan.request.email(), "summary": plan.summary,
-        "remains": changed.remains, "warnings": plan.warnings, "writes": changed.writes,
-        "expires_at": plan.ends.and_then(|ends| ends.after), "ends": plan.ends, "change_id": changed.change_id, "undo": plan.undo,
-    })
+/// Shows the plans and asks for confirmation. The exit code if no change is to be made.
+async fn ended_before(
+    app: &App,
+    requests: &[Request],
+    options: &Options,
+    agreement: &Agreement,
+    format: Format,
+) -> anyhow::Result<Option<ExitCode>> {
+    if agreement.yes && !agreement.plan {
+        return Ok(None);
+    }
+    let mut plans = Vec::with_capacity(requests.len());
+    for request in requests {
+        plans.push(preview(app, request, options).await?);
+    }
+    if agreement.plan {
+        return print_plans(format, plans).map(Some);
+    }
+    Ok((!agreed(&plans)?).then(|| ExitCode::from(REFUSED)))
+}
+
+/// Undoes a change, after its plan was shown and confirmed.
+pub(super) async fn undo(
+    app: &App,
+    id: &str,
+    agreement: &Agreement,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let planned = undo_of(app, id, agreement.reason.clone()).await?;
+    if let Some(code) = ended_before(app, &[planned.request], &planned.options, agreement, format).await? {
+        return Ok(code);
+    }
+    let changed = undo::undo(app, id, agreement.reason.clone(), &Actor::CommandLine).await?;
+    print_all(format, &[answered(changed)?])
+}
+
+fn answered(changed: Changed) -> anyhow::Result<(Value, Outcome)> {
+    let outcome = changed.outcome;
+    Ok((serde_json::to_value(ChangedBody::new(changed))?, outcome))
 }
 
 fn print_all(format: Format, made: &[(Value, Outcome)]) -> anyhow::Result<ExitCode> {
@@ -454,19 +477,25 @@ fn code(worst: Option<Outcome>) -> ExitCode {
     }
 }
 
-fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
+fn print_plans(format: Format, plans: Vec<Plan>) -> anyhow::Result<ExitCode> {
     let mut out = stream::Out;
-    match (format, plans) {
-        (Format::Json, [only]) => writeln!(out, "{:#}", json!(only))?,
-        (Format::Json, _) => writeln!(out, "{:#}", json!(plans))?,
+    let refused = plans.iter().any(|plan| matches!(plan.step, Step::Refused { .. }));
+    match (format, plans.len()) {
+        (Format::Json, count) => {
+            let bodies: Vec<PlanBody> = plans.into_iter().map(PlanBody::new).collect();
+            match (bodies.first(), count) {
+                (Some(only), 1) => writeln!(out, "{:#}", json!(only))?,
+                _ => writeln!(out, "{:#}", json!(bodies))?,
+            }
+        }
         (Format::Ndjson, _) => {
             for plan in plans {
-                writeln!(out, "{}", json!(plan))?;
+                writeln!(out, "{}", json!(PlanBody::new(plan)))?;
             }
         }
         (Format::Csv, _) => {
             let mut printer = Printer::new(format, PLANS);
-            for plan in plans {
+            for plan in &plans {
                 let mut row = json!(plan);
                 row["verdict"] = row["step"]["verdict"].clone();
                 row["reason"] = row["step"]["reason"].clone();
@@ -478,12 +507,11 @@ fn print_plans(format: Format, plans: &[Plan]) -> anyhow::Result<ExitCode> {
             printer.finish("")?;
         }
         _ => {
-            for plan in plans {
+            for plan in &plans {
                 write_plan(&mut out, plan)?;
             }
         }
     }
-    let refused = plans.iter().any(|plan| matches!(plan.step, Step::Refused { .. }));
     Ok(if refused {
         ExitCode::from(REFUSED)
     } else {
@@ -583,7 +611,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
     if args.agreement.plan || !args.agreement.yes {
         let plans = offboard_preview(&app, &row, options).await?;
         if args.agreement.plan {
-            return print_plans(global.output, &plans);
+            return print_plans(global.output, plans);
         }
         if !agreed(&plans)? {
             return Ok(ExitCode::from(REFUSED));
@@ -597,6 +625,7 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
         &Actor::CommandLine,
     )
     .await?;
+    let outcome = done.outcome;
     let mut out = stream::Out;
     match global.output {
         Format::Table => {
@@ -617,21 +646,19 @@ pub(crate) async fn run_offboard(args: OffboardArgs, global: &Global) -> anyhow:
                 Format::Csv,
                 &["outcome", "connection", "summary", "reason", "change_id"],
             );
-            for step in &done.steps {
-                printer.row(&answer(&step.changed))?;
+            for step in done.steps {
+                let summary = json!(step.summary);
+                let connection = json!(step.connection);
+                let body = ChangedBody::new(step.changed);
+                printer.body(&body, &[("summary", summary), ("connection", connection)])?;
             }
             printer.finish("")?;
         }
         _ => {
-            let steps: Vec<Value> = done.steps.iter().map(|step| answer(&step.changed)).collect();
-            let whole = json!({
-                "outcome": done.outcome, "reason": done.reason, "person": row.email, "change_id": done.change_id,
-                "steps": steps, "remains": done.remains,
-            });
-            output::document(global.output, &whole)?;
+            output::document(global.output, &serde_json::to_value(OffboardedBody::new(done))?)?;
         }
     }
-    Ok(code(Some(done.outcome)))
+    Ok(code(Some(outcome)))
 }
 
 /// `flareward grants timed`: grants that expire.
@@ -645,18 +672,14 @@ pub(crate) async fn write_timed(
         Some(wanted) => Some(super::address_of(app, wanted).await?),
         None => None,
     };
-    let labels = super::lists::labels(app).await?;
+    let labels = hub::connection::labels(app).await?;
     for row in app
         .store
         .timed_grant_list(email.as_deref(), with_ended, LIST_LIMIT_MAX)
         .await?
     {
-        printer.row(&json!({
-            "email": row.email, "kind": row.kind, "name": row.entitlement_name, "state": row.state,
-            "expires_at": row.expires_at, "problem": row.problem, "connection": labels.get(&row.connection_id),
-            "granted_at": row.granted_at, "ended_at": row.ended_at, "attempts": row.attempts,
-            "entitlement_id": row.entitlement_id, "actor": row.actor, "id": row.id,
-        }))?;
+        let body = TimedGrantBody::new(row, &labels);
+        printer.body(&body, &[("name", json!(body.entitlement_name))])?;
     }
     Ok(())
 }

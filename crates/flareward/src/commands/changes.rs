@@ -1,12 +1,12 @@
 //! `flareward changes`: what was changed of access or refused, and taking it back.
 
-use super::change::{Agreement, make};
+use super::change::{self, Agreement};
 use super::{address_of, connection};
 use crate::output::Printer;
 use crate::{Global, NotFound};
-use hub::provisioning::undo::undo_of;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::process::ExitCode;
+use web::api::changes::{AccessChangeBody, AccessChangeDetailBody};
 
 /// Subcommands of `changes`.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
                 before: None,
                 limit,
             };
-            let labels = super::lists::labels(&app).await?;
+            let labels = hub::connection::labels(&app).await?;
             let columns = &[
                 "created_at",
                 "outcome",
@@ -83,12 +83,7 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
             ];
             let mut printer = Printer::new(global.output, columns);
             for row in app.store.access_change_list(&filter).await? {
-                printer.row(&json!({
-                    "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at,
-                    "connection": labels.get(&row.connection_id), "action": row.action, "object": row.object,
-                    "email": row.email, "outcome": row.outcome, "reason": row.reason, "actor": row.actor,
-                    "note": row.note, "parent_id": row.parent_id, "can_be_undone": row.undo.is_some(),
-                }))?;
+                printer.body(&AccessChangeBody::new(row, &labels)?, &[])?;
             }
             printer.finish("No changes")?;
             Ok(ExitCode::SUCCESS)
@@ -100,22 +95,20 @@ pub(crate) async fn run(args: ChangesArgs, global: &Global) -> anyhow::Result<Ex
                 ))
             })?;
             let steps = app.store.access_change_steps(&id).await?;
-            let steps: Vec<Value> = steps
-                .into_iter()
-                .map(|step| json!({ "id": step.id, "action": step.action, "object": step.object, "outcome": step.outcome, "reason": step.reason }))
-                .collect();
-            let whole = json!({
-                "id": row.id, "created_at": row.created_at, "finished_at": row.finished_at, "action": row.action,
-                "object": row.object, "email": row.email, "outcome": row.outcome, "reason": row.reason,
-                "actor": row.actor, "note": row.note, "request": row.request_json()?, "plan": row.plan_json()?,
-                "detail": row.detail_json()?, "undo": row.undo_json::<Value>()?, "steps": steps,
+            let labels = hub::connection::labels(&app).await?;
+            let body = AccessChangeDetailBody::new(row, steps, &labels)?;
+            let step = |step: &AccessChangeBody| json!({ "action": step.action, "object": step.object, "outcome": step.outcome, "reason": step.reason });
+            let change = &body.change;
+            let shown = json!({
+                "id": change.id, "created_at": change.created_at, "finished_at": change.finished_at,
+                "connection": change.connection, "action": change.action, "object": change.object,
+                "email": change.email, "outcome": change.outcome, "reason": change.reason, "actor": change.actor,
+                "note": change.note, "request": body.request, "plan": body.plan, "detail": change.detail,
+                "undo": body.undo, "steps": body.steps.iter().map(step).collect::<Vec<_>>(),
             });
-            crate::output::object(global.output, &whole)?;
+            crate::output::body(global.output, &body, &shown)?;
             Ok(ExitCode::SUCCESS)
         }
-        ChangesAction::Undo { id, agreement } => {
-            let undo = undo_of(&app, &id, agreement.reason.clone()).await?;
-            make(&app, &[undo.request], &undo.options, &agreement, global.output).await
-        }
+        ChangesAction::Undo { id, agreement } => change::undo(&app, &id, &agreement, global.output).await,
     }
 }

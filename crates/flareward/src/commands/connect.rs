@@ -7,11 +7,11 @@ use anyhow::{Context, bail};
 use cloudflare::{Credential, credential as names};
 use hub::connect::{ConnectError, ConnectRequest, connect, label_of, reachable};
 use hub::{Actor, App};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use store::ProbeRow;
+use web::api::connections::{ConnectedBody, ConnectionBody, ProbeBody};
 
 /// The account and its credential.
 #[derive(Debug, clap::Args)]
@@ -89,19 +89,13 @@ pub(crate) async fn run(args: ConnectArgs, global: &Global) -> anyhow::Result<()
     let row = &connected.connection;
     let ingest_url = format!("{}/ingest/{}/{{dataset}}", app.public_url(), row.label);
     if global.output != Format::Table {
-        let probes: Vec<Value> = connected.probes.iter().map(probe_json).collect();
-        let answer = json!({
-            "id": row.id, "label": row.label, "account_id": row.account_id, "account_name": row.account_name,
-            "credential_kind": row.credential_kind, "credential_fingerprint": row.credential_fingerprint,
-            "state": row.state, "state_reason": row.state_reason, "features": probes, "ingest_url": ingest_url,
-            "ingest_secret": secrecy::ExposeSecret::expose_secret(&connected.ingest_secret),
-        });
-        object(global.output, &answer)?;
+        let body = ConnectedBody::new(&app, connected)?;
+        object(global.output, &json!(body))?;
         return Ok(());
     }
     let mut printer = Printer::new(global.output, COLUMNS);
     for probe in &connected.probes {
-        printer.row(&probe_json(probe))?;
+        printer.body(&ProbeBody::new(probe.clone()), &[])?;
     }
     printer.finish("no features checked")?;
     println!(
@@ -145,10 +139,7 @@ async fn connect_all(
             base_url: base_url.map(str::to_owned),
         };
         match connect(app, &request, &Actor::CommandLine).await {
-            Ok(connected) => printer.row(&json!({
-                "label": label, "account_name": name, "account_id": id, "state": connected.connection.state,
-                "state_reason": connected.connection.state_reason,
-            }))?,
+            Ok(connected) => printer.body(&ConnectionBody::new(connected.connection)?, &[])?,
             Err(error) => failed.push(format!("{name} ({id}): {}", hub::causes(&error))),
         }
     }
@@ -173,12 +164,8 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
     for row in rows {
         let probes = hub::connect::check(&app, &row, &hub::Actor::CommandLine).await?;
         all_work &= !probes.iter().any(hub::probe::is_blocked);
-        for probe in &probes {
-            let mut line = probe_json(probe);
-            line["connection"] = json!(row.label);
-            line["account_name"] = json!(row.account_name);
-            line["account_id"] = json!(row.account_id);
-            printer.row(&line)?;
+        for probe in probes {
+            printer.body(&ProbeBody::of(probe, &row), &[])?;
         }
     }
     printer.finish("no features checked")?;
@@ -186,13 +173,6 @@ pub(crate) async fn doctor(args: DoctorArgs, global: &Global) -> anyhow::Result<
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
-}
-
-fn probe_json(probe: &ProbeRow) -> Value {
-    json!({
-        "feature": probe.feature, "works": probe.works, "missing_permission": probe.missing_permission,
-        "message": probe.message, "checked_at": probe.checked_at,
     })
 }
 

@@ -5,6 +5,7 @@ use crate::Global;
 use crate::output::{Printer, object};
 use hub::Actor;
 use serde_json::json;
+use web::api::connections::ConnectionBody;
 
 /// Subcommands of `connections`.
 #[derive(Debug, clap::Args)]
@@ -47,16 +48,10 @@ pub(crate) async fn run(args: ConnectionsArgs, global: &Global) -> anyhow::Resul
         Action::List { tag } => {
             let mut printer = Printer::new(global.output, COLUMNS);
             for row in app.store.connection_list().await? {
-                let tags = hub::connect::tags_of(&row)?;
-                if tag.as_ref().is_some_and(|tag| !tags.contains(tag)) {
-                    continue;
+                let body = ConnectionBody::new(row)?;
+                if tag.as_ref().is_none_or(|tag| body.tags.contains(tag)) {
+                    printer.body(&body, &[])?;
                 }
-                printer.row(&json!({
-                    "id": row.id, "label": row.label, "account_id": row.account_id,
-                    "account_name": row.account_name, "state": row.state, "state_reason": row.state_reason,
-                    "synced_at": row.synced_at, "tags": tags, "created_at": row.created_at,
-                    "credential_kind": row.credential_kind, "credential_fingerprint": row.credential_fingerprint,
-                }))?;
             }
             printer.finish("No account connected: run `flareward connect`")?;
         }

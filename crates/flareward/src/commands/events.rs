@@ -5,7 +5,7 @@ use super::removal::{Confirm, Removal};
 use super::rules::moment;
 use super::{connection, person};
 use crate::Global;
-use crate::output::{Printer, object};
+use crate::output::{self, Printer, object};
 use crate::progress::ProgressBar;
 use hub::Actor;
 use hub::detection::replay::{self, ReplayRequest};
@@ -14,6 +14,9 @@ use hub::purge::PurgePlan;
 use hub::search::{self, Search};
 use serde_json::json;
 use std::process::ExitCode;
+use web::api::events::EventBody;
+use web::api::purges::PurgeBody;
+use web::api::replay::ReplayBody;
 
 /// Subcommands of `events`.
 #[derive(Debug, clap::Args)]
@@ -129,14 +132,7 @@ pub(crate) async fn run(args: EventsArgs, global: &Global) -> anyhow::Result<Exi
             let done = hub::driver::purge(&app, &row, &reason, &Actor::CommandLine, &show).await;
             bar.finish_and_clear();
             let done = done?;
-            object(
-                global.output,
-                &json!({
-                    "person": done.person_id, "batches": done.batches, "objects": done.objects,
-                    "records": done.records, "events": done.events, "started_at": done.started_at,
-                    "finished_at": done.finished_at, "outcome": "changed",
-                }),
-            )?;
+            object(global.output, &serde_json::to_value(PurgeBody::new(done))?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -199,13 +195,10 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let found = found?;
     let mut printer = Printer::new(global.output, SEARCH_COLUMNS);
-    for event in &found.events {
-        let record: serde_json::Value = serde_json::from_str(&event.raw).unwrap_or_default();
-        printer.row(&json!({
-            "id": event.id, "at": event.at, "dataset": event.dataset, "connection_id": event.connection_id,
-            "person_id": event.person_id, "identifier": event.identifier, "action": event.action,
-            "target": event.target, "source_ip": event.source_ip, "country": event.country, "record": record,
-        }))?;
+    let (count, looked_at) = (found.events.len(), found.looked_at);
+    let labels = hub::connection::labels(&app).await?;
+    for event in found.events {
+        printer.body(&EventBody::with_record(event, &labels), &[])?;
     }
     printer.finish("no matching events")?;
     let more = if found.is_cut {
@@ -213,7 +206,7 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
     } else {
         ""
     };
-    eprintln!("{} of {} events match{more}", found.events.len(), found.looked_at);
+    eprintln!("{count} of {looked_at} events match{more}");
     Ok(())
 }
 
@@ -234,7 +227,10 @@ async fn replay(
     let before = app.store.overview().await?.detections;
     super::finish_batches(&app, &batches).await?;
     let after = app.store.overview().await?.detections;
-    let answer = json!({ "batches": batches.len(), "detections_before": before, "detections_now": after });
-    object(global.output, &answer)?;
+    let body = ReplayBody {
+        batches: batches.len(),
+    };
+    let shown = json!({ "batches": batches.len(), "detections_before": before, "detections_now": after });
+    output::body(global.output, &body, &shown)?;
     Ok(())
 }

@@ -8,11 +8,14 @@ use crate::output::Printer;
 use hub::App;
 use hub::access::{AccessView, GrantFilter, Scope, SignIns};
 use model::{ConnectionId, GrantKind, PersonId};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde_json::json;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, RejectSample, TimeCursor};
+use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
+use web::api::access::{AccessGroupBody, AccessUserBody, GrantBody, MemberBody, ObjectBody, RoleBody};
+use web::api::batches::RejectBody;
+use web::api::detections::DetectionBody;
+use web::api::events::EventBody;
 
 /// `… list` with the list's own filters.
 #[derive(Debug, clap::Args)]
@@ -240,17 +243,6 @@ command!(
     "No rejected log lines"
 );
 
-/// Labels by connection id.
-pub(crate) async fn labels(app: &App) -> anyhow::Result<HashMap<ConnectionId, String>> {
-    Ok(app
-        .store
-        .connection_list()
-        .await?
-        .into_iter()
-        .map(|row| (row.id, row.label))
-        .collect())
-}
-
 async fn named(app: &App, label: Option<&str>) -> anyhow::Result<Option<ConnectionId>> {
     Ok(match label {
         Some(label) => Some(connection(app, Some(label)).await?.id),
@@ -267,9 +259,10 @@ async fn someone(app: &App, wanted: Option<&str>) -> anyhow::Result<Option<Perso
 
 /// Reads a list of the store to its end, page by page, and prints each row.
 macro_rules! each_listed {
-    ($app:expr, $filters:expr, $printer:expr, $list:ident, |$row:ident, $label:ident| $json:expr) => {{
+    ($app:expr, $filters:expr, $printer:expr, $list:ident, |$row:ident, $labels:ident| $print:expr) => {{
         let only = named($app, $filters.connection.as_deref()).await?;
-        let labels = labels($app).await?;
+        let labels = hub::connection::labels($app).await?;
+        let $labels = &labels;
         let mut after: Option<(String, String)> = None;
         loop {
             let from = after
@@ -281,8 +274,7 @@ macro_rules! each_listed {
             };
             after = Some((last.connection_id.0.clone(), last.id.clone()));
             for $row in page {
-                let $label = labels.get(&$row.connection_id).cloned();
-                $printer.row(&$json)?;
+                $print?;
             }
         }
     }};
@@ -294,25 +286,17 @@ pub(crate) async fn write_members(
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let sign_ins = SignIns::of_all(app).await?;
-    each_listed!(app, filters, printer, member_list, |row, label| {
-        let (policies, roles) = (
-            Value::Array(row.policies_json()?),
-            Value::Array(row.roles_json()?),
-        );
-        let names: Vec<&str> = roles
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|role| role["name"].as_str())
-            .collect();
-        json!({
-            "connection": label, "email": row.email, "name": row.name, "status": row.status,
+    each_listed!(app, filters, printer, member_list, |row, labels| {
+        let body = MemberBody::new(row, &sign_ins, labels)?;
+        let roles = body.roles.as_array().into_iter().flatten();
+        let roles: Vec<&str> = roles.filter_map(|role| role["name"].as_str()).collect();
+        let cells = [
+            ("roles", json!(roles)),
             // Unknown is not "no".
-            "two_factor": hub::access::yes_no_unknown(row.two_factor),
-            "sign_in": sign_ins.get(&row.connection_id).map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
-            "invitation": row.status != "accepted", "roles": names,
-            "policies": hub::objects::policy_names(&policies), "person": row.person_id, "id": row.id,
-        })
+            ("two_factor", json!(hub::access::yes_no_unknown(body.two_factor))),
+            ("person", json!(body.person_id)),
+        ];
+        printer.body(&body, &cells)
     })
 }
 
@@ -321,11 +305,10 @@ pub(crate) async fn write_access_users(
     filters: &ByConnection,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    each_listed!(app, filters, printer, access_user_list, |row, label| json!({
-        "connection": label, "email": row.email, "name": row.name, "access_seat": row.access_seat,
-        "gateway_seat": row.gateway_seat, "active_device_count": row.active_device_count,
-        "last_login_at": row.last_login_at, "person": row.person_id, "id": row.id,
-    }))
+    each_listed!(app, filters, printer, access_user_list, |row, labels| {
+        let body = AccessUserBody::new(row, labels);
+        printer.body(&body, &[("person", json!(body.person_id))])
+    })
 }
 
 pub(crate) async fn write_groups(
@@ -333,12 +316,8 @@ pub(crate) async fn write_groups(
     filters: &ByConnection,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    each_listed!(app, filters, printer, access_group_list, |row, label| {
-        let raw = row.raw_json()?;
-        json!({
-            "connection": label, "name": row.name, "id": row.id, "include": raw["include"],
-            "require": raw["require"], "exclude": raw["exclude"],
-        })
+    each_listed!(app, filters, printer, access_group_list, |row, labels| {
+        printer.body(&AccessGroupBody::new(row, labels)?, &[])
     })
 }
 
@@ -347,9 +326,9 @@ pub(crate) async fn write_roles(
     filters: &ByConnection,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    each_listed!(app, filters, printer, role_list, |row, label| json!({
-        "connection": label, "name": row.name, "description": row.description, "id": row.id,
-    }))
+    each_listed!(app, filters, printer, role_list, |row, labels| {
+        printer.body(&RoleBody::new(row, labels), &[])
+    })
 }
 
 /// Lists the objects of one kind, by the name that it is stored under.
@@ -360,7 +339,7 @@ pub(crate) async fn write_objects(
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let only = named(app, filters.connection.as_deref()).await?;
-    let labels = labels(app).await?;
+    let labels = hub::connection::labels(app).await?;
     let mut after: Option<(String, String)> = None;
     loop {
         let from = after
@@ -373,14 +352,7 @@ pub(crate) async fn write_objects(
         let Some(last) = page.last() else { return Ok(()) };
         after = Some((last.connection_id.0.clone(), last.id.clone()));
         for row in page {
-            let raw = row.raw_json()?;
-            let facts = hub::objects::facts(kind, &raw);
-            printer.row(&json!({
-                "connection": labels.get(&row.connection_id), "kind": kind, "name": row.name, "id": row.id,
-                "type": facts.kind, "status": facts.status, "expires_at": facts.expires_at,
-                "last_used_at": facts.last_used_at, "detail": facts.detail, "seen_at": row.seen_at,
-                "raw": hub::redact::redacted(raw),
-            }))?;
+            printer.body(&ObjectBody::new(row, &labels)?, &[])?;
         }
     }
 }
@@ -443,19 +415,8 @@ pub(crate) async fn write_grants(
     };
     let mut failed = None;
     view.grants(&filter, |grant| {
-        let mut line = json!({
-            "person": grant.person_id, "email": grant.email, "kind": grant.kind, "group": grant.entitlement_name,
-            "scope": grant.scope, "certainty": grant.certainty, "via": grant.via, "connection": grant.connection,
-        });
-        let id = match grant.kind {
-            GrantKind::AccessGroup => "group_id",
-            GrantKind::App => "app_id",
-            GrantKind::PermissionGroup => "permission_group_id",
-            GrantKind::Role => "role_id",
-            GrantKind::UserGroup => "user_group_id",
-        };
-        line[id] = json!(grant.entitlement_id);
-        match printer.row(&line) {
+        let body = GrantBody::new(grant);
+        match printer.body(&body, &[]) {
             Ok(()) if printer.is_unread() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -469,7 +430,7 @@ pub(crate) async fn write_grants(
 
 /// Reads a list that is ordered by time, newest first, up to `limit` rows (0: to its end), and prints each row.
 macro_rules! newest_first {
-    ($app:expr, $list:ident, $filter:expr, $limit:expr, $printer:expr, |$row:ident| $json:expr) => {{
+    ($app:expr, $list:ident, $filter:expr, $limit:expr, $printer:expr, |$row:ident| $print:expr) => {{
         let mut filter = $filter;
         let mut left = if $limit == 0 { usize::MAX } else { $limit };
         loop {
@@ -483,7 +444,7 @@ macro_rules! newest_first {
             });
             for $row in page.into_iter().take(left) {
                 left -= 1;
-                $printer.row(&$json)?;
+                $print?;
             }
         }
     }};
@@ -500,12 +461,11 @@ pub(crate) async fn write_detections(
         before: None,
         limit: LIST_LIMIT_MAX,
     };
+    let labels = hub::connection::labels(app).await?;
     newest_first!(app, detection_list, filter, filters.limit, printer, |row| {
-        json!({
-            "id": row.id, "at": row.at, "rule": row.rule_name, "title": row.title, "level": row.level,
-            "behaviour": row.behaviour, "topic": row.topic, "dataset": row.dataset, "event_id": row.event_id,
-            "person": row.person_id, "email": row.identifier, "detail": row.detail,
-        })
+        let body = DetectionBody::new(row, &labels)?;
+        let cells = [("rule", json!(body.rule_name)), ("email", json!(body.identifier))];
+        printer.body(&body, &cells)
     })
 }
 
@@ -521,13 +481,14 @@ pub(crate) async fn write_events(
         before: None,
         limit: LIST_LIMIT_MAX,
     };
+    let labels = hub::connection::labels(app).await?;
     newest_first!(app, event_list, filter, filters.limit, printer, |row| {
-        let raw = hub::redact::redacted(serde_json::from_str(&row.raw).unwrap_or_default());
-        json!({
-            "id": row.id, "at": row.at, "dataset": row.dataset, "person": row.person_id,
-            "email": row.identifier, "action": row.action, "target": row.target, "source_ip": row.source_ip,
-            "country": row.country, "raw": raw,
-        })
+        let body = EventBody::with_record(row, &labels);
+        let cells = [
+            ("email", json!(body.identifier)),
+            ("person", json!(body.person_id)),
+        ];
+        printer.body(&body, &cells)
     })
 }
 
@@ -537,15 +498,9 @@ pub(crate) async fn write_rejects(
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
     let only = named(app, filters.connection.as_deref()).await?;
-    let labels = labels(app).await?;
+    let labels = hub::connection::labels(app).await?;
     for row in app.store.reject_list(only.as_ref(), LIST_LIMIT_MAX).await? {
-        let sample = |sample: &RejectSample| json!({ "line": sample.line, "detail": sample.detail, "excerpt": sample.excerpt });
-        let samples: Vec<Value> = row.samples.iter().map(sample).collect();
-        printer.row(&json!({
-            "rejected_at": row.rejected_at, "connection": labels.get(&row.connection_id), "dataset": row.dataset,
-            "batch_id": row.batch_id, "reason": row.reason, "count": row.count, "first_line": row.first_line,
-            "samples": samples,
-        }))?;
+        printer.body(&RejectBody::new(row, &labels), &[])?;
     }
     Ok(())
 }

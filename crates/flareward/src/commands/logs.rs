@@ -10,13 +10,15 @@ use chrono::NaiveDate;
 use hub::bucket::BucketKeys;
 use hub::progress::Progress;
 use hub::source::objects::{self, BucketRequest};
-use hub::source::{SourceStatus, logpush, pull, status};
+use hub::source::{logpush, pull, status};
 use hub::{Actor, App};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::ConnectionRow;
+use web::api::buckets::BucketReadBody;
+use web::api::log_sources::{EnabledLogBody, LogSourceBody, PulledLogBody};
 
 /// Subcommands of `logs`.
 #[derive(Debug, clap::Args)]
@@ -217,7 +219,8 @@ pub(crate) async fn run(args: LogsArgs, global: &Global) -> anyhow::Result<ExitC
             let only = label.as_ref().map(|_| &rows[0].id);
             let mut printer = Printer::new(format, STATUS);
             for one in status(&app, only).await? {
-                printer.row(&status_json(&one))?;
+                let body = LogSourceBody::new(one);
+                printer.body(&body, &[("lag", json!(body.lag_seconds.map(words)))])?;
             }
             printer.finish(NOTHING)?;
             Ok(ExitCode::SUCCESS)
@@ -245,11 +248,10 @@ async fn run_pull(
     let pulled = pulled?;
     let mut printer = Printer::new(format, PULLED);
     for one in &pulled {
-        printer.row(&json!({
-            "connection": row.label, "dataset": one.dataset, "records": one.records,
-            "new_records": one.new_records, "cursor_at": one.cursor_at, "has_more": one.has_more,
-            "problem": one.problem,
-        }))?;
+        printer.body(
+            &PulledLogBody::new(one.clone()),
+            &[("connection", json!(row.label))],
+        )?;
     }
     printer.finish("nothing to pull")?;
     let batches: Vec<String> = pulled.iter().flat_map(|one| one.batches.clone()).collect();
@@ -330,13 +332,16 @@ async fn run_objects(app: &App, args: ObjectsArgs, format: Format) -> anyhow::Re
         .iter()
         .map(|(location, problem)| format!("{location}: {problem}"))
         .collect();
+    let batches = report.batches.clone();
+    let cells = [
+        ("connection", json!(row.label)),
+        ("dataset", json!(args.dataset)),
+        ("set_aside", json!(set_aside)),
+    ];
     let mut printer = Printer::new(format, READ);
-    printer.row(&json!({
-        "connection": row.label, "dataset": args.dataset, "listed": report.listed, "read": report.read,
-        "set_aside": set_aside,
-    }))?;
+    printer.body(&BucketReadBody::new(report), &cells)?;
     printer.finish("no objects")?;
-    super::finish_batches(app, &report.batches).await?;
+    super::finish_batches(app, &batches).await?;
     let fares = status(app, Some(&row.id)).await?;
     let failing = fares.into_iter().find(|one| {
         one.dataset == args.dataset && one.source == "object" && one.state == model::SourceState::Failing
@@ -381,10 +386,10 @@ async fn look(app: &App, rows: &[ConnectionRow]) -> anyhow::Result<()> {
 fn print_enabled(row: &ConnectionRow, all: &[logpush::Enabled], format: Format) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(format, ENABLED);
     for one in all {
-        printer.row(&json!({
-            "connection": row.label, "dataset": one.dataset, "outcome": one.outcome.as_str(), "job_id": one.job_id,
-            "changes": one.changes, "problem": one.problem, "warnings": one.warnings,
-        }))?;
+        printer.body(
+            &EnabledLogBody::new(one.clone()),
+            &[("connection", json!(row.label))],
+        )?;
     }
     printer.finish("no dataset")?;
     let refused = all.iter().any(|one| one.outcome == logpush::Outcome::Refused);
@@ -392,17 +397,6 @@ fn print_enabled(row: &ConnectionRow, all: &[logpush::Enabled], format: Format) 
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
-    })
-}
-
-fn status_json(one: &SourceStatus) -> Value {
-    json!({
-        "connection": one.label, "dataset": one.dataset, "source": one.source, "state": one.state,
-        "problem": one.problem, "place": one.place, "job_id": one.job_id, "enabled": one.is_enabled,
-        "last_complete_at": one.last_complete_at, "last_error_at": one.last_error_at,
-        "error_message": one.error_message, "last_batch_at": one.last_batch_at, "cursor_at": one.cursor_at,
-        "lag": one.lag.map(|lag| words(lag.num_seconds())), "lag_seconds": one.lag.map(|lag| lag.num_seconds()),
-        "missing_fields": one.missing_fields, "warnings": one.warnings, "checked_at": one.checked_at,
     })
 }
 

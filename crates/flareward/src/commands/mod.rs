@@ -28,34 +28,25 @@ pub(crate) mod token;
 
 use crate::progress::ProgressBar;
 use crate::{Global, NotFound};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use hub::App;
+use hub::connection::ChooseError;
 use hub::settings::Settings;
 use std::path::Path;
 use store::{ConnectionRow, PersonRow};
 
 /// The connection given by label, or the only one.
 pub(crate) async fn connection(app: &App, wanted: Option<&str>) -> anyhow::Result<ConnectionRow> {
-    let mut all = app.store.connection_list().await?;
-    match wanted {
-        Some(wanted) => all
-            .into_iter()
-            .find(|row| row.label == wanted || row.id.as_str() == wanted)
-            .ok_or_else(|| {
-                NotFound(format!(
-                    "no connection named \"{wanted}\": run `flareward connections list` to see all"
-                ))
-                .into()
-            }),
-        None if all.len() == 1 => all.pop().context("there is one"),
-        None if all.is_empty() => bail!("no account connected: run `flareward connect`"),
-        None => {
-            let labels: Vec<&str> = all.iter().map(|row| row.label.as_str()).collect();
-            bail!(
-                "several accounts are connected; specify one with --connection: {}",
-                labels.join(", ")
-            )
+    match hub::connection::choose(app, wanted).await {
+        Ok(row) => Ok(row),
+        Err(error @ ChooseError::Unknown(_)) => {
+            Err(NotFound(format!("{error}: run `flareward connections list` to see all")).into())
         }
+        Err(ChooseError::Several(labels)) => bail!(
+            "several accounts are connected; specify one with --connection: {}",
+            labels.join(", ")
+        ),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,18 +1,19 @@
 //! `flareward people`: one list over all connections, one person with everything, and further addresses.
 
+use super::person;
 use super::removal::{Confirm, Removal};
-use super::{lists, person};
-use crate::output::{Format, Printer, object};
+use crate::output::{self, Format, Printer, object};
 use crate::{Global, NotFound};
 use anyhow::{Context, bail};
-use hub::access::Grant;
 use hub::people::{self, AliasProblem, Step, Wish};
-use hub::{Actor, App, person_detail};
+use hub::{Actor, App};
 use model::RiskLevel;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store::{LIST_LIMIT_MAX, PersonFilter};
+use web::api::access::GrantBody;
+use web::api::people::{PersonBody, PersonDetailBody};
 
 /// Subcommands of `people`.
 #[derive(Debug, clap::Args)]
@@ -102,11 +103,14 @@ pub(crate) async fn run(args: PeopleArgs, global: &Global) -> anyhow::Result<Exi
         Action::Show {
             person: wanted,
             refresh,
-        } => object(global.output, &show(&app, &wanted, refresh).await?)?,
+        } => show(&app, &wanted, refresh, global.output).await?,
         Action::Alias(args) => return alias(args, &app, global).await,
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Changes of the risk level that are shown to people; JSON has more.
+const CHANGES_SHOWN: usize = 20;
 
 pub(crate) async fn write(app: &App, filters: &PersonArgs, printer: &mut Printer) -> anyhow::Result<()> {
     let mut filter = PersonFilter {
@@ -120,62 +124,62 @@ pub(crate) async fn write(app: &App, filters: &PersonArgs, printer: &mut Printer
         let Some(last) = page.last() else { return Ok(()) };
         filter.after_email = Some(last.email.clone());
         for row in page {
-            printer.row(&json!({
-                "id": row.id, "email": row.email, "name": row.name, "hub_risk_level": row.risk_level,
-                "hub_risk_since": row.risk_since, "risk_level": row.risk_level, "risk_since": row.risk_since, "risk_reset_at": row.risk_reset_at,
-            }))?;
+            let body = PersonBody::new(row);
+            printer.body(&body, &[("hub_risk_since", json!(body.risk_since))])?;
         }
     }
 }
 
-async fn show(app: &App, wanted: &str, refresh: bool) -> anyhow::Result<Value> {
+async fn show(app: &App, wanted: &str, refresh: bool, format: Format) -> anyhow::Result<()> {
     let row = person(app, wanted).await?;
     if refresh {
         hub::sync::detail::of_person(app, &row.id).await?;
     }
-    let labels = lists::labels(app).await?;
-    let detail = person_detail::of(app, &row).await?;
-    let changes = app.store.risk_change_by_person(&row.id, 20).await?;
-    let grant = |grant: &Grant| {
+    let body = PersonDetailBody::of(app, row).await?;
+    Ok(output::body(format, &body, &shown(&body))?)
+}
+
+/// What people read of a person, line by line.
+fn shown(body: &PersonDetailBody) -> Value {
+    let grant = |grant: &GrantBody| {
         json!({
             "connection": grant.connection, "kind": grant.kind, "name": grant.entitlement_name,
             "id": grant.entitlement_id, "certainty": grant.certainty, "via": grant.via,
         })
     };
-    Ok(json!({
-        "id": row.id, "email": row.email, "name": row.name, "aliases": detail.aliases,
-        "last_seen_at": detail.last_seen_at, "hub_risk_level": row.risk_level,
-        "hub_risk_since": row.risk_since, "hub_risk_reset_at": row.risk_reset_at,
-        "members": detail.members.iter().map(|member| json!({
-            "connection": labels.get(&member.row.connection_id), "status": member.row.status,
-            "two_factor": hub::access::yes_no_unknown(member.row.two_factor), "sign_in": member.sign_in,
-            "roles": member.roles, "policies": member.policies, "user_groups": member.user_groups,
-            "id": member.row.id,
+    let names = |roles: &Value| -> Vec<String> {
+        let roles = roles.as_array().into_iter().flatten();
+        roles
+            .filter_map(|role| role["name"].as_str().map(str::to_owned))
+            .collect()
+    };
+    let person = &body.person;
+    json!({
+        "id": person.id, "email": person.email, "name": person.name, "aliases": body.aliases,
+        "last_seen_at": body.last_seen_at, "hub_risk_level": person.hub_risk_level,
+        "hub_risk_since": person.risk_since, "hub_risk_reset_at": person.risk_reset_at,
+        "members": body.members.iter().map(|member| json!({
+            "connection": member.connection, "status": member.status,
+            "two_factor": hub::access::yes_no_unknown(member.two_factor), "sign_in": member.sign_in,
+            "roles": names(&member.roles), "policies": member.policies, "user_groups": member.user_groups,
+            "id": member.id,
         })).collect::<Vec<_>>(),
-        "access_users": detail.users.iter().map(|user| json!({
-            "connection": labels.get(&user.connection_id),
-            "access_seat": hub::access::yes_no_unknown(user.access_seat),
+        "access_users": body.access_users.iter().map(|user| json!({
+            "connection": user.connection, "access_seat": hub::access::yes_no_unknown(user.access_seat),
             "gateway_seat": hub::access::yes_no_unknown(user.gateway_seat),
             "active_device_count": user.active_device_count, "last_login_at": user.last_login_at, "id": user.id,
         })).collect::<Vec<_>>(),
-        "details": detail.seen.iter().map(|seen| json!({
-            "connection": labels.get(&seen.connection_id), "read_at": seen.read_at,
-            "last_seen_at": seen.last_seen_at, "provider": seen.provider, "methods": seen.methods,
-            "country": seen.country,
-            "devices": seen.devices.iter().map(|device| json!({
-                "id": device.id, "last_authenticated_at": device.last_authenticated_at,
-            })).collect::<Vec<_>>(),
-            "sessions": seen.sessions.iter().map(|session| json!({
-                "began_at": session.began_at, "expires_at": session.expires_at, "apps": session.apps,
-            })).collect::<Vec<_>>(),
-            "failed_logins": seen.failed_logins,
+        "details": body.details.iter().map(|seen| json!({
+            "connection": seen.connection, "read_at": seen.read_at, "last_seen_at": seen.last_seen_at,
+            "provider": seen.provider, "methods": seen.methods, "country": seen.country, "devices": seen.devices,
+            "sessions": seen.sessions, "failed_logins": seen.failed_logins,
         })).collect::<Vec<_>>(),
-        "grants": detail.grants.iter().map(grant).collect::<Vec<_>>(),
-        "apps": detail.apps.iter().map(grant).collect::<Vec<_>>(),
-        "hub_risk_changes": changes.iter().map(|change| json!({
+        "grants": body.grants.iter().map(grant).collect::<Vec<_>>(),
+        "apps": body.apps.iter().map(grant).collect::<Vec<_>>(),
+        "hub_risk_changes": body.risk_changes.iter().take(CHANGES_SHOWN).map(|change| json!({
             "at": change.at, "previous": change.previous, "current": change.current, "reason": change.reason,
         })).collect::<Vec<_>>(),
-    }))
+    })
 }
 
 async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<ExitCode> {

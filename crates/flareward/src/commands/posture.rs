@@ -3,11 +3,11 @@
 //! The checks run first, over what the last sync read. What they could not tell is listed beside what they found.
 
 use super::connection;
-use super::lists::labels;
 use crate::Global;
-use crate::output::{Format, Printer, object, text_only};
+use crate::output::{self, Format, Printer, text_only};
 use anyhow::Context;
-use hub::posture::{self, check, until};
+use hub::connection::labels;
+use hub::posture::{self, until};
 use hub::{Actor, App};
 use model::ConnectionId;
 use model::{FindingState, Severity};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::ExitCode;
 use store::{ConnectionRow, FindingFilter, FindingRow, LIST_LIMIT_MAX};
+use web::api::posture::{ChangedFindingBody, CheckBody, CheckResultBody, FindingBody};
 
 /// Exit code if a finding at or above `--fail-on` is open.
 const OPEN: u8 = 3;
@@ -158,13 +159,12 @@ pub(crate) async fn run(args: PostureArgs, global: &Global) -> anyhow::Result<Ex
             let app = crate::open(global).await?;
             let until = until.or(span.map(|span| app.clock.now() + span));
             let finding = posture::mute(&app, &id, &reason, until, &Actor::CommandLine).await?;
-            show(&app, finding, "changed", global.output).await
+            show(&app, finding, true, global.output).await
         }
         Some(Action::Unmute { id }) => {
             let app = crate::open(global).await?;
             let (finding, changed) = posture::unmute(&app, &id, &Actor::CommandLine).await?;
-            let outcome = if changed { "changed" } else { "already" };
-            show(&app, finding, outcome, global.output).await
+            show(&app, finding, changed, global.output).await
         }
         Some(Action::Reference) => {
             text_only(global.output, "the check reference")?;
@@ -215,7 +215,8 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
                 if finding.state == FindingState::Open {
                     worst = worst.max(Some(severity));
                 }
-                printer.row(&row(finding, &labels)?)?;
+                let body = FindingBody::new(finding, &labels)?;
+                printer.body(&body, &cells(&body))?;
             }
         }
     }
@@ -225,14 +226,14 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
         if !unknown.is_empty() {
             println!("\nUnknown:");
             let mut printer = Printer::new(format, UNKNOWN_COLUMNS);
-            for line in &unknown {
-                printer.row(line)?;
+            for (body, severity) in &unknown {
+                printer.body(body, &unknown_cells(body, *severity))?;
             }
             printer.finish("")?;
         }
     } else {
-        for line in &unknown {
-            printer.row(line)?;
+        for (body, severity) in &unknown {
+            printer.body(body, &unknown_cells(body, *severity))?;
         }
         printer.finish("")?;
     }
@@ -244,28 +245,32 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn row(finding: FindingRow, labels: &HashMap<ConnectionId, String>) -> anyhow::Result<Value> {
-    let evidence: Value = store::stored("finding", &finding.id, "evidence", &finding.evidence)?;
-    let check = posture::check(&finding.check_id);
-    let label = labels.get(&finding.connection_id);
-    Ok(json!({
-        "verdict": "fail", "id": finding.id, "check": finding.check_id, "severity": finding.severity,
-        "state": finding.state, "connection": label,
-        "question": check.map(|check| check.question), "subject_kind": finding.subject_kind,
-        "subject_id": finding.subject_id, "subject": finding.subject_name, "found": evidence["summary"],
-        "evidence": evidence, "remedy": check.map(|check| remedy(check, &finding, label.map_or("", String::as_str))), "frameworks": check.map(|check| check.frameworks),
-        "first_seen_at": finding.first_seen_at, "last_seen_at": finding.last_seen_at,
-        "resolved_at": finding.resolved_at, "mute_reason": finding.mute_reason, "muted_by": finding.muted_by,
-        "muted_until": finding.muted_until,
-    }))
+/// What columns show of a finding beside the body's members.
+fn cells(body: &FindingBody) -> Vec<(&'static str, Value)> {
+    vec![
+        ("verdict", json!("fail")),
+        ("check", json!(body.check_id)),
+        ("subject", json!(body.subject_name)),
+        ("found", body.evidence["summary"].clone()),
+        ("remedy", json!(remedy(body))),
+    ]
 }
 
 /// The remedy, with a command that applies it.
-fn remedy(check: &posture::Check, finding: &FindingRow, label: &str) -> String {
-    match check.command_for(finding, label, "") {
-        Some(command) => format!("{} Run: `{command}`.", check.remedy),
-        None => check.remedy.to_owned(),
-    }
+fn remedy(body: &FindingBody) -> Option<String> {
+    let remedy = body.remedy?;
+    Some(match &body.command {
+        Some(command) => format!("{remedy} Run: `{command}`."),
+        None => remedy.to_owned(),
+    })
+}
+
+fn unknown_cells(body: &CheckResultBody, severity: Severity) -> [(&'static str, Value); 3] {
+    [
+        ("severity", json!(severity)),
+        ("check", json!(body.check_id)),
+        ("reason", json!(body.unknown_reason)),
+    ]
 }
 
 /// Unknown results, including those of checks that also have findings.
@@ -274,7 +279,7 @@ async fn unknown(
     args: &PostureArgs,
     only: Option<&ConnectionId>,
     labels: &HashMap<ConnectionId, String>,
-) -> anyhow::Result<Vec<Value>> {
+) -> anyhow::Result<Vec<(CheckResultBody, Severity)>> {
     let mut lines = Vec::new();
     let results = posture::results(app, only).await?;
     for check in posture::catalogue() {
@@ -284,12 +289,8 @@ async fn unknown(
             .iter()
             .filter(|result| is_asked && result.check_id == check.id)
         {
-            if let Some(reason) = &result.unknown_reason {
-                lines.push(json!({
-                    "verdict": "unknown", "check": check.id, "severity": check.severity,
-                    "connection": labels.get(&result.connection_id), "question": check.question,
-                    "reason": reason, "permissions": check.permissions(), "checked_at": result.checked_at,
-                }));
+            if result.unknown_reason.is_some() {
+                lines.push((CheckResultBody::new(result.clone(), labels), check.severity));
             }
         }
     }
@@ -299,36 +300,21 @@ async fn unknown(
 fn checks(format: Format) -> anyhow::Result<ExitCode> {
     let mut printer = Printer::new(format, CHECK_COLUMNS);
     for check in posture::catalogue() {
-        let reads: Vec<&str> = check.lists.iter().map(|kind| check::words(kind)).collect();
-        printer.row(&json!({
-            "id": check.id, "severity": check.severity, "question": check.question, "reads": reads,
-            "besides": check.besides, "permissions": check.permissions(), "unknown": check.unknown,
-            "remedy": check.remedy, "command": check.command, "terraform": check.terraform,
-            "frameworks": check.frameworks,
-        }))?;
+        printer.body(&CheckBody::new(check), &[])?;
     }
     printer.finish("no checks")?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(app: &App, finding: FindingRow, outcome: &str, format: Format) -> anyhow::Result<ExitCode> {
+async fn show(app: &App, finding: FindingRow, is_changed: bool, format: Format) -> anyhow::Result<ExitCode> {
     let labels = labels(app).await?;
-    let row = row(finding, &labels)?;
-    let mut shown = json!({ "outcome": outcome });
-    for name in [
-        "id",
-        "state",
-        "check",
-        "severity",
-        "connection",
-        "subject",
-        "found",
-        "mute_reason",
-        "muted_by",
-        "muted_until",
-    ] {
-        shown[name] = row[name].clone();
-    }
-    object(format, &shown)?;
+    let whole = ChangedFindingBody::new(finding, is_changed, &labels)?;
+    let body = &whole.finding;
+    let shown = json!({
+        "outcome": whole.outcome, "id": body.id, "state": body.state, "check": body.check_id, "severity": body.severity,
+        "connection": body.connection, "subject": body.subject_name, "found": body.evidence["summary"],
+        "mute_reason": body.mute_reason, "muted_by": body.muted_by, "muted_until": body.muted_until,
+    });
+    output::body(format, &whole, &shown)?;
     Ok(ExitCode::SUCCESS)
 }

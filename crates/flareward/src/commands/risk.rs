@@ -3,10 +3,11 @@
 use super::person;
 use crate::Global;
 use crate::commands::people::{self, PersonArgs};
-use crate::output::{Printer, object};
+use crate::output::{self, Printer};
 use hub::Actor;
 use model::RiskLevel;
 use serde_json::json;
+use web::api::risk::ResetDoneBody;
 
 /// Subcommands of `risk`.
 #[derive(Debug, clap::Args)]
@@ -55,15 +56,12 @@ pub(crate) async fn run(args: RiskArgs, global: &Global) -> anyhow::Result<()> {
         } => {
             let row = person(&app, &wanted).await?;
             let previous = hub::risk::reset(&app, &row.id, &reason, &Actor::CommandLine).await?;
-            let outcome = if previous == RiskLevel::Unscored {
-                "already"
-            } else {
-                "changed"
-            };
-            object(
+            let body = ResetDoneBody::new(row.id.clone(), previous);
+            output::body(
                 global.output,
+                &body,
                 &json!({
-                    "outcome": outcome, "reset": "hub_risk_level", "person": row.email, "previous": previous,
+                    "outcome": body.outcome, "reset": "hub_risk_level", "person": row.email, "previous": previous,
                     "note": "Cloudflare's score did not change: to reset it, run `flareward capability \
                          resetUserRiskScore`",
                 }),

@@ -12,12 +12,15 @@ use hub::detection::backtest;
 use hub::permission::Actor;
 use hub::rule_admin;
 use model::EventId;
-use rules::book::{Origin, RuleBook, RuleMode, Stored, level_word};
+use rules::book::{Origin, RuleBook, RuleMode, Stored};
 use rules::cases;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use web::api::backtest::BacktestBody;
+use web::api::rule_documents::RuleDocumentVersionBody;
+use web::api::rule_parameters::RuleParameterBody;
+use web::api::rules::{Counts, RuleBody};
 
 /// Subcommands of `rules`.
 #[derive(Debug, clap::Args)]
@@ -193,25 +196,13 @@ async fn book_there_is(global: &Global) -> anyhow::Result<std::sync::Arc<RuleBoo
 
 async fn list(global: &Global) -> anyhow::Result<ExitCode> {
     let book = book_there_is(global).await?;
-    let (mut counts, mut tested) = (Vec::new(), HashMap::new());
-    if let Some(app) = crate::open_if_there(global).await? {
-        counts = app.store.detection_counts().await?;
-        let matches = app.store.test_counts().await?.into_iter();
-        tested = matches
-            .map(|count| (count.rule_id, count.matches))
-            .collect::<HashMap<String, i64>>();
-    }
+    let counts = match crate::open_if_there(global).await? {
+        Some(app) => Counts::read(&app).await?,
+        None => Counts::default(),
+    };
     let mut printer = Printer::new(global.output, COLUMNS);
     for rule in book.rules() {
-        let count = counts.iter().find(|count| count.rule_name == rule.name);
-        printer.row(&json!({
-            "name": rule.name, "id": rule.id, "mode": rule.mode.as_str(), "dataset": rule.dataset,
-            "level": level_word(rule.level), "behaviour": rule.own.behaviour, "topic": rule.own.topic,
-            "title": rule.title, "description": rule.description, "file": rule.file,
-            "origin": if rule.origin == Origin::System { "system" } else { "custom" }, "tags": rule.tags,
-            "stateful": rule.is_stateful(), "test_matches": tested.get(&rule.id),
-            "detections": count.map_or(0, |count| count.detections), "people": count.map_or(0, |count| count.people),
-        }))?;
+        printer.body(&RuleBody::new(&book, rule, &counts), &[])?;
     }
     printer.finish("no rules")?;
     for problem in &book.problems {
@@ -468,11 +459,8 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
             backtest.batches
         );
     } else {
-        let mut value = serde_json::to_value(&backtest)?;
-        value["rule"] = json!(found.name);
-        value["since"] = json!(since);
-        value["until"] = json!(until);
-        object(global.output, &value)?;
+        let body = BacktestBody::new(&found.name, since, until, backtest.clone());
+        object(global.output, &serde_json::to_value(body)?)?;
     }
     for unread in &backtest.unread {
         eprintln!("could not read: {unread}");
@@ -495,11 +483,13 @@ async fn set_mode(rules: &[String], mode: RuleMode, global: &Global) -> anyhow::
 
 async fn lists(global: &Global) -> anyhow::Result<ExitCode> {
     let book = book_there_is(global).await?;
+    let rows = match crate::open_if_there(global).await? {
+        Some(app) => app.store.rule_parameters().await?,
+        None => Vec::new(),
+    };
     let mut printer = Printer::new(global.output, LIST_COLUMNS);
-    for (name, parameter) in &book.parameters {
-        printer.row(
-            &json!({ "name": name, "values": parameter.values, "description": parameter.description }),
-        )?;
+    for body in RuleParameterBody::all(&book, &rows) {
+        printer.body(&body, &[])?;
     }
     printer.finish("no lists")?;
     Ok(ExitCode::SUCCESS)
@@ -542,10 +532,8 @@ async fn versions(name: &str, global: &Global) -> anyhow::Result<ExitCode> {
     let app = crate::open(global).await?;
     let mut printer = Printer::new(global.output, VERSION_COLUMNS);
     for row in app.store.rule_document_versions(name, 1_000).await? {
-        printer.row(
-            &json!({ "version": row.version, "written_at": row.written_at, "written_by": row.written_by,
-            "bytes": row.text.as_ref().map(String::len), "text": row.text }),
-        )?;
+        let bytes = json!(row.text.as_ref().map(String::len));
+        printer.body(&RuleDocumentVersionBody::new(row), &[("bytes", bytes)])?;
     }
     if printer.finish("")? == 0 {
         bail!("no document named \"{name}\"");

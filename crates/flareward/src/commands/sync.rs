@@ -4,13 +4,14 @@ use super::connection;
 use crate::Global;
 use crate::output::Printer;
 use crate::progress::ProgressBar;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use hub::sync::{Progress, Report, SyncError, SyncOptions};
 use hub::{Actor, App};
 use serde_json::json;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use store::ConnectionRow;
+use web::api::connections::SyncRunBody;
 
 /// The connection, and whether to accept shorter lists.
 #[derive(Debug, clap::Args)]
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         confirm: args.confirm,
         fresh: args.fresh,
     };
+    let labels = hub::connection::labels(&app).await?;
     let mut printer = Printer::new(global.output, COLUMNS);
     let mut complete = true;
     for row in rows {
@@ -76,12 +78,18 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
         .into_iter()
         .filter_map(seen)
         .sum();
-        printer.row(&json!({
-            "connection": row.label, "outcome": report.outcome, "members": seen("members"),
-            "access_users": seen("access_users"), "access_groups": seen("access_groups"), "roles": seen("roles"),
-            "grants": grants, "requests": report.requests, "seconds": report.duration_ms as f64 / 1000.0,
-            "problems": report.problems, "dark": report.dark, "resumed": report.resumed, "counts": report.counts, "run_id": report.run_id,
-        }))?;
+        let cells = [
+            ("members", json!(seen("members"))),
+            ("access_users", json!(seen("access_users"))),
+            ("access_groups", json!(seen("access_groups"))),
+            ("roles", json!(seen("roles"))),
+            ("grants", json!(grants)),
+            ("seconds", json!(report.duration_ms as f64 / 1000.0)),
+            ("problems", json!(report.problems)),
+        ];
+        let run = app.store.sync_run_get(&report.run_id).await?;
+        let run = run.context("the sync was removed from the history")?;
+        printer.body(&SyncRunBody::new(run, &labels)?, &cells)?;
     }
     printer.finish("nothing to sync")?;
     Ok(if complete {

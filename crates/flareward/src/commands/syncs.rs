@@ -1,12 +1,15 @@
 //! `flareward syncs`: the history of syncs, and what each changed.
 
-use super::{connection, lists};
-use crate::output::{Format, Printer};
+use super::connection;
+use crate::output::{self, Format, Printer};
 use crate::{Global, NotFound};
 use hub::App;
 use hub::sync::history::Changed;
+use serde::Serialize;
 use serde_json::{Value, json};
-use store::{LIST_LIMIT_MAX, SyncRunRow};
+use store::LIST_LIMIT_MAX;
+use web::api::connections::SyncRunBody;
+use web::api::syncs::{GrantChangeBody, SyncChangeBody};
 
 /// Subcommands of `syncs`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ const GRANTS: &[&str] = &["email", "kind", "group", "before", "after"];
 
 pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> {
     let app = crate::open(global).await?;
-    let labels = lists::labels(&app).await?;
+    let labels = hub::connection::labels(&app).await?;
     match args.action {
         Action::List {
             connection: label,
@@ -66,8 +69,8 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
             };
             let mut printer = Printer::new(global.output, RUNS);
             for row in app.store.sync_run_list(only.as_ref(), limit).await? {
-                let label = labels.get(&row.connection_id).cloned();
-                printer.row(&run_json(&row, label)?)?;
+                let body = SyncRunBody::new(row, &labels)?;
+                printer.body(&body, &cells(&body))?;
             }
             printer.finish("No syncs: run `flareward sync`")?;
         }
@@ -82,42 +85,54 @@ pub(crate) async fn run(args: SyncsArgs, global: &Global) -> anyhow::Result<()> 
                      to see all"
                 ))
             })?;
-            show(&app, &row, labels.get(&row.connection_id).cloned(), global.output).await?;
+            show(&app, SyncRunBody::new(row, &labels)?, global.output).await?;
         }
     }
     Ok(())
 }
 
-fn run_json(row: &SyncRunRow, label: Option<String>) -> anyhow::Result<Value> {
-    let counts = row.counts_json()?;
+/// A sync with everything that it changed: the bodies of three requests to the API.
+#[derive(Debug, Serialize)]
+struct SyncDetail {
+    #[serde(flatten)]
+    run: SyncRunBody,
+    changes: Vec<SyncChangeBody>,
+    grant_changes: Vec<GrantChangeBody>,
+}
+
+/// What a table shows beside the body's members.
+fn cells(body: &SyncRunBody) -> [(&'static str, Value); 4] {
     let sum = |name: &str| -> u64 {
-        let lists = counts.as_object().into_iter().flatten();
+        let lists = body.counts.as_object().into_iter().flatten();
         lists
             .filter(|(kind, _)| !kind.ends_with("_grants"))
             .filter_map(|(_, count)| count[name].as_u64())
             .sum()
     };
-    Ok(json!({
-        "id": row.id, "connection": label, "started_at": row.started_at, "finished_at": row.finished_at,
-        "seconds": row.finished_at.map(|end| (end - row.started_at).num_milliseconds() as f64 / 1000.0),
-        "outcome": row.outcome, "problem": row.problem, "requests": row.requests, "attempts": row.attempts,
-        "added": sum("added"), "changed": sum("changed"), "removed": sum("gone"), "counts": counts,
-    }))
+    let seconds = body
+        .finished_at
+        .map(|end| (end - body.started_at).num_milliseconds() as f64 / 1000.0);
+    [
+        ("seconds", json!(seconds)),
+        ("added", json!(sum("added"))),
+        ("changed", json!(sum("changed"))),
+        ("removed", json!(sum("gone"))),
+    ]
 }
 
-async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format) -> anyhow::Result<()> {
-    let changes = changes(app, &row.id).await?;
-    let grants = grant_changes(app, &row.id).await?;
-    if matches!(format, Format::Json | Format::Ndjson) {
-        let mut value = run_json(row, label)?;
-        value["changes"] = Value::Array(changes);
-        value["grant_changes"] = Value::Array(grants);
-        match format {
-            Format::Json => println!("{value:#}"),
-            _ => println!("{value}"),
-        }
-        return Ok(());
+async fn show(app: &App, run: SyncRunBody, format: Format) -> anyhow::Result<()> {
+    let changes = changes(app, &run.id).await?;
+    let grants = grant_changes(app, &run.id).await?;
+    if format.is_json() {
+        let body = SyncDetail {
+            run,
+            changes,
+            grant_changes: grants,
+        };
+        return Ok(output::object(format, &serde_json::to_value(body)?)?);
     }
+    let changes: Vec<Value> = changes.into_iter().map(change_cells).collect();
+    let grants: Vec<Value> = grants.into_iter().map(grant_cells).collect();
     if format == Format::Csv {
         let mut printer = Printer::new(format, BOTH);
         for (list, rows) in [("change", changes), ("grant", grants)] {
@@ -129,23 +144,22 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
         printer.finish("")?;
         return Ok(());
     }
-    if format == Format::Table {
-        println!(
-            "Sync {} of {}:\n{}, started {}",
-            row.id,
-            label.unwrap_or_default(),
-            row.outcome,
-            row.started_at.format("%Y-%m-%d %H:%M:%S UTC")
-        );
-        if let Some(problem) = &row.problem {
-            println!("Read error: {problem}");
-        }
+    let is_complete = run.outcome == model::SyncOutcome::Complete.as_str();
+    println!(
+        "Sync {} of {}:\n{}, started {}",
+        run.id,
+        run.connection.as_deref().unwrap_or_default(),
+        run.outcome,
+        run.started_at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
+    if let Some(problem) = &run.problem {
+        println!("Read error: {problem}");
     }
     for (rows, columns, nothing) in [
         (
             changes,
             CHANGES,
-            if row.outcome == model::SyncOutcome::Complete {
+            if is_complete {
                 "No changes, or this was the first sync"
             } else {
                 "No changes in the data that was read; unread data may have changed: see the error above"
@@ -154,7 +168,7 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
         (
             grants,
             GRANTS,
-            if row.outcome == model::SyncOutcome::Complete {
+            if is_complete {
                 "No grant of a group or role changed"
             } else {
                 "No grant changed, based on the data that was read"
@@ -170,7 +184,22 @@ async fn show(app: &App, row: &SyncRunRow, label: Option<String>, format: Format
     Ok(())
 }
 
-async fn changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
+fn change_cells(body: SyncChangeBody) -> Value {
+    json!({
+        "change": body.change, "kind": body.kind, "id": body.id, "before": body.name_before,
+        "after": body.name_after, "fields": body.fields,
+    })
+}
+
+fn grant_cells(body: GrantChangeBody) -> Value {
+    json!({
+        "email": body.email, "kind": body.kind, "group": body.entitlement_name, "id": body.entitlement_id,
+        "before": body.before.unwrap_or_else(|| "no".to_owned()),
+        "after": body.after.unwrap_or_else(|| "no".to_owned()),
+    })
+}
+
+async fn changes(app: &App, run: &str) -> anyhow::Result<Vec<SyncChangeBody>> {
     let mut all = Vec::new();
     let mut after: Option<(String, String)> = None;
     loop {
@@ -179,16 +208,12 @@ async fn changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
         let Some(last) = page.last() else { return Ok(all) };
         after = Some((last.kind.to_string(), last.object_id.clone()));
         for row in page {
-            let row = Changed::read(row)?;
-            all.push(json!({
-                "change": row.change, "kind": row.kind, "id": row.id, "before": row.name_before,
-                "after": row.name_after, "fields": row.fields, "at": row.at,
-            }));
+            all.push(SyncChangeBody::new(Changed::read(row)?));
         }
     }
 }
 
-async fn grant_changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
+async fn grant_changes(app: &App, run: &str) -> anyhow::Result<Vec<GrantChangeBody>> {
     let mut all = Vec::new();
     let mut after: Option<(String, String, String)> = None;
     loop {
@@ -202,12 +227,6 @@ async fn grant_changes(app: &App, run: &str) -> anyhow::Result<Vec<Value>> {
             last.entitlement_id.clone(),
             last.email.clone(),
         ));
-        all.extend(page.into_iter().map(|row| {
-            json!({
-                "email": row.email, "kind": row.kind, "group": row.entitlement_name, "id": row.entitlement_id,
-                "before": row.before.unwrap_or_else(|| "no".to_owned()),
-                "after": row.after.unwrap_or_else(|| "no".to_owned()),
-            })
-        }));
+        all.extend(page.into_iter().map(GrantChangeBody::new));
     }
 }

@@ -2,15 +2,16 @@
 
 use super::removal::{Confirm, Removal};
 use crate::Global;
-use crate::output::{Printer, object};
+use crate::output::{self, Printer};
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::Actor;
-use hub::permission::{Permission, TokenError, permissions_of, token_issue, token_revoke};
+use hub::permission::{Permission, TokenError, token_issue, token_revoke};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use std::process::ExitCode;
 use store::AccessTokenRow;
+use web::api::tokens::{MadeTokenBody, TokenBody};
 
 /// Subcommands of `token`.
 #[derive(Debug, clap::Args)]
@@ -65,12 +66,11 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
         Action::List => {
             let mut printer = Printer::new(global.output, COLUMNS);
             for row in app.store.access_token_list().await? {
-                printer.row(&json!({
-                    "id": row.id, "name": row.name, "fingerprint": format!("…{}", row.fingerprint),
-                    "permissions": permissions_of(&row)?, "created_at": row.created_at,
-                    "last_used_at": row.last_used_at, "revoked_at": row.revoked_at,
-                    "expires_at": row.expires_at, "state": state(&row, app.clock.now()),
-                }))?;
+                let cells = [
+                    ("state", json!(state(&row, app.clock.now()))),
+                    ("fingerprint", json!(format!("…{}", row.fingerprint))),
+                ];
+                printer.body(&TokenBody::new(row)?, &cells)?;
             }
             printer.finish("No tokens")?;
         }
@@ -93,11 +93,9 @@ pub(crate) async fn run(args: TokenArgs, global: &Global) -> anyhow::Result<Exit
                 &Permission::ALL,
             )
             .await?;
-            object(
-                global.output,
-                &json!({ "id": row.id, "name": row.name, "token": token.expose_secret(),
-                    "expires_at": row.expires_at }),
-            )?;
+            let shown = json!({ "id": row.id, "name": row.name, "token": token.expose_secret(),
+                "expires_at": row.expires_at });
+            output::body(global.output, &MadeTokenBody::new(row, &token)?, &shown)?;
         }
         Action::Revoke { id, confirm } => {
             let row = app

@@ -151,13 +151,13 @@ async fn one_person_is_shown_with_everything_and_aliases_come_from_a_file() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .any(|app| app["name"] == "Wiki"),
+                .any(|app| app["entitlement_name"] == "Wiki"),
             "{after:#}"
         );
         let member = &after["members"][0];
         assert_eq!(
             (&member["two_factor"], &member["sign_in"]),
-            (&"yes".into(), &"password".into())
+            (&true.into(), &"password".into())
         );
         assert!(!member["user_groups"].as_array().unwrap().is_empty(), "{member}");
 

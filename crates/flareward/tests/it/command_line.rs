@@ -357,7 +357,7 @@ async fn someone_unknown_is_not_found_and_a_further_address_is_someone() {
         for known in [
             "Omar.Said@tidewater.example",
             "omar@home.example",
-            person["id"].as_str().unwrap(),
+            person["person"]["id"].as_str().unwrap(),
         ] {
             let output = run(
                 folder.path(),

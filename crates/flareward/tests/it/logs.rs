@@ -174,7 +174,7 @@ async fn logs_are_pulled_and_a_folder_is_read_from_the_command_line() {
         (&Value::from(2), &Value::from(1))
     );
     assert!(
-        report["set_aside"][0]
+        report["set_aside"][0]["location"]
             .as_str()
             .unwrap()
             .contains("20260105/b.log.gz")

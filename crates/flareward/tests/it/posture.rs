@@ -35,13 +35,12 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
         assert_eq!(code, Some(3));
         let factor: Vec<&Value> = found
             .iter()
-            .filter(|row| row["check"] == "member_2fa_off")
+            .filter(|row| row["check_id"] == "member_2fa_off")
             .collect();
         assert!(!factor.is_empty());
         for name in [
             "id",
-            "subject",
-            "found",
+            "subject_name",
             "evidence",
             "remedy",
             "question",
@@ -51,11 +50,11 @@ async fn the_exit_code_says_whether_something_severe_is_open() {
         }
         let inactive = found
             .iter()
-            .find(|row| row["check"] == "member_inactive_90d")
+            .find(|row| row["check_id"] == "member_inactive_90d")
             .unwrap();
         assert_eq!(inactive["verdict"], "unknown");
         assert!(
-            inactive["reason"].as_str().unwrap().contains("audit log"),
+            inactive["unknown_reason"].as_str().unwrap().contains("audit log"),
             "{inactive}"
         );
 

@@ -66,7 +66,7 @@ impl Console {
         let answer = client
             .post(format!("{address}/login"))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!("token={}", token["token"].as_str().unwrap()))
+            .body(format!("token={}", token["value"].as_str().unwrap()))
             .send()
             .await
             .unwrap();

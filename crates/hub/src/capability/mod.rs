@@ -16,6 +16,7 @@ pub use manifest::manifest;
 
 use crate::app::App;
 use crate::audit;
+use crate::connection::{self, ChooseError};
 use crate::permission::{Actor, Permission};
 use answer::{Failure, Upstream};
 use cloudflare::{AccountId, Client};
@@ -114,32 +115,12 @@ async fn run(
 }
 
 async fn find(app: &App, wanted: Option<&str>) -> Result<ConnectionRow, Failure> {
-    let all = app
-        .store
-        .connection_list()
+    connection::choose(app, wanted)
         .await
-        .map_err(|error| Failure::internal(&crate::causes(&error)))?;
-    match wanted {
-        Some(wanted) => all
-            .into_iter()
-            .find(|row| row.label == wanted || row.id.as_str() == wanted)
-            .ok_or_else(|| Failure::input("/connection", &format!("no connection named \"{wanted}\""))),
-        None => {
-            let [only]: [ConnectionRow; 1] = all.try_into().map_err(|all: Vec<ConnectionRow>| {
-                let labels: Vec<&str> = all.iter().map(|row| row.label.as_str()).collect();
-                let problem = if labels.is_empty() {
-                    "no account connected: run `flareward connect`".to_owned()
-                } else {
-                    format!(
-                        "several accounts are connected; specify one of {}",
-                        labels.join(", ")
-                    )
-                };
-                Failure::input("/connection", &problem)
-            })?;
-            Ok(only)
-        }
-    }
+        .map_err(|error| match error {
+            ChooseError::Store(error) => Failure::internal(&crate::causes(&error)),
+            error => Failure::input("/connection", &error.to_string()),
+        })
 }
 
 impl Context<'_> {

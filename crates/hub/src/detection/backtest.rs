@@ -1,12 +1,15 @@
 //! A rule over archived records, before it is switched on: how often it would have fired, for whom, on which days.
 //!
-//! Reads the archive and writes nothing. Start reading at [`run`].
+//! [`run`] reads the archive and writes nothing; [`ask`] and [`carry_out`] keep a backtest as a row of `operation`. Start
+//! reading at [`run`].
 
 use crate::app::App;
 use crate::archive::ArchiveError;
+use crate::operation;
+use crate::permission::Actor;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt;
-use model::EventId;
+use model::{EventId, OperationKind, OperationOutcome};
 use rules::book::{BookRule, RuleBook};
 use rules::detector::{Detector, DetectorScratch};
 use rules::file_run::fire;
@@ -16,10 +19,13 @@ use rules::lines::Lines;
 use rules::normalise::{id_in_batch, normalise};
 use rules::recognise::keys_of_line;
 use rules::{Dataset, has_field};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sigma::PartOf;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use store::{BatchRow, StoreError};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use store::{BatchRow, OperationRow, StoreError};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Matches that are kept while a rule is tried. Chosen: about 1 GB.
@@ -28,7 +34,7 @@ const KEPT_MAX: usize = 5_000_000;
 const NAMED_MAX: usize = 20;
 
 /// What a rule would have found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Backtest {
     /// Batches that were read.
     pub batches: usize,
@@ -49,7 +55,7 @@ pub struct Backtest {
 }
 
 /// One day of a backtest.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BacktestDay {
     /// Detections.
     pub detections: u64,
@@ -66,9 +72,29 @@ pub enum BacktestError {
     /// The rule matches far too much.
     #[error("the rule matches more than {KEPT_MAX} records; narrow the rule, or use a shorter time range")]
     TooMany,
+    /// The rule was removed after the backtest was asked for.
+    #[error("the rule no longer exists")]
+    Rule,
     /// A thread ended.
     #[error("the backtest ended unexpectedly")]
     Thread,
+    /// The time ends before it begins.
+    #[error("\"since\" must be before \"until\"")]
+    Time,
+    /// Someone cancelled it.
+    #[error("the backtest was cancelled")]
+    Cancelled,
+}
+
+/// A backtest to carry out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BacktestRequest {
+    /// The rule's id.
+    pub rule: String,
+    /// Its records from this time on.
+    pub since: DateTime<Utc>,
+    /// Before this time.
+    pub until: DateTime<Utc>,
 }
 
 struct Trial {
@@ -89,8 +115,88 @@ struct Trial {
     seen: HashSet<u128>,
 }
 
+/// Asks for a backtest, which a stage carries out. Answers the one that waits or runs already, if it is the same. With
+/// `until` left out it ends now.
+///
+/// # Errors
+///
+/// See [`BacktestError`].
+pub async fn ask(
+    app: &App,
+    rule: &BookRule,
+    since: DateTime<Utc>,
+    until: Option<DateTime<Utc>>,
+    actor: &Actor,
+) -> Result<OperationRow, BacktestError> {
+    let request = BacktestRequest {
+        rule: rule.id.clone(),
+        since,
+        until: until.unwrap_or_else(|| app.clock.now()),
+    };
+    if since >= request.until {
+        return Err(BacktestError::Time);
+    }
+    let written = until.map_or_else(|| "now".to_owned(), |at| at.to_rfc3339());
+    let same = format!("{} from {} to {written}", rule.name, since.to_rfc3339());
+    Ok(operation::ask(app, OperationKind::Backtest, same, &request, actor).await?)
+}
+
+/// Carries out the oldest backtest that was asked for. Answers whether there was one.
+///
+/// # Errors
+///
+/// When the store refuses. What fails otherwise is kept with the operation.
+pub async fn carry_out(app: &App) -> Result<bool, StoreError> {
+    let Some(row) = app
+        .store
+        .operation_open(OperationKind::Backtest)
+        .await?
+        .into_iter()
+        .next()
+    else {
+        return Ok(false);
+    };
+    let ended = match row.cancelled_by {
+        Some(_) => Err(BacktestError::Cancelled),
+        None => watched(app, &row).await,
+    };
+    let (outcome, result, problem) = match ended {
+        Ok(found) => (OperationOutcome::Done, Some(json!(found).to_string()), None),
+        Err(BacktestError::Cancelled) => (OperationOutcome::Cancelled, None, None),
+        Err(BacktestError::Store(error)) => return Err(error),
+        Err(error) => (OperationOutcome::Failed, None, Some(crate::causes(&error))),
+    };
+    operation::finish(app, &row.id, outcome, result, problem).await?;
+    Ok(true)
+}
+
+async fn watched(app: &App, row: &OperationRow) -> Result<Backtest, BacktestError> {
+    let request: BacktestRequest = store::stored("operation", &row.id, "request", &row.request)?;
+    let book = app.rules();
+    let rule = book.rule(&request.rule).ok_or(BacktestError::Rule)?;
+    let (done, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let watch = operation::Watch::default();
+    let so_far = || {
+        let count = |of: &AtomicUsize| i64::try_from(of.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        (count(&done), Some(count(&total)).filter(|total| *total > 0))
+    };
+    let work = run(app, &book, rule, request.since, request.until, |now, all| {
+        done.store(now, Ordering::Relaxed);
+        total.store(all, Ordering::Relaxed);
+        if watch.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let found = watch.over(app, &row.id, so_far, work).await?;
+    let (done, total) = so_far();
+    app.store.operation_progress(&row.id, done, total).await?;
+    Ok(found)
+}
+
 /// Tries `rule` of `book` over the records between two times. `progress` is told how many batches of how many
-/// are read.
+/// are read, and says whether to go on.
 ///
 /// # Errors
 ///
@@ -101,7 +207,7 @@ pub async fn run(
     rule: &BookRule,
     since: DateTime<Utc>,
     until: DateTime<Utc>,
-    progress: impl Fn(usize, usize),
+    progress: impl Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Backtest, BacktestError> {
     let datasets: Vec<String> = rule
         .datasets()
@@ -127,7 +233,9 @@ pub async fn run(
     let mut backtest = Backtest::default();
     let all = batches.len();
     for (place, batch) in batches.into_iter().enumerate() {
-        progress(place, all);
+        if progress(place, all).is_break() {
+            return Err(BacktestError::Cancelled);
+        }
         let label = batch.path.clone();
         let reader = match app.archive.read(&batch.path).await {
             Ok(object) => SyncIoBridge::new(StreamReader::new(object.map_err(std::io::Error::other))),
@@ -151,7 +259,7 @@ pub async fn run(
             return Err(BacktestError::TooMany);
         }
     }
-    progress(all, all);
+    let _ = progress(all, all);
     trial.conclude(&mut backtest);
     Ok(backtest)
 }

@@ -1,17 +1,21 @@
 //! Running the rules again over records that were received before, for example after a rule was changed.
 //!
-//! Writes the audit log and marks `batch`; the stage that detects does the rest, in a server or in the command that
-//! asked. Start reading at [`ask`].
+//! Writes `operation` and the audit log and marks `batch`; the stage that detects does the rest, in a server or in the
+//! command that asked. Start reading at [`ask`] and [`run`].
 
 use crate::app::App;
 use crate::audit;
+use crate::operation;
 use crate::permission::Actor;
 use crate::wake::Written;
-use chrono::{DateTime, Utc};
-use model::{AuditAction, AuditOutcome};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use model::{AuditAction, AuditOutcome, OperationKind, OperationOutcome};
 use rules::Dataset;
 use serde_json::json;
-use store::StoreError;
+use store::{OperationRow, StoreError};
+
+/// How long marking the batches of a replay may take. Chosen: far longer than it takes for a full store.
+const MARKED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// Which records.
 #[derive(Debug, Clone)]
@@ -41,12 +45,21 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
-/// Marks the batches whose records the rules are to look at again. Answers which.
+/// A replay that was asked for, and the batches that were marked for it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The operation.
+    pub operation: OperationRow,
+    /// The batches; none if the same replay was asked for before and has not ended.
+    pub batches: Vec<String>,
+}
+
+/// Marks the batches whose records the rules are to look at again.
 ///
 /// # Errors
 ///
 /// See [`ReplayError`].
-pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<Vec<String>, ReplayError> {
+pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<Asked, ReplayError> {
     let dataset = request.dataset.as_deref();
     if let Some(name) = dataset
         && Dataset::named(name).is_none()
@@ -59,16 +72,79 @@ pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<Ve
     if request.since >= until {
         return Err(ReplayError::Time);
     }
+    let detail = json!({ "since": request.since, "until": until });
+    let target = dataset.unwrap_or("all datasets");
     audit::record(
         app,
         actor,
         AuditAction::EventsReplay,
-        dataset.unwrap_or("all datasets"),
+        target,
         AuditOutcome::Asked,
-        json!({ "since": request.since, "until": until }),
+        detail.clone(),
     )
     .await?;
-    let batches = app.store.batch_replay(request.since, until, dataset).await?;
+    let same = format!(
+        "{target} from {} to {}",
+        written(Some(request.since)),
+        written(request.until)
+    );
+    let operation = operation::ask(app, OperationKind::Replay, same, &detail, actor).await?;
+    let batches = app
+        .store
+        .batch_replay(&operation.id, request.since, until, dataset)
+        .await?;
+    let count = i64::try_from(batches.len()).unwrap_or(i64::MAX);
+    let total = count.max(operation.total.unwrap_or(0));
+    app.store
+        .operation_progress(&operation.id, operation.done, Some(total))
+        .await?;
     app.wake.call(Written::Undetected);
-    Ok(batches)
+    Ok(Asked { operation, batches })
+}
+
+fn written(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(
+        || "now".to_owned(),
+        |at| at.to_rfc3339_opts(SecondsFormat::Micros, true),
+    )
+}
+
+/// Follows the replays that were asked for: shows how far each is, and ends those that are done or cancelled. The stage
+/// that detects does the work. Answers whether one ended.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn run(app: &App) -> Result<bool, StoreError> {
+    let mut has_ended = false;
+    for row in app.store.operation_open(OperationKind::Replay).await? {
+        if row.cancelled_by.is_some() {
+            app.store.batch_replay_cancel(&row.id).await?;
+        }
+        let left = app.store.batch_replay_left(&row.id).await?;
+        // The request may be written down and its batches not yet.
+        let Some(total) = row.total else {
+            if app.clock.now() - row.asked_at > MARKED_WITHIN {
+                let words = "the process that asked for it ended before the batches were marked: ask again";
+                let failed = OperationOutcome::Failed;
+                operation::finish(app, &row.id, failed, None, Some(words.to_owned())).await?;
+                has_ended = true;
+            }
+            continue;
+        };
+        let done = (total - left).max(0);
+        if left > 0 {
+            app.store.operation_progress(&row.id, done, Some(total)).await?;
+            continue;
+        }
+        let outcome = match row.cancelled_by {
+            Some(_) => OperationOutcome::Cancelled,
+            None => OperationOutcome::Done,
+        };
+        app.store.operation_progress(&row.id, done, Some(total)).await?;
+        let result = json!({ "batches": total }).to_string();
+        operation::finish(app, &row.id, outcome, Some(result), None).await?;
+        has_ended = true;
+    }
+    Ok(has_ended)
 }

@@ -1,12 +1,13 @@
 //! Taking a change back: which request does it, and which end the grant gets again.
 //!
 //! A grant for a time that was taken back comes back with the end that it had; one whose end has passed does not come
-//! back without someone saying how long it is to last. Reads `access_change` and `timed_grant`, writes nothing.
-//! Start reading at [`undo_of`].
+//! back without someone saying how long it is to last. [`undo_of`] reads `access_change` and `timed_grant` and writes
+//! nothing; [`undo`] makes the change.
 
 use super::timed::Lasts;
-use super::{Options, Request};
+use super::{Changed, Options, ProvisionError, Request, change};
 use crate::app::App;
+use crate::permission::Actor;
 use chrono::{DateTime, Utc};
 use model::{ChangeOutcome, GrantKind, TimedGrantState};
 use store::{AccessChangeRow, LIST_LIMIT_MAX, StoreError, TimedGrantRow};
@@ -46,6 +47,9 @@ pub enum UndoError {
         /// When the grant was to end.
         expires_at: DateTime<Utc>,
     },
+    /// The change that undoes it failed.
+    #[error(transparent)]
+    Change(#[from] ProvisionError),
     /// What is stored cannot be read.
     #[error("the stored undo of change {id} is invalid (table access_change, column undo)")]
     Unreadable {
@@ -100,6 +104,16 @@ pub async fn undo_of(app: &App, id: &str, note: Option<String>) -> Result<Undo, 
             ..Options::default()
         },
     })
+}
+
+/// Undoes a change.
+///
+/// # Errors
+///
+/// See [`UndoError`].
+pub async fn undo(app: &App, id: &str, note: Option<String>, actor: &Actor) -> Result<Changed, UndoError> {
+    let undo = undo_of(app, id, note).await?;
+    Ok(change(app, &undo.request, &undo.options, actor).await?)
 }
 
 /// The grant for a time that ended while this change was made.

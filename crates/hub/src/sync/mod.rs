@@ -102,6 +102,14 @@ pub enum SyncError {
         /// Why.
         reason: String,
     },
+    /// Someone cancelled it.
+    #[error("the sync of {label} was cancelled by {by}")]
+    Cancelled {
+        /// The connection.
+        label: String,
+        /// Who.
+        by: String,
+    },
     /// No client.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -180,7 +188,22 @@ pub async fn connection(
     let busy = || SyncError::Busy(connection.label.clone());
     let lease = Lease::take(app, &lease, &holder, LEASE).await?.ok_or_else(busy)?;
     let work = begin(app, connection, options, progress, &client).boxed();
+    let work = async {
+        tokio::select! {
+            result = work => result,
+            cancelled = request::cancelled(app, connection) => Err(match cancelled {
+                Ok(by) => SyncError::Cancelled { label: connection.label.clone(), by },
+                Err(error) => error.into(),
+            }),
+        }
+    };
     let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));
+    if let Err(SyncError::Cancelled { by, .. }) = &result {
+        let reason = format!("the last sync was cancelled by {by}: what it did not read may be outdated");
+        app.store
+            .sync_run_interrupt(&connection.id, &reason, app.clock.now())
+            .await?;
+    }
     lease.release().await;
     app.wake.call(Written::People);
     result
@@ -297,7 +320,7 @@ pub async fn all(app: &App) -> Result<Vec<Report>, SyncError> {
     for row in app.store.connection_list().await? {
         match connection(app, &row, SyncOptions::default(), &|_| {}).await {
             Ok(report) => reports.push(report),
-            Err(SyncError::Paused { .. } | SyncError::Busy(_)) => {}
+            Err(SyncError::Paused { .. } | SyncError::Busy(_) | SyncError::Cancelled { .. }) => {}
             Err(error) => could_not_begin(app, &row, &error).await?,
         }
     }
@@ -563,6 +586,7 @@ impl Run<'_> {
             counts: serde_json::to_string(&report.counts).unwrap_or_default(),
             attempts: 1,
             compared: true,
+            cancelled_by: None,
         };
         let store = &self.app.store;
         store.sync_run_finish(&run, &connection.label).await?;

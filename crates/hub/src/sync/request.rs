@@ -9,7 +9,11 @@ use crate::permission::Actor;
 use crate::wake::Written;
 use model::{AuditAction, AuditOutcome, SyncOutcome};
 use serde_json::json;
+use std::time::Duration;
 use store::{ConnectionRow, StoreError, SyncRequestRow, SyncRunRow};
+
+/// How often a running sync looks whether it was cancelled.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Asks for a sync of a connection, which the server does. One that runs already is not begun a second time.
 ///
@@ -61,6 +65,60 @@ async fn write_down(app: &App, row: &ConnectionRow, confirm: bool, actor: &Actor
     .await
 }
 
+/// Why a sync cannot be cancelled.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// There is none.
+    #[error("no sync with ID \"{0}\"")]
+    NotFound(String),
+    /// It does not run.
+    #[error("the sync is not running")]
+    NotRunning,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Asks a running sync to stop, in whichever process it runs. What it has read stays; the next sync reads the rest.
+///
+/// # Errors
+///
+/// See [`CancelError`].
+pub async fn cancel(app: &App, run: &str, actor: &Actor) -> Result<SyncRunRow, CancelError> {
+    let find = async || {
+        let row = app.store.sync_run_get(run).await?;
+        row.ok_or_else(|| CancelError::NotFound(run.to_owned()))
+    };
+    let row = find().await?;
+    if row.outcome != SyncOutcome::Running {
+        return Err(CancelError::NotRunning);
+    }
+    let detail = json!({ "kind": "sync", "connection_id": row.connection_id });
+    audit::record(
+        app,
+        actor,
+        AuditAction::OperationCancel,
+        run,
+        AuditOutcome::Asked,
+        detail,
+    )
+    .await?;
+    app.store.sync_run_cancel(run, &actor.to_string()).await?;
+    find().await
+}
+
+/// Resolves when the running sync of a connection is cancelled: who did.
+pub(super) async fn cancelled(app: &App, row: &ConnectionRow) -> Result<String, StoreError> {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let newest = app.store.sync_run_list(Some(&row.id), 1).await?.pop();
+        let running = newest.filter(|run| run.outcome == SyncOutcome::Running);
+        if let Some(by) = running.and_then(|run| run.cancelled_by) {
+            return Ok(by);
+        }
+    }
+}
+
 /// Does the syncs that were asked for. Answers whether there was one.
 ///
 /// # Errors
@@ -90,8 +148,8 @@ pub(crate) async fn run(app: &App) -> Result<bool, StoreError> {
             Ok(_) => has_run = true,
             // Another process syncs it: what was asked for is done after that.
             Err(SyncError::Busy(_)) => continue,
-            // It was paused after the request: a person must look at it first.
-            Err(SyncError::Paused { .. }) => {}
+            // It was paused after the request: a person must look at it first. Or someone cancelled it.
+            Err(SyncError::Paused { .. } | SyncError::Cancelled { .. }) => {}
             Err(error) => could_not_begin(app, &row, &error).await?,
         }
         app.store.sync_request_done(&request).await?;

@@ -10,6 +10,7 @@ use rules::book::RuleMode;
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use store::scratch::Scratch;
 use store::{DetectionFilter, DetectionRow};
 
@@ -194,7 +195,12 @@ async fn repeating_a_batch_changes_nothing_and_a_late_record_revises() {
         let replayed = hub
             .app
             .store
-            .batch_replay(noon() - TimeDelta::days(9), noon() + TimeDelta::days(900), None)
+            .batch_replay(
+                "replay",
+                noon() - TimeDelta::days(9),
+                noon() + TimeDelta::days(900),
+                None,
+            )
             .await
             .unwrap();
         assert_eq!(replayed.len(), 1);
@@ -394,7 +400,7 @@ async fn a_rule_is_tried_over_the_archive_and_finds_what_it_finds_when_it_runs()
                 book.rule(rule).unwrap(),
                 since,
                 until,
-                |_, _| {},
+                |_, _| ControlFlow::Continue(()),
             )
             .await
             .unwrap();

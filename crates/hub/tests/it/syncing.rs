@@ -2,6 +2,7 @@
 
 use crate::kit::{self, Hub, each, sized, story};
 use chrono::TimeDelta;
+use hub::Actor;
 use hub::access::{AccessView, Grant, GrantFilter};
 use hub::sync::{self, SyncError, SyncOptions};
 use model::{Certainty, ConnectionState, GrantKind};
@@ -400,6 +401,55 @@ async fn a_sync_gets_through_faults_that_pass() {
             assert_eq!(report.counts["members"].seen, 300, "{what}");
             assert_eq!(report.counts["members"].gone, 0, "{what}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sync_that_is_cancelled_ends_and_is_not_begun_again_by_itself() {
+    each(async |scratch| {
+        let (sandbox, hub) = connected(scratch, story()).await;
+        sandbox.world().faults_set(Faults {
+            latency_ms: 60_000,
+            ..Faults::default()
+        });
+        let (app, connection) = (hub.app.clone(), hub.connection().await);
+        let options = SyncOptions::default();
+        let running =
+            tokio::spawn(async move { sync::connection(&app, &connection, options, &|_| {}).await });
+        let newest = async || hub.app.store.sync_run_list(None, 1).await.unwrap().pop();
+        while newest().await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        let id = newest().await.unwrap().id;
+        // From another process.
+        let other = hub.again().await;
+        let asked = sync::request::cancel(&other, &id, &Actor::CommandLine)
+            .await
+            .unwrap();
+        assert_eq!(asked.cancelled_by.as_deref(), Some("command line"));
+        let ended = running.await.unwrap();
+        assert!(matches!(ended, Err(SyncError::Cancelled { .. })), "{ended:?}");
+        let run = newest().await.unwrap();
+        assert_eq!(run.outcome.as_str(), "cancelled");
+        assert!(run.finished_at.is_some());
+        let connection = hub.connection().await;
+        assert_eq!(connection.state, ConnectionState::Degraded);
+        assert!(
+            connection
+                .state_reason
+                .unwrap()
+                .contains("cancelled by command line")
+        );
+        let again = sync::request::cancel(&hub.app, &id, &Actor::CommandLine).await;
+        assert!(
+            matches!(again, Err(sync::request::CancelError::NotRunning)),
+            "{again:?}"
+        );
+
+        sandbox.world().faults_clear();
+        assert_eq!(hub.sync().await.outcome.as_str(), "complete");
+        assert_eq!(hub.connection().await.state, ConnectionState::Connected);
     })
     .await;
 }

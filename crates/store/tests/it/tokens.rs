@@ -54,7 +54,9 @@ async fn the_last_use_of_a_session_only_goes_on() {
         store.access_token_insert(&token("t", "reader")).await.unwrap();
         let session = SessionRow {
             id_hash: "digest".to_owned(),
-            access_token_id: "t".to_owned(),
+            actor: "token reader".to_owned(),
+            access_token_id: Some("t".to_owned()),
+            permissions: None,
             csrf: "value".to_owned(),
             created_at: noon(),
             expires_at: noon() + TimeDelta::hours(12),

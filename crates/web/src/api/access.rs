@@ -2,7 +2,6 @@
 
 use super::connections::id_in_query;
 use super::people;
-use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
 use crate::paging::{self, Page};
@@ -11,6 +10,7 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::access::grant::{GrantCursor, GrantScope};
 use hub::access::{AccessView, Grant, GrantFilter, SignIns};
+use hub::connection::{self, Labels};
 use hub::person_detail::MemberFacts;
 use model::{ConnectionId, GrantKind};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ use utoipa::{IntoParams, ToSchema};
 pub struct MemberBody {
     /// ID of the connection that lists this member.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Membership ID.
     pub id: String,
     /// ID of the person with this address.
@@ -44,12 +46,23 @@ pub struct MemberBody {
     pub roles: Value,
     /// Names of the permission groups in the member's policies. A member has either policies or roles.
     pub policies: Vec<String>,
+    /// Names of the member's user groups; null in lists, which do not read them.
+    pub user_groups: Option<Vec<String>>,
     /// When a sync last saw this object.
     pub seen_at: DateTime<Utc>,
 }
 
 impl MemberBody {
-    pub(crate) fn new(row: MemberRow, sign_ins: &HashMap<ConnectionId, SignIns>) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(
+        row: MemberRow,
+        sign_ins: &HashMap<ConnectionId, SignIns>,
+        labels: &Labels,
+    ) -> Result<Self, StoreError> {
         let sign_ins = sign_ins.get(&row.connection_id);
         let roles = Value::Array(row.roles_json()?);
         let policies = hub::objects::policy_names(&Value::Array(row.policies_json()?));
@@ -57,6 +70,7 @@ impl MemberBody {
             sign_in: sign_ins.map_or("unknown", |sign_ins| sign_ins.of(&row.email)),
             invitation: row.status != "accepted",
             policies,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,
@@ -65,19 +79,26 @@ impl MemberBody {
             status: row.status,
             two_factor: row.two_factor,
             roles,
+            user_groups: None,
             seen_at: row.seen_at,
         })
     }
 }
 
 impl MemberBody {
-    pub(crate) fn of(member: MemberFacts) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn of(member: MemberFacts, labels: &Labels) -> Result<Self, StoreError> {
         let row = member.row;
         let roles = Value::Array(row.roles_json()?);
         Ok(Self {
             sign_in: member.sign_in,
             invitation: row.status != "accepted",
             policies: member.policies,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,
@@ -86,6 +107,7 @@ impl MemberBody {
             status: row.status,
             two_factor: row.two_factor,
             roles,
+            user_groups: Some(member.user_groups),
             seen_at: row.seen_at,
         })
     }
@@ -96,6 +118,8 @@ impl MemberBody {
 pub struct AccessUserBody {
     /// ID of the connection that lists this user.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Cloudflare's ID.
     pub id: String,
     /// ID of the person with this address.
@@ -117,8 +141,10 @@ pub struct AccessUserBody {
 }
 
 impl AccessUserBody {
-    pub(crate) fn new(row: AccessUserRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: AccessUserRow, labels: &Labels) -> Self {
         Self {
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             id: row.id,
             person_id: row.person_id,
@@ -138,6 +164,8 @@ impl AccessUserBody {
 pub struct AccessGroupBody {
     /// ID of the connection that lists this object.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Cloudflare's ID.
     pub id: String,
     /// Name.
@@ -149,9 +177,15 @@ pub struct AccessGroupBody {
 }
 
 impl AccessGroupBody {
-    fn new(row: AccessGroupRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: AccessGroupRow, labels: &Labels) -> Result<Self, StoreError> {
         Ok(Self {
             raw: row.raw_json()?,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             id: row.id,
             name: row.name,
@@ -165,6 +199,8 @@ impl AccessGroupBody {
 pub struct RoleBody {
     /// ID of the connection that lists this object.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Cloudflare's ID.
     pub id: String,
     /// Name.
@@ -176,8 +212,10 @@ pub struct RoleBody {
 }
 
 impl RoleBody {
-    fn new(row: RoleRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: RoleRow, labels: &Labels) -> Self {
         Self {
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             id: row.id,
             name: row.name,
@@ -192,6 +230,8 @@ impl RoleBody {
 pub struct GrantBody {
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: String,
     /// `access-group`, `app`, `permission-group`, `role` or `user-group`.
     pub kind: &'static str,
     /// ID of the group or role.
@@ -203,6 +243,25 @@ pub struct GrantBody {
     pub scope: Option<ScopeBody>,
     /// ID of the person.
     pub person_id: String,
+    /// Same as `person_id`.
+    pub person: String,
+    /// Name of the group, role or application. Same as `entitlement_name`.
+    pub group: String,
+    /// ID, if it is an Access group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
+    /// ID, if it is a role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<String>,
+    /// ID, if it is an application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// ID, if it is a permission group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission_group_id: Option<String>,
+    /// ID, if it is a user group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_group_id: Option<String>,
     /// Email address of the person.
     pub email: String,
     /// `yes`, `conditional` or `unknown`.
@@ -235,8 +294,18 @@ impl ScopeBody {
 }
 
 impl GrantBody {
-    pub(crate) fn new(row: Grant) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: Grant) -> Self {
+        let only = |kind| (row.kind == kind).then(|| row.entitlement_id.clone());
         Self {
+            group: row.entitlement_name.clone(),
+            group_id: only(GrantKind::AccessGroup),
+            role_id: only(GrantKind::Role),
+            app_id: only(GrantKind::App),
+            permission_group_id: only(GrantKind::PermissionGroup),
+            user_group_id: only(GrantKind::UserGroup),
+            person: row.person_id.0.clone(),
+            connection: row.connection,
             connection_id: row.connection_id.0,
             kind: row.kind.as_str(),
             entitlement_id: row.entitlement_id,
@@ -268,10 +337,9 @@ macro_rules! listed {
     ($(#[$doc:meta])* $name:ident, $path:literal, $operation:literal, $rows:ident, $body:ident, $read:expr) => {
         $(#[$doc])*
         #[utoipa::path(get, path = $path, tag = "access", operation_id = $operation,
-            security(("token" = ["read"])), params(ListedQuery),
+            params(ListedQuery),
             responses((status = 200, description = "A page, by connection and id", body = Page<$body>), Problems))]
         pub async fn $name(
-            _caller: CanRead,
             State(app): State<App>,
             Query(query): Query<ListedQuery>,
         ) -> Result<Json<Page<$body>>, ApiError> {
@@ -281,7 +349,9 @@ macro_rules! listed {
             let after = after.as_ref().map(|[connection, id]| (connection.as_str(), id.as_str()));
             let rows = app.store.$rows(connection.as_ref(), after, limit).await?;
             let cursor = |row: &_| place(row);
-            Ok(Json(Page::read(rows, limit, cursor, $read)?))
+            let labels = connection::labels(&app).await?;
+            let read: fn(_, &Labels) -> _ = $read;
+            Ok(Json(Page::read(rows, limit, cursor, |row| read(row, &labels))?))
         }
     };
 }
@@ -314,10 +384,9 @@ placed!(
 
 /// Lists members of the connected accounts.
 #[utoipa::path(get, path = "/members", tag = "access", operation_id = "member_list",
-    security(("token" = ["read"])), params(ListedQuery),
+    params(ListedQuery),
     responses((status = 200, description = "A page, by connection and id", body = Page<MemberBody>), Problems))]
 pub async fn members(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ListedQuery>,
 ) -> Result<Json<Page<MemberBody>>, ApiError> {
@@ -329,12 +398,13 @@ pub async fn members(
         .map(|[connection, id]| (connection.as_str(), id.as_str()));
     let rows = app.store.member_list(connection.as_ref(), after, limit).await?;
     let sign_ins = SignIns::of_all(&app).await?;
-    let body = |row| MemberBody::new(row, &sign_ins);
+    let labels = connection::labels(&app).await?;
+    let body = |row| MemberBody::new(row, &sign_ins, &labels);
     Ok(Json(Page::read(rows, limit, place, body)?))
 }
 listed! {
     /// Lists Zero Trust users of the connected accounts.
-    access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody, |row| Ok(AccessUserBody::new(row))
+    access_users, "/access-users", "access_user_list", access_user_list, AccessUserBody, |row, labels| Ok(AccessUserBody::new(row, labels))
 }
 listed! {
     /// Lists Access groups of the connected accounts.
@@ -342,7 +412,7 @@ listed! {
 }
 listed! {
     /// Lists dashboard roles of the connected accounts.
-    roles, "/roles", "role_list", role_list, RoleBody, |row| Ok(RoleBody::new(row))
+    roles, "/roles", "role_list", role_list, RoleBody, |row, labels| Ok(RoleBody::new(row, labels))
 }
 
 /// An account object other than people, roles and Access groups.
@@ -350,6 +420,8 @@ listed! {
 pub struct ObjectBody {
     /// ID of the connection that lists this object.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// `apps`, `policies`, `identity_providers`, `service_tokens`, `account_tokens`, `user_groups`,
     /// `permission_groups`, `resource_groups`, `lists`, `organization` or `account`.
     pub kind: String,
@@ -374,10 +446,16 @@ pub struct ObjectBody {
 }
 
 impl ObjectBody {
-    fn new(row: AccountObjectRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: AccountObjectRow, labels: &Labels) -> Result<Self, StoreError> {
         let raw = row.raw_json()?;
         let facts = hub::objects::facts(row.kind.as_str(), &raw);
         Ok(Self {
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             kind: row.kind.to_string(),
             id: row.id,
@@ -411,10 +489,9 @@ pub struct ObjectsQuery {
 
 /// Applications, policies, identity providers, tokens and all other synced objects.
 #[utoipa::path(get, path = "/objects", tag = "access", operation_id = "object_list",
-    security(("token" = ["read"])), params(ObjectsQuery),
+    params(ObjectsQuery),
     responses((status = 200, description = "A page, by connection and id", body = Page<ObjectBody>), Problems))]
 pub async fn objects(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ObjectsQuery>,
 ) -> Result<Json<Page<ObjectBody>>, ApiError> {
@@ -432,7 +509,9 @@ pub async fn objects(
         .store
         .account_object_list(kind, connection.as_ref(), after, limit)
         .await?;
-    Ok(Json(Page::read(rows, limit, place, ObjectBody::new)?))
+    let labels = connection::labels(&app).await?;
+    let body = |row| ObjectBody::new(row, &labels);
+    Ok(Json(Page::read(rows, limit, place, body)?))
 }
 
 /// Filters for grants.
@@ -469,10 +548,9 @@ pub struct GrantPage {
 
 /// Lists grants: who has what, and why.
 #[utoipa::path(get, path = "/grants", tag = "access", operation_id = "grant_list",
-    security(("token" = ["read"])), params(GrantsQuery),
+    params(GrantsQuery),
     responses((status = 200, description = "A page, by address", body = GrantPage), Problems))]
 pub async fn grants(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<GrantsQuery>,
 ) -> Result<Json<GrantPage>, ApiError> {

@@ -1,32 +1,21 @@
 //! A rule tried over archived records.
 
-use crate::auth::CanRead;
+use super::operations::{self, OperationBody};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path};
-use axum::Extension;
 use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, Utc};
-use hub::App;
 use hub::detection::backtest::{self, Backtest, BacktestError};
-use rules::book::BookRule;
+use hub::{App, operation};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Uncompressed records that are read for one answer. Chosen: they are read well within the time that an answer
-/// may take, by one core.
-const BYTES_MAX: i64 = 1 << 30;
-
-/// Trials run one at a time: each keeps a core busy.
-#[derive(Debug, Clone)]
-pub struct Trials(Arc<Semaphore>);
-
-impl Default for Trials {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
-}
+/// How long a request waits for its backtest. Chosen: less than clients wait for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// The time range of the records.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -86,7 +75,8 @@ pub struct BacktestPersonBody {
 }
 
 impl BacktestBody {
-    fn new(rule: &BookRule, since: DateTime<Utc>, until: DateTime<Utc>, found: Backtest) -> Self {
+    /// The body of a backtest of the rule with this name.
+    pub fn new(rule: &str, since: DateTime<Utc>, until: DateTime<Utc>, found: Backtest) -> Self {
         let day = |(day, of): (NaiveDate, backtest::BacktestDay)| BacktestDayBody {
             day,
             detections: of.detections,
@@ -97,7 +87,7 @@ impl BacktestBody {
             detections,
         };
         Self {
-            rule: rule.name.clone(),
+            rule: rule.to_owned(),
             since,
             until,
             batches: found.batches,
@@ -112,54 +102,39 @@ impl BacktestBody {
     }
 }
 
-/// Backtests a rule on archived records, regardless of its mode. Stores nothing.
+/// Backtests a rule on archived records, regardless of its mode. Stores no detections.
 ///
-/// Only one backtest runs at a time. Requests with too many records are rejected; `flareward rules backtest` has no
-/// such limit.
+/// The server carries out one backtest after the other. If it does not end within 20 seconds, the response is the
+/// operation: `GET /api/v1/operations/{id}` shows its progress and its result, and it can be cancelled. Asking again for
+/// the same backtest while it runs returns the same operation.
 #[utoipa::path(post, path = "/rules/{rule}/backtest", tag = "rules", operation_id = "rule_backtest",
-    security(("token" = ["read"])), params(("rule" = String, Path, description = "Rule name or ID")),
+    params(("rule" = String, Path, description = "Rule name or ID")),
     request_body = BacktestAskedBody,
-    responses((status = 200, description = "What the rule would have detected", body = BacktestBody), Problems))]
+    responses((status = 200, description = "What the rule would have detected", body = BacktestBody),
+        (status = 202, description = "It runs; `Location` is the path of the operation", body = OperationBody), Problems))]
 pub async fn run(
-    _caller: CanRead,
+    caller: Caller,
     State(app): State<App>,
-    Extension(trials): Extension<Trials>,
     Path(name): Path<String>,
     Json(body): Json<BacktestAskedBody>,
-) -> Result<Json<BacktestBody>, ApiError> {
+) -> Result<Response, ApiError> {
     let book = app.rules();
     let rule = book.rule(&name).ok_or(ApiError::NotFound("rule"))?;
-    let (since, until) = (body.since, body.until.unwrap_or_else(|| app.clock.now()));
-    if since >= until {
-        return Err(ApiError::invalid("/since", "must be before \"until\""));
-    }
-    let datasets: Vec<String> = rule
-        .datasets()
-        .iter()
-        .map(|dataset| dataset.name.to_owned())
-        .collect();
-    let batches = app.store.batch_between(since, &datasets).await?;
-    let bytes: i64 = batches.iter().map(|batch| batch.bytes).sum();
-    if bytes > BYTES_MAX {
-        let words = format!(
-            "the range contains {} MB of records, and the limit per request is {} MB: use a shorter \
-                 range, or run `flareward rules backtest`",
-            bytes >> 20,
-            BYTES_MAX >> 20
-        );
-        return Err(ApiError::invalid("/since", words));
-    }
-    let Ok(_turn) = trials.0.try_acquire() else {
-        return Err(ApiError::Conflict(
-            "another backtest is running: try again when it has finished".to_owned(),
-        ));
-    };
-    let found = backtest::run(&app, &book, rule, since, until, |_, _| {})
+    let asked = backtest::ask(&app, rule, body.since, body.until, &caller.actor)
         .await
         .map_err(|error| match error {
+            BacktestError::Time => ApiError::invalid("/since", error.to_string()),
             BacktestError::Store(error) => error.into(),
-            error @ BacktestError::TooMany => ApiError::invalid("/since", error.to_string()),
-            error @ BacktestError::Thread => ApiError::internal(&error),
+            error => ApiError::internal(&error),
         })?;
-    Ok(Json(BacktestBody::new(rule, since, until, found)))
+    let row = operation::wait(&app, asked, ANSWER_WITHIN).await?;
+    if let Some(body) = operations::backtest(&row)? {
+        return Ok(Json(body).into_response());
+    }
+    if let Some(problem) = row.problem {
+        return Err(ApiError::invalid("/since", problem));
+    }
+    let at = format!("{}/operations/{}", super::BASE, row.id);
+    let body = OperationBody::new(row)?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(body)).into_response())
 }

@@ -1,13 +1,13 @@
 //! What was received: batches, lines that could not become events, identifiers that belong to nobody.
 
 use super::connections::id_in_query;
-use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::connection::{self, Labels};
 use model::BatchState;
 use serde::{Deserialize, Serialize};
 use store::{BatchCounts, BatchRow, RejectRow, RejectSample, UnmappedRow};
@@ -100,6 +100,8 @@ pub struct RejectBody {
     pub batch_id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Dataset.
     pub dataset: String,
     /// Reason for the rejection.
@@ -136,9 +138,11 @@ impl RejectSampleBody {
 }
 
 impl RejectBody {
-    fn new(row: RejectRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: RejectRow, labels: &Labels) -> Self {
         Self {
             batch_id: row.batch_id,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             dataset: row.dataset,
             reason: row.reason,
@@ -216,10 +220,9 @@ pub struct CountsQuery {
 
 /// Lists the newest batches.
 #[utoipa::path(get, path = "/batches", tag = "ingest", operation_id = "batch_list",
-    security(("token" = ["read"])), params(BatchesQuery),
+    params(BatchesQuery),
     responses((status = 200, description = "Newest first", body = Page<BatchBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<BatchesQuery>,
 ) -> Result<Json<Page<BatchBody>>, ApiError> {
@@ -234,10 +237,9 @@ pub async fn list(
 
 /// Totals over all received batches.
 #[utoipa::path(get, path = "/ingest/counts", tag = "ingest", operation_id = "ingest_counts",
-    security(("token" = ["read"])), params(CountsQuery),
+    params(CountsQuery),
     responses((status = 200, description = "The totals", body = IngestCountsBody), Problems))]
 pub async fn counts(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<CountsQuery>,
 ) -> Result<Json<IngestCountsBody>, ApiError> {
@@ -268,25 +270,24 @@ pub async fn counts(
 
 /// Lists the newest rejected lines.
 #[utoipa::path(get, path = "/rejects", tag = "ingest", operation_id = "reject_list",
-    security(("token" = ["read"])), params(OfConnectionQuery),
+    params(OfConnectionQuery),
     responses((status = 200, description = "Newest first", body = Page<RejectBody>), Problems))]
 pub async fn rejects(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<OfConnectionQuery>,
 ) -> Result<Json<Page<RejectBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let connection = id_in_query(&app, query.connection.as_deref()).await?;
     let rows = app.store.reject_list(connection.as_ref(), limit).await?;
-    Ok(Json(Page::whole(rows, RejectBody::new)))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(Page::whole(rows, |row| RejectBody::new(row, &labels))))
 }
 
 /// Lists identifiers in events that match no person, most frequent first.
 #[utoipa::path(get, path = "/unmapped-identifiers", tag = "ingest", operation_id = "unmapped_list",
-    security(("token" = ["read"])), params(OfConnectionQuery),
+    params(OfConnectionQuery),
     responses((status = 200, description = "Most frequent first", body = Page<UnmappedBody>), Problems))]
 pub async fn unmapped(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<OfConnectionQuery>,
 ) -> Result<Json<Page<UnmappedBody>>, ApiError> {

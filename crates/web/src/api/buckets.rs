@@ -4,7 +4,7 @@
 //! would let whoever may connect accounts read what the server can.
 
 use super::log_sources::{LogSourceBody, found, refusal};
-use crate::auth::CanWriteConnections;
+use crate::auth::Caller;
 use crate::error::{ApiError, FieldProblem, Problems};
 use crate::extract::{Json, Path, Query};
 use axum::extract::State;
@@ -61,15 +61,27 @@ pub struct BucketReadBody {
     pub set_aside: Vec<SetAsideBody>,
 }
 
+impl BucketReadBody {
+    /// The body of a read.
+    pub fn new(report: objects::Report) -> Self {
+        let set_aside = |(location, problem)| SetAsideBody { location, problem };
+        Self {
+            listed: report.listed,
+            read: report.read,
+            set_aside: report.set_aside.into_iter().map(set_aside).collect(),
+        }
+    }
+}
+
 /// Sets the bucket that a dataset is read from. Flareward reads its objects in the background, starting with the next
 /// scheduled read.
 #[utoipa::path(put, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
-    operation_id = "bucket_put", security(("token" = ["connections:write"])), request_body = BucketPutBody,
+    operation_id = "bucket_put", request_body = BucketPutBody,
     params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset")),
     responses((status = 200, description = "The source", body = LogSourceBody), Problems))]
 pub async fn put(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path((name, dataset)): Path<(String, String)>,
     Json(body): Json<BucketPutBody>,
@@ -121,12 +133,12 @@ pub async fn put(
 /// If the read takes longer than the request timeout, it continues in the background; the log source shows the
 /// result.
 #[utoipa::path(post, path = "/log-sources/{connection}/{dataset}/bucket/read", tag = "log sources",
-    operation_id = "bucket_read", security(("token" = ["connections:write"])),
+    operation_id = "bucket_read",
     params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset"), BucketReadQuery),
     responses((status = 200, description = "Result of the read", body = BucketReadBody), Problems))]
 pub async fn read(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path((name, dataset)): Path<(String, String)>,
     Query(query): Query<BucketReadQuery>,
@@ -146,22 +158,17 @@ pub async fn read(
     let report = objects::read(&app, &connection, &dataset, query.since, &|_| {})
         .await
         .map_err(refused)?;
-    let set_aside = |(location, problem)| SetAsideBody { location, problem };
-    Ok(Json(BucketReadBody {
-        listed: report.listed,
-        read: report.read,
-        set_aside: report.set_aside.into_iter().map(set_aside).collect(),
-    }))
+    Ok(Json(BucketReadBody::new(report)))
 }
 
 /// Stops reading the bucket of a dataset and forgets which objects were read. Does not change the bucket.
 #[utoipa::path(delete, path = "/log-sources/{connection}/{dataset}/bucket", tag = "log sources",
-    operation_id = "bucket_forget", security(("token" = ["connections:write"])),
+    operation_id = "bucket_forget",
     params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset")),
     responses((status = 204, description = "Removed"), Problems))]
 pub async fn forget(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path((name, dataset)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {

@@ -3,7 +3,7 @@
 //! A call is answered with the capability's own status and body, also when it fails; problem documents are left
 //! to what comes before it (who may, is it JSON, is there such a capability).
 
-use crate::auth::{AnyCaller, CanRead};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::Page;
@@ -35,9 +35,8 @@ pub struct CallQuery {
 
 /// Lists all capabilities.
 #[utoipa::path(get, path = "/capabilities", tag = "capabilities", operation_id = "capability_list",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The capabilities", body = Page<CapabilityBody>), Problems))]
-pub async fn list(_caller: CanRead) -> Result<Json<Page<CapabilityBody>>, ApiError> {
+pub async fn list(_caller: Caller) -> Result<Json<Page<CapabilityBody>>, ApiError> {
     Ok(Json(Page::whole(capability::IDS.to_vec(), |id| CapabilityBody {
         id,
         permission: capability::permission(id).map(hub::Permission::as_str),
@@ -46,10 +45,10 @@ pub async fn list(_caller: CanRead) -> Result<Json<Page<CapabilityBody>>, ApiErr
 
 /// Returns the manifest of a capability: inputs and outputs.
 #[utoipa::path(get, path = "/capabilities/{capability}/manifest", tag = "capabilities",
-    operation_id = "capability_manifest", security(("token" = ["read"])),
+    operation_id = "capability_manifest",
     params(("capability" = String, Path, description = "ID")),
     responses((status = 200, description = "The manifest", body = Value), Problems))]
-pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn get_manifest(Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     capability::manifest(&id)
         .map(Json)
         .ok_or(ApiError::NotFound("capability"))
@@ -58,9 +57,8 @@ pub async fn get_manifest(_caller: CanRead, Path(id): Path<String>) -> Result<Js
 /// Returns the resource types that can be read and changed, with the required Cloudflare permissions, in the format
 /// of Baton's `baton_capabilities.json`.
 #[utoipa::path(get, path = "/capabilities/manifest", tag = "capabilities", operation_id = "capabilities_manifest",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The manifest", body = Value), Problems))]
-pub async fn connector_manifest(_caller: CanRead) -> Result<Json<Value>, ApiError> {
+pub async fn connector_manifest(_caller: Caller) -> Result<Json<Value>, ApiError> {
     serde_json::to_value(hub::baton::types::manifest())
         .map(Json)
         .map_err(|error| ApiError::internal(&error))
@@ -69,12 +67,11 @@ pub async fn connector_manifest(_caller: CanRead) -> Result<Json<Value>, ApiErro
 /// Calls a capability. The list of capabilities shows the required permission.
 #[utoipa::path(post, path = "/capabilities/{capability}", tag = "capabilities",
     operation_id = "capability_call",
-    security(("token" = ["capabilities:call"]), ("token" = ["risk:write"]), ("token" = ["api:call:read"])),
     params(("capability" = String, Path, description = "ID"), CallQuery), request_body = Value,
     responses((status = 200, description = "Result of the capability; failures have the same format", body = Value),
         Problems))]
 pub async fn call(
-    caller: AnyCaller,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<CallQuery>,

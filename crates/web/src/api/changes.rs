@@ -2,7 +2,7 @@
 
 use super::connections::id_in_query;
 use super::people;
-use crate::auth::{CanChangeAccess, CanRead};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query, word};
 use crate::paging::{self, Page};
@@ -10,8 +10,9 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use hub::access::Target;
 use hub::access::explain::{ExplainError, resolve};
+use hub::connection::{self, Labels};
 use hub::provisioning::offboard::{OffboardOptions, Offboarded, offboard, offboard_preview};
-use hub::provisioning::undo::{UndoError, undo_of};
+use hub::provisioning::undo::{self, UndoError};
 use hub::provisioning::{
     Changed, Ends, Options, Plan, ProvisionError, Request, change, preview, timed, whose,
 };
@@ -79,10 +80,18 @@ pub struct ChangedBody {
     pub guard: Option<&'static str>,
     /// Flareward's ID of the change.
     pub change_id: String,
+    /// Label of the connection.
+    pub connection: String,
+    /// Action, for example `group.grant`.
+    pub action: &'static str,
+    /// Email address of the person.
+    pub person: String,
     /// One-sentence summary.
     pub summary: String,
     /// Access that remains, or the conditions that access depends on.
     pub remains: Vec<String>,
+    /// Warnings.
+    pub warnings: Vec<String>,
     /// Number of writes; more than one if a write was lost and repeated.
     pub writes: usize,
     /// When the grant expires; null if it does not.
@@ -95,13 +104,18 @@ pub struct ChangedBody {
 }
 
 impl ChangedBody {
-    fn new(changed: Changed) -> Self {
+    /// The body of what is stored.
+    pub fn new(changed: Changed) -> Self {
         let ends = changed.plan.ends;
         Self {
             outcome: changed.outcome.as_str(),
             reason: changed.reason,
             guard: changed.guard.map(hub::provisioning::Guard::as_str),
             change_id: changed.change_id,
+            connection: changed.plan.connection.clone(),
+            action: changed.plan.request.action(),
+            person: changed.plan.request.email().to_owned(),
+            warnings: changed.plan.warnings.clone(),
             summary: changed.plan.summary.clone(),
             remains: changed.remains,
             writes: changed.writes,
@@ -146,7 +160,8 @@ pub struct PlanBody {
 }
 
 impl PlanBody {
-    fn new(plan: Plan) -> Self {
+    /// The body of what is stored.
+    pub fn new(plan: Plan) -> Self {
         Self {
             summary: plan.summary.clone(),
             connection: plan.connection.clone(),
@@ -163,6 +178,8 @@ pub struct AccessChangeBody {
     pub id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// ID of the change that this is a step of.
     pub parent_id: Option<String>,
     /// Action.
@@ -191,10 +208,16 @@ pub struct AccessChangeBody {
 }
 
 impl AccessChangeBody {
-    fn new(row: AccessChangeRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: AccessChangeRow, labels: &Labels) -> Result<Self, StoreError> {
         Ok(Self {
             detail: row.detail_json()?,
             id: row.id,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             parent_id: row.parent_id,
             action: row.action,
@@ -229,6 +252,34 @@ pub struct AccessChangeDetailBody {
     pub steps: Vec<AccessChangeBody>,
 }
 
+impl AccessChangeDetailBody {
+    /// The body of a change and its steps.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(
+        row: AccessChangeRow,
+        steps: Vec<AccessChangeRow>,
+        labels: &Labels,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            request: row.request_json()?,
+            plan: match row.plan_json()? {
+                // As a change of many steps was kept before.
+                requests @ Value::Array(_) => json!({ "requests": requests }),
+                plan => plan,
+            },
+            undo: row.undo_json()?,
+            steps: steps
+                .into_iter()
+                .map(|step| AccessChangeBody::new(step, labels))
+                .collect::<Result<_, _>>()?,
+            change: AccessChangeBody::new(row, labels)?,
+        })
+    }
+}
+
 /// Filters for changes.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -255,6 +306,8 @@ pub struct TimedGrantBody {
     pub id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// `access-group` or `role`.
     pub kind: &'static str,
     /// ID of the group or role.
@@ -280,9 +333,11 @@ pub struct TimedGrantBody {
 }
 
 impl TimedGrantBody {
-    fn new(row: TimedGrantRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: TimedGrantRow, labels: &Labels) -> Self {
         Self {
             id: row.id,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             kind: row.kind.as_str(),
             entitlement_id: row.entitlement_id,
@@ -355,12 +410,26 @@ pub struct OffboardedBody {
     pub plans: Vec<PlanBody>,
 }
 
+impl OffboardedBody {
+    /// The body of an offboarding that was carried out.
+    pub fn new(done: Offboarded) -> Self {
+        let steps = done.steps.into_iter();
+        Self {
+            change_id: done.change_id,
+            outcome: Some(done.outcome.as_str()),
+            reason: done.reason,
+            steps: steps.map(|step| ChangedBody::new(step.changed)).collect(),
+            remains: done.remains,
+            plans: Vec::new(),
+        }
+    }
+}
+
 /// Plans a change without applying it: state before and after, API calls and guard results.
 #[utoipa::path(post, path = "/access/plans", tag = "access changes", operation_id = "access_plan",
-    security(("token" = ["access:write"])), request_body = ChangeRequestBody,
+    request_body = ChangeRequestBody,
     responses((status = 200, description = "The plan", body = PlanBody), Problems))]
 pub async fn plan(
-    _caller: CanChangeAccess,
     State(app): State<App>,
     Json(body): Json<ChangeRequestBody>,
 ) -> Result<Json<PlanBody>, ApiError> {
@@ -374,10 +443,10 @@ pub async fn plan(
 /// Applies a change: plans it, checks the guards, writes and verifies it. A refusal is returned as an outcome with
 /// its reason.
 #[utoipa::path(post, path = "/access/changes", tag = "access changes", operation_id = "access_change",
-    security(("token" = ["access:write"])), request_body = ChangeRequestBody,
+    request_body = ChangeRequestBody,
     responses((status = 200, description = "Result", body = ChangedBody), Problems))]
 pub async fn make(
-    caller: CanChangeAccess,
+    caller: Caller,
     State(app): State<App>,
     Json(body): Json<ChangeRequestBody>,
 ) -> Result<Json<ChangedBody>, ApiError> {
@@ -388,10 +457,9 @@ pub async fn make(
 
 /// Lists changes, newest first.
 #[utoipa::path(get, path = "/access/changes", tag = "access changes", operation_id = "access_change_list",
-    security(("token" = ["read"])), params(ChangesQuery),
+    params(ChangesQuery),
     responses((status = 200, description = "A page of changes", body = Page<AccessChangeBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ChangesQuery>,
 ) -> Result<Json<Page<AccessChangeBody>>, ApiError> {
@@ -405,59 +473,47 @@ pub async fn list(
     };
     let rows = app.store.access_change_list(&filter).await?;
     let cursor = |row: &AccessChangeRow| paging::time_cursor(row.created_at, &row.id);
-    Ok(Json(Page::read(rows, limit, cursor, AccessChangeBody::new)?))
+    let labels = connection::labels(&app).await?;
+    let body = |row| AccessChangeBody::new(row, &labels);
+    Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
 /// Returns one change with its plan.
 #[utoipa::path(get, path = "/access/changes/{change}", tag = "access changes", operation_id = "access_change_get",
-    security(("token" = ["read"])), params(("change" = String, Path, description = "ID")),
+    params(("change" = String, Path, description = "ID")),
     responses((status = 200, description = "The change", body = AccessChangeDetailBody), Problems))]
 pub async fn get_one(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<AccessChangeDetailBody>, ApiError> {
     let row = found(&app, &id).await?;
     let steps = app.store.access_change_steps(&id).await?;
-    Ok(Json(AccessChangeDetailBody {
-        request: row.request_json()?,
-        plan: match row.plan_json()? {
-            // As a change of many steps was kept before.
-            requests @ Value::Array(_) => json!({ "requests": requests }),
-            plan => plan,
-        },
-        undo: row.undo_json()?,
-        steps: steps
-            .into_iter()
-            .map(AccessChangeBody::new)
-            .collect::<Result<_, _>>()?,
-        change: AccessChangeBody::new(row)?,
-    }))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(AccessChangeDetailBody::new(row, steps, &labels)?))
 }
 
 /// Undoes a change.
 #[utoipa::path(post, path = "/access/changes/{change}/undo", tag = "access changes",
-    operation_id = "access_change_undo", security(("token" = ["access:write"])),
+    operation_id = "access_change_undo",
     params(("change" = String, Path, description = "ID")), request_body = UndoBody,
     responses((status = 200, description = "Result", body = ChangedBody), Problems))]
 pub async fn undo(
-    caller: CanChangeAccess,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<UndoBody>,
 ) -> Result<Json<ChangedBody>, ApiError> {
-    let undo = undo_of(&app, &id, body.note).await.map_err(no_undo)?;
-    made(&app, &undo.request, &undo.options, &caller.actor)
+    let changed = undo::undo(&app, &id, body.note, &caller.actor)
         .await
-        .map(Json)
+        .map_err(no_undo)?;
+    Ok(Json(ChangedBody::new(changed)))
 }
 
 /// Lists timed grants, soonest expiry first.
 #[utoipa::path(get, path = "/access/timed-grants", tag = "access changes", operation_id = "timed_grant_list",
-    security(("token" = ["read"])), params(TimedQuery),
+    params(TimedQuery),
     responses((status = 200, description = "At most 1,000 grants", body = Page<TimedGrantBody>), Problems))]
 pub async fn timed_grants(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<TimedQuery>,
 ) -> Result<Json<Page<TimedGrantBody>>, ApiError> {
@@ -466,17 +522,18 @@ pub async fn timed_grants(
         .store
         .timed_grant_list(email.as_deref(), query.all, store::LIST_LIMIT_MAX)
         .await?;
-    Ok(Json(Page::whole(rows, TimedGrantBody::new)))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(Page::whole(rows, |row| TimedGrantBody::new(row, &labels))))
 }
 
 /// Offboards a person: revokes their access in every connected account and lists the access that remains.
 #[utoipa::path(post, path = "/people/{person}/offboard", tag = "access changes", operation_id = "person_offboard",
-    security(("token" = ["access:write"])), params(("person" = String, Path, description = "Email \
+    params(("person" = String, Path, description = "Email \
          address or ID of the person")),
     request_body = OffboardBody,
     responses((status = 200, description = "Result", body = OffboardedBody), Problems))]
 pub async fn offboard_person(
-    caller: CanChangeAccess,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<OffboardBody>,
@@ -500,18 +557,7 @@ pub async fn offboard_person(
     let done: Offboarded = offboard(&app, &person, options, body.note.as_deref(), &caller.actor)
         .await
         .map_err(problem)?;
-    Ok(Json(OffboardedBody {
-        change_id: done.change_id,
-        outcome: Some(done.outcome.as_str()),
-        reason: done.reason,
-        steps: done
-            .steps
-            .into_iter()
-            .map(|step| ChangedBody::new(step.changed))
-            .collect(),
-        remains: done.remains,
-        plans: Vec::new(),
-    }))
+    Ok(Json(OffboardedBody::new(done)))
 }
 
 /// Makes a change: what the API and the console share.
@@ -530,6 +576,7 @@ pub(crate) fn no_undo(error: UndoError) -> ApiError {
         UndoError::NotFound(_) => ApiError::NotFound("change"),
         UndoError::NoWayBack { .. } | UndoError::Over { .. } => ApiError::Conflict(error.to_string()),
         UndoError::Store(error) => error.into(),
+        UndoError::Change(error) => problem(error),
         error @ UndoError::Unreadable { .. } => ApiError::internal(&error),
     }
 }
@@ -586,17 +633,13 @@ pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Opt
 
 /// What was asked, with names turned into ids.
 pub(crate) async fn request(app: &App, body: &ChangeRequestBody) -> Result<Request, ApiError> {
-    let id = id_in_query(app, Some(&body.connection)).await.map_err(|_| {
+    let found = connection::find(app, &body.connection).await?;
+    let row = found.ok_or_else(|| {
         ApiError::invalid(
             "/connection",
             format!("no connection named \"{}\"", body.connection),
         )
     })?;
-    let row = match id {
-        Some(id) => app.store.connection_get(&id).await?,
-        None => None,
-    };
-    let row = row.ok_or(ApiError::NotFound("connection"))?;
     let mut asked = json!({
         "action": body.action, "connection": row.id, "email": body.email, "name": body.name,
         "devices": body.devices, "by_exclusion": body.by_exclusion, "policies": body.policies,

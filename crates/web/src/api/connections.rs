@@ -1,6 +1,6 @@
 //! Connections to Cloudflare accounts.
 
-use crate::auth::{CanRead, CanWriteConnections};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::app::ClientError;
-use hub::connect::{self, ConnectError, ConnectRequest, Credential};
+use hub::connect::{self, ConnectError, ConnectRequest, Connected, Credential};
+use hub::connection::{self, Labels};
 use hub::sync::SyncError;
 use hub::sync::request;
 use model::ConnectionId;
@@ -52,7 +53,12 @@ pub struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    pub(crate) fn new(row: ConnectionRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: ConnectionRow) -> Result<Self, StoreError> {
         Ok(Self {
             tags: connect::tags_of(&row)?,
             id: row.id.0,
@@ -84,16 +90,29 @@ pub struct ProbeBody {
     pub message: String,
     /// When.
     pub checked_at: DateTime<Utc>,
+    /// Label of the connection, in output for several connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
 }
 
 impl ProbeBody {
-    pub(crate) fn new(row: ProbeRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: ProbeRow) -> Self {
         Self {
             feature: row.feature,
             works: row.works,
             missing_permission: row.missing_permission,
             message: row.message,
             checked_at: row.checked_at,
+            connection: None,
+        }
+    }
+
+    /// The same with the connection's label.
+    pub fn of(row: ProbeRow, connection: &ConnectionRow) -> Self {
+        Self {
+            connection: Some(connection.label.clone()),
+            ..Self::new(row)
         }
     }
 }
@@ -126,31 +145,45 @@ pub struct SyncRunBody {
     pub id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// When the sync started.
     pub started_at: DateTime<Utc>,
     /// When the sync ended; null while it is running.
     pub finished_at: Option<DateTime<Utc>>,
-    /// `running`, `complete`, `partial`, `failed`, `paused` or `interrupted`.
+    /// `running`, `complete`, `partial`, `failed`, `paused`, `interrupted` or `cancelled`.
     pub outcome: String,
+    /// Actor who cancelled the sync.
+    pub cancelled_by: Option<String>,
     /// Error.
     pub problem: Option<String>,
     /// Number of requests to Cloudflare.
     pub requests: i64,
+    /// Number of attempts: more than one if the sync was interrupted and resumed.
+    pub attempts: i64,
     /// Number of objects seen and gone, by kind.
     pub counts: Value,
 }
 
 impl SyncRunBody {
-    pub(crate) fn new(row: SyncRunRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: SyncRunRow, labels: &Labels) -> Result<Self, StoreError> {
         Ok(Self {
             counts: row.counts_json()?,
             id: row.id,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             started_at: row.started_at,
             finished_at: row.finished_at,
             outcome: row.outcome.to_string(),
             problem: row.problem,
             requests: row.requests,
+            attempts: row.attempts,
+            cancelled_by: row.cancelled_by,
         })
     }
 }
@@ -188,6 +221,26 @@ pub struct ConnectedBody {
     pub ingest_url: String,
 }
 
+impl ConnectedBody {
+    /// The body of a new connection.
+    ///
+    /// # Errors
+    ///
+    /// When the stored tags are damaged.
+    pub fn new(app: &App, connected: Connected) -> Result<Self, StoreError> {
+        Ok(Self {
+            ingest_url: format!(
+                "{}/ingest/{}/{{dataset}}",
+                app.public_url(),
+                connected.connection.label
+            ),
+            connection: ConnectionBody::new(connected.connection)?,
+            probes: connected.probes.into_iter().map(ProbeBody::new).collect(),
+            ingest_secret: connected.ingest_secret.expose_secret().to_owned(),
+        })
+    }
+}
+
 /// Sync options.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -214,18 +267,6 @@ pub struct LimitQuery {
     limit: Option<i64>,
 }
 
-/// The connection with this id or label.
-///
-/// # Errors
-///
-/// When the store cannot be asked.
-pub(crate) async fn find(app: &App, name: &str) -> Result<Option<ConnectionRow>, ApiError> {
-    if let Some(row) = app.store.connection_by_label(name).await? {
-        return Ok(Some(row));
-    }
-    Ok(app.store.connection_get(&ConnectionId(name.to_owned())).await?)
-}
-
 /// The id behind a connection's id or label in a query.
 ///
 /// # Errors
@@ -233,32 +274,33 @@ pub(crate) async fn find(app: &App, name: &str) -> Result<Option<ConnectionRow>,
 /// [`ApiError::BadRequest`] when there is none.
 pub(crate) async fn id_in_query(app: &App, name: Option<&str>) -> Result<Option<ConnectionId>, ApiError> {
     let Some(name) = name else { return Ok(None) };
-    find(app, name)
+    connection::find(app, name)
         .await?
         .map(|row| Some(row.id))
         .ok_or_else(|| ApiError::bad("connection", format!("no connection named \"{name}\"")))
 }
 
 async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
-    find(app, name).await?.ok_or(ApiError::NotFound("connection"))
+    connection::find(app, name)
+        .await?
+        .ok_or(ApiError::NotFound("connection"))
 }
 
 /// Lists all connections by label.
 #[utoipa::path(get, path = "/connections", tag = "connections", operation_id = "connection_list",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The connections", body = Page<ConnectionBody>), Problems))]
-pub async fn list(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<ConnectionBody>>, ApiError> {
+pub async fn list(State(app): State<App>) -> Result<Json<Page<ConnectionBody>>, ApiError> {
     let rows = app.store.connection_list().await?;
     Ok(Json(Page::read_whole(rows, ConnectionBody::new)?))
 }
 
 /// Connects an account: checks the credential, stores it encrypted and checks which features it can use.
 #[utoipa::path(post, path = "/connections", tag = "connections", operation_id = "connection_create",
-    security(("token" = ["connections:write"])), request_body = ConnectBody,
+    request_body = ConnectBody,
     responses((status = 201, description = "Connected; the response contains the log secret", body = ConnectedBody),
         Problems))]
 pub async fn create(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Json(body): Json<ConnectBody>,
 ) -> Result<Response, ApiError> {
@@ -282,25 +324,15 @@ pub async fn create(
         .await
         .map_err(connect_refusal)?;
     let at = format!("{}/connections/{}", super::BASE, connected.connection.id);
-    let answer = ConnectedBody {
-        ingest_url: format!(
-            "{}/ingest/{}/{{dataset}}",
-            app.public_url(),
-            connected.connection.label
-        ),
-        connection: ConnectionBody::new(connected.connection)?,
-        probes: connected.probes.into_iter().map(ProbeBody::new).collect(),
-        ingest_secret: connected.ingest_secret.expose_secret().to_owned(),
-    };
+    let answer = ConnectedBody::new(&app, connected)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], Json(answer)).into_response())
 }
 
 /// Returns one connection.
 #[utoipa::path(get, path = "/connections/{connection}", tag = "connections", operation_id = "connection_get",
-    security(("token" = ["read"])), params(("connection" = String, Path, description = "Connection ID or label")),
+    params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The connection", body = ConnectionBody), Problems))]
 pub async fn get_one(
-    _caller: CanRead,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<ConnectionBody>, ApiError> {
@@ -309,11 +341,11 @@ pub async fn get_one(
 
 /// Checks again which features a connection's credential can use.
 #[utoipa::path(post, path = "/connections/{connection}/doctor", tag = "connections",
-    operation_id = "connection_doctor", security(("token" = ["connections:write"])),
+    operation_id = "connection_doctor",
     params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The features", body = Page<ProbeBody>), Problems))]
 pub async fn doctor(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<ProbeBody>>, ApiError> {
@@ -326,11 +358,10 @@ pub async fn doctor(
 
 /// Returns the features that a connection's credential could use at the last check.
 #[utoipa::path(get, path = "/connections/{connection}/probes", tag = "connections",
-    operation_id = "connection_probes", security(("token" = ["read"])),
+    operation_id = "connection_probes",
     params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The features", body = Page<ProbeBody>), Problems))]
 pub async fn probes(
-    _caller: CanRead,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<ProbeBody>>, ApiError> {
@@ -341,11 +372,10 @@ pub async fn probes(
 
 /// Returns how current the data of an account is.
 #[utoipa::path(get, path = "/connections/{connection}/listings", tag = "connections",
-    operation_id = "connection_listings", security(("token" = ["read"])),
+    operation_id = "connection_listings",
     params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The listings", body = Page<ListingBody>), Problems))]
 pub async fn listings(
-    _caller: CanRead,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<ListingBody>>, ApiError> {
@@ -357,11 +387,11 @@ pub async fn listings(
 /// Asks for a sync and returns immediately. The server does the sync, and its run shows the progress. A sync that is running
 /// already counts as the one that was asked for.
 #[utoipa::path(post, path = "/connections/{connection}/sync", tag = "connections",
-    operation_id = "connection_sync", security(("token" = ["connections:write"])),
+    operation_id = "connection_sync",
     params(("connection" = String, Path, description = "Connection ID or label"), SyncQuery),
     responses((status = 202, description = "Started", body = SyncStartedBody), Problems))]
 pub async fn sync(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path(name): Path<String>,
     Query(query): Query<SyncQuery>,
@@ -385,11 +415,10 @@ pub async fn sync(
 
 /// Lists the newest sync runs of a connection.
 #[utoipa::path(get, path = "/connections/{connection}/sync-runs", tag = "connections",
-    operation_id = "connection_sync_runs", security(("token" = ["read"])),
+    operation_id = "connection_sync_runs",
     params(("connection" = String, Path, description = "Connection ID or label"), LimitQuery),
     responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
 pub async fn sync_runs(
-    _caller: CanRead,
     State(app): State<App>,
     Path(name): Path<String>,
     Query(query): Query<LimitQuery>,
@@ -397,7 +426,10 @@ pub async fn sync_runs(
     let connection = found(&app, &name).await?;
     let limit = paging::limit(query.limit)?;
     let rows = app.store.sync_run_list(Some(&connection.id), limit).await?;
-    Ok(Json(Page::read_whole(rows, SyncRunBody::new)?))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(Page::read_whole(rows, |row| {
+        SyncRunBody::new(row, &labels)
+    })?))
 }
 
 fn connect_refusal(error: ConnectError) -> ApiError {

@@ -3,13 +3,13 @@
 use super::document;
 use super::events::EventBody;
 use super::people;
-use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::connection::{self, Labels};
 use model::DetectionId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,6 +37,8 @@ pub struct DetectionBody {
     pub event_id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Dataset.
     pub dataset: String,
     /// ID of the person.
@@ -58,7 +60,12 @@ pub struct DetectionBody {
 }
 
 impl DetectionBody {
-    pub(crate) fn new(row: DetectionRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: DetectionRow, labels: &Labels) -> Result<Self, StoreError> {
         Ok(Self {
             detail: row.detail,
             evidence: store::stored("detection", &row.id, "evidence", &row.evidence)?,
@@ -70,6 +77,7 @@ impl DetectionBody {
             behaviour: row.behaviour,
             topic: row.topic,
             event_id: row.event_id.0,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             dataset: row.dataset,
             person_id: row.person_id,
@@ -111,10 +119,9 @@ pub struct DetectionsQuery {
 
 /// Lists detections, newest event first.
 #[utoipa::path(get, path = "/detections", tag = "detections", operation_id = "detection_list",
-    security(("token" = ["read"])), params(DetectionsQuery),
+    params(DetectionsQuery),
     responses((status = 200, description = "A page of detections", body = Page<DetectionBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<DetectionsQuery>,
 ) -> Result<Json<Page<DetectionBody>>, ApiError> {
@@ -127,15 +134,16 @@ pub async fn list(
     };
     let rows = app.store.detection_list(&filter).await?;
     let cursor = |row: &DetectionRow| paging::time_cursor(row.at, row.id.as_str());
-    Ok(Json(Page::read(rows, limit, cursor, DetectionBody::new)?))
+    let labels = connection::labels(&app).await?;
+    let body = |row| DetectionBody::new(row, &labels);
+    Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
 /// Returns one detection with its event and why the rule matched.
 #[utoipa::path(get, path = "/detections/{detection}", tag = "detections", operation_id = "detection_get",
-    security(("token" = ["read"])), params(("detection" = String, Path, description = "ID")),
+    params(("detection" = String, Path, description = "ID")),
     responses((status = 200, description = "The detection", body = DetectionDetailBody), Problems))]
 pub async fn get_one(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<DetectionDetailBody>, ApiError> {
@@ -151,9 +159,10 @@ pub async fn get_one(
         .zip(rules.rule(&row.rule_name))
         .map(|(event, rule)| json!(rule.explain(&document(&event.raw))))
         .unwrap_or_default();
+    let labels = connection::labels(&app).await?;
     Ok(Json(DetectionDetailBody {
-        detection: DetectionBody::new(row)?,
-        event: event.map(EventBody::new),
+        detection: DetectionBody::new(row, &labels)?,
+        event: event.map(|event| EventBody::new(event, &labels)),
         explanation,
     }))
 }

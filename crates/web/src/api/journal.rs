@@ -1,7 +1,7 @@
 //! What happened: the journal in pages, and as a stream.
 
 use super::people;
-use crate::auth::{CanRead, Shown};
+use crate::auth::Shown;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Query};
 use crate::paging::{self, Page};
@@ -13,7 +13,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures::stream::{self, Stream};
-use hub::App;
+use hub::{App, Permission};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
@@ -100,10 +100,9 @@ pub struct StreamQuery {
 
 /// Lists journal entries, newest first.
 #[utoipa::path(get, path = "/journal", tag = "journal", operation_id = "journal_list",
-    security(("token" = ["read"])), params(JournalQuery),
+    params(JournalQuery),
     responses((status = 200, description = "A page of entries", body = Page<JournalBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<JournalQuery>,
 ) -> Result<Json<Page<JournalBody>>, ApiError> {
@@ -118,11 +117,10 @@ pub async fn list(
 /// Streams new journal entries as server-sent events: `id` is the entry's `seq`, `event` its kind, `data` the entry
 /// as JSON. A stream ends after 15 minutes, or when its token or session ends. Readers reconnect automatically.
 #[utoipa::path(get, path = "/journal/stream", tag = "journal", operation_id = "journal_stream",
-    security(("token" = ["read"])), params(StreamQuery),
+    params(StreamQuery),
     responses((status = 200, description = "A stream of entries", body = String,
         content_type = "text/event-stream"), Problems))]
 pub async fn stream(
-    _caller: CanRead,
     shown: Shown,
     State(app): State<App>,
     Query(query): Query<StreamQuery>,
@@ -238,7 +236,7 @@ impl Reader {
             return true;
         }
         self.asked = Instant::now();
-        match self.shown.still_holds(&self.app, CanRead::PERMISSION).await {
+        match self.shown.still_holds(&self.app, Permission::Read).await {
             Ok(holds) => holds,
             Err(error) => {
                 tracing::warn!("closed a journal stream because its token could not be checked: {error:?}");

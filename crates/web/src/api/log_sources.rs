@@ -1,7 +1,7 @@
 //! Where log records come from, and how each source fares.
 
-use super::connections::{find, id_in_query};
-use crate::auth::{CanRead, CanWriteConnections};
+use super::connections::id_in_query;
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::Page;
@@ -56,7 +56,8 @@ pub struct LogSourceBody {
 }
 
 impl LogSourceBody {
-    pub(super) fn new(row: SourceStatus) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: SourceStatus) -> Self {
         Self {
             connection_id: row.connection_id.0,
             connection: row.label,
@@ -121,7 +122,8 @@ pub struct EnabledLogBody {
 }
 
 impl EnabledLogBody {
-    fn new(one: logpush::Enabled) -> Self {
+    /// The body of what is stored.
+    pub fn new(one: logpush::Enabled) -> Self {
         Self {
             dataset: one.dataset,
             outcome: one.outcome.as_str(),
@@ -151,7 +153,8 @@ pub struct PulledLogBody {
 }
 
 impl PulledLogBody {
-    fn new(one: pull::Pulled) -> Self {
+    /// The body of what is stored.
+    pub fn new(one: pull::Pulled) -> Self {
         Self {
             dataset: one.dataset,
             records: one.records,
@@ -174,15 +177,16 @@ pub struct DisableLogQuery {
 }
 
 pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
-    find(app, name).await?.ok_or(ApiError::NotFound("connection"))
+    hub::connection::find(app, name)
+        .await?
+        .ok_or(ApiError::NotFound("connection"))
 }
 
 /// Lists log sources with their state at the last check.
 #[utoipa::path(get, path = "/log-sources", tag = "log sources", operation_id = "log_source_list",
-    security(("token" = ["read"])), params(LogSourcesQuery),
+    params(LogSourcesQuery),
     responses((status = 200, description = "By connection, dataset and source", body = Page<LogSourceBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<LogSourcesQuery>,
 ) -> Result<Json<Page<LogSourceBody>>, ApiError> {
@@ -193,19 +197,21 @@ pub async fn list(
 
 /// Creates, repairs and enables Logpush jobs that push to this server.
 #[utoipa::path(post, path = "/log-sources", tag = "log sources", operation_id = "log_source_enable",
-    security(("token" = ["connections:write"])), request_body = EnableLogsBody,
+    request_body = EnableLogsBody,
     responses((status = 200, description = "Result for each dataset", body = Page<EnabledLogBody>), Problems))]
 pub async fn enable(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Json(body): Json<EnableLogsBody>,
 ) -> Result<Json<Page<EnabledLogBody>>, ApiError> {
-    let connection = find(&app, &body.connection).await?.ok_or_else(|| {
-        ApiError::invalid(
-            "/connection",
-            format!("no connection named \"{}\"", body.connection),
-        )
-    })?;
+    let connection = hub::connection::find(&app, &body.connection)
+        .await?
+        .ok_or_else(|| {
+            ApiError::invalid(
+                "/connection",
+                format!("no connection named \"{}\"", body.connection),
+            )
+        })?;
     let url = body.public_url.as_deref();
     let done = logpush::enable(&app, &connection, &body.datasets, url, &caller.actor, &|_| {}).await;
     Ok(Json(Page::whole(done.map_err(refusal)?, EnabledLogBody::new)))
@@ -213,11 +219,10 @@ pub async fn enable(
 
 /// Checks the Logpush jobs of a connection in Cloudflare.
 #[utoipa::path(post, path = "/log-sources/{connection}/check", tag = "log sources",
-    operation_id = "log_source_check", security(("token" = ["connections:write"])),
+    operation_id = "log_source_check",
     params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "State of each log source", body = Page<LogSourceBody>), Problems))]
 pub async fn check(
-    _caller: CanWriteConnections,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<LogSourceBody>>, ApiError> {
@@ -230,11 +235,11 @@ pub async fn check(
 /// Pulls the Access authentication log, the audit log and Cloudflare's risk events of a connection from the API,
 /// unless another source delivers them.
 #[utoipa::path(post, path = "/log-sources/{connection}/pull", tag = "log sources",
-    operation_id = "log_source_pull", security(("token" = ["connections:write"])),
+    operation_id = "log_source_pull",
     params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "Result of the read", body = Page<PulledLogBody>), Problems))]
 pub async fn pull_now(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<Page<PulledLogBody>>, ApiError> {
@@ -255,12 +260,12 @@ pub async fn pull_now(
 
 /// Disables or deletes the Logpush job of a dataset.
 #[utoipa::path(delete, path = "/log-sources/{connection}/{dataset}", tag = "log sources",
-    operation_id = "log_source_disable", security(("token" = ["connections:write"])),
+    operation_id = "log_source_disable",
     params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset"), DisableLogQuery),
     responses((status = 200, description = "Result", body = EnabledLogBody), Problems))]
 pub async fn disable(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path((name, dataset)): Path<(String, String)>,
     Query(query): Query<DisableLogQuery>,

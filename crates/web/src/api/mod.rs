@@ -18,6 +18,7 @@ pub mod explain;
 pub mod integrations;
 pub mod journal;
 pub mod log_sources;
+pub mod operations;
 pub mod overview;
 pub mod people;
 pub mod posture;
@@ -31,6 +32,7 @@ pub mod syncs;
 pub mod tokens;
 
 use crate::error::{FieldProblem, Problem};
+use crate::permissions;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
@@ -95,6 +97,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(buckets::read))
         .routes(routes!(syncs::list))
         .routes(routes!(syncs::get_one))
+        .routes(routes!(syncs::cancel))
         .routes(routes!(syncs::changes))
         .routes(routes!(syncs::grant_changes))
         .routes(routes!(people::list))
@@ -117,9 +120,13 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(replay::ask))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::get_one))
+        .routes(routes!(operations::cancel))
         .routes(routes!(purges::begin))
         .routes(routes!(purges::list))
         .routes(routes!(purges::get_one))
+        .routes(routes!(purges::cancel))
         .routes(routes!(batches::list))
         .routes(routes!(batches::counts))
         .routes(routes!(batches::rejects))
@@ -165,18 +172,20 @@ fn routes() -> OpenApiRouter<App> {
 
 /// The API's description (OpenAPI 3.1), as it is served and as `docs/openapi.json` holds it.
 pub fn openapi() -> OpenApi {
-    routes().into_openapi()
+    let mut description = routes().into_openapi();
+    permissions::describe(&mut description);
+    description
 }
 
 pub(crate) fn router() -> Router<App> {
-    let (router, description) = routes().split_for_parts();
+    let (router, mut description) = routes().split_for_parts();
+    permissions::describe(&mut description);
     // Written once: every request is answered from the same bytes.
     let description: Bytes = serde_json::to_vec(&description).unwrap_or_default().into();
     let described = move || std::future::ready(([(CONTENT_TYPE, "application/json")], description.clone()));
     router
         .route("/api/v1/openapi.json", get(described))
         .layer(axum::Extension(journal::Streams::default()))
-        .layer(axum::Extension(backtest::Trials::default()))
 }
 
 /// A record as it came, as JSON; text that is none stays text.

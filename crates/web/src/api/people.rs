@@ -2,19 +2,20 @@
 
 use super::access::{AccessUserBody, GrantBody, MemberBody};
 use super::risk::RiskChangeBody;
-use crate::auth::{CanRead, CanWriteConnections};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use hub::connection::{self, Labels};
 use hub::people::{AliasProblem, Wish};
 use hub::person_detail::Seen;
 use hub::{App, person_detail};
 use model::{PersonId, RiskLevel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{PersonFilter, PersonRow};
+use store::{PersonFilter, PersonRow, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// A person or service, across all connections.
@@ -42,7 +43,8 @@ pub struct PersonBody {
 }
 
 impl PersonBody {
-    pub(crate) fn new(row: PersonRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: PersonRow) -> Self {
         Self {
             id: row.id.0,
             email: row.email,
@@ -82,11 +84,43 @@ pub struct PersonDetailBody {
     pub risk_changes: Vec<RiskChangeBody>,
 }
 
+impl PersonDetailBody {
+    /// Everything about a person.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn of(app: &App, person: PersonRow) -> Result<Self, StoreError> {
+        let detail = person_detail::of(app, &person).await?;
+        let changes = app.store.risk_change_by_person(&person.id, 100).await?;
+        let labels = &connection::labels(app).await?;
+        let (users, seen) = (detail.users.into_iter(), detail.seen.into_iter());
+        Ok(Self {
+            person: PersonBody::new(person),
+            members: detail
+                .members
+                .into_iter()
+                .map(|member| MemberBody::of(member, labels))
+                .collect::<Result<_, _>>()?,
+            access_users: users.map(|user| AccessUserBody::new(user, labels)).collect(),
+            details: seen.map(|seen| SeenBody::new(seen, labels)).collect(),
+            grants: detail.grants.into_iter().map(GrantBody::new).collect(),
+            apps: detail.apps.into_iter().map(GrantBody::new).collect(),
+            gaps: detail.gaps,
+            aliases: detail.aliases,
+            last_seen_at: detail.last_seen_at,
+            risk_changes: changes.into_iter().map(RiskChangeBody::new).collect(),
+        })
+    }
+}
+
 /// Details of an Access user, read on request or in the background.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SeenBody {
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// Cloudflare's ID of the Access user.
     pub access_user_id: String,
     /// Time of the last read or read attempt.
@@ -130,8 +164,10 @@ pub struct SessionBody {
 }
 
 impl SeenBody {
-    fn new(seen: Seen) -> Self {
+    /// The body of what is stored.
+    pub fn new(seen: Seen, labels: &Labels) -> Self {
         Self {
+            connection: labels.get(&seen.connection_id).cloned(),
             connection_id: seen.connection_id.0,
             access_user_id: seen.access_user_id,
             read_at: seen.read_at,
@@ -198,10 +234,9 @@ pub struct PeopleQuery {
 
 /// Lists people by email address.
 #[utoipa::path(get, path = "/people", tag = "people", operation_id = "person_list",
-    security(("token" = ["read"])), params(PeopleQuery),
+    params(PeopleQuery),
     responses((status = 200, description = "A page of people", body = Page<PersonBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<PeopleQuery>,
 ) -> Result<Json<Page<PersonBody>>, ApiError> {
@@ -223,43 +258,24 @@ pub async fn list(
 
 /// Returns one person: memberships, Access users, grants with reasons, risk level changes.
 #[utoipa::path(get, path = "/people/{person}", tag = "people", operation_id = "person_get",
-    security(("token" = ["read"])), params(("person" = String, Path, description = "Email address or ID \
+    params(("person" = String, Path, description = "Email address or ID \
          of the person")),
     responses((status = 200, description = "The person", body = PersonDetailBody), Problems))]
 pub async fn get_one(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<PersonDetailBody>, ApiError> {
     let person = found(&app, &id).await?;
-    let id = person.id.clone();
-    let detail = person_detail::of(&app, &person).await?;
-    let changes = app.store.risk_change_by_person(&id, 100).await?;
-    Ok(Json(PersonDetailBody {
-        person: PersonBody::new(person),
-        members: detail
-            .members
-            .into_iter()
-            .map(MemberBody::of)
-            .collect::<Result<_, _>>()?,
-        access_users: detail.users.into_iter().map(AccessUserBody::new).collect(),
-        details: detail.seen.into_iter().map(SeenBody::new).collect(),
-        grants: detail.grants.into_iter().map(GrantBody::new).collect(),
-        apps: detail.apps.into_iter().map(GrantBody::new).collect(),
-        gaps: detail.gaps,
-        aliases: detail.aliases,
-        last_seen_at: detail.last_seen_at,
-        risk_changes: changes.into_iter().map(RiskChangeBody::new).collect(),
-    }))
+    Ok(Json(PersonDetailBody::of(&app, person).await?))
 }
 
 /// Adds an alias to a person.
 #[utoipa::path(post, path = "/people/{person}/aliases", tag = "people", operation_id = "person_alias_add",
-    security(("token" = ["connections:write"])), request_body = NewAliasBody,
+    request_body = NewAliasBody,
     params(("person" = String, Path, description = "Email address or ID of the person")),
     responses((status = 200, description = "All aliases of the person", body = AliasesBody), Problems))]
 pub async fn alias_add(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<NewAliasBody>,
@@ -280,11 +296,11 @@ pub async fn alias_add(
 
 /// Removes an alias of a person.
 #[utoipa::path(delete, path = "/people/{person}/aliases/{address}", tag = "people",
-    operation_id = "person_alias_remove", security(("token" = ["connections:write"])),
+    operation_id = "person_alias_remove",
     params(("person" = String, Path, description = "Email address or ID of the person"), ("address" = String, Path, description = "The alias")),
     responses((status = 200, description = "The remaining aliases", body = AliasesBody), Problems))]
 pub async fn alias_remove(
-    caller: CanWriteConnections,
+    caller: Caller,
     State(app): State<App>,
     Path((id, address)): Path<(String, String)>,
 ) -> Result<Json<AliasesBody>, ApiError> {

@@ -1,13 +1,14 @@
 //! Posture: the checks, what they came to, what they found, and accepting a finding.
 
 use super::connections::id_in_query;
-use crate::auth::{CanRead, CanWritePosture};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query, word};
 use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::connection::{self, Labels};
 use hub::posture::{self, Check, MuteError};
 use model::Severity;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,8 @@ pub struct CheckBody {
 }
 
 impl CheckBody {
-    fn new(check: &'static Check) -> Self {
+    /// The body of a check.
+    pub fn new(check: &'static Check) -> Self {
         Self {
             id: check.id,
             severity: check.severity.as_str(),
@@ -63,10 +65,15 @@ impl CheckBody {
 /// A finding: an object that fails a check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FindingBody {
+    /// After a mute or unmute: `changed`, or `already` if the finding was in this state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
     /// ID; stable for the same finding.
     pub id: String,
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// ID of the check.
     pub check_id: String,
     /// `critical`, `high`, `medium` or `low`.
@@ -81,8 +88,14 @@ pub struct FindingBody {
     pub subject_name: String,
     /// Evidence: a sentence in `summary`, and further values for programs.
     pub evidence: Value,
+    /// The question of the check.
+    pub question: Option<&'static str>,
     /// Remedy.
     pub remedy: Option<&'static str>,
+    /// Flareward command that applies the remedy, if there is one.
+    pub command: Option<String>,
+    /// Controls that the check provides evidence for.
+    pub frameworks: Vec<&'static str>,
     /// When the finding was first found, or found again after it was resolved.
     pub first_seen_at: DateTime<Utc>,
     /// When the finding was last found.
@@ -98,11 +111,23 @@ pub struct FindingBody {
 }
 
 impl FindingBody {
-    fn new(row: FindingRow) -> Result<Self, StoreError> {
+    /// The body of what is stored.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(row: FindingRow, labels: &Labels) -> Result<Self, StoreError> {
+        let check = posture::check(&row.check_id);
+        let label = labels.get(&row.connection_id).map_or("", String::as_str);
         Ok(Self {
-            remedy: posture::check(&row.check_id).map(|check| check.remedy),
+            outcome: None,
+            question: check.map(|check| check.question),
+            remedy: check.map(|check| check.remedy),
+            command: check.and_then(|check| check.command_for(&row, label, "")),
+            frameworks: check.map_or_else(Vec::new, |check| check.frameworks.to_vec()),
             evidence: store::stored("finding", &row.id, "evidence", &row.evidence)?,
             id: row.id,
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             check_id: row.check_id,
             severity: row.severity.to_string(),
@@ -118,6 +143,19 @@ impl FindingBody {
             muted_until: row.muted_until,
         })
     }
+
+    /// The same after a mute or unmute.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn changed(row: FindingRow, is_changed: bool, labels: &Labels) -> Result<Self, StoreError> {
+        let outcome = Some(if is_changed { "changed" } else { "already" });
+        Ok(Self {
+            outcome,
+            ..Self::new(row, labels)?
+        })
+    }
 }
 
 /// Latest result of a check.
@@ -125,6 +163,8 @@ impl FindingBody {
 pub struct CheckResultBody {
     /// ID of the connection.
     pub connection_id: String,
+    /// Label of the connection.
+    pub connection: Option<String>,
     /// ID of the check.
     pub check_id: String,
     /// `pass`, `fail` or `unknown`.
@@ -138,8 +178,10 @@ pub struct CheckResultBody {
 }
 
 impl CheckResultBody {
-    fn new(row: CheckResultRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: CheckResultRow, labels: &Labels) -> Self {
         Self {
+            connection: labels.get(&row.connection_id).cloned(),
             connection_id: row.connection_id.0,
             check_id: row.check_id,
             verdict: row.verdict.to_string(),
@@ -197,18 +239,16 @@ pub struct MuteBody {
 
 /// Lists all checks, most severe first.
 #[utoipa::path(get, path = "/posture/checks", tag = "posture", operation_id = "posture_check_list",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The checks", body = Page<CheckBody>), Problems))]
-pub async fn checks(_caller: CanRead) -> Json<Page<CheckBody>> {
+pub async fn checks(_caller: Caller) -> Json<Page<CheckBody>> {
     Json(Page::whole(posture::catalogue().collect(), CheckBody::new))
 }
 
 /// Lists findings by check and ID.
 #[utoipa::path(get, path = "/posture/findings", tag = "posture", operation_id = "posture_finding_list",
-    security(("token" = ["read"])), params(FindingsQuery),
+    params(FindingsQuery),
     responses((status = 200, description = "A page of findings", body = Page<FindingBody>), Problems))]
 pub async fn findings(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<FindingsQuery>,
 ) -> Result<Json<Page<FindingBody>>, ApiError> {
@@ -232,7 +272,9 @@ pub async fn findings(
     };
     let rows = app.store.finding_list(&filter).await?;
     let cursor = |row: &FindingRow| paging::cursor([&row.check_id, &row.id]);
-    Ok(Json(Page::read(rows, limit, cursor, FindingBody::new)?))
+    let labels = connection::labels(&app).await?;
+    let body = |row| FindingBody::new(row, &labels);
+    Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
 /// This severity and those that are worse; without one, all.
@@ -244,10 +286,9 @@ fn severities(least: Option<&str>) -> Result<Vec<String>, ApiError> {
 
 /// Lists the latest result of every check, by connection and check. Unknown results have a reason.
 #[utoipa::path(get, path = "/posture/results", tag = "posture", operation_id = "posture_result_list",
-    security(("token" = ["read"])), params(ResultsQuery),
+    params(ResultsQuery),
     responses((status = 200, description = "A page of results", body = Page<CheckResultBody>), Problems))]
 pub async fn results(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ResultsQuery>,
 ) -> Result<Json<Page<CheckResultBody>>, ApiError> {
@@ -262,16 +303,18 @@ pub async fn results(
         .check_result_list(connection.as_ref(), after, limit)
         .await?;
     let cursor = |row: &CheckResultRow| paging::cursor([row.connection_id.as_str(), &row.check_id]);
-    Ok(Json(Page::new(rows, limit, cursor, CheckResultBody::new)))
+    let labels = connection::labels(&app).await?;
+    let body = |row| CheckResultBody::new(row, &labels);
+    Ok(Json(Page::new(rows, limit, cursor, body)))
 }
 
 /// Mutes a finding for a time or indefinitely. Muting again replaces the reason and the end.
 #[utoipa::path(post, path = "/posture/findings/{finding}/mute", tag = "posture",
-    operation_id = "posture_finding_mute", security(("token" = ["posture:write"])),
+    operation_id = "posture_finding_mute",
     params(("finding" = String, Path, description = "ID")), request_body = MuteBody,
     responses((status = 200, description = "Muted", body = FindingBody), Problems))]
 pub async fn mute(
-    caller: CanWritePosture,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<MuteBody>,
@@ -279,21 +322,23 @@ pub async fn mute(
     let finding = posture::mute(&app, &id, &body.reason, body.until, &caller.actor)
         .await
         .map_err(refused)?;
-    Ok(Json(FindingBody::new(finding)?))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(FindingBody::changed(finding, true, &labels)?))
 }
 
 /// Reopens a muted finding. A finding that is not muted does not change.
 #[utoipa::path(post, path = "/posture/findings/{finding}/unmute", tag = "posture",
-    operation_id = "posture_finding_unmute", security(("token" = ["posture:write"])),
+    operation_id = "posture_finding_unmute",
     params(("finding" = String, Path, description = "ID")),
     responses((status = 200, description = "The finding", body = FindingBody), Problems))]
 pub async fn unmute(
-    caller: CanWritePosture,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<FindingBody>, ApiError> {
-    let (finding, _) = posture::unmute(&app, &id, &caller.actor).await.map_err(refused)?;
-    Ok(Json(FindingBody::new(finding)?))
+    let (finding, is_changed) = posture::unmute(&app, &id, &caller.actor).await.map_err(refused)?;
+    let labels = connection::labels(&app).await?;
+    Ok(Json(FindingBody::changed(finding, is_changed, &labels)?))
 }
 
 fn refused(error: MuteError) -> ApiError {

@@ -4,7 +4,7 @@
 //! How far it has come, and what stopped it, stands in its row.
 
 use super::people;
-use crate::auth::{CanRead, IsAdmin};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
@@ -61,6 +61,10 @@ pub struct PurgeBody {
     pub reason: String,
     /// Actor who requested the purge.
     pub actor: String,
+    /// `changed` or `cancelled` when the purge has ended; null before.
+    pub outcome: Option<&'static str>,
+    /// Actor who cancelled the purge.
+    pub cancelled_by: Option<String>,
     /// When the purge was first requested.
     pub started_at: DateTime<Utc>,
     /// When the purge ended; null while it is running or after it was interrupted. To resume an interrupted purge,
@@ -79,10 +83,19 @@ pub struct PurgeBody {
 }
 
 impl PurgeBody {
-    fn new(row: PurgeRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: PurgeRow) -> Self {
         Self {
             id: row.id,
             person_id: row.person_id,
+            outcome: row.finished_at.map(|_| {
+                if row.cancelled_by.is_some() {
+                    "cancelled"
+                } else {
+                    "changed"
+                }
+            }),
+            cancelled_by: row.cancelled_by,
             reason: row.reason,
             actor: row.actor,
             started_at: row.started_at,
@@ -112,13 +125,13 @@ pub struct PurgesQuery {
 ///
 /// Only one purge runs at a time; others wait. Other people's records that mention the person are kept, and so are detections.
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
-    security(("token" = ["admin"])), params(("person" = String, Path, description = "Email address or \
+    params(("person" = String, Path, description = "Email address or \
          ID of the person")),
     request_body = PurgeAskedBody,
     responses((status = 202, description = "Started; `Location` is the path of the purge", body = PurgeBody),
         (status = 200, description = "The plan, with `plan_only`", body = PurgePlanBody), Problems))]
 pub async fn begin(
-    caller: IsAdmin,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<PurgeAskedBody>,
@@ -151,12 +164,31 @@ pub async fn begin(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, at)], Json(answer)).into_response())
 }
 
+/// Cancels a purge. It stops at its next batch; what it has removed stays removed.
+#[utoipa::path(post, path = "/purges/{purge}/cancel", tag = "events", operation_id = "purge_cancel",
+    params(("purge" = String, Path, description = "ID")),
+    responses((status = 202, description = "It will stop", body = PurgeBody), Problems))]
+pub async fn cancel(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<PurgeBody>), ApiError> {
+    let row = purge::cancel(&app, &id, &caller.actor)
+        .await
+        .map_err(|error| match error {
+            PurgeError::NotFound(_) => ApiError::NotFound("purge"),
+            PurgeError::Ended => ApiError::Conflict(error.to_string()),
+            PurgeError::Store(error) => error.into(),
+            error => ApiError::internal(&error),
+        })?;
+    Ok((StatusCode::ACCEPTED, Json(PurgeBody::new(row))))
+}
+
 /// Lists purges, newest first.
 #[utoipa::path(get, path = "/purges", tag = "events", operation_id = "purge_list",
-    security(("token" = ["read"])), params(PurgesQuery),
+    params(PurgesQuery),
     responses((status = 200, description = "A page of purges", body = Page<PurgeBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<PurgesQuery>,
 ) -> Result<Json<Page<PurgeBody>>, ApiError> {
@@ -169,13 +201,9 @@ pub async fn list(
 
 /// Returns one purge with its progress and, if it stopped, the reason.
 #[utoipa::path(get, path = "/purges/{purge}", tag = "events", operation_id = "purge_get",
-    security(("token" = ["read"])), params(("purge" = String, Path, description = "ID")),
+    params(("purge" = String, Path, description = "ID")),
     responses((status = 200, description = "The purge", body = PurgeBody), Problems))]
-pub async fn get_one(
-    _caller: CanRead,
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<PurgeBody>, ApiError> {
+pub async fn get_one(State(app): State<App>, Path(id): Path<String>) -> Result<Json<PurgeBody>, ApiError> {
     let row = app.store.purge_get(&id).await?;
     Ok(Json(PurgeBody::new(row.ok_or(ApiError::NotFound("purge"))?)))
 }

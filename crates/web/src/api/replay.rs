@@ -1,6 +1,7 @@
 //! Running the rules again over records that were received before.
 
-use crate::auth::CanWriteRules;
+use super::operations::OperationBody;
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::Json;
 use axum::extract::State;
@@ -9,6 +10,7 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::detection::replay::{self, ReplayError, ReplayRequest};
 use serde::{Deserialize, Serialize};
+use store::StoreError;
 use utoipa::ToSchema;
 
 /// Which records.
@@ -28,16 +30,32 @@ pub struct ReplayAskedBody {
 pub struct ReplayBody {
     /// Number of batches. `GET /api/v1/batches` shows those that wait as `stored`, and those that are done as `detected`.
     pub batches: usize,
+    /// The operation: `GET /api/v1/operations/{id}` shows its progress.
+    pub operation: OperationBody,
+}
+
+impl ReplayBody {
+    /// The body of a replay that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// When a stored document is damaged.
+    pub fn new(asked: replay::Asked) -> Result<Self, StoreError> {
+        Ok(Self {
+            batches: asked.batches.len(),
+            operation: OperationBody::new(asked.operation)?,
+        })
+    }
 }
 
 /// Runs the rules again over received records, for example after a rule changed.
 ///
 /// The server does the work after the response. Repeating a replay changes nothing.
 #[utoipa::path(post, path = "/events/replay", tag = "events", operation_id = "event_replay",
-    security(("token" = ["rules:write"])), request_body = ReplayAskedBody,
+    request_body = ReplayAskedBody,
     responses((status = 202, description = "Accepted", body = ReplayBody), Problems))]
 pub async fn ask(
-    caller: CanWriteRules,
+    caller: Caller,
     State(app): State<App>,
     Json(body): Json<ReplayAskedBody>,
 ) -> Result<(StatusCode, Json<ReplayBody>), ApiError> {
@@ -46,15 +64,12 @@ pub async fn ask(
         until: body.until,
         dataset: body.dataset,
     };
-    let batches = replay::ask(&app, &request, &caller.actor)
+    let asked = replay::ask(&app, &request, &caller.actor)
         .await
         .map_err(|error| match error {
             ReplayError::Dataset { .. } => ApiError::invalid("/dataset", error.to_string()),
             ReplayError::Time => ApiError::invalid("/since", error.to_string()),
             ReplayError::Store(error) => error.into(),
         })?;
-    let body = ReplayBody {
-        batches: batches.len(),
-    };
-    Ok((StatusCode::ACCEPTED, Json(body)))
+    Ok((StatusCode::ACCEPTED, Json(ReplayBody::new(asked)?)))
 }

@@ -2,7 +2,7 @@
 
 use super::overview::RiskCountBody;
 use super::people;
-use crate::auth::{CanRead, CanResetRisk};
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
@@ -10,6 +10,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::risk::{self, RiskError};
+use model::{PersonId, RiskLevel};
 use serde::{Deserialize, Serialize};
 use store::{LIST_LIMIT_MAX, RiskChangeRow};
 use utoipa::{IntoParams, ToSchema};
@@ -81,6 +82,8 @@ pub struct ResetBody {
 /// Result of a reset.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResetDoneBody {
+    /// `changed`, or `already` if there was nothing to reset.
+    pub outcome: &'static str,
     /// ID of the person.
     pub person_id: String,
     /// Previous Flareward risk level; `unscored` if there was nothing to reset.
@@ -90,21 +93,35 @@ pub struct ResetDoneBody {
     pub reset: &'static str,
 }
 
+impl ResetDoneBody {
+    /// The body of a reset.
+    pub fn new(person: PersonId, previous: RiskLevel) -> Self {
+        Self {
+            outcome: if previous == RiskLevel::Unscored {
+                "already"
+            } else {
+                "changed"
+            },
+            person_id: person.0,
+            previous: previous.as_str(),
+            reset: "hub_risk_level",
+        }
+    }
+}
+
 /// Returns the number of people at each Flareward risk level.
 #[utoipa::path(get, path = "/risk", tag = "risk", operation_id = "risk_counts",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The levels", body = Page<RiskCountBody>), Problems))]
-pub async fn counts(_caller: CanRead, State(app): State<App>) -> Result<Json<Page<RiskCountBody>>, ApiError> {
+pub async fn counts(State(app): State<App>) -> Result<Json<Page<RiskCountBody>>, ApiError> {
     let rows = app.store.risk_counts().await?;
     Ok(Json(Page::whole(rows, RiskCountBody::new)))
 }
 
 /// Lists changes of Flareward risk levels, oldest first.
 #[utoipa::path(get, path = "/risk/changes", tag = "risk", operation_id = "risk_change_list",
-    security(("token" = ["read"])), params(ChangesQuery),
+    params(ChangesQuery),
     responses((status = 200, description = "A page of changes", body = Page<RiskChangeBody>), Problems))]
 pub async fn changes(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<ChangesQuery>,
 ) -> Result<Json<Page<RiskChangeBody>>, ApiError> {
@@ -127,12 +144,12 @@ pub async fn changes(
 /// Resets a person's Flareward risk level to `unscored` and notifies signal receivers. Does not change Cloudflare's
 /// score.
 #[utoipa::path(post, path = "/people/{person}/risk-reset", tag = "risk", operation_id = "risk_reset",
-    security(("token" = ["risk:write"])), params(("person" = String, Path, description = "Email address \
+    params(("person" = String, Path, description = "Email address \
          or ID of the person")),
     request_body = ResetBody,
     responses((status = 200, description = "Reset", body = ResetDoneBody), Problems))]
 pub async fn reset(
-    caller: CanResetRisk,
+    caller: Caller,
     State(app): State<App>,
     Path(id): Path<String>,
     Json(body): Json<ResetBody>,
@@ -145,9 +162,5 @@ pub async fn reset(
             RiskError::NoReason => ApiError::invalid("/reason", error.to_string()),
             RiskError::Store(error) => error.into(),
         })?;
-    Ok(Json(ResetDoneBody {
-        person_id: person.0,
-        previous: previous.as_str(),
-        reset: "hub_risk_level",
-    }))
+    Ok(Json(ResetDoneBody::new(person, previous)))
 }

@@ -1,7 +1,7 @@
 //! The lists that rules refer to, such as approved domains.
 
 use super::rules::refusal;
-use crate::auth::{CanRead, CanWriteRules};
+use crate::auth::Caller;
 use crate::error::{ApiError, FieldProblem, Problems};
 use crate::extract::{Json, Path};
 use crate::paging::Page;
@@ -9,6 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::rule_admin;
+use rules::book::RuleBook;
 use serde::{Deserialize, Serialize};
 use store::RuleParameterRow;
 use utoipa::ToSchema;
@@ -35,6 +36,21 @@ pub struct RuleParameterBody {
     pub set_by: Option<String>,
 }
 
+impl RuleParameterBody {
+    /// All lists of the rules, and what the store has of them.
+    pub fn all(book: &RuleBook, set: &[RuleParameterRow]) -> Vec<Self> {
+        let row = |name: &str| -> Option<&RuleParameterRow> { set.iter().find(|row| row.name == name) };
+        let lists = book.parameters.iter().map(|(name, list)| Self {
+            name: name.clone(),
+            description: list.description.clone(),
+            values: list.values.clone(),
+            set_at: row(name).map(|row| row.set_at),
+            set_by: row(name).map(|row| row.set_by.clone()),
+        });
+        lists.collect()
+    }
+}
+
 /// The values of a list.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,22 +62,18 @@ pub struct RuleParameterPutBody {
 
 /// Lists all lists by name.
 #[utoipa::path(get, path = "/rule-parameters", tag = "rules", operation_id = "rule_parameter_list",
-    security(("token" = ["read"])),
     responses((status = 200, description = "The lists", body = Page<RuleParameterBody>), Problems))]
-pub async fn list(
-    _caller: CanRead,
-    State(app): State<App>,
-) -> Result<Json<Page<RuleParameterBody>>, ApiError> {
+pub async fn list(State(app): State<App>) -> Result<Json<Page<RuleParameterBody>>, ApiError> {
     Ok(Json(Page::whole(lists(&app).await?, |list| list)))
 }
 
 /// Sets the values of a list. The change takes effect immediately, and in other processes within seconds.
 #[utoipa::path(put, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_set",
-    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Name")),
+    params(("parameter" = String, Path, description = "Name")),
     request_body = RuleParameterPutBody,
     responses((status = 200, description = "The list", body = RuleParameterBody), Problems))]
 pub async fn put(
-    caller: CanWriteRules,
+    caller: Caller,
     State(app): State<App>,
     Path(name): Path<String>,
     Json(body): Json<RuleParameterPutBody>,
@@ -75,10 +87,10 @@ pub async fn put(
 
 /// Restores the default values of a list, which came with the rules.
 #[utoipa::path(delete, path = "/rule-parameters/{parameter}", tag = "rules", operation_id = "rule_parameter_reset",
-    security(("token" = ["rules:write"])), params(("parameter" = String, Path, description = "Name")),
+    params(("parameter" = String, Path, description = "Name")),
     responses((status = 200, description = "The list", body = RuleParameterBody), Problems))]
 pub async fn reset(
-    caller: CanWriteRules,
+    caller: Caller,
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<Json<RuleParameterBody>, ApiError> {
@@ -95,16 +107,7 @@ async fn one(app: &App, name: &str) -> Result<Json<RuleParameterBody>, ApiError>
 
 async fn lists(app: &App) -> Result<Vec<RuleParameterBody>, ApiError> {
     let set = app.store.rule_parameters().await?;
-    let row = |name: &str| -> Option<&RuleParameterRow> { set.iter().find(|row| row.name == name) };
-    let book = app.rules();
-    let lists = book.parameters.iter().map(|(name, list)| RuleParameterBody {
-        name: name.clone(),
-        description: list.description.clone(),
-        values: list.values.clone(),
-        set_at: row(name).map(|row| row.set_at),
-        set_by: row(name).map(|row| row.set_by.clone()),
-    });
-    Ok(lists.collect())
+    Ok(RuleParameterBody::all(&app.rules(), &set))
 }
 
 /// The values without blanks around them.

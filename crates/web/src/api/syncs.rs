@@ -1,14 +1,16 @@
 //! The history of syncs over all connections, and what each changed.
 
 use super::connections::{SyncRunBody, id_in_query};
-use crate::auth::CanRead;
+use crate::auth::Caller;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
 use crate::paging::{self, Page};
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use hub::App;
 use hub::sync::history::Changed;
+use hub::sync::request::{self, CancelError};
+use hub::{App, connection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::GrantChangeRow;
@@ -38,7 +40,8 @@ pub struct SyncChangeBody {
 }
 
 impl SyncChangeBody {
-    fn new(row: Changed) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: Changed) -> Self {
         Self {
             kind: row.kind.to_string(),
             id: row.id,
@@ -71,7 +74,8 @@ pub struct GrantChangeBody {
 }
 
 impl GrantChangeBody {
-    fn new(row: GrantChangeRow) -> Self {
+    /// The body of what is stored.
+    pub fn new(row: GrantChangeRow) -> Self {
         Self {
             kind: row.kind.to_string(),
             entitlement_id: row.entitlement_id,
@@ -107,40 +111,58 @@ pub struct PartQuery {
 
 /// Lists syncs, newest first. The newest 200 of each connection are kept.
 #[utoipa::path(get, path = "/syncs", tag = "connections", operation_id = "sync_list",
-    security(("token" = ["read"])), params(SyncsQuery),
+    params(SyncsQuery),
     responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
 pub async fn list(
-    _caller: CanRead,
     State(app): State<App>,
     Query(query): Query<SyncsQuery>,
 ) -> Result<Json<Page<SyncRunBody>>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let connection = id_in_query(&app, query.connection.as_deref()).await?;
     let rows = app.store.sync_run_list(connection.as_ref(), limit).await?;
-    Ok(Json(Page::read_whole(rows, SyncRunBody::new)?))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(Page::read_whole(rows, |row| {
+        SyncRunBody::new(row, &labels)
+    })?))
 }
 
 /// Returns one sync.
 #[utoipa::path(get, path = "/syncs/{sync}", tag = "connections", operation_id = "sync_get",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID")),
+    params(("sync" = String, Path, description = "ID")),
     responses((status = 200, description = "The sync", body = SyncRunBody), Problems))]
-pub async fn get_one(
-    _caller: CanRead,
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<SyncRunBody>, ApiError> {
+pub async fn get_one(State(app): State<App>, Path(id): Path<String>) -> Result<Json<SyncRunBody>, ApiError> {
     let row = app.store.sync_run_get(&id).await?;
     let row = row.ok_or(ApiError::NotFound("sync"))?;
-    Ok(Json(SyncRunBody::new(row)?))
+    let labels = connection::labels(&app).await?;
+    Ok(Json(SyncRunBody::new(row, &labels)?))
+}
+
+/// Cancels a running sync, wherever it runs. What it has read is kept; the next sync reads the rest.
+#[utoipa::path(post, path = "/syncs/{sync}/cancel", tag = "connections", operation_id = "sync_cancel",
+    params(("sync" = String, Path, description = "ID")),
+    responses((status = 202, description = "It will stop", body = SyncRunBody), Problems))]
+pub async fn cancel(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<SyncRunBody>), ApiError> {
+    let row = request::cancel(&app, &id, &caller.actor)
+        .await
+        .map_err(|error| match error {
+            CancelError::NotFound(_) => ApiError::NotFound("sync"),
+            CancelError::NotRunning => ApiError::Conflict(error.to_string()),
+            CancelError::Store(error) => error.into(),
+        })?;
+    let labels = connection::labels(&app).await?;
+    Ok((StatusCode::ACCEPTED, Json(SyncRunBody::new(row, &labels)?)))
 }
 
 /// Lists the objects that a sync added, changed and removed. Objects found by the first read of a list do not count
 /// as changes.
 #[utoipa::path(get, path = "/syncs/{sync}/changes", tag = "connections", operation_id = "sync_changes",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID"), PartQuery),
+    params(("sync" = String, Path, description = "ID"), PartQuery),
     responses((status = 200, description = "A page, by kind and id", body = Page<SyncChangeBody>), Problems))]
 pub async fn changes(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<PartQuery>,
@@ -159,11 +181,10 @@ pub async fn changes(
 
 /// Lists the grants of groups and roles that changed with a sync. At most 10,000 are kept.
 #[utoipa::path(get, path = "/syncs/{sync}/grant-changes", tag = "connections", operation_id = "sync_grant_changes",
-    security(("token" = ["read"])), params(("sync" = String, Path, description = "ID"), PartQuery),
+    params(("sync" = String, Path, description = "ID"), PartQuery),
     responses((status = 200, description = "A page, by kind, group and address", body = Page<GrantChangeBody>),
         Problems))]
 pub async fn grant_changes(
-    _caller: CanRead,
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<PartQuery>,

@@ -2,7 +2,6 @@
 
 use super::form::Form;
 use super::page::{self, Frame, Page, PageError, Section, path_part};
-use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, show};
 use crate::api::changes::{ChangeRequestBody, made, no_undo, options, request};
@@ -11,7 +10,8 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
-use hub::provisioning::undo::undo_of;
+use hub::connection::labels;
+use hub::provisioning::undo;
 use hub::provisioning::{Plan, Step, call_in_words, preview};
 use hub::{App, Permission};
 use serde::Deserialize;
@@ -99,7 +99,6 @@ struct Shown {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
-    csrf: String,
     person: String,
     action: String,
     connection: String,
@@ -224,20 +223,14 @@ pub(super) async fn undo(
     visitor: Visitor,
     State(app): State<App>,
     Path(id): Path<String>,
-    Form(form): Form<Asked>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::AccessWrite, &form.csrf)?;
-    let undo = match undo_of(&app, &id, None).await {
-        Ok(undo) => undo,
-        Err(error) => match no_undo(error) {
-            ApiError::NotFound(what) => return Err(PageError::NotFound(what)),
-            error => return Err(refused(&error)),
-        },
-    };
-    let made = made(&app, &undo.request, &undo.options, visitor.actor())
-        .await
-        .map_err(|error| refused(&error))?;
-    Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id))))
+    match undo::undo(&app, &id, None, visitor.actor()).await {
+        Ok(made) => Ok(Redirect::to(&format!("/changes/{}", path_part(&made.change_id)))),
+        Err(error) => Err(match no_undo(error) {
+            ApiError::NotFound(what) => PageError::NotFound(what),
+            error => refused(&error),
+        }),
+    }
 }
 
 /// The form, and the plan of what it asks for.
@@ -273,7 +266,6 @@ pub(super) async fn make(
     State(app): State<App>,
     Form(asked): Form<Asked>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::AccessWrite, &asked.csrf)?;
     let body = body(&asked).map_err(|error| refused(&error))?;
     let request = request(&app, &body).await.map_err(|error| refused(&error))?;
     let options = options(&body, &request).map_err(|error| refused(&error))?;

@@ -56,8 +56,6 @@ struct Run {
 /// The forms of the page.
 #[derive(Debug, Deserialize)]
 pub(super) struct Order {
-    #[serde(default)]
-    csrf: String,
     /// `yes`: accept that counts have fallen by half.
     #[serde(default)]
     confirm: String,
@@ -142,7 +140,6 @@ pub(super) async fn sync(
     Path(label): Path<String>,
     Form(order): Form<Order>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
     let connection = find(&app, &label).await?;
     let confirm = order.confirm == "yes";
     request::ask(&app, &connection, confirm, visitor.actor())
@@ -172,9 +169,7 @@ pub(super) async fn check(
     visitor: Visitor,
     State(app): State<App>,
     Path(label): Path<String>,
-    Form(order): Form<Order>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::ConnectionsWrite, &order.csrf)?;
     let connection = find(&app, &label).await?;
     connect::check(&app, &connection, visitor.actor())
         .await
@@ -183,8 +178,7 @@ pub(super) async fn check(
 }
 
 async fn find(app: &App, label: &str) -> Result<ConnectionRow, PageError> {
-    app.store
-        .connection_by_label(label)
+    hub::connection::find(app, label)
         .await?
         .ok_or(PageError::NotFound("connection"))
 }

@@ -2,12 +2,13 @@
 
 use super::explained::{Explained, explained};
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
-use super::people::{found, labels};
+use super::people::found;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
+use hub::connection::labels;
 use model::{DetectionId, EventId, PersonId};
 use rules::book::{Behaviour, BookRule};
 use serde::Deserialize;

@@ -1,12 +1,13 @@
 //! Events, and what could not become one or belongs to nobody.
 
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, cursor_read, cursor_text};
-use super::people::{found, labels};
+use super::people::found;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
+use hub::connection::labels;
 use model::{ConnectionId, EventId, PersonId};
 use rules::dataset::DATASETS;
 use serde::Deserialize;

@@ -1,7 +1,6 @@
 //! Access groups: their rules in words, and who is in one.
 
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, path_part};
-use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -10,6 +9,7 @@ use hub::App;
 use hub::access::grant::GrantCursor;
 use hub::access::rule::in_words;
 use hub::access::{AccessView, Grant, GrantFilter};
+use hub::connection::labels;
 use model::GrantKind;
 use serde::Deserialize;
 use store::{AccessGroupRow, StoreError};
@@ -88,9 +88,7 @@ pub(super) async fn show_group(
     Path((label, id)): Path<(String, String)>,
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
-    let connection = app
-        .store
-        .connection_by_label(&label)
+    let connection = hub::connection::find(&app, &label)
         .await?
         .ok_or(PageError::NotFound("connection"))?;
     let row = app

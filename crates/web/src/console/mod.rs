@@ -1,9 +1,9 @@
 //! The console: pages for people, made on the server.
 //!
 //! Every page works without script, which only saves a reload, draws the chart and follows the journal. Reads go
-//! straight to the store, changes through the hub's operations, as the API's do. A page needs a session
-//! (`visitor::Visitor`); a form that changes something carries the session's value against forged requests. `around`
-//! refuses the forms of other sites, and makes a page of every refusal.
+//! straight to the store, changes through the hub's operations, as the API's do. Which page needs which permission is in
+//! [`crate::permissions`]; `visitor` checks the session and, for a form, its CSRF token. `around` refuses the forms of
+//! other sites, and makes a page of every refusal.
 //!
 //! Start reading at [`router`]; `page` is what all pages share, `show` how a value looks.
 
@@ -31,14 +31,14 @@ mod show;
 mod sync_run;
 mod visitor;
 
+pub(crate) use visitor::page_with_session;
+
 use axum::Router;
-use axum::extract::Extension;
 use axum::middleware;
 use axum::routing::{get, post};
 use hub::App;
-use std::sync::Arc;
 
-/// The pages and what they load. Refused logins are counted for each router that is made.
+/// The pages and what they load.
 pub fn router(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show_overview))
@@ -76,6 +76,5 @@ pub fn router(app: &App) -> Router<App> {
         .route("/login", get(login::form).post(login::open))
         .route("/logout", post(login::close))
         .route("/assets/{file}", get(assets::get))
-        .layer(Extension(Arc::new(login::Refused::default())))
         .route_layer(middleware::from_fn_with_state(app.clone(), around::around))
 }

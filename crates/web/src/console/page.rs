@@ -113,6 +113,9 @@ pub(super) enum PageError {
     /// What was sent is no form.
     #[error("the body is not a form: send application/x-www-form-urlencoded")]
     NoForm,
+    /// The table of permissions opens the page's route to anyone.
+    #[error("the page has no session")]
+    NoSession,
     /// The question makes no sense.
     #[error("{0}")]
     Asked(String),
@@ -141,7 +144,9 @@ impl IntoResponse for PageError {
             }
             PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Invalid request"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Invalid request"),
-            PageError::Store(_) | PageError::Render(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Server error"),
+            PageError::NoSession | PageError::Store(_) | PageError::Render(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Server error")
+            }
         };
         if status.is_server_error() {
             tracing::error!("could not show a page: {}", hub::causes(&self));

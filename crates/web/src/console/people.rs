@@ -7,9 +7,10 @@ use askama::Template;
 use axum::extract::{Query, State};
 use chrono::{DateTime, Utc};
 use hub::App;
+use hub::connection::labels;
 use model::{ConnectionId, RiskLevel};
 use serde::Deserialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use store::{EventFilter, PersonFilter, PersonRow, StoreError};
 
 #[derive(Template)]
@@ -108,15 +109,9 @@ async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError>
     Ok(rows)
 }
 
-/// The connections' labels.
 /// The person with this address or id. Nobody is a page that says so, never an empty list.
 pub(super) async fn found(app: &App, wanted: &str) -> Result<PersonRow, PageError> {
     hub::people::one(app, wanted)
         .await?
         .ok_or(PageError::NotFound("person"))
-}
-
-pub(super) async fn labels(app: &App) -> Result<HashMap<ConnectionId, String>, StoreError> {
-    let connections = app.store.connection_list().await?;
-    Ok(connections.into_iter().map(|row| (row.id, row.label)).collect())
 }

@@ -2,7 +2,7 @@
 
 use super::form::Form;
 use super::page::{Frame, Page, PageError, Section, path_part};
-use super::people::{found, labels};
+use super::people::found;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
@@ -10,6 +10,7 @@ use axum::extract::{Path, State};
 use axum::response::Redirect;
 use chrono::{DateTime, Utc};
 use hub::access::Grant;
+use hub::connection::labels;
 use hub::person_detail::{MemberFacts, Seen};
 use hub::risk::RiskError;
 use hub::{App, Permission, person_detail, risk};
@@ -85,8 +86,6 @@ struct User {
 /// The form that resets a level.
 #[derive(Debug, Deserialize)]
 pub(super) struct Reset {
-    #[serde(default)]
-    csrf: String,
     #[serde(default)]
     reason: String,
 }
@@ -175,7 +174,6 @@ pub(super) async fn reset_risk(
     Path(id): Path<String>,
     Form(form): Form<Reset>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::RiskWrite, &form.csrf)?;
     let person = found(&app, &id).await?;
     risk::reset(&app, &person.id, &form.reason, visitor.actor())
         .await

@@ -2,12 +2,12 @@
 
 use super::form::Form;
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section, path_part};
-use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Redirect;
+use hub::connection::labels;
 use hub::posture::{self, Check, MuteError, until};
 use hub::{App, Permission};
 use model::{CheckVerdict, ConnectionId, FindingState, Severity};
@@ -90,16 +90,8 @@ pub(super) struct Asked {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Mute {
-    csrf: String,
     reason: String,
     until: String,
-}
-
-/// The form that opens again.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Unmute {
-    csrf: String,
 }
 
 /// The page.
@@ -293,7 +285,6 @@ pub(super) async fn mute(
     Path(id): Path<String>,
     Form(form): Form<Mute>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::PostureWrite, &form.csrf)?;
     let until = match form.until.trim() {
         "" => None,
         text => Some(until::date(text).map_err(PageError::Asked)?),
@@ -309,9 +300,7 @@ pub(super) async fn unmute(
     visitor: Visitor,
     State(app): State<App>,
     Path(id): Path<String>,
-    Form(form): Form<Unmute>,
 ) -> Result<Redirect, PageError> {
-    visitor.must(Permission::PostureWrite, &form.csrf)?;
     let (finding, _) = posture::unmute(&app, &id, visitor.actor())
         .await
         .map_err(refused)?;

@@ -1,12 +1,12 @@
 //! One sync: what it added, changed and removed, and which grants changed with it.
 
 use super::page::{Frame, PAGE_ROWS, Page, PageError, Section};
-use super::people::labels;
 use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, State};
 use hub::App;
+use hub::connection::labels;
 use hub::sync::history::Changed;
 use store::{GrantChangeRow, SyncRunRow};
 

@@ -1,36 +1,100 @@
-//! Who looks at a page: someone with a session that may read, or else someone to be led to the login.
+//! Who looks at a page: someone with a session. [`page_with_session`] checks the session, its permission and, for a form,
+//! its CSRF token, before the handler of a page runs; the handler receives the [`Visitor`].
 
-use super::page::{Frame, PageError, Section, link};
-use crate::auth::{PART_HEADER, Session, csrf_matches};
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use super::page::{Frame, PageError, Section, error_page, link};
+use crate::auth::{PART_HEADER, session_of};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use hub::session::Session;
 use hub::{Actor, App, Permission};
 
 /// Someone who is logged in and may read, and what a command ends with that works on this store.
+#[derive(Clone)]
 pub(super) struct Visitor {
     session: Session,
     options: String,
     public_url: String,
 }
 
-impl FromRequestParts<App> for Visitor {
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let session = <Session as OptionalFromRequestParts<App>>::from_request_parts(parts, app)
-            .await
-            .map_err(IntoResponse::into_response)?;
-        match session {
-            Some(session) if session.may(Permission::Read) => Ok(Self {
-                session,
-                options: app.command_options(),
-                public_url: app.public_url(),
-            }),
-            Some(_) => Err(PageError::Forbidden(Permission::Read.as_str()).into_response()),
-            None => Err(to_login(parts)),
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| PageError::NoSession.into_response())
+    }
+}
+
+/// Passes a request to its page if it comes from a session with the permission and, for a form, carries the session's
+/// CSRF token.
+pub(crate) async fn page_with_session(
+    app: &App,
+    needed: Option<Permission>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let session = match session_of(request.headers(), app).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return to_login(&request),
+        Err(error) => return PageError::from(error).into_response(),
+    };
+    let request = if request.method().is_safe() {
+        request
+    } else {
+        match with_csrf(&session, request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal,
+        }
+    };
+    // A page that shows a form needs the right to read as well.
+    for permission in needed.into_iter().chain(needed.map(|_| Permission::Read)) {
+        if !session.may(permission) {
+            return PageError::Forbidden(permission.as_str()).into_response();
         }
     }
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(Visitor {
+        session,
+        options: app.command_options(),
+        public_url: app.public_url(),
+    });
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// The same request, if its form carries the session's CSRF token.
+async fn with_csrf(session: &Session, request: Request) -> Result<Request, Response> {
+    let (parts, body) = request.into_parts();
+    if !is_form(&parts.headers) {
+        return Err(PageError::NoForm.into_response());
+    }
+    // The usual limit of a body is an extension of the request.
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &())
+        .await
+        .map_err(|error| error_page(error.status(), "Invalid request", &error.body_text()))?;
+    let given = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf");
+    if !given.is_some_and(|(_, given)| session.is_csrf(&given)) {
+        return Err(PageError::Csrf.into_response());
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| {
+            kind.trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        })
 }
 
 impl Visitor {
@@ -39,7 +103,7 @@ impl Visitor {
         Frame {
             title: title.into(),
             section,
-            csrf: self.session.row.csrf.clone(),
+            csrf: self.session.csrf.clone(),
             options: self.options.clone(),
             public_url: self.public_url.clone(),
             actor: match &self.session.actor {
@@ -64,29 +128,19 @@ impl Visitor {
         self.session.may(permission)
     }
 
-    /// Refuses a change that the session may not make, or that comes from a form that is not the session's.
-    ///
-    /// # Errors
-    ///
-    /// [`PageError::Csrf`] and [`PageError::Forbidden`].
-    pub(super) fn must(&self, permission: Permission, csrf: &str) -> Result<(), PageError> {
-        if !csrf_matches(&self.session.row, csrf) {
-            return Err(PageError::Csrf);
-        }
-        if !self.may(permission) {
-            return Err(PageError::Forbidden(permission.as_str()));
-        }
-        Ok(())
+    /// The session.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
     }
 }
 
 /// Leads to the login and, for a page, back afterwards.
-fn to_login(parts: &Parts) -> Response {
-    let wanted = match parts.uri.path_and_query() {
-        Some(wanted) if parts.method.is_safe() => wanted.as_str(),
+fn to_login(request: &Request) -> Response {
+    let wanted = match request.uri().path_and_query() {
+        Some(wanted) if request.method().is_safe() => wanted.as_str(),
         _ => "",
     };
-    if parts.headers.contains_key(PART_HEADER) {
+    if request.headers().contains_key(PART_HEADER) {
         // A part of a page was asked for: the whole page must go.
         return [("hx-redirect", "/login")].into_response();
     }

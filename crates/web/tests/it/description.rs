@@ -88,6 +88,7 @@ async fn every_get_answers_what_the_description_says() {
         ("capability", "capabilities", "/items/0/id"),
         ("change", "access/changes", "/items/0/id"),
         ("purge", "purges", "/items/0/id"),
+        ("operation", "operations", "/items/0/id"),
     ] {
         let answer = world.get(&format!("/api/v1/{list}")).await.json();
         let id = answer

@@ -6,6 +6,7 @@ mod changes;
 mod connecting;
 mod console;
 mod description;
+mod operations;
 mod permissions;
 mod posture;
 mod problems;

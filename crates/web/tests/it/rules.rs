@@ -223,7 +223,12 @@ async fn a_trial_says_what_a_rule_would_have_found_and_keeps_nothing() {
     put(&world, "rules/our-nodes/mode", json!({ "mode": "off" })).await;
     let path = "/api/v1/rules/our-nodes/backtest";
     let body = json!({ "since": "2026-11-01T00:00:00Z" });
-    let answer = world.call(Method::POST, path, Some(body)).await;
+    let stage = async {
+        while !hub::detection::backtest::carry_out(&world.app).await.unwrap() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (answer, ()) = tokio::join!(world.call(Method::POST, path, Some(body)), stage);
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let found = answer.json();
     assert_eq!(

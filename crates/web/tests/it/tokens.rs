@@ -79,7 +79,7 @@ async fn a_reset_takes_the_level_back_and_needs_a_reason() {
     let answer = world.call(Method::POST, &path, Some(reason)).await;
     assert_eq!(
         answer.json(),
-        json!({ "person_id": id, "previous": "high", "reset": "hub_risk_level" })
+        json!({ "outcome": "changed", "person_id": id, "previous": "high", "reset": "hub_risk_level" })
     );
     let person = world.get(&format!("/api/v1/people/{id}")).await.json();
     assert_eq!(person["person"]["hub_risk_level"], "unscored");

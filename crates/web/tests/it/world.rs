@@ -1,5 +1,6 @@
 //! A small organisation behind a router: one account, two people, some events and what follows from them.
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -290,6 +291,12 @@ impl World {
             .purge_start("pg1", &PersonId("p2".to_owned()), "asked", "token:tests", noon())
             .await
             .unwrap();
+        let tried = app.rules();
+        let since = noon() - TimeDelta::days(1);
+        hub::detection::backtest::ask(app, &tried.rules()[0], since, None, &actor)
+            .await
+            .unwrap();
+        assert!(hub::detection::backtest::carry_out(app).await.unwrap());
         let run = SyncRunRow {
             id: "s1".to_owned(),
             connection_id: connection,
@@ -301,6 +308,7 @@ impl World {
             counts: json!({ "members": { "seen": 1, "gone": 0 } }).to_string(),
             attempts: 1,
             compared: true,
+            cancelled_by: None,
         };
         store.sync_run_finish(&run, "production").await.unwrap();
         let okta = integration::NewIntegration {
@@ -355,8 +363,17 @@ impl World {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = web::router(self.app.clone()).oneshot(request).await.unwrap();
+        Self::send_to(web::router(self.app.clone()), request).await
+    }
+
+    /// The same to a router that is made once.
+    pub(crate) async fn send_to(router: Router, request: Request<Body>) -> Answer {
+        let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        // A stream does not end.
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        let is_stream = kind.is_some_and(|kind| kind == "text/event-stream");
+        let body = if is_stream { Body::empty() } else { body };
         let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
         Answer {
             status: parts.status,
