@@ -81,6 +81,8 @@ enum Command {
     Sync(commands::sync::SyncArgs),
     /// Show past syncs and what each one changed
     Syncs(commands::syncs::SyncsArgs),
+    /// List and show backtests and replays, and cancel them or a running sync or purge
+    Operations(commands::operations::OperationsArgs),
     /// List and tag connected accounts
     Connections(commands::connections::ConnectionsArgs),
     /// List and show people across all connections, and manage aliases
@@ -310,6 +312,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return commands::connect::doctor(args, global).await,
         Command::Sync(args) => return commands::sync::run(args, global).await,
         Command::Syncs(args) => commands::syncs::run(args, global).await?,
+        Command::Operations(args) => commands::operations::run(args, global).await?,
         Command::Connections(args) => commands::connections::run(args, global).await?,
         Command::People(args) => return commands::people::run(args, global).await,
         Command::Members(args) => return commands::members::members(args, global).await,

@@ -223,14 +223,16 @@ async fn replay(
         until: until.map(|until| moment(until, now)).transpose()?,
         dataset: dataset.map(str::to_owned),
     };
-    let batches = replay::ask(&app, &request, &Actor::CommandLine).await?;
+    let asked = replay::ask(&app, &request, &Actor::CommandLine).await?;
     let before = app.store.overview().await?.detections;
-    super::finish_batches(&app, &batches).await?;
+    super::finish_batches(&app, &asked.batches).await?;
     let after = app.store.overview().await?.detections;
-    let body = ReplayBody {
-        batches: batches.len(),
-    };
-    let shown = json!({ "batches": batches.len(), "detections_before": before, "detections_now": after });
+    let mut asked = asked;
+    if let Some(now) = app.store.operation_get(&asked.operation.id).await? {
+        asked.operation = now;
+    }
+    let body = ReplayBody::new(asked)?;
+    let shown = json!({ "batches": body.batches, "detections_before": before, "detections_now": after });
     output::body(global.output, &body, &shown)?;
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(crate) mod ingest;
 pub(crate) mod lists;
 pub(crate) mod logs;
 pub(crate) mod members;
+pub(crate) mod operations;
 pub(crate) mod people;
 pub(crate) mod posture;
 pub(crate) mod removal;

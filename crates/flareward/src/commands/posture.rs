@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::process::ExitCode;
 use store::{ConnectionRow, FindingFilter, FindingRow, LIST_LIMIT_MAX};
-use web::api::posture::{ChangedFindingBody, CheckBody, CheckResultBody, FindingBody};
+use web::api::posture::{CheckBody, CheckResultBody, FindingBody};
 
 /// Exit code if a finding at or above `--fail-on` is open.
 const OPEN: u8 = 3;
@@ -308,13 +308,12 @@ fn checks(format: Format) -> anyhow::Result<ExitCode> {
 
 async fn show(app: &App, finding: FindingRow, is_changed: bool, format: Format) -> anyhow::Result<ExitCode> {
     let labels = labels(app).await?;
-    let whole = ChangedFindingBody::new(finding, is_changed, &labels)?;
-    let body = &whole.finding;
+    let body = FindingBody::changed(finding, is_changed, &labels)?;
     let shown = json!({
-        "outcome": whole.outcome, "id": body.id, "state": body.state, "check": body.check_id, "severity": body.severity,
+        "outcome": body.outcome, "id": body.id, "state": body.state, "check": body.check_id, "severity": body.severity,
         "connection": body.connection, "subject": body.subject_name, "found": body.evidence["summary"],
         "mute_reason": body.mute_reason, "muted_by": body.muted_by, "muted_until": body.muted_until,
     });
-    output::body(format, &whole, &shown)?;
+    output::body(format, &body, &shown)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use model::EventId;
 use rules::book::{Origin, RuleBook, RuleMode, Stored};
 use rules::cases;
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use web::api::backtest::BacktestBody;
@@ -437,6 +438,7 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
     let backtest = backtest::run(&app, &book, found, since, until, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
+        ControlFlow::Continue(())
     })
     .await?;
     bar.finish_and_clear();

@@ -16,6 +16,7 @@ fn text(bytes: &[u8]) -> String {
 const READING: &[&str] = &[
     "syncs list",
     "syncs show latest",
+    "operations list",
     "connections list",
     "people list",
     "people show omar.said@tidewater.example",
@@ -55,6 +56,8 @@ const OTHERS: &[&str] = &[
     "members remove --person a@corp.example --plan",
     "access-users free-seats --person a@corp.example --plan",
     "changes show x",
+    "operations show x",
+    "operations cancel x",
     "changes undo x --plan",
     "logs enable",
     "logs disable --dataset gateway_dns",
