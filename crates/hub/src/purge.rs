@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::archive::{ArchiveError, Place};
 use crate::audit;
 use crate::fault;
+use crate::journal_words;
 use crate::permission::Actor;
 use crate::progress::Progress;
 use crate::sweep::{self, SweepError, Unknown};
@@ -344,7 +345,9 @@ async fn remove(
     )
     .await?;
     let now = app.clock.now();
-    app.store.purge_finish(&row, now).await?;
+    app.store
+        .purge_finish(&row, &journal_words::events_purged(&row), now)
+        .await?;
     row.finished_at = Some(now);
     Ok(row)
 }

@@ -6,6 +6,7 @@
 use super::ConnectError;
 use crate::app::App;
 use crate::audit;
+use crate::journal_words;
 use crate::permission::Actor;
 use crate::probe::{NOT_ENTITLED, OFF_PLAN, is_blocked};
 use chrono::TimeDelta;
@@ -135,8 +136,15 @@ pub async fn doctor(app: &App, connection: &ConnectionRow) -> Result<Vec<ProbeRo
         if is_paused {
             return Ok(());
         }
+        let summary = journal_words::connection_state(&connection.label, state, reason.as_deref());
         app.store
-            .connection_state_set(&connection.id, state, reason.as_deref(), app.clock.now())
+            .connection_state_set(
+                &connection.id,
+                state,
+                reason.as_deref(),
+                &summary,
+                app.clock.now(),
+            )
             .await
     };
     state(ConnectionState::Validating, None).await?;
