@@ -1,6 +1,10 @@
 //! The claim on a batch: one process at a time works on it, in the server or in a command beside it.
+//!
+//! It is kept as a lease is ([`lease::while_held`]). It is not one: a claim picks the next batch of a state, lies in the
+//! batch's own row, and ends in the transaction that moves the batch on.
 
 use crate::app::App;
+use crate::lease;
 use chrono::TimeDelta;
 use std::time::Duration;
 use store::{BatchRow, StoreError};
@@ -21,12 +25,13 @@ pub(crate) async fn keep<T>(
     batch: &BatchRow,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<Option<T>, StoreError> {
-    let result = tokio::select! {
-        result = work => result,
-        () = lost(app, batch) => {
-            tracing::warn!(batch = %batch.id, "lost the claim on a batch: another process is working on it");
-            return Ok(None);
-        }
+    let renew = || app.store.batch_claim_renew(&batch.id, &app.holder, LENGTH);
+    let not_renewed = |error: &StoreError| {
+        tracing::warn!(batch = %batch.id, "could not renew a claim: {}", crate::causes(error));
+    };
+    let Some(result) = lease::while_held(HEARTBEAT, renew, not_renewed, work).await else {
+        tracing::warn!(batch = %batch.id, "lost the claim on a batch: another process is working on it");
+        return Ok(None);
     };
     if result.is_err() {
         release(app, batch).await;
@@ -38,16 +43,5 @@ pub(crate) async fn keep<T>(
 pub(crate) async fn release(app: &App, batch: &BatchRow) {
     if let Err(error) = app.store.batch_claim_release(&batch.id, &app.holder).await {
         tracing::debug!(batch = %batch.id, "could not release a claim: {}", crate::causes(&error));
-    }
-}
-
-async fn lost(app: &App, batch: &BatchRow) {
-    loop {
-        tokio::time::sleep(HEARTBEAT).await;
-        match app.store.batch_claim_renew(&batch.id, &app.holder, LENGTH).await {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => tracing::warn!("could not renew a claim: {}", crate::causes(&error)),
-        }
     }
 }

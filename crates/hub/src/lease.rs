@@ -38,29 +38,20 @@ impl Lease {
     /// Does `work` and gives signs of life meanwhile. Answers nothing when the lease was lost: another process may be
     /// at the same work then.
     pub(crate) async fn keep<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            result = work => Some(result),
-            () = self.lost() => {
-                tracing::warn!(lease = self.name, "a lease was lost: another process took it");
-                None
-            }
-        }
-    }
-
-    async fn lost(&self) {
         let every = (self.length / SIGNS).to_std().unwrap_or(Duration::from_secs(1));
-        loop {
-            tokio::time::sleep(every).await;
-            match self.store.lease_take(&self.name, &self.holder, self.length).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => tracing::warn!(
-                    lease = self.name,
-                    "could not renew a lease: {}",
-                    crate::causes(&error)
-                ),
-            }
+        let renew = || self.store.lease_take(&self.name, &self.holder, self.length);
+        let not_renewed = |error: &StoreError| {
+            tracing::warn!(
+                lease = self.name,
+                "could not renew a lease: {}",
+                crate::causes(error)
+            );
+        };
+        let result = while_held(every, renew, not_renewed, work).await;
+        if result.is_none() {
+            tracing::warn!(lease = self.name, "a lease was lost: another process took it");
         }
+        result
     }
 
     /// Gives it back. What fails is healed by the lease's end.
@@ -72,5 +63,35 @@ impl Lease {
                 crate::causes(&error)
             );
         }
+    }
+}
+
+/// Does `work` while something is held that ends by itself, and renews it meanwhile. Answers nothing when it was lost:
+/// another process may be at the same work then.
+///
+/// `renew` answers whether it is still held. Not to know is not to have lost it: `not_renewed` is told, and it is asked
+/// again.
+pub(crate) async fn while_held<T, R>(
+    every: Duration,
+    renew: impl Fn() -> R,
+    not_renewed: impl Fn(&StoreError),
+    work: impl Future<Output = T>,
+) -> Option<T>
+where
+    R: Future<Output = Result<bool, StoreError>>,
+{
+    let lost = async {
+        loop {
+            tokio::time::sleep(every).await;
+            match renew().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => not_renewed(&error),
+            }
+        }
+    };
+    tokio::select! {
+        result = work => Some(result),
+        () = lost => None,
     }
 }

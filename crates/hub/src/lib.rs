@@ -35,6 +35,7 @@ pub mod egress;
 pub mod fault;
 pub mod ingest;
 pub mod integration;
+mod journal_words;
 mod lease;
 mod listed;
 pub mod objects;

@@ -189,7 +189,7 @@ pub async fn one(app: &App, wanted: &str) -> Result<Option<PersonRow>, StoreErro
 
 /// That an address shall be a person's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
+pub struct AliasRequest {
     /// The line that says so, from 1, or 0.
     pub line: u64,
     /// The person: an address of theirs, or their id.
@@ -198,7 +198,7 @@ pub struct Wish {
     pub alias: String,
 }
 
-/// What one wish comes to.
+/// What one request comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// The person has the address already.
@@ -221,7 +221,7 @@ pub enum Step {
     },
 }
 
-/// Why a wish cannot be done.
+/// Why a request cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AliasProblem {
     /// Nobody has the address or id.
@@ -249,7 +249,7 @@ pub enum AliasProblem {
         /// The address.
         address: String,
     },
-    /// Two wishes contradict each other.
+    /// Two requests contradict each other.
     #[error(
         "{0} is listed twice for different people, or for a person who is merged into another one \
          in the same import"
@@ -257,28 +257,28 @@ pub enum AliasProblem {
     Twice(String),
 }
 
-/// What the wishes come to, in their order, or what stands against them, by line. Changes nothing.
+/// What the requests come to, in their order, or what stands against them, by line. Changes nothing.
 ///
 /// # Errors
 ///
 /// When the store refuses.
 pub async fn plan(
     app: &App,
-    wishes: &[Wish],
+    requests: &[AliasRequest],
     may_merge: bool,
 ) -> Result<Result<Vec<Step>, Vec<(u64, AliasProblem)>>, StoreError> {
     let (mut steps, mut problems) = (Vec::new(), Vec::new());
     let mut given: HashMap<String, PersonId> = HashMap::new();
     let (mut staying, mut going) = (HashSet::new(), HashSet::new());
-    for wish in wishes {
-        match step(app, wish, may_merge).await? {
-            Err(problem) => problems.push((wish.line, problem)),
+    for request in requests {
+        match step(app, request, may_merge).await? {
+            Err(problem) => problems.push((request.line, problem)),
             Ok(step) => {
                 if let Step::Add { person, alias } | Step::Merge { person, alias, .. } = &step {
-                    staying.insert((person.clone(), wish.line));
+                    staying.insert((person.clone(), request.line));
                     let before = given.insert(alias.clone(), person.clone());
                     if before.as_ref().is_some_and(|before| before != person) {
-                        problems.push((wish.line, AliasProblem::Twice(alias.clone())));
+                        problems.push((request.line, AliasProblem::Twice(alias.clone())));
                     }
                 }
                 if let Step::Merge { from, .. } = &step {
@@ -301,12 +301,16 @@ pub async fn plan(
     })
 }
 
-async fn step(app: &App, wish: &Wish, may_merge: bool) -> Result<Result<Step, AliasProblem>, StoreError> {
-    let Some(alias) = address::canonical(&wish.alias) else {
-        return Ok(Err(AliasProblem::NoAddress(wish.alias.clone())));
+async fn step(
+    app: &App,
+    request: &AliasRequest,
+    may_merge: bool,
+) -> Result<Result<Step, AliasProblem>, StoreError> {
+    let Some(alias) = address::canonical(&request.alias) else {
+        return Ok(Err(AliasProblem::NoAddress(request.alias.clone())));
     };
-    let Some(person) = one(app, &wish.person).await? else {
-        return Ok(Err(AliasProblem::NoPerson(wish.person.clone())));
+    let Some(person) = one(app, &request.person).await? else {
+        return Ok(Err(AliasProblem::NoPerson(request.person.clone())));
     };
     if person.email == alias {
         return Ok(Err(AliasProblem::Main(alias)));

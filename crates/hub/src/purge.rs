@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::archive::{ArchiveError, Place};
 use crate::audit;
 use crate::fault;
+use crate::journal_words;
 use crate::permission::Actor;
 use crate::progress::Progress;
 use crate::sweep::{self, SweepError, Unknown};
@@ -292,7 +293,8 @@ pub async fn resume(
     if let Err(PurgeError::Cancelled(_)) = &result
         && let Some(row) = app.store.purge_get(&id).await?
     {
-        app.store.purge_finish(&row, app.clock.now()).await?;
+        let words = journal_words::events_purged(&row);
+        app.store.purge_finish(&row, &words, app.clock.now()).await?;
     }
     if let Err(error) = &result
         // What waits to be processed is no fault.
@@ -389,7 +391,9 @@ async fn remove(
     )
     .await?;
     let now = app.clock.now();
-    app.store.purge_finish(&row, now).await?;
+    app.store
+        .purge_finish(&row, &journal_words::events_purged(&row), now)
+        .await?;
     row.finished_at = Some(now);
     Ok(row)
 }

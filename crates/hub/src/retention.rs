@@ -8,6 +8,7 @@
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::fault;
+use crate::journal_words;
 use chrono::TimeDelta;
 use rules::dataset::DATASETS;
 use store::StoreError;
@@ -52,7 +53,10 @@ pub async fn run(app: &App) -> Result<usize, RetentionError> {
             }
             fault::point("retention.removed");
             let ids: Vec<String> = part.into_iter().map(|batch| batch.id).collect();
-            app.store.batch_forget(&ids, dataset.name, days, now).await?;
+            let summary = |events| journal_words::batches_removed(dataset.name, ids.len(), events, days);
+            app.store
+                .batch_forget(&ids, dataset.name, days, &summary, now)
+                .await?;
             removed += ids.len();
         }
     }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::audit;
 use crate::consumer;
 use crate::fault;
+use crate::journal_words;
 use crate::permission::Actor;
 use crate::wake::Written;
 use model::{PersonId, RiskLevel};
@@ -82,6 +83,8 @@ fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRi
     if before_reset || behaviour.risk_level <= person.risk_level {
         return None;
     }
+    let reason = format!("{} ({})", behaviour.name, detection.title);
+    let (previous, current) = (person.risk_level, behaviour.risk_level);
     Some(NewRiskChange {
         id: format!(
             "{}-{}",
@@ -90,10 +93,11 @@ fn plan(app: &App, person: &PersonRow, detection: &DetectionRow) -> Option<NewRi
         ),
         person_id: person.id.clone(),
         email: person.email.clone(),
-        previous: person.risk_level,
-        current: behaviour.risk_level,
+        previous,
+        current,
         initiator: "policy",
-        reason: format!("{} ({})", behaviour.name, detection.title),
+        summary: journal_words::risk_changed(&person.email, previous, current, &reason),
+        reason,
         behaviour: Some(key.to_owned()),
         detection_id: Some(detection.id.0.clone()),
         at: app.clock.now(),
@@ -144,6 +148,7 @@ pub async fn reset(
             detection_id: None,
             at: now,
             happened_at: now,
+            summary: journal_words::risk_changed(&row.email, row.risk_level, RiskLevel::Unscored, reason),
         };
         let detail = json!({ "reason": reason, "previous": row.risk_level });
         audit::record(

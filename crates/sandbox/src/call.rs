@@ -12,21 +12,13 @@ use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::credential::Credential;
 use crate::envelope::{PageAsked, PageStyle, Refusal};
 use crate::faults::Ignored;
 use crate::ids::Ids;
 use crate::permissions::AnyOf;
-use crate::server::Shared;
+use crate::shared::Shared;
 use crate::world::World;
-
-/// How the caller proved who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Credential {
-    UserToken,
-    AccountToken,
-    /// The global key of a user, which may do everything that the user may.
-    Key,
-}
 
 #[derive(Debug)]
 pub(crate) struct Call {

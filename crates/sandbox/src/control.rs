@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 
 use crate::faults::Faults;
 use crate::handle::WorldHandle;
-use crate::server::Shared;
-use crate::story::{self, StoryError};
+use crate::shared::Shared;
+use crate::story::ongoing;
+use crate::story::play::{self, StoryError};
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
@@ -86,8 +87,8 @@ async fn story_control(
     };
     match control {
         StoryControl::Play { within_seconds } => {
-            let patience = within_seconds.map_or(story::PATIENCE, Duration::from_secs);
-            match story::play_all(&shared, patience).await {
+            let patience = within_seconds.map_or(play::PATIENCE, Duration::from_secs);
+            match play::play_all(&shared, patience).await {
                 Ok(played) => Json(json!(played)).into_response(),
                 Err(error @ StoryError::Undelivered { .. }) => {
                     refused(StatusCode::GATEWAY_TIMEOUT, &error.to_string())
@@ -96,7 +97,7 @@ async fn story_control(
             }
         }
         StoryControl::Start { interval_ms } => {
-            shared.trickle.start(
+            ongoing::start(
                 &shared,
                 Duration::from_millis(interval_ms.unwrap_or(5_000).max(10)),
             );

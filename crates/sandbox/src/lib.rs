@@ -4,47 +4,35 @@
 //! refusals. State changes as calls come in, and what is received is kept to be looked at. Everything in it is made from
 //! a seed, so the same configuration gives the same account.
 //!
-//! Start reading at [`Sandbox::start`]; each family of calls is a module with its routes first.
+//! No module names one that names it, from the bottom up: `world` holds the account, `shared` what a running sandbox
+//! has beside it, `api` answers calls, `server` serves them. Start reading at [`Sandbox::start`]; each family of
+//! calls is a module of `api` with its routes first.
 
 // The record with the most fields is one literal, deeper than the default allows.
 #![recursion_limit = "256"]
 
-mod access_apps;
-mod access_groups;
-mod access_organization;
-mod access_policies;
-mod access_rules;
-mod access_service_tokens;
-mod access_users;
-mod account_tokens;
-mod accounts;
-mod audit;
+mod api;
 mod call;
 mod catalog;
 mod chat;
 mod clock;
 mod config;
 mod control;
+mod credential;
 mod envelope;
+mod fault_layer;
 mod faults;
-mod gateway_lists;
-mod gateway_logging;
 mod handle;
-mod iam;
-mod identity;
 mod ids;
-mod intel;
 mod logpush;
-mod members;
 mod okta;
-mod people;
 mod permissions;
 mod reach;
 mod received;
 mod register;
-mod risk_scoring;
-mod roles;
+mod route;
 mod server;
+mod shared;
 mod smtp;
 mod story;
 mod world;
@@ -52,7 +40,8 @@ mod world;
 pub use config::{SandboxConfig, SandboxInfo};
 pub use faults::{AddedRule, FailingPage, Faults, PathRefusal, SinkFault, SinkFaults};
 pub use handle::{Seats, WorldHandle};
-pub use logpush::delivery::Pushed;
+pub use logpush::ledger::Pushed;
 pub use received::{ReceivedMessage, ReceivedSignal, Sink};
 pub use server::{Sandbox, SandboxError, served_operations};
-pub use story::{Expected, Played, StoryError};
+pub use story::Expected;
+pub use story::play::{Played, StoryError};

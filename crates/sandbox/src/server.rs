@@ -1,15 +1,11 @@
 //! Puts the sandbox together and serves it: one HTTP port for everything, one port for mail.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::handler::Handler;
-use axum::http::{Method, Uri};
-use axum::middleware;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::http::Uri;
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,18 +13,18 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{SandboxConfig, SandboxInfo};
 use crate::envelope::Refusal;
-use crate::faults::{self, FaultState};
+use crate::faults::FaultState;
 use crate::handle::WorldHandle;
 use crate::ids::Ids;
-use crate::logpush::delivery::Ledger;
-use crate::okta::{self, Tenant};
+use crate::logpush::ledger::Ledger;
+use crate::okta::tenant::Tenant;
 use crate::received::Received;
-use crate::story::{Story, Trickle};
+use crate::route::API;
+use crate::shared::Shared;
+use crate::story::Story;
+use crate::story::trickle::Trickle;
 use crate::world::World;
-use crate::{audit, chat, control, smtp};
-
-/// Where the simulated API begins.
-pub(crate) const API: &str = "/client/v4";
+use crate::{api, chat, control, fault_layer, okta, smtp};
 
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
@@ -55,44 +51,6 @@ pub enum SandboxError {
 pub struct Sandbox {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
-}
-
-/// What all parts of a running sandbox reach.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: SandboxConfig,
-    pub(crate) info: SandboxInfo,
-    pub(crate) clock: Clock,
-    pub(crate) faults: FaultState,
-    pub(crate) http: reqwest::Client,
-    pub(crate) stopping: CancellationToken,
-    pub(crate) story: Story,
-    pub(crate) trickle: Trickle,
-    pub(crate) pushed: Ledger,
-    pub(crate) received: Received,
-    pub(crate) okta: Tenant,
-    world: Mutex<World>,
-    requests: Mutex<BTreeMap<String, u64>>,
-}
-
-impl Shared {
-    /// The world. A panic of another holder does not make it unreadable.
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn count_request(&self, endpoint: &str) {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        *requests.entry(endpoint.to_owned()).or_default() += 1;
-    }
-
-    /// Calls so far, by method and path template.
-    pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
 }
 
 impl Sandbox {
@@ -211,76 +169,10 @@ fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -
     }
 }
 
-/// One served operation: its method, its path as the API description writes it, and its handler.
-#[derive(Debug)]
-pub(crate) struct Route {
-    method: Method,
-    path: &'static str,
-    handler: MethodRouter<Arc<Shared>>,
-}
-
-impl Route {
-    fn new<H, T>(method: Method, path: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, Arc<Shared>>,
-        T: 'static,
-    {
-        let filter = MethodFilter::try_from(method.clone()).expect("only common methods are used below");
-        Self {
-            method,
-            path,
-            handler: on(filter, handler),
-        }
-    }
-
-    pub(crate) fn get<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
-        Self::new(Method::GET, path, handler)
-    }
-
-    pub(crate) fn post<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
-        Self::new(Method::POST, path, handler)
-    }
-
-    pub(crate) fn put<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
-        Self::new(Method::PUT, path, handler)
-    }
-
-    pub(crate) fn patch<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
-        Self::new(Method::PATCH, path, handler)
-    }
-
-    pub(crate) fn delete<H: Handler<T, Arc<Shared>>, T: 'static>(path: &'static str, handler: H) -> Self {
-        Self::new(Method::DELETE, path, handler)
-    }
-}
-
-/// Every operation of the simulated API.
-fn routes() -> Vec<Route> {
-    let mut routes = crate::accounts::routes();
-    routes.extend(crate::account_tokens::routes());
-    routes.extend(crate::members::routes());
-    routes.extend(crate::roles::routes());
-    routes.extend(crate::iam::routes());
-    routes.extend(crate::access_users::routes());
-    routes.extend(crate::access_groups::routes());
-    routes.extend(crate::access_policies::routes());
-    routes.extend(crate::access_apps::routes());
-    routes.extend(crate::access_organization::routes());
-    routes.extend(crate::access_service_tokens::routes());
-    routes.extend(crate::risk_scoring::routes());
-    routes.extend(crate::gateway_lists::routes());
-    routes.extend(crate::gateway_logging::routes());
-    routes.extend(crate::audit::routes());
-    routes.extend(crate::intel::routes());
-    routes.extend(crate::logpush::jobs::routes());
-    routes.extend(crate::logpush::checks::routes());
-    routes
-}
-
 /// The operations of the simulated API, as method and path template, for tests that must call every one.
 #[must_use]
 pub fn served_operations() -> Vec<(String, String)> {
-    routes()
+    api::routes()
         .into_iter()
         .map(|route| (route.method.to_string(), route.path.to_owned()))
         .collect()
@@ -288,15 +180,21 @@ pub fn served_operations() -> Vec<(String, String)> {
 
 fn router(shared: &Arc<Shared>) -> Router {
     let mut api = Router::new();
-    for route in routes() {
+    for route in api::routes() {
         api = api.route(route.path, route.handler);
     }
     let no_route = async |uri: Uri| Refusal::no_route(uri.path());
     let api = api
         .fallback(no_route)
         .method_not_allowed_fallback(no_route)
-        .layer(middleware::from_fn_with_state(Arc::clone(shared), audit::layer))
-        .layer(middleware::from_fn_with_state(Arc::clone(shared), faults::layer));
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(shared),
+            api::audit::layer,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(shared),
+            fault_layer::layer,
+        ));
     Router::new()
         .nest(API, api)
         .merge(okta::router())

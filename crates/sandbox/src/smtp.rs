@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::received::{ReceivedMessage, Sink};
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// The largest message, which is also announced.
 const LARGEST_BYTES: usize = 10_000_000;

@@ -129,13 +129,13 @@ const MESSAGE_CLAIM: &str = "
     RETURNING id";
 const MESSAGE_DELIVERED: &str = "
     UPDATE message SET state = 'delivered', attempts = attempts + 1, reason = $3, delivered_at = $2, sending_since = NULL
-    WHERE id = $1 AND state = 'pending' RETURNING title";
+    WHERE id = $1 AND state = 'pending' RETURNING id";
 const MESSAGE_RETRY: &str = "
     UPDATE message SET attempts = attempts + 1, reason = $2, next_attempt_at = $3, sending_since = NULL
     WHERE id = $1 AND state = 'pending'";
 const MESSAGE_FAILED: &str = "
     UPDATE message SET state = 'failed', attempts = attempts + 1, reason = $2, sending_since = NULL
-    WHERE id = $1 AND state = 'pending' RETURNING title";
+    WHERE id = $1 AND state = 'pending' RETURNING id";
 const MESSAGE_LIST: &str = "
     SELECT * FROM message
     WHERE (CAST($1 AS TEXT) IS NULL OR campaign_id = $1) AND (CAST($2 AS TEXT) IS NULL OR person_id = $2)
@@ -227,18 +227,19 @@ impl Store {
         Ok(claimed.is_some())
     }
 
-    /// The channel took it. `reason` says what else is to be known.
+    /// The channel took it. `reason` says what else is to be known; the journal is told `summary`.
     pub async fn message_delivered(
         &self,
         message: &MessageRow,
         reason: Option<&str>,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let title: Option<String> = sqlx::query_scalar(MESSAGE_DELIVERED)
+            let ended: Option<String> = sqlx::query_scalar(MESSAGE_DELIVERED)
                 .bind(&message.id.0).bind(now).bind(reason).fetch_optional(&mut *tx).await?;
-            if let Some(title) = title {
-                let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, format!("Message delivered: {title}"));
+            if ended.is_some() {
+                let entry = outcome_entry(message, now, model::JournalKind::MessageDelivered, summary);
                 journal_write!(tx, &entry);
             }
         });
@@ -259,20 +260,19 @@ impl Store {
         Ok(())
     }
 
-    /// Given up.
+    /// Given up. The journal is told `summary`.
     pub async fn message_failed(
         &self,
         message: &MessageRow,
         reason: &str,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let title: Option<String> = sqlx::query_scalar(MESSAGE_FAILED)
+            let ended: Option<String> = sqlx::query_scalar(MESSAGE_FAILED)
                 .bind(&message.id.0).bind(storable(reason).into_owned()).fetch_optional(&mut *tx).await?;
-            if let Some(title) = title {
-                let entry =
-                    outcome_entry(message, now, model::JournalKind::MessageFailed, format!("Message not \
-                         delivered: {title}: {reason}"));
+            if ended.is_some() {
+                let entry = outcome_entry(message, now, model::JournalKind::MessageFailed, summary);
                 journal_write!(tx, &entry);
             }
         });
@@ -304,7 +304,7 @@ fn outcome_entry(
     message: &MessageRow,
     now: DateTime<Utc>,
     kind: model::JournalKind,
-    summary: String,
+    summary: &str,
 ) -> JournalEntry {
     JournalEntry {
         at: now,
@@ -312,7 +312,7 @@ fn outcome_entry(
         person_id: Some(message.person_id.clone()),
         connection_id: None,
         subject_id: Some(message.id.0.clone()),
-        summary,
+        summary: summary.to_owned(),
         data: serde_json::json!({
             "campaign_id": message.campaign_id, "detection_id": message.detection_id, "topic": message.topic,
         }),

@@ -118,7 +118,7 @@ const BY_LABEL: &str = "SELECT * FROM connection WHERE label = $1";
 const BY_ACCOUNT: &str = "SELECT * FROM connection WHERE account_id = $1 ORDER BY created_at, id LIMIT 1";
 const STATE: &str = "
     UPDATE connection SET state = $2, state_reason = $3, updated_at = $4
-    WHERE id = $1 AND (state <> $2 OR state_reason IS DISTINCT FROM $3) RETURNING label";
+    WHERE id = $1 AND (state <> $2 OR state_reason IS DISTINCT FROM $3) RETURNING id";
 const SYNCED: &str = "UPDATE connection SET synced_at = $2 WHERE id = $1";
 const TAGS: &str = "UPDATE connection SET tags = $2, updated_at = $3 WHERE id = $1";
 const OWNER: &str = "UPDATE connection SET credential_owner = $2 WHERE id = $1";
@@ -186,29 +186,28 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_ACCOUNT).bind(account_id).fetch_optional(pool).await?))
     }
 
-    /// Moves a connection to a state and writes the move to the journal; saying the same again does nothing.
+    /// Moves a connection to a state and writes the move to the journal, as `summary`; saying the same again does
+    /// nothing.
     pub async fn connection_state_set(
         &self,
         id: &ConnectionId,
         state: ConnectionState,
         reason: Option<&str>,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let label: Option<String> = sqlx::query_scalar(STATE)
+            let moved: Option<String> = sqlx::query_scalar(STATE)
                 .bind(&id.0).bind(state.as_str()).bind(reason).bind(now)
                 .fetch_optional(&mut *tx).await?;
-            if let Some(label) = label {
+            if moved.is_some() {
                 let entry = JournalEntry {
                     at: now,
                     kind: model::JournalKind::ConnectionState,
                     person_id: None,
                     connection_id: Some(id.clone()),
                     subject_id: Some(id.0.clone()),
-                    summary: match reason {
-                        Some(reason) => format!("Connection {label} is {state}: {reason}"),
-                        None => format!("Connection {label} is {state}"),
-                    },
+                    summary: summary.to_owned(),
                     data: serde_json::json!({ "state": state, "reason": reason }),
                 };
                 journal_write!(tx, &entry);

@@ -131,15 +131,19 @@ fn kept(text: &Option<String>) -> Option<String> {
     text.as_deref().map(|text| storable(text).into_owned())
 }
 
-fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: model::JournalKind) -> JournalEntry {
-    let whose = found.identifier.as_deref().unwrap_or("unknown person");
+fn journal_entry(
+    found: &DetectionRow,
+    now: DateTime<Utc>,
+    kind: model::JournalKind,
+    summary: String,
+) -> JournalEntry {
     JournalEntry {
         at: now,
         kind,
         person_id: found.person_id.clone().map(PersonId),
         connection_id: Some(found.connection_id.clone()),
         subject_id: Some(found.id.0.clone()),
-        summary: format!("{}: {whose}", found.title),
+        summary,
         data: serde_json::json!({
             "rule": found.rule_name, "level": found.level, "behaviour": found.behaviour,
             "topic": found.topic, "event_id": found.event_id, "event_at": found.at,
@@ -149,12 +153,13 @@ fn journal_entry(found: &DetectionRow, now: DateTime<Utc>, kind: model::JournalK
 
 impl Store {
     /// Makes the detections what they should be and removes what was owed, in one transaction, with a journal entry for
-    /// each that is new or withdrawn. Answers how many were new; nothing when one of `paid` was paid by someone else, or
+    /// each that is new or withdrawn, as `summary` of it. Answers how many were new; nothing when one of `paid` was paid by someone else, or
     /// when more is owed to it since it was read: then nothing is changed, and the groups have to be looked at again.
     pub async fn detection_change(
         &self,
         changes: &DetectionChanges,
         paid: &[GroupDebt],
+        summary: &(dyn Fn(&DetectionRow) -> String + Sync),
         now: DateTime<Utc>,
     ) -> Result<Option<usize>, StoreError> {
         let new = in_transaction!(self, tx => {
@@ -179,7 +184,7 @@ impl Store {
             }
             for found in &changes.withdrawn {
                 sqlx::query(WITHDRAW).bind(&found.id.0).execute(&mut *tx).await?;
-                let entry = journal_entry(found, now, model::JournalKind::DetectionWithdrawn);
+                let entry = journal_entry(found, now, model::JournalKind::DetectionWithdrawn, summary(found));
                 journal_write!(tx, &entry);
             }
             for found in &changes.revised {
@@ -205,7 +210,7 @@ impl Store {
                 let entries: Vec<JournalEntry> = part
                     .iter()
                     .filter(|found| inserted.remove(found.id.as_str()))
-                    .map(|found| journal_entry(found, now, model::JournalKind::DetectionCreated))
+                    .map(|found| journal_entry(found, now, model::JournalKind::DetectionCreated, summary(found)))
                     .collect();
                 new += entries.len();
                 journal_write_many!(tx, &entries);

@@ -208,7 +208,14 @@ impl Store {
 
     /// Gives events and detections without a person to the one who has their identifier as an address by now, and
     /// sends their batches through detection again. Looks at `limit` identifiers; answers how many there were.
-    pub async fn event_adopt(&self, now: DateTime<Utc>, limit: i64) -> Result<usize, StoreError> {
+    ///
+    /// `summary` tells the journal of a detection, from its title and the identifier.
+    pub async fn event_adopt(
+        &self,
+        limit: i64,
+        summary: &(dyn Fn(&str, &str) -> String + Sync),
+        now: DateTime<Utc>,
+    ) -> Result<usize, StoreError> {
         let adoptable: Vec<(String, String, String)> = on_engine!(self, pool => {
             sqlx::query_as(ADOPTABLE).bind(bounded(limit)).fetch_all(pool).await?
         });
@@ -226,7 +233,7 @@ impl Store {
                         person_id: Some(PersonId(person.clone())),
                         connection_id: Some(ConnectionId(connection.clone())),
                         subject_id: Some(id),
-                        summary: format!("{title}: mapped to {identifier}"),
+                        summary: summary(&title, identifier),
                         data: serde_json::json!({}),
                     };
                     journal_write!(tx, &entry);

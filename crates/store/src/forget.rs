@@ -128,12 +128,14 @@ impl Store {
         }))
     }
 
-    /// Forgets batches with their events and rejects, and tells the journal how many. Answers the number of events.
+    /// Forgets batches with their events and rejects, and tells the journal, as `summary` of the number of events.
+    /// Answers that number.
     pub async fn batch_forget(
         &self,
         ids: &[String],
         dataset: &str,
         days: i64,
+        summary: &(dyn Fn(u64) -> String + Sync),
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         Ok(in_transaction!(self, tx => {
@@ -151,8 +153,7 @@ impl Store {
                 person_id: None,
                 connection_id: None,
                 subject_id: Some(dataset.to_owned()),
-                summary: format!("{batches} batches of {dataset} with {events} events were older than {days} days and \
-                    were removed"),
+                summary: summary(events),
                 data: serde_json::json!({ "dataset": dataset, "batches": batches, "events": events, "days": days }),
             };
             journal_write!(tx, &entry);
@@ -239,18 +240,20 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a purge and tells the journal.
-    pub async fn purge_finish(&self, row: &PurgeRow, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// Ends a purge and tells the journal, as `summary`.
+    pub async fn purge_finish(
+        &self,
+        row: &PurgeRow,
+        summary: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let entry = JournalEntry {
             at: now,
             kind: model::JournalKind::EventsPurged,
             person_id: Some(PersonId(row.person_id.clone())),
             connection_id: None,
             subject_id: Some(row.id.clone()),
-            summary: format!(
-                "{} events and {} archived records of one person were removed",
-                row.events, row.records
-            ),
+            summary: summary.to_owned(),
             data: serde_json::json!({ "events": row.events, "records": row.records, "objects": row.objects,
                 "reason": row.reason, "actor": row.actor }),
         };

@@ -21,25 +21,6 @@ pub struct ListingRow {
     pub is_partial: bool,
 }
 
-impl ListingRow {
-    /// Why something that this list lacks may be there all the same; `None` where the list is whole, if perhaps
-    /// old.
-    pub fn gap(&self) -> Option<String> {
-        let words = self.kind.as_str().replace('_', " ");
-        let reason = self
-            .stale_reason
-            .as_deref()
-            .unwrap_or("no sync has fully read it");
-        if self.is_partial {
-            Some(format!("the list of {words} was only partly read: {reason}"))
-        } else if self.complete_at.is_none() {
-            Some(format!("the list of {words} was never fully read: {reason}"))
-        } else {
-            None
-        }
-    }
-}
-
 /// The counts of the overview.
 #[derive(Debug, Clone, Default, sqlx::FromRow)]
 #[expect(

@@ -12,7 +12,7 @@ pub struct NewRiskChange {
     pub id: String,
     /// Whose level.
     pub person_id: PersonId,
-    /// Their address, for the journal's sentence.
+    /// Their address, which the journal's readers are told.
     pub email: String,
     /// The level that the caller saw.
     pub previous: RiskLevel,
@@ -30,11 +30,16 @@ pub struct NewRiskChange {
     pub at: DateTime<Utc>,
     /// When what changed it happened: earlier than `at`, by as much as the log record was late.
     pub happened_at: DateTime<Utc>,
+    /// The journal's sentence.
+    pub summary: String,
 }
 
 /// A change that was made.
 #[derive(Debug, Clone, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the fields are those of NewRiskChange")]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of NewRiskChange, without email and summary"
+)]
 pub struct RiskChangeRow {
     pub id: String,
     pub person_id: String,
@@ -96,10 +101,7 @@ impl Store {
             person_id: Some(change.person_id.clone()),
             connection_id: None,
             subject_id: Some(change.id.clone()),
-            summary: format!(
-                "Risk level of {} changed from {} to {}: {}",
-                change.email, change.previous, change.current, change.reason
-            ),
+            summary: change.summary.clone(),
             data: serde_json::json!({
                 "email": change.email, "previous": change.previous, "current": change.current,
                 "initiator": change.initiator, "reason": change.reason, "behaviour": change.behaviour,

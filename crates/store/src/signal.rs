@@ -89,13 +89,13 @@ const SIGNED: &str = "UPDATE signal SET token = $2 WHERE id = $1 AND token IS NU
 const DELIVERED: &str = "
     UPDATE signal SET state = 'delivered', attempts = attempts + 1, last_status = $2, problem = NULL,
         delivered_at = $3
-    WHERE id = $1 AND state = 'pending' RETURNING subject";
+    WHERE id = $1 AND state = 'pending' RETURNING id";
 const RETRY: &str = "
     UPDATE signal SET attempts = attempts + 1, last_status = $2, problem = $3, next_attempt_at = $4
     WHERE id = $1 AND state = 'pending'";
 const DEAD: &str = "
     UPDATE signal SET state = 'dead', attempts = attempts + 1, last_status = $2, problem = $3
-    WHERE id = $1 AND state = 'pending' RETURNING subject";
+    WHERE id = $1 AND state = 'pending' RETURNING id";
 const CANCEL: &str = "
     UPDATE signal SET state = 'cancelled', problem = $2 WHERE integration_id = $1 AND state = 'pending'";
 const UNSIGN: &str = "UPDATE signal SET token = NULL WHERE integration_id = $1 AND state = 'pending'";
@@ -147,19 +147,19 @@ impl Store {
         Ok(())
     }
 
-    /// The receiver took it.
+    /// The receiver took it. The journal is told `summary`.
     pub async fn signal_delivered(
         &self,
         signal: &SignalRow,
         status: u16,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let subject: Option<String> = sqlx::query_scalar(DELIVERED)
+            let ended: Option<String> = sqlx::query_scalar(DELIVERED)
                 .bind(&signal.id.0).bind(i64::from(status)).bind(now).fetch_optional(&mut *tx).await?;
-            if let Some(subject) = subject {
-                let entry = outcome_entry(signal, now, model::JournalKind::SignalDelivered,
-                    format!("The receiver accepted the change of {subject} to {}", signal.current));
+            if ended.is_some() {
+                let entry = outcome_entry(signal, now, model::JournalKind::SignalDelivered, summary);
                 journal_write!(tx, &entry);
             }
         });
@@ -181,21 +181,21 @@ impl Store {
         Ok(())
     }
 
-    /// The receiver refused it for good.
+    /// The receiver refused it for good. The journal is told `summary`.
     pub async fn signal_dead(
         &self,
         signal: &SignalRow,
         status: Option<u16>,
         problem: &str,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let subject: Option<String> = sqlx::query_scalar(DEAD)
+            let ended: Option<String> = sqlx::query_scalar(DEAD)
                 .bind(&signal.id.0).bind(status.map(i64::from)).bind(storable(problem).into_owned())
                 .fetch_optional(&mut *tx).await?;
-            if let Some(subject) = subject {
-                let entry = outcome_entry(signal, now, model::JournalKind::SignalDead,
-                    format!("The receiver rejected the change of {subject} to {}: {problem}", signal.current));
+            if ended.is_some() {
+                let entry = outcome_entry(signal, now, model::JournalKind::SignalDead, summary);
                 journal_write!(tx, &entry);
             }
         });
@@ -259,7 +259,7 @@ fn outcome_entry(
     signal: &SignalRow,
     now: DateTime<Utc>,
     kind: model::JournalKind,
-    summary: String,
+    summary: &str,
 ) -> JournalEntry {
     JournalEntry {
         at: now,
@@ -267,7 +267,7 @@ fn outcome_entry(
         person_id: Some(signal.person_id.clone()),
         connection_id: None,
         subject_id: Some(signal.id.0.clone()),
-        summary,
+        summary: summary.to_owned(),
         data: serde_json::json!({ "integration_id": signal.integration_id, "attempts": signal.attempts + 1 }),
     }
 }

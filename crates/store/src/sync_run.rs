@@ -81,18 +81,19 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the run of a connection that was killed, and the connection with the reason. The caller holds the
+    /// Marks the run of a connection that was killed, and the connection with the reason; `summary` tells of that. The caller holds the
     /// connection's sync lease.
     pub async fn sync_run_interrupt(
         &self,
         connection: &ConnectionId,
         reason: &str,
+        summary: &str,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(INTERRUPTED).bind(&connection.0).bind(now).execute(pool).await?;
         });
-        self.connection_state_set(connection, ConnectionState::Degraded, Some(reason), now)
+        self.connection_state_set(connection, ConnectionState::Degraded, Some(reason), summary, now)
             .await
     }
 
@@ -123,8 +124,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a run and writes its outcome to the journal.
-    pub async fn sync_run_finish(&self, run: &SyncRunRow, label: &str) -> Result<(), StoreError> {
+    /// Ends a run and writes its outcome to the journal, as `summary`.
+    pub async fn sync_run_finish(&self, run: &SyncRunRow, summary: &str) -> Result<(), StoreError> {
         let at = run.finished_at.unwrap_or(run.started_at);
         let entry = JournalEntry {
             at,
@@ -132,13 +133,7 @@ impl Store {
             person_id: None,
             connection_id: Some(run.connection_id.clone()),
             subject_id: Some(run.id.clone()),
-            summary: match &run.problem {
-                None => format!(
-                    "Sync of {label} is {} after {} requests",
-                    run.outcome, run.requests
-                ),
-                Some(problem) => format!("Sync of {label} is {}: {problem}", run.outcome),
-            },
+            summary: summary.to_owned(),
             data: serde_json::json!({ "outcome": run.outcome, "requests": run.requests }),
         };
         in_transaction!(self, tx => {

@@ -5,7 +5,7 @@ use super::removal::{Confirm, Removal};
 use crate::output::{self, Format, Printer, object};
 use crate::{Global, NotFound};
 use anyhow::{Context, bail};
-use hub::people::{self, AliasProblem, Step, Wish};
+use hub::people::{self, AliasProblem, AliasRequest, Step};
 use hub::{Actor, App};
 use model::RiskLevel;
 use serde_json::{Value, json};
@@ -209,12 +209,12 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
             person,
             merge,
         } => {
-            let wish = Wish {
+            let request = AliasRequest {
                 line: 0,
                 person,
                 alias: address,
             };
-            let steps = match people::plan(app, &[wish], merge).await? {
+            let steps = match people::plan(app, &[request], merge).await? {
                 Ok(steps) => steps,
                 Err(problems) => {
                     let words = problems.into_iter().map(|(_, problem)| advised(&problem));
@@ -254,8 +254,8 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
             removal.done(global.output)?;
         }
         AliasAction::Import { file, merge } => {
-            let wishes = read_csv(&file)?;
-            let steps = match people::plan(app, &wishes, merge).await? {
+            let requests = read_csv(&file)?;
+            let steps = match people::plan(app, &requests, merge).await? {
                 Ok(steps) => steps,
                 Err(problems) => {
                     for (line, problem) in &problems {
@@ -264,7 +264,7 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
                     bail!(
                         "{} of {} lines are invalid; nothing was imported",
                         problems.len(),
-                        wishes.len()
+                        requests.len()
                     );
                 }
             };
@@ -302,7 +302,7 @@ fn told(steps: &[Step], format: Format) -> anyhow::Result<()> {
 }
 
 /// Reads the columns `email` and `alias`, in any order, whatever else there is.
-fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
+fn read_csv(file: &Path) -> anyhow::Result<Vec<AliasRequest>> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .from_path(file)
@@ -315,9 +315,9 @@ fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
             .with_context(|| format!("{}, line 1: column \"{name}\" is missing", file.display()))
     };
     let (email, alias) = (column("email")?, column("alias")?);
-    let mut wishes = Vec::new();
+    let mut requests = Vec::new();
     for record in reader.records() {
-        let line = wishes.len() + 2;
+        let line = requests.len() + 2;
         let words = || {
             format!(
                 "{}, line {line}: invalid CSV, or a different number of cells than the header",
@@ -325,11 +325,11 @@ fn read_csv(file: &Path) -> anyhow::Result<Vec<Wish>> {
             )
         };
         let record = record.map_err(|_| anyhow::anyhow!(words()))?;
-        wishes.push(Wish {
+        requests.push(AliasRequest {
             line: record.position().map_or(0, csv::Position::line),
             person: record[email].to_owned(),
             alias: record[alias].to_owned(),
         });
     }
-    Ok(wishes)
+    Ok(requests)
 }

@@ -57,6 +57,21 @@ fn only_the_store_has_sql() {
     }
 }
 
+/// What is told to people is worded by the hub, and where Cloudflare is, its client knows.
+#[test]
+fn the_store_words_nothing_and_knows_no_address() {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates/store/src")).unwrap() {
+        let path = entry.unwrap().path();
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            if line.contains("summary: format!") || line.contains("cloudflare.com") {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn files_that_the_documents_name_are_there() {
     let mut missing = Vec::new();

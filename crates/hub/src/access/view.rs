@@ -529,9 +529,25 @@ pub(crate) fn gaps_of(listings: &[ListingRow]) -> BTreeMap<String, String> {
     gaps.extend(
         listings
             .iter()
-            .filter_map(|row| Some((row.kind.to_string(), row.gap()?))),
+            .filter_map(|row| Some((row.kind.to_string(), gap_of(row)?))),
     );
     gaps
+}
+
+/// Why something that a list lacks may be there all the same; `None` where the list is whole, if perhaps old.
+fn gap_of(listing: &ListingRow) -> Option<String> {
+    let words = listing.kind.as_str().replace('_', " ");
+    let reason = listing
+        .stale_reason
+        .as_deref()
+        .unwrap_or("no sync has fully read it");
+    if listing.is_partial {
+        Some(format!("the list of {words} was only partly read: {reason}"))
+    } else if listing.complete_at.is_none() {
+        Some(format!("the list of {words} was never fully read: {reason}"))
+    } else {
+        None
+    }
 }
 
 /// Lists that verdicts follow from.

@@ -7,6 +7,7 @@
 use super::campaign::place;
 use crate::app::App;
 use crate::fault;
+use crate::journal_words;
 use chrono::TimeDelta;
 use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
@@ -72,7 +73,12 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             match result {
                 Ok(()) => {
                     app.store
-                        .message_delivered(&message, twice.as_deref(), now)
+                        .message_delivered(
+                            &message,
+                            twice.as_deref(),
+                            &journal_words::message_delivered(&message),
+                            now,
+                        )
                         .await?;
                     delivered += 1;
                 }
@@ -89,7 +95,8 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
                 }
                 Err(Refusal::Later(reason, _) | Refusal::Final(reason)) => {
                     tracing::error!(message = %message.id, "giving up on a message: {reason}");
-                    app.store.message_failed(&message, &reason, now).await?;
+                    let summary = journal_words::message_failed(&message, &reason);
+                    app.store.message_failed(&message, &reason, &summary, now).await?;
                 }
             }
         }

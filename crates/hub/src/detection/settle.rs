@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::fault;
+use crate::journal_words;
 use chrono::{DateTime, Utc};
 use model::DetectionId;
 use rules::book::{BookRule, RuleBook, RuleMode, level_word};
@@ -148,7 +149,10 @@ async fn settle_groups(
     }
     fault::point("detection.derived");
     // More may have come to a group since its matches were read: then it is still owed, and looked at again.
-    let new = app.store.detection_change(&changes, debts, now).await?;
+    let new = app
+        .store
+        .detection_change(&changes, debts, &journal_words::detection, now)
+        .await?;
     Ok(new.unwrap_or(0))
 }
 

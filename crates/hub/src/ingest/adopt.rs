@@ -5,6 +5,7 @@
 //! some rules look at one person's events together. Repeating changes nothing.
 
 use crate::app::App;
+use crate::journal_words;
 use crate::people::{self, AddressRules};
 use store::{LIST_LIMIT_MAX, StoreError};
 
@@ -26,5 +27,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
         identifiers.dedup();
         people::find(app, &identifiers).await?;
     }
-    app.store.event_adopt(app.clock.now(), IDENTIFIERS).await
+    app.store
+        .event_adopt(IDENTIFIERS, &journal_words::detection_mapped, app.clock.now())
+        .await
 }

@@ -3,19 +3,20 @@
 //! None of these keeps someone out: a removed Access user, a freed seat and an ended session all come back with
 //! the next sign-in that the rules let pass. What keeps them out is changed elsewhere.
 
+use super::ProvisionError;
+use super::context::RequestContext;
 use super::plan::{Guard, Plan};
 use super::request::Request;
-use super::{ProvisionError, Scene};
 use cloudflare::{CloudflareError, Write};
 use model::address;
 use serde_json::{Value, json};
 
 /// Plans a change of an Access user.
-pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
+pub(super) async fn plan(context: &RequestContext<'_>, request: &Request) -> Result<Plan, ProvisionError> {
     let email = request.email();
-    let mut plan = Plan::new(request, &scene.connection.label, "access_user");
+    let mut plan = Plan::new(request, &context.connection.label, "access_user");
     email.clone_into(&mut plan.object_name);
-    let found = find(scene, email).await?;
+    let found = find(context, email).await?;
     if let Some((id, raw)) = &found {
         plan.object_id.clone_from(id);
         plan.before = raw.clone();
@@ -66,11 +67,11 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
         (Request::SessionsRevoke { devices, .. }, found) => {
             let mut sessions = None;
             if let Some((id, _)) = &found {
-                let list = scene
+                let list = context
                     .client
-                    .active_sessions(&scene.account, id)
+                    .active_sessions(&context.account, id)
                     .await
-                    .map_err(|source| scene.failed(source))?;
+                    .map_err(|source| context.failed(source))?;
                 plan.before = json!({ "active_sessions": list.len() });
                 sessions = Some(list.len());
             }
@@ -82,10 +83,10 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                     ""
                 }
             );
-            if sessions == Some(0) && (!devices || scene.has_written) {
+            if sessions == Some(0) && (!devices || context.has_written) {
                 return Ok(plan.already(format!("{email} has no active sessions")));
             }
-            if sessions.is_none() && scene.has_written {
+            if sessions.is_none() && context.has_written {
                 return Ok(plan.already(format!(
                     "{email} is not an Access user, so active sessions cannot be listed"
                 )));
@@ -107,25 +108,25 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
 }
 
 /// The Access user with an address, as Cloudflare has it now.
-async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(String, Value)>, ProvisionError> {
-    if let Some(person) = scene.app.store.person_by_email(email).await? {
-        let mut rows = scene.app.store.access_user_by_person(&person.id).await?;
-        rows.retain(|row| row.connection_id == scene.connection.id);
+async fn find(context: &RequestContext<'_>, email: &str) -> Result<Option<(String, Value)>, ProvisionError> {
+    if let Some(person) = context.app.store.person_by_email(email).await? {
+        let mut rows = context.app.store.access_user_by_person(&person.id).await?;
+        rows.retain(|row| row.connection_id == context.connection.id);
         rows.sort_by_key(|row| address::compared(&row.email) != email);
         for row in rows {
-            match scene.client.access_user(&scene.account, &row.id).await {
+            match context.client.access_user(&context.account, &row.id).await {
                 Ok(raw) => return Ok(Some((row.id, raw))),
                 Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
-                Err(source) => return Err(scene.failed(source)),
+                Err(source) => return Err(context.failed(source)),
             }
         }
     }
     // Someone may have signed in since the last sync. Cloudflare's filter is not exact.
-    let users = scene
+    let users = context
         .client
-        .access_users_by_email(&scene.account, email)
+        .access_users_by_email(&context.account, email)
         .await
-        .map_err(|source| scene.failed(source))?;
+        .map_err(|source| context.failed(source))?;
     Ok(users
         .into_iter()
         .find(|user| address::compared(&user.email) == email)

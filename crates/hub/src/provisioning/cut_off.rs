@@ -5,10 +5,12 @@
 //! ended as the process would have ended them. Reads and writes `access_change` and `timed_grant`; changes nothing at
 //! Cloudflare. Start reading at [`run`].
 
+use super::context::RequestContext;
+use super::lock::LOCK;
+use super::stored_lists::note_new_member;
 use super::timed::{self, Found};
-use super::{
-    LOCK, Options, ProvisionError, Request, Step, connection_of, note_new_member, offboard, plan_again, scene,
-};
+use super::write::plan_again;
+use super::{Options, ProvisionError, Request, Step, connection_of, offboard};
 use crate::app::App;
 use crate::audit;
 use crate::lease::Lease;
@@ -196,11 +198,11 @@ async fn look(app: &App, request: &Request) -> Result<Looked, ProvisionError> {
         ..Options::default()
     };
     let looked = async {
-        let mut scene = scene(app, &connection, &options)?;
+        let mut context = RequestContext::new(app, &connection, &options)?;
         // Whether devices were revoked cannot be seen; all else that was sent can.
-        scene.has_written = !matches!(request, Request::SessionsRevoke { .. });
-        note_new_member(&scene, request, None).await?;
-        plan_again(&scene, request).await
+        context.has_written = !matches!(request, Request::SessionsRevoke { .. });
+        note_new_member(&context, request, None).await?;
+        plan_again(&context, request).await
     };
     match looked.await {
         Ok(plan) => Ok(match plan.step {

@@ -3,9 +3,10 @@
 //! A PUT replaces the whole group, so what is sent is what Cloudflare gave, with every key that it gave, and one
 //! rule more or less. Plans are made from the group as it is at that moment, never from the stored copy.
 
+use super::ProvisionError;
+use super::context::RequestContext;
 use super::plan::{Effect, Guard, Plan};
 use super::request::Request;
-use super::{ProvisionError, Scene};
 use crate::access::Verdict;
 use crate::access::account::Account;
 use crate::access::rule::{Selector, in_words};
@@ -19,16 +20,16 @@ use std::collections::HashMap;
 const SERVER_KEYS: [&str; 4] = ["id", "uid", "created_at", "updated_at"];
 
 /// Plans a change of an Access group.
-pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
+pub(super) async fn plan(context: &RequestContext<'_>, request: &Request) -> Result<Plan, ProvisionError> {
     let (Request::GroupGrant { group, email, .. }
     | Request::GroupRevoke { group, email, .. }
     | Request::GroupUnexclude { group, email, .. }) = request
     else {
         return Err(ProvisionError::NotHere);
     };
-    let mut plan = Plan::new(request, &scene.connection.label, "group");
+    let mut plan = Plan::new(request, &context.connection.label, "group");
     plan.object_id.clone_from(group);
-    let raw = match scene.client.access_group(&scene.account, group).await {
+    let raw = match context.client.access_group(&context.account, group).await {
         Ok(raw) => raw,
         Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {
             return Ok(plan.refused(
@@ -36,15 +37,15 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 "the group no longer exists: run `flareward sync`",
             ));
         }
-        Err(source) => return Err(scene.failed(source)),
+        Err(source) => return Err(context.failed(source)),
     };
     plan.object_name = raw["name"].as_str().unwrap_or_default().to_owned();
     plan.before = raw.clone();
-    let subject = scene.subject(email).await?;
-    let before = Judged::load(scene, group, &raw).await?;
+    let subject = context.subject(email).await?;
+    let before = Judged::load(context, group, &raw).await?;
     match request {
         Request::GroupGrant { .. } => {
-            if !subject.is_known && !scene.options.unknown_person {
+            if !subject.is_known && !context.options.unknown_person {
                 return Ok(plan.refused(
                     Guard::UnknownPerson,
                     format!(
@@ -53,7 +54,7 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                     ),
                 ));
             }
-            grant(scene, plan, &before, &raw, &subject.subject, email).await
+            grant(context, plan, &before, &raw, &subject.subject, email).await
         }
         Request::GroupUnexclude { .. } => {
             let after = without(&raw, "exclude", &subject.subject);
@@ -80,14 +81,14 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
                 (true, false) => Way::Exclusion,
                 (true, true) => Way::ExclusionAlone,
             };
-            revoke(scene, plan, &before, &raw, &subject.subject, email, way).await
+            revoke(context, plan, &before, &raw, &subject.subject, email, way).await
         }
         _ => Err(ProvisionError::NotHere),
     }
 }
 
 async fn grant(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     before: &Judged,
     raw: &Value,
@@ -110,7 +111,7 @@ async fn grant(
     if !is_named {
         rules_mut(&mut after, "include").push(json!({ "email": { "email": email } }));
     }
-    let judged = Judged::load(scene, &plan.object_id, &after).await?;
+    let judged = Judged::load(context, &plan.object_id, &after).await?;
     let (verdict, via) = judged.group_of(subject, email);
     if verdict == Verdict::No {
         let why = voided(raw, &judged, subject, email);
@@ -155,7 +156,7 @@ enum Way {
 }
 
 async fn revoke(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     before: &Judged,
     raw: &Value,
@@ -202,7 +203,7 @@ async fn revoke(
             }
         });
     } else {
-        if !is_named && (scene.has_written || scene.options.is_expiry) {
+        if !is_named && (context.has_written || context.options.is_expiry) {
             // Their rule is gone; what else may let them in was said before.
             plan.remains = via.into_iter().skip(1).collect();
             return Ok(plan.already(format!("no rule of {name} names {email} any longer")));
@@ -233,11 +234,11 @@ async fn revoke(
             email: email.to_owned(),
         });
     }
-    let judged = Judged::load(scene, &id, &after).await?;
+    let judged = Judged::load(context, &id, &after).await?;
     let (verdict, via) = judged.group(subject);
     match verdict {
         Verdict::No => plan.passes(Guard::StillAdmitted, "no other rule admits this person"),
-        Verdict::Yes if scene.options.is_expiry => {
+        Verdict::Yes if context.options.is_expiry => {
             plan.remains = via;
             plan.warnings.push(format!(
                 "{email} is still admitted by {}: this access is not part of the expired grant and remains",
@@ -345,9 +346,9 @@ struct Judged {
 }
 
 impl Judged {
-    async fn load(scene: &Scene<'_>, group: &str, raw: &Value) -> Result<Self, ProvisionError> {
+    async fn load(context: &RequestContext<'_>, group: &str, raw: &Value) -> Result<Self, ProvisionError> {
         let overrides = HashMap::from([(group.to_lowercase(), raw.clone())]);
-        let account = view::account_with(scene.app, scene.connection, &overrides).await?;
+        let account = view::account_with(context.app, context.connection, &overrides).await?;
         Ok(Self {
             account,
             group: group.to_owned(),

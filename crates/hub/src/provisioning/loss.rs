@@ -3,9 +3,10 @@
 //! Whoever may be a super administrator counts as one before the change; others count only where they surely are,
 //! as Cloudflare has them at that moment. Start reading at [`guard_loss`].
 
+use super::ProvisionError;
+use super::context::RequestContext;
 use super::member::stored_dashboard;
 use super::plan::{Guard, Plan};
-use super::{ProvisionError, Scene};
 use crate::access::dashboard::{
     Dashboard, Seat, Standing, UserGroup, policies_of, roles_of, user_group_members,
 };
@@ -18,24 +19,24 @@ use store::{LIST_LIMIT_MAX, MemberRow};
 /// Refuses what would leave too few super administrators, or take the power of whoever's credential this is.
 /// `after` is the member as they would be; `None` when they would be removed.
 pub(super) async fn guard_loss(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     plan: &mut Plan,
     row: &MemberRow,
     raw: &Value,
     after: Option<&Value>,
 ) -> Result<Option<Plan>, ProvisionError> {
-    let dashboard = stored_dashboard(scene).await?;
+    let dashboard = stored_dashboard(context).await?;
     if !loses(&dashboard, raw, after) {
         return Ok(None);
     }
-    let owner = scene.credential_owner().await;
+    let owner = context.credential_owner().await;
     match &owner {
         Some(owner) if address::compared(owner) == address::compared(&row.email) => {
             return Ok(Some(plan.clone().refused(
                 Guard::OwnCredential,
                 format!(
                     "the credential of connection {} belongs to {}: Flareward could lose its own access",
-                    scene.connection.label, row.email
+                    context.connection.label, row.email
                 ),
             )));
         }
@@ -43,7 +44,7 @@ pub(super) async fn guard_loss(
             Guard::OwnCredential,
             "the connection's credential belongs to someone else",
         ),
-        None if scene.connection.credential_kind == model::CredentialKind::AccountToken => {
+        None if context.connection.credential_kind == model::CredentialKind::AccountToken => {
             plan.passes(
                 Guard::OwnCredential,
                 "the connection's credential belongs to the account",
@@ -59,14 +60,14 @@ pub(super) async fn guard_loss(
         return Ok(None);
     }
     // User groups are asked for now: who is in one may have changed since the last sync.
-    let dashboard = dashboard.with_user_groups(user_groups_now(scene).await);
+    let dashboard = dashboard.with_user_groups(user_groups_now(context).await);
     let before = standing(&dashboard, row, raw);
     let stays = after.is_some_and(|after| matches!(standing(&dashboard, row, after), Standing::Yes(_)));
     if before == Standing::No || stays {
         return Ok(None);
     }
-    let keep = scene.app.settings.provisioning.super_administrators;
-    let others = other_super_administrators(scene, &dashboard, &row.id, keep).await?;
+    let keep = context.app.settings.provisioning.super_administrators;
+    let others = other_super_administrators(context, &dashboard, &row.id, keep).await?;
     if others >= keep {
         plan.passes(
             Guard::LastSuperAdministrators,
@@ -147,7 +148,7 @@ fn standing(dashboard: &Dashboard, row: &MemberRow, raw: &Value) -> Standing {
 
 /// The user groups that give super administrators, with their members, as Cloudflare has them now; or why they are
 /// not known.
-async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
+async fn user_groups_now(context: &RequestContext<'_>) -> Result<Vec<UserGroup>, String> {
     use futures::TryStreamExt;
     let failed =
         |what: &str, error: &CloudflareError| format!("{what} could not be read: {}", crate::causes(error));
@@ -155,9 +156,9 @@ async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
     let Some(list) = list else {
         return Err("user groups cannot be listed".to_owned());
     };
-    let pages: Vec<_> = scene
+    let pages: Vec<_> = context
         .client
-        .objects(&scene.account, list)
+        .objects(&context.account, list)
         .try_collect()
         .await
         .map_err(|error| failed("the account's user groups", &error))?;
@@ -169,7 +170,7 @@ async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
         if policies_of(&raw).is_empty() {
             continue;
         }
-        let members = scene.client.user_group_members(&scene.account, &id).await;
+        let members = context.client.user_group_members(&context.account, &id).await;
         groups.push(UserGroup {
             policies: policies_of(&raw).to_vec(),
             members: match members {
@@ -189,7 +190,7 @@ async fn user_groups_now(scene: &Scene<'_>) -> Result<Vec<UserGroup>, String> {
 
 /// How many other super administrators there surely are, up to `enough`; each is looked at as Cloudflare has it now.
 async fn other_super_administrators(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     dashboard: &Dashboard,
     except: &str,
     enough: usize,
@@ -200,10 +201,10 @@ async fn other_super_administrators(
         let place = after
             .as_ref()
             .map(|(connection, id)| (connection.as_str(), id.as_str()));
-        let rows = scene
+        let rows = context
             .app
             .store
-            .member_list(Some(&scene.connection.id), place, LIST_LIMIT_MAX)
+            .member_list(Some(&context.connection.id), place, LIST_LIMIT_MAX)
             .await?;
         let Some(last) = rows.last() else { return Ok(found) };
         after = Some((last.connection_id.0.clone(), last.id.clone()));
@@ -215,11 +216,11 @@ async fn other_super_administrators(
             if row.id == except || row.status != "accepted" || !is_super(&row.raw_json()?) {
                 continue;
             }
-            match scene.client.member(&scene.account, &row.id).await {
+            match context.client.member(&context.account, &row.id).await {
                 Ok(now) if now["status"] == "accepted" && is_super(&now) => found += 1,
                 Ok(_) => {}
                 Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
-                Err(source) => return Err(scene.failed(source)),
+                Err(source) => return Err(context.failed(source)),
             }
         }
     }

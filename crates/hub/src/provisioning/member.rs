@@ -4,10 +4,11 @@
 //! other as well, as a mirror. A PUT replaces the whole list. Members are found by the stored list and read again by
 //! their membership's id, which is not their user's. Plans are made from the member as it is at that moment.
 
+use super::ProvisionError;
+use super::context::RequestContext;
 use super::loss::guard_loss;
 use super::plan::{Guard, Plan};
 use super::request::Request;
-use super::{ProvisionError, Scene};
 use crate::access::dashboard::{Dashboard, Form, Permit, Reach, is_super, policies_of, roles_of, same_name};
 use crate::access::view;
 use cloudflare::{CloudflareError, Write};
@@ -17,13 +18,13 @@ use std::collections::BTreeSet;
 use store::{LIST_LIMIT_MAX, MemberRow};
 
 /// Plans a change of a member.
-pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, ProvisionError> {
+pub(super) async fn plan(context: &RequestContext<'_>, request: &Request) -> Result<Plan, ProvisionError> {
     let email = request.email();
-    let mut plan = Plan::new(request, &scene.connection.label, "member");
+    let mut plan = Plan::new(request, &context.connection.label, "member");
     email.clone_into(&mut plan.object_name);
-    let found = find(scene, email).await?;
+    let found = find(context, email).await?;
     let Some((row, raw)) = found else {
-        return absent(scene, plan, request).await;
+        return absent(context, plan, request).await;
     };
     plan.object_id.clone_from(&row.id);
     plan.object_name.clone_from(&row.email);
@@ -52,49 +53,56 @@ pub(super) async fn plan(scene: &Scene<'_>, request: &Request) -> Result<Plan, P
         )),
         Request::InvitationCancel { .. } => {
             plan.summary = format!("cancel the invitation of {email}");
-            remove(scene, plan, &row, &raw).await
+            remove(context, plan, &row, &raw).await
         }
         Request::MemberRemove { .. } => {
             plan.summary = format!(
                 "remove {email} from the account {}",
-                scene.connection.account_name
+                context.connection.account_name
             );
-            remove(scene, plan, &row, &raw).await
+            remove(context, plan, &row, &raw).await
         }
         Request::MemberRolesSet { roles, .. } => {
             plan.summary = format!("set {email}'s roles to {} roles", roles.len());
-            set_roles(scene, plan, &row, &raw, roles.clone()).await
+            set_roles(context, plan, &row, &raw, roles.clone()).await
         }
         Request::MemberPoliciesSet { policies, .. } => {
             plan.summary = format!("set {email}'s policies to {} policies", policies.len());
-            set_policies(scene, plan, &row, &raw, policies.clone()).await
+            set_policies(context, plan, &row, &raw, policies.clone()).await
         }
-        Request::RoleGrant { role, .. } => role_grant(scene, plan, &row, &raw, role).await,
-        Request::RoleRevoke { role, .. } => role_revoke(scene, plan, &row, &raw, role).await,
+        Request::RoleGrant { role, .. } => role_grant(context, plan, &row, &raw, role).await,
+        Request::RoleRevoke { role, .. } => role_revoke(context, plan, &row, &raw, role).await,
         _ => Err(ProvisionError::NotHere),
     }
 }
 
 /// The membership with an address, as it is stored and as Cloudflare has it now.
-async fn find(scene: &Scene<'_>, email: &str) -> Result<Option<(MemberRow, Value)>, ProvisionError> {
-    let Some(person) = scene.app.store.person_by_email(email).await? else {
+async fn find(
+    context: &RequestContext<'_>,
+    email: &str,
+) -> Result<Option<(MemberRow, Value)>, ProvisionError> {
+    let Some(person) = context.app.store.person_by_email(email).await? else {
         return Ok(None);
     };
-    let mut rows = scene.app.store.member_by_person(&person.id).await?;
-    rows.retain(|row| row.connection_id == scene.connection.id);
+    let mut rows = context.app.store.member_by_person(&person.id).await?;
+    rows.retain(|row| row.connection_id == context.connection.id);
     // The address that was asked for before another of the person, an accepted membership before an invitation.
     rows.sort_by_key(|row| (address::compared(&row.email) != email, row.status != "accepted"));
     for row in rows {
-        match scene.client.member(&scene.account, &row.id).await {
+        match context.client.member(&context.account, &row.id).await {
             Ok(raw) => return Ok(Some((row, raw))),
             Err(CloudflareError::Refused(refusal)) if refusal.status == 404 => {}
-            Err(source) => return Err(scene.failed(source)),
+            Err(source) => return Err(context.failed(source)),
         }
     }
     Ok(None)
 }
 
-async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<Plan, ProvisionError> {
+async fn absent(
+    context: &RequestContext<'_>,
+    mut plan: Plan,
+    request: &Request,
+) -> Result<Plan, ProvisionError> {
     let email = request.email();
     match request {
         Request::MemberInvite { roles, policies, .. } => {
@@ -103,11 +111,11 @@ async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<
             }
             let mut names = Vec::with_capacity(roles.len());
             for role in roles {
-                names.push(role_name(scene, role).await?);
+                names.push(role_name(context, role).await?);
             }
             plan.summary = format!(
                 "invite {email} to the account {} as {}",
-                scene.connection.account_name,
+                context.connection.account_name,
                 if names.is_empty() {
                     "specified by policies".to_owned()
                 } else {
@@ -141,17 +149,17 @@ async fn absent(scene: &Scene<'_>, mut plan: Plan, request: &Request) -> Result<
 }
 
 async fn remove(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     row: &MemberRow,
     raw: &Value,
 ) -> Result<Plan, ProvisionError> {
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, None).await? {
+    if let Some(refused) = guard_loss(context, &mut plan, row, raw, None).await? {
         return Ok(refused);
     }
     plan.calls = vec![Write::member_remove(&row.id).map_err(ProvisionError::Id)?];
     plan.after = Value::Null;
-    let (roles, policies) = match stored_dashboard(scene)
+    let (roles, policies) = match stored_dashboard(context)
         .await?
         .form(&roles_of(raw), policies_of(raw))
     {
@@ -190,13 +198,13 @@ fn mixed(plan: Plan, row: &MemberRow) -> Plan {
 }
 
 async fn role_grant(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     row: &MemberRow,
     raw: &Value,
     role: &str,
 ) -> Result<Plan, ProvisionError> {
-    let name = role_name(scene, role).await?;
+    let name = role_name(context, role).await?;
     plan.summary = format!("grant {} the role {name}", row.email);
     let undo = Request::RoleRevoke {
         connection: plan.request.connection().clone(),
@@ -209,7 +217,7 @@ async fn role_grant(
             row.email
         ));
     }
-    let dashboard = stored_dashboard(scene).await?;
+    let dashboard = stored_dashboard(context).await?;
     let (roles, policies) = (roles_of(raw), held_policies(raw));
     let permits = dashboard.permits(&policies);
     let wanted = |permit: &&Permit| permit.is_role(role, &name);
@@ -238,7 +246,7 @@ async fn role_grant(
             }
             let mut roles = role_ids(raw);
             roles.push(role.to_owned());
-            let mut plan = set_roles(scene, plan, row, raw, roles).await?;
+            let mut plan = set_roles(context, plan, row, raw, roles).await?;
             plan.undo = plan.undo.is_some().then_some(undo);
             return Ok(plan);
         }
@@ -252,11 +260,11 @@ async fn role_grant(
         Form::Policies => {}
     }
     // Whoever holds by policies is given the permission group of the same name over the whole account.
-    let group = match permission_group(scene, &permits, role, &name).await? {
+    let group = match permission_group(context, &permits, role, &name).await? {
         Ok(group) => group,
         Err(reason) => return Ok(plan.refused(Guard::WrongState, reason)),
     };
-    let Some(whole) = whole_account(scene, &dashboard, &permits).await? else {
+    let Some(whole) = whole_account(context, &dashboard, &permits).await? else {
         return Ok(plan.refused(
             Guard::WrongState,
             format!(
@@ -272,26 +280,26 @@ async fn role_grant(
         "permission_groups": [{ "id": group, "name": name }],
         "resource_groups": [{ "id": whole, "name": "the whole account" }],
     }));
-    let mut plan = set_policies(scene, plan, row, raw, wanted).await?;
+    let mut plan = set_policies(context, plan, row, raw, wanted).await?;
     plan.undo = plan.undo.is_some().then_some(undo);
     Ok(plan)
 }
 
 async fn role_revoke(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     row: &MemberRow,
     raw: &Value,
     role: &str,
 ) -> Result<Plan, ProvisionError> {
-    let name = role_name(scene, role).await?;
+    let name = role_name(context, role).await?;
     plan.summary = format!("revoke the role {name} from {}", row.email);
     let undo = Request::RoleGrant {
         connection: plan.request.connection().clone(),
         role: role.to_owned(),
         email: address::compared(&row.email),
     };
-    let dashboard = stored_dashboard(scene).await?;
+    let dashboard = stored_dashboard(context).await?;
     let (roles, policies) = (roles_of(raw), held_policies(raw));
     // What a user group gives is not taken from one member.
     for group in dashboard.groups_of(&row.id, &row.email) {
@@ -325,7 +333,7 @@ async fn role_revoke(
                 .iter()
                 .filter(|(id, held)| **id != *role && !same_name(held, &name));
             let kept = kept.map(|(id, _)| id.to_string()).collect();
-            let mut plan = set_roles(scene, plan, row, raw, kept).await?;
+            let mut plan = set_roles(context, plan, row, raw, kept).await?;
             plan.undo = plan.undo.is_some().then_some(undo);
             return Ok(plan);
         }
@@ -362,7 +370,7 @@ async fn role_revoke(
             ),
         ));
     }
-    if scene.options.is_expiry && !having.iter().any(|permit| permit.reach.is_account()) {
+    if context.options.is_expiry && !having.iter().any(|permit| permit.reach.is_account()) {
         return Ok(plan.already(format!("{} no longer has {name} on the whole account", row.email)));
     }
     if !having.iter().any(|permit| permit.reach.is_account()) {
@@ -400,20 +408,20 @@ async fn role_revoke(
         }
         wanted.push(policy);
     }
-    let mut plan = set_policies(scene, plan, row, raw, wanted).await?;
+    let mut plan = set_policies(context, plan, row, raw, wanted).await?;
     plan.undo = plan.undo.is_some().then_some(undo);
     Ok(plan)
 }
 
 async fn set_roles(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     row: &MemberRow,
     raw: &Value,
     roles: Vec<String>,
 ) -> Result<Plan, ProvisionError> {
     let held = role_ids(raw);
-    let form = stored_dashboard(scene)
+    let form = stored_dashboard(context)
         .await?
         .form(&roles_of(raw), policies_of(raw));
     let (old, new): (BTreeSet<&String>, BTreeSet<&String>) = (held.iter().collect(), roles.iter().collect());
@@ -425,17 +433,17 @@ async fn set_roles(
     }
     let mut named = Vec::with_capacity(roles.len());
     for id in &roles {
-        named.push(json!({ "id": id, "name": role_name(scene, id).await? }));
+        named.push(json!({ "id": id, "name": role_name(context, id).await? }));
     }
     let mut after = raw.clone();
     after["roles"] = json!(named);
     // Policies that mirror roles that stay are there afterwards too.
-    let dashboard = stored_dashboard(scene).await?;
+    let dashboard = stored_dashboard(context).await?;
     if let Some(policies) = after["policies"].as_array_mut() {
         let kept = roles_of(&json!({ "roles": named }));
         policies.retain(|policy| dashboard.form(&kept, std::slice::from_ref(policy)) == Form::Roles);
     }
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
+    if let Some(refused) = guard_loss(context, &mut plan, row, raw, Some(&after)).await? {
         return Ok(refused);
     }
     if roles.is_empty() {
@@ -454,14 +462,14 @@ async fn set_roles(
 }
 
 async fn set_policies(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     mut plan: Plan,
     row: &MemberRow,
     raw: &Value,
     policies: Vec<Value>,
 ) -> Result<Plan, ProvisionError> {
     let held = held_policies(raw);
-    let form = stored_dashboard(scene).await?.form(&roles_of(raw), &held);
+    let form = stored_dashboard(context).await?.form(&roles_of(raw), &held);
     if meaning(&held) == meaning(&policies) {
         return Ok(plan.already(format!("{} already has exactly these policies", row.email)));
     }
@@ -473,7 +481,7 @@ async fn set_policies(
     if let Some(members) = after.as_object_mut() {
         members.remove("roles");
     }
-    if let Some(refused) = guard_loss(scene, &mut plan, row, raw, Some(&after)).await? {
+    if let Some(refused) = guard_loss(context, &mut plan, row, raw, Some(&after)).await? {
         return Ok(refused);
     }
     if policies.is_empty() {
@@ -510,10 +518,10 @@ fn undo_to(plan: &Plan, row: &MemberRow, raw: &Value, form: Form) -> Request {
 }
 
 /// What members are judged by, as the lists say.
-pub(super) async fn stored_dashboard(scene: &Scene<'_>) -> Result<Dashboard, ProvisionError> {
-    let listings = scene.app.store.listing_list(&scene.connection.id).await?;
+pub(super) async fn stored_dashboard(context: &RequestContext<'_>) -> Result<Dashboard, ProvisionError> {
+    let listings = context.app.store.listing_list(&context.connection.id).await?;
     let gaps = view::gaps_of(&listings);
-    Ok(view::dashboard(scene.app, scene.connection, &gaps).await?)
+    Ok(view::dashboard(context.app, context.connection, &gaps).await?)
 }
 
 fn role_ids(raw: &Value) -> Vec<String> {
@@ -577,7 +585,7 @@ fn meaning(policies: &[Value]) -> BTreeSet<String> {
 
 /// The permission group that a role's name stands for, or why it cannot be told.
 async fn permission_group(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     held: &[Permit],
     role: &str,
     name: &str,
@@ -588,7 +596,7 @@ async fn permission_group(
     if let Some(permit) = over_account {
         return Ok(Ok(permit.group.clone()));
     }
-    let (store, connection) = (&scene.app.store, &scene.connection.id);
+    let (store, connection) = (&context.app.store, &context.connection.id);
     let rows = store
         .account_object_by_name(connection, "permission_groups", name)
         .await?;
@@ -646,19 +654,19 @@ async fn permission_group(
 
 /// The resource group that is the whole account.
 async fn whole_account(
-    scene: &Scene<'_>,
+    context: &RequestContext<'_>,
     dashboard: &Dashboard,
     held: &[Permit],
 ) -> Result<Option<String>, ProvisionError> {
     if let Some(permit) = held.iter().find(|permit| permit.reach.is_account()) {
         return Ok(Some(permit.reach.id().to_owned()));
     }
-    let rows = scene
+    let rows = context
         .app
         .store
         .account_object_list(
             "resource_groups",
-            Some(&scene.connection.id),
+            Some(&context.connection.id),
             None,
             LIST_LIMIT_MAX,
         )
@@ -673,7 +681,7 @@ async fn whole_account(
     Ok(None)
 }
 
-async fn role_name(scene: &Scene<'_>, role: &str) -> Result<String, ProvisionError> {
-    let row = scene.app.store.role_get(&scene.connection.id, role).await?;
+async fn role_name(context: &RequestContext<'_>, role: &str) -> Result<String, ProvisionError> {
+    let row = context.app.store.role_get(&context.connection.id, role).await?;
     Ok(row.map_or_else(|| role.to_owned(), |row| row.name))
 }

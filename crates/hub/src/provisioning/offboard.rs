@@ -3,7 +3,8 @@
 //! Each step is a change of its own with its own plan and guards; one that is refused stops no other. Revoking is
 //! not blocking: what would let the person back in is named. Start reading at [`offboard`].
 
-use super::{Changed, LOCK, Options, Outcome, Plan, ProvisionError, Request, change, preview};
+use super::lock::LOCK;
+use super::{Changed, Options, Outcome, Plan, ProvisionError, Request, change, preview};
 use crate::access::{AccessView, GrantFilter, Scope};
 use crate::app::App;
 use crate::fault;

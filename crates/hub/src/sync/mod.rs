@@ -15,6 +15,7 @@ pub mod request;
 
 use crate::app::{App, ClientError};
 use crate::fault;
+use crate::journal_words;
 use crate::lease::Lease;
 use crate::wake::Written;
 use chrono::TimeDelta;
@@ -200,8 +201,10 @@ pub async fn connection(
     let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));
     if let Err(SyncError::Cancelled { by, .. }) = &result {
         let reason = format!("the last sync was cancelled by {by}: what it did not read may be outdated");
+        let state = ConnectionState::Degraded;
+        let summary = journal_words::connection_state(&connection.label, state, Some(&reason));
         app.store
-            .sync_run_interrupt(&connection.id, &reason, app.clock.now())
+            .sync_run_interrupt(&connection.id, &reason, &summary, app.clock.now())
             .await?;
     }
     lease.release().await;
@@ -304,8 +307,10 @@ pub async fn end_cut_off(app: &App) -> Result<usize, StoreError> {
             tracing::warn!(connection = %row.label, "a sync was interrupted: its process ended early");
             let reason = "the last sync was interrupted because its process ended early: the next sync \
                  resumes it";
+            let summary =
+                journal_words::connection_state(&row.label, ConnectionState::Degraded, Some(reason));
             app.store
-                .sync_run_interrupt(&row.id, reason, app.clock.now())
+                .sync_run_interrupt(&row.id, reason, &summary, app.clock.now())
                 .await?;
             ended += 1;
         }
@@ -367,8 +372,10 @@ pub(crate) async fn could_not_begin(
     let reason = crate::causes(error);
     tracing::error!(connection = %connection.label, "sync could not start: {reason}");
     let now = app.clock.now();
+    let (state, reason) = (ConnectionState::Failed, Some(reason.as_str()));
+    let summary = journal_words::connection_state(&connection.label, state, reason);
     app.store
-        .connection_state_set(&connection.id, ConnectionState::Failed, Some(&reason), now)
+        .connection_state_set(&connection.id, state, reason, &summary, now)
         .await
 }
 
@@ -400,9 +407,11 @@ impl Run<'_> {
         if let Some(now) = self.app.store.connection_get(self.connection).await? {
             refuse_paused(&now, self.confirm)?;
         }
+        let state = ConnectionState::Syncing;
+        let summary = journal_words::connection_state(&connection.label, state, None);
         self.app
             .store
-            .connection_state_set(self.connection, ConnectionState::Syncing, None, self.began_at)
+            .connection_state_set(self.connection, state, None, &summary, self.began_at)
             .await?;
         if self.is_resumed {
             self.app.store.sync_run_reopen(&self.run_id).await?;
@@ -589,9 +598,12 @@ impl Run<'_> {
             cancelled_by: None,
         };
         let store = &self.app.store;
-        store.sync_run_finish(&run, &connection.label).await?;
+        let summary = journal_words::sync_finished(&connection.label, &run);
+        store.sync_run_finish(&run, &summary).await?;
+        let reason = state_reason.as_deref();
+        let summary = journal_words::connection_state(&connection.label, state, reason);
         store
-            .connection_state_set(self.connection, state, state_reason.as_deref(), now)
+            .connection_state_set(self.connection, state, reason, &summary, now)
             .await?;
         if ended.failed == 0 {
             store.connection_synced(self.connection, now).await?;

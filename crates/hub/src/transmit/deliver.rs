@@ -6,6 +6,7 @@
 use super::keys;
 use crate::app::App;
 use crate::fault;
+use crate::journal_words;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use model::SignalId;
@@ -69,7 +70,13 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
         Ok(token) => token,
         Err(reason) => {
             app.store
-                .signal_dead(signal, None, &reason, app.clock.now())
+                .signal_dead(
+                    signal,
+                    None,
+                    &reason,
+                    &journal_words::signal_dead(signal, &reason),
+                    app.clock.now(),
+                )
                 .await?;
             return Ok(false);
         }
@@ -96,7 +103,12 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
     match outcome {
         PushOutcome::Delivered | PushOutcome::DeliveredFlagged { .. } => {
             app.store
-                .signal_delivered(signal, status.unwrap_or_default(), now)
+                .signal_delivered(
+                    signal,
+                    status.unwrap_or_default(),
+                    &journal_words::signal_delivered(signal),
+                    now,
+                )
                 .await?;
             return Ok(true);
         }
@@ -111,8 +123,10 @@ async fn push(app: &App, integration: &IntegrationRow, signal: &SignalRow) -> Re
             }
         }
         PushOutcome::DeadLetter { err, description } => {
+            let problem = format!("{err}: {description}");
+            let summary = journal_words::signal_dead(signal, &problem);
             app.store
-                .signal_dead(signal, status, &format!("{err}: {description}"), now)
+                .signal_dead(signal, status, &problem, &summary, now)
                 .await?;
         }
         PushOutcome::SuspendIntegration { err, description } => {
@@ -204,9 +218,11 @@ async fn again(
         i64::try_from(app.settings.transmit.give_up_after_hours).unwrap_or(i64::MAX / 4_000),
     );
     if now - signal.created_at > give_up {
+        let problem = format!("gave up: {reason}");
+        let summary = journal_words::signal_dead(signal, &problem);
         return app
             .store
-            .signal_dead(signal, status, &format!("gave up: {reason}"), now)
+            .signal_dead(signal, status, &problem, &summary, now)
             .await;
     }
     let cap = Duration::from_secs(app.settings.transmit.retry_cap_seconds);

@@ -2,12 +2,12 @@
 
 use crate::kit::{Hub, each, story};
 use hub::Actor;
-use hub::people::{self, AliasProblem, Step, Wish};
+use hub::people::{self, AliasProblem, AliasRequest, Step};
 use sandbox::Sandbox;
 use serde_json::json;
 
-fn wish(person: &str, alias: &str) -> Wish {
-    Wish {
+fn request(person: &str, alias: &str) -> AliasRequest {
+    AliasRequest {
         line: 7,
         person: person.to_owned(),
         alias: alias.to_owned(),
@@ -43,7 +43,7 @@ async fn an_address_that_is_given_to_someone_brings_its_events() {
         assert_eq!(events().await, 0);
         let steps = people::plan(
             app,
-            &[wish("Ben.Carter@tidewater.example", "Benny@other.example")],
+            &[request("Ben.Carter@tidewater.example", "Benny@other.example")],
             false,
         )
         .await
@@ -57,14 +57,14 @@ async fn an_address_that_is_given_to_someone_brings_its_events() {
         hub.happen("gateway_dns", &[lookup("2", "benny@other.example")])
             .await;
         assert_eq!(events().await, 2, "those that come");
-        let again = [wish(ben.id.as_str(), "benny@OTHER.example")];
+        let again = [request(ben.id.as_str(), "benny@OTHER.example")];
         let again = people::plan(app, &again, false).await.unwrap().unwrap();
         assert_eq!(again, [Step::Already]);
 
         // Someone else's address is not taken, and someone else is only merged when that is said.
         let alex = "alex.reid@tidewater.example";
-        let wishes = [wish(alex, "benny@other.example"), wish(alex, &ben.email)];
-        let problems = people::plan(app, &wishes, false).await.unwrap().unwrap_err();
+        let requests = [request(alex, "benny@other.example"), request(alex, &ben.email)];
+        let problems = people::plan(app, &requests, false).await.unwrap().unwrap_err();
         assert!(
             matches!(problems[0], (7, AliasProblem::Taken { .. })),
             "{problems:?}"
@@ -74,7 +74,7 @@ async fn an_address_that_is_given_to_someone_brings_its_events() {
             "{problems:?}"
         );
         let before = app.store.person_count().await.unwrap();
-        let steps = people::plan(app, &[wish(alex, &ben.email)], true)
+        let steps = people::plan(app, &[request(alex, &ben.email)], true)
             .await
             .unwrap()
             .unwrap();

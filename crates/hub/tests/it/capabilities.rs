@@ -405,7 +405,13 @@ async fn a_paused_connection_answers_nothing() {
         hub.clock.advance(TimeDelta::seconds(1));
         let now = model::Clock::now(&*hub.clock);
         store
-            .connection_state_set(&id, ConnectionState::Paused, Some("half is gone"), now)
+            .connection_state_set(
+                &id,
+                ConnectionState::Paused,
+                Some("half is gone"),
+                "The connection is paused",
+                now,
+            )
             .await
             .unwrap();
         let asked = sandbox.world().requests();

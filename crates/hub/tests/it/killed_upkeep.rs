@@ -213,7 +213,10 @@ async fn a_sweep_that_is_killed_adopts_each_batch_once() {
         let batches = store.batch_list(None, None, 10).await.unwrap();
         let ids: Vec<String> = batches.into_iter().map(|batch| batch.id).collect();
         let now = hub.app.clock.now();
-        store.batch_forget(&ids, "gateway_dns", 0, now).await.unwrap();
+        store
+            .batch_forget(&ids, "gateway_dns", 0, &|_| "Batches removed".to_owned(), now)
+            .await
+            .unwrap();
         // The archive goes by the machine's clock.
         let ahead = SystemClock.now() + TimeDelta::hours(1) - hub.app.clock.now();
         hub.clock.advance(ahead);

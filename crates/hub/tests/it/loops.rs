@@ -156,7 +156,13 @@ async fn a_paused_connection_is_synced_only_when_that_is_confirmed() {
         let id = hub.connection().await.id;
         let now = hub.app.clock.now();
         store
-            .connection_state_set(&id, ConnectionState::Paused, Some("members fell by half"), now)
+            .connection_state_set(
+                &id,
+                ConnectionState::Paused,
+                Some("members fell by half"),
+                "The connection is paused",
+                now,
+            )
             .await
             .unwrap();
         let row = hub.connection().await;
@@ -193,7 +199,13 @@ async fn a_sync_that_ran_when_another_was_asked_for_is_the_one_that_was_asked_fo
         // One that a killed process left is no sync: what is asked for then is done.
         let now = hub.app.clock.now();
         store
-            .connection_state_set(&row.id, ConnectionState::Syncing, None, now)
+            .connection_state_set(
+                &row.id,
+                ConnectionState::Syncing,
+                None,
+                "The connection is syncing",
+                now,
+            )
             .await
             .unwrap();
         let row = hub.connection().await;

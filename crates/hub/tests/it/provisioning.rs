@@ -875,6 +875,7 @@ async fn nothing_is_changed_on_a_paused_connection_or_by_a_stale_list() {
                 &case.connection,
                 ConnectionState::Paused,
                 Some("half is gone"),
+                "Connection corp is paused: half is gone",
                 case.hub.app.clock.now(),
             )
             .await

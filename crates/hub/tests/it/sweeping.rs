@@ -55,7 +55,7 @@ async fn cut_off(hub: &Hub, id: &str) -> (String, String) {
     let now = hub.app.clock.now();
     hub.app
         .store
-        .batch_forget(forgotten, "gateway_dns", 0, now)
+        .batch_forget(forgotten, "gateway_dns", 0, &|_| "Batch removed".to_owned(), now)
         .await
         .unwrap();
     (batch, row.path)

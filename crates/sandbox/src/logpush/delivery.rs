@@ -3,117 +3,22 @@
 //! A batch is sent again until it is answered 2xx. Every fifth is sent once more after that, as when an answer was lost;
 //! four are on their way at any time, in no order.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::ids::Ids;
 use crate::logpush::destination::Destination;
-use crate::logpush::jobs::Job;
-use crate::logpush::record::{self, Event};
-use crate::server::Shared;
+use crate::logpush::ledger::{Batch, Line};
+use crate::logpush::record::{self, Item};
+use crate::shared::Shared;
+use crate::world::logpush_job::Job;
 
 const AT_ONCE: usize = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-
-/// What one job has delivered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Pushed {
-    /// The job.
-    pub job_id: u64,
-    /// What it exports.
-    pub dataset: String,
-    /// Batches that were answered 2xx, the repeated ones included.
-    pub batches: usize,
-    /// Records in those batches, the repeated ones included.
-    pub records: usize,
-    /// Different records among them.
-    pub unique_records: usize,
-    /// Different lines that were no JSON.
-    pub malformed_lines: usize,
-    /// Uploads that were not answered 2xx.
-    pub refused: usize,
-}
-
-/// One line on its way: which event it is, by number.
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    pub(crate) number: usize,
-    pub(crate) text: String,
-    pub(crate) malformed: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Batch {
-    job_id: u64,
-    dataset: String,
-    lines: Arc<Vec<Line>>,
-    twice: bool,
-}
-
-/// What has been delivered, per job.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<BTreeMap<u64, Entry>>);
-
-#[derive(Debug, Default)]
-struct Entry {
-    pushed: Pushed,
-    numbers: BTreeSet<usize>,
-    malformed: BTreeSet<usize>,
-}
-
-impl Ledger {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn pushed(&self) -> Vec<Pushed> {
-        self.lock().values().map(|entry| entry.pushed.clone()).collect()
-    }
-
-    fn note(&self, batch: &Batch, taken: bool) {
-        let mut entries = self.lock();
-        let entry = entries.entry(batch.job_id).or_default();
-        entry.pushed.job_id = batch.job_id;
-        entry.pushed.dataset.clone_from(&batch.dataset);
-        if !taken {
-            entry.pushed.refused += 1;
-            return;
-        }
-        entry.pushed.batches += 1;
-        for line in batch.lines.iter() {
-            if line.malformed {
-                entry.malformed.insert(line.number);
-            } else {
-                entry.pushed.records += 1;
-                entry.numbers.insert(line.number);
-            }
-        }
-        entry.pushed.unique_records = entry.numbers.len();
-        entry.pushed.malformed_lines = entry.malformed.len();
-    }
-}
-
-/// Something to deliver: an event, or a line that is broken on purpose.
-#[derive(Debug, Clone)]
-pub(crate) enum Item {
-    Event(Event),
-    Malformed { dataset: &'static str, text: String },
-}
-
-impl Item {
-    pub(crate) fn dataset(&self) -> &'static str {
-        match self {
-            Self::Event(event) => event.dataset,
-            Self::Malformed { dataset, .. } => dataset,
-        }
-    }
-}
 
 /// How a delivery ended: batches taken, and what was left when time ran out.
 #[derive(Debug, Default)]

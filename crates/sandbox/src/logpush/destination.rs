@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Hea
 use url::Url;
 
 use crate::reach::is_this_machine;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 /// What the first upload of a job holds.
 const TEST_CONTENT: &str = "{\"content\":\"tests\"}";

@@ -3,10 +3,8 @@
 //! As with the real service, creating an enabled job first makes a test upload; afterwards batches go out until they
 //! are answered 2xx, some of them twice, several at once and not in order.
 
-pub(crate) mod checks;
 pub(crate) mod datasets;
 pub(crate) mod delivery;
 pub(crate) mod destination;
-pub(crate) mod hands;
-pub(crate) mod jobs;
+pub(crate) mod ledger;
 pub(crate) mod record;

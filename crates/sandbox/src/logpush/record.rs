@@ -26,6 +26,22 @@ pub(crate) struct Event {
     pub(crate) record: Value,
 }
 
+/// Something to deliver: an event, or a line that is broken on purpose.
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    Event(Event),
+    Malformed { dataset: &'static str, text: String },
+}
+
+impl Item {
+    pub(crate) fn dataset(&self) -> &'static str {
+        match self {
+            Self::Event(event) => event.dataset,
+            Self::Malformed { dataset, .. } => dataset,
+        }
+    }
+}
+
 /// A time in one of the forms that a job may ask for.
 pub(crate) fn timestamp(at: DateTime<Utc>, format: &str) -> Value {
     match format {

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::access_apps::{APPS, app_id};
-use crate::audit::{AccessLogin, AuditEntry};
 use crate::ids::hex32_of;
 use crate::story::script::{Actor, Script};
+use crate::world::app::{APPS, app_id};
+use crate::world::logs::{AccessLogin, AuditEntry};
 
 /// What someone changed in the dashboard or through the API.
 #[derive(Debug, Clone)]

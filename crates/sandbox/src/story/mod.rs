@@ -4,39 +4,29 @@
 
 mod account;
 mod gateway;
+pub(crate) mod ongoing;
+pub(crate) mod play;
+pub(crate) mod sample;
 mod script;
-mod trickle;
+pub(crate) mod trickle;
 mod week;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
-use tokio::time::Instant;
 
-use crate::catalog::{AI_SITE, ORDINARY};
 use crate::config::SandboxConfig;
 use crate::ids::Ids;
-use crate::logpush::datasets::FILLED;
-use crate::logpush::delivery::{self, Item};
-use crate::people;
-use crate::server::Shared;
+use crate::logpush::record::Item;
 use crate::story::script::Script;
-use crate::world::World;
-
-pub(crate) use trickle::Trickle;
-
-/// How long [`play_all`] keeps trying.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::world::{World, people};
 
 /// The events of the week, and the number that the next new event gets.
 #[derive(Debug)]
 pub(crate) struct Story {
-    items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
     pub(crate) next_number: AtomicUsize,
 }
 
@@ -47,32 +37,6 @@ pub struct Expected {
     pub records: usize,
     /// Lines that are broken on purpose.
     pub malformed_lines: usize,
-}
-
-/// What a whole story delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Played {
-    /// Batches that were taken, repeated ones counted once.
-    pub batches: usize,
-    /// Records in them.
-    pub records: usize,
-}
-
-/// Why a story could not be played.
-#[derive(Debug, thiserror::Error)]
-pub enum StoryError {
-    /// The sandbox was started without one.
-    #[error("this sandbox has no story")]
-    NoStory,
-    /// Nothing would be delivered.
-    #[error("no enabled Logpush job exports a dataset of the story")]
-    NoJobs,
-    /// Time ran out.
-    #[error("not delivered in time: {}", .undelivered.join("; "))]
-    Undelivered {
-        /// What is left: how many lines of which dataset, the job, and the last refusal.
-        undelivered: Vec<String>,
-    },
 }
 
 impl Story {
@@ -108,72 +72,4 @@ impl Story {
         }
         expected
     }
-}
-
-/// Pushes the whole story through the enabled jobs; returns when every batch was answered 2xx.
-pub(crate) async fn play_all(shared: &Arc<Shared>, patience: Duration) -> Result<Played, StoryError> {
-    if shared.story.items.is_empty() {
-        return Err(StoryError::NoStory);
-    }
-    let filled = |dataset: &str| FILLED.iter().any(|(name, _)| *name == dataset);
-    if !shared
-        .world()
-        .logpush_jobs
-        .iter()
-        .any(|job| job.enabled && filled(&job.dataset))
-    {
-        return Err(StoryError::NoJobs);
-    }
-    let outcome = delivery::deliver(shared, &shared.story.items, 0, Instant::now() + patience).await;
-    if outcome.undelivered.is_empty() {
-        Ok(Played {
-            batches: outcome.batches,
-            records: outcome.records,
-        })
-    } else {
-        Err(StoryError::Undelivered {
-            undelivered: outcome.undelivered,
-        })
-    }
-}
-
-/// A record of a dataset with every field it has; `None` for datasets that the story has none of.
-pub(crate) fn sample(dataset: &str) -> Option<Value> {
-    let config = SandboxConfig {
-        members: 1,
-        access_users: 1,
-        groups: 0,
-        ..SandboxConfig::default()
-    };
-    let at = DateTime::UNIX_EPOCH;
-    let world = World::new(&config, at);
-    let mut script = Script::new(Ids::new(0, "sample"), &world, &people::cast(0));
-    let actor = script.actor(people::Part::Owner);
-    script.dns(&actor, at, &ORDINARY[0], (1, "A"), week::ALLOWED);
-    script.http(&actor, at, &AI_SITE, &gateway::Request::default());
-    script.login(&actor, at, true, "okta");
-    script.toggle(&actor, at, true);
-    let mail = account::Mail {
-        from: "",
-        from_name: "",
-        subject: "",
-        disposition: "bulk",
-        links: &[],
-        threats: &[],
-    };
-    script.mail(&actor, at, &mail);
-    let change = account::Change {
-        action: "view",
-        description: "",
-        method: "GET",
-        path: "",
-        product: "",
-        resource_type: "",
-        request: Value::Null,
-    };
-    script.change(&actor, at, &change);
-    script.items.into_iter().find_map(|item| match item {
-        Item::Event(event) if event.dataset == dataset => Some(event.record),
-        _ => None,
-    })
 }

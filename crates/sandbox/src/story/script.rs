@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::audit::{AccessLogin, AuditEntry};
 use crate::catalog::Site;
-use crate::identity::Provider;
 use crate::ids::Ids;
-use crate::logpush::delivery::Item;
-use crate::logpush::record::Event;
-use crate::people::{Device, Part, Person};
+use crate::logpush::record::{Event, Item};
 use crate::world::World;
+use crate::world::logs::{AccessLogin, AuditEntry};
+use crate::world::people::{Device, Part, Person};
+use crate::world::provider::Provider;
 
 /// Someone, or something, that acts.
 #[derive(Debug, Clone)]

@@ -1,44 +1,16 @@
-//! Life after the story: every so often a few ordinary events with the time of now, and now and then a risky one.
+//! The task that keeps life going after the story, if it runs. [`super::ongoing`] starts it.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use chrono::TimeDelta;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
-
-use crate::ids::Ids;
-use crate::logpush::delivery;
-use crate::people;
-use crate::server::Shared;
-use crate::story::script::Script;
-use crate::story::week;
-
-/// How long one round of events is tried to be delivered.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// One round in so many has something risky in it.
-const RISKY_ONCE_IN: usize = 5;
 
 /// The task that keeps life going, if it runs.
 #[derive(Debug, Default)]
 pub(crate) struct Trickle(Mutex<Option<JoinHandle<()>>>);
 
 impl Trickle {
-    /// Starts it, or starts it anew with another interval.
-    pub(crate) fn start(&self, shared: &Arc<Shared>, interval: Duration) {
-        let shared = Arc::clone(shared);
-        let task = tokio::spawn(async move {
-            let mut round = 0_u64;
-            while !shared.stopping.is_cancelled() {
-                round += 1;
-                play_round(&shared, round).await;
-                tokio::select! {
-                    () = tokio::time::sleep(interval) => {}
-                    () = shared.stopping.cancelled() => {}
-                }
-            }
-        });
+    /// Lets this task be the one, in place of the one before.
+    pub(crate) fn run(&self, task: JoinHandle<()>) {
         self.replace(Some(task));
     }
 
@@ -50,43 +22,5 @@ impl Trickle {
     fn replace(&self, task: Option<JoinHandle<()>>) -> bool {
         let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), task);
         before.map(|task| task.abort()).is_some()
-    }
-}
-
-async fn play_round(shared: &Arc<Shared>, round: u64) {
-    let now = shared.clock.now();
-    let ids = Ids::new(shared.config.seed, &format!("trickle {round}"));
-    let (items, first_number) = {
-        let mut world = shared.world();
-        let mut script = Script::new(ids, &world, &people::cast(shared.config.seed));
-        for _ in 0..script.ids.between(1, 4) {
-            let at = script.ids.below(script.actors.len());
-            let actor = script.actors[at].clone();
-            week::ordinary_visit(&mut script, &actor, now - TimeDelta::seconds(2));
-            if script.ids.once_in(3) {
-                script.login(&actor, now, true, actor.connection);
-            }
-        }
-        if script.ids.once_in(RISKY_ONCE_IN) {
-            match script.ids.below(6) {
-                0 => week::keeps_meeting_phishing(&mut script, &[now - TimeDelta::minutes(1)]),
-                1 => week::uploads_customers_to_ai(&mut script, now - TimeDelta::minutes(15)),
-                2 => week::downloads_a_bad_file(&mut script, now - TimeDelta::seconds(5)),
-                3 => week::switches_the_client_off(&mut script, now - TimeDelta::hours(6)),
-                4 => week::is_locked_out(&mut script, now - TimeDelta::minutes(12)),
-                _ => week::clicks_a_mailed_link(&mut script, now - TimeDelta::minutes(35)),
-            }
-        }
-        world.access_logins.append(&mut script.logins);
-        world.audit.append(&mut script.audit);
-        let first_number = shared
-            .story
-            .next_number
-            .fetch_add(script.items.len(), Ordering::Relaxed);
-        (script.items, first_number)
-    };
-    let outcome = delivery::deliver(shared, &items, first_number, Instant::now() + PATIENCE).await;
-    for left in outcome.undelivered {
-        tracing::warn!("gave up on {left}");
     }
 }

@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::catalog::{
     AI_SITE, CONTROL_SITE, MAILED_LINK, MALWARE_SITE, ORDINARY, PHISHING_PARCEL, PHISHING_SITE, TOR_SITE,
 };
-use crate::logpush::delivery::Item;
-use crate::people::{NON_IDENTITY, Part, STRANGER};
-use crate::roles::SUPER_ADMINISTRATOR;
+use crate::logpush::record::Item;
 use crate::story::account::{Change, Mail};
 use crate::story::gateway::Request;
 use crate::story::script::{Actor, Script};
+use crate::world::people::{NON_IDENTITY, Part, STRANGER};
+use crate::world::role::SUPER_ADMINISTRATOR;
 
 pub(crate) const ALLOWED: &str = "allowedOnNoPolicyMatch";
 pub(crate) const BLOCKED: &str = "blockedByCategory";

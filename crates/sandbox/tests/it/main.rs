@@ -9,6 +9,7 @@ mod description;
 mod every_operation;
 mod identities;
 mod large_accounts;
+mod layers;
 mod log_export;
 mod machine_credentials;
 mod people_and_groups;

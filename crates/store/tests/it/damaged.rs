@@ -40,7 +40,7 @@ async fn a_word_that_none_knows_is_an_error_that_names_the_column() {
         store.sync_run_start("r1", &id, noon()).await.unwrap();
         store.audit_append(&entry()).await.unwrap();
         let run = store.sync_run_get("r1").await.unwrap().unwrap();
-        store.sync_run_finish(&run, "acme").await.unwrap();
+        store.sync_run_finish(&run, "Sync finished").await.unwrap();
         assert_eq!(store.journal_latest(None, None, 10).await.unwrap().len(), 1);
 
         damage(&scratch.address, "UPDATE sync_run SET outcome = 'finished'").await;

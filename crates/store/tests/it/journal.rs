@@ -27,15 +27,19 @@ async fn a_state_is_journalled_when_it_changes_and_only_then() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
         let corp = connection(store, "corp").await;
-        for reason in [None, None, Some("members are dark")] {
+        for (reason, summary) in [
+            (None, "first"),
+            (None, "repeated"),
+            (Some("members are dark"), "second"),
+        ] {
             store
-                .connection_state_set(&corp, ConnectionState::Degraded, reason, noon())
+                .connection_state_set(&corp, ConnectionState::Degraded, reason, summary, noon())
                 .await
                 .unwrap();
         }
         let rows = entries(store, 0, "connection.state", 2).await;
         assert_eq!(rows.len(), 2);
-        assert_eq!(rows[1].summary, "Connection corp is degraded: members are dark");
+        assert_eq!((&*rows[0].summary, &*rows[1].summary), ("first", "second"));
         assert_eq!(
             store
                 .journal_after(rows[0].seq, "connection.state", 10)

@@ -169,7 +169,7 @@ async fn a_rule_and_an_event_make_one_detection() {
         };
         let changed = async |changes: DetectionChanges| {
             store
-                .detection_change(&changes, &[], noon())
+                .detection_change(&changes, &[], &|found| found.title.clone(), noon())
                 .await
                 .unwrap()
                 .unwrap()
@@ -244,6 +244,7 @@ fn change(person: &PersonId, n: i64, previous: RiskLevel, current: RiskLevel) ->
         detection_id: None,
         at: noon() + TimeDelta::seconds(n),
         happened_at: noon(),
+        summary: "The level changed".to_owned(),
     }
 }
 
@@ -313,7 +314,10 @@ async fn signals_about_one_person_go_out_in_order() {
             store.signal_due(now, 10).await.unwrap().is_empty(),
             "the second waits for the first"
         );
-        store.signal_delivered(&due[0], 202, now).await.unwrap();
+        store
+            .signal_delivered(&due[0], 202, "accepted", now)
+            .await
+            .unwrap();
         assert_eq!(
             store.signal_due(now, 10).await.unwrap()[0].id.as_str(),
             "jti-change-2"

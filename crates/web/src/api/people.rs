@@ -9,7 +9,7 @@ use crate::paging::{self, Page};
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::connection::{self, Labels};
-use hub::people::{AliasProblem, Wish};
+use hub::people::{AliasProblem, AliasRequest};
 use hub::person_detail::Seen;
 use hub::{App, person_detail};
 use model::{PersonId, RiskLevel};
@@ -281,12 +281,12 @@ pub async fn alias_add(
     Json(body): Json<NewAliasBody>,
 ) -> Result<Json<AliasesBody>, ApiError> {
     let id = found(&app, &id).await?.id;
-    let wish = Wish {
+    let request = AliasRequest {
         line: 0,
         person: id.0.clone(),
         alias: body.address,
     };
-    let steps = hub::people::plan(&app, &[wish], body.merge)
+    let steps = hub::people::plan(&app, &[request], body.merge)
         .await?
         .map_err(|problems| refused(problems.into_iter().map(|(_, problem)| problem).next()))?;
     hub::people::apply(&app, &steps, &caller.actor.to_string(), &caller.actor).await?;

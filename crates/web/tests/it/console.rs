@@ -564,7 +564,13 @@ async fn a_running_sync_is_watched_and_its_end_loads_the_page_again() {
     store.sync_run_progress("s2", 25, counts).await.unwrap();
     let syncing = model::ConnectionState::Syncing;
     store
-        .connection_state_set(&connection, syncing, None, noon())
+        .connection_state_set(
+            &connection,
+            syncing,
+            None,
+            "Connection production is syncing",
+            noon(),
+        )
         .await
         .unwrap();
     let part = visitor.get("/connections/production/progress").await;
@@ -577,7 +583,13 @@ async fn a_running_sync_is_watched_and_its_end_loads_the_page_again() {
     assert!(page.contains("hx-trigger") && !page.contains("Sync now"));
     let paused = model::ConnectionState::Paused;
     store
-        .connection_state_set(&connection, paused, Some("only 3 of 9"), noon())
+        .connection_state_set(
+            &connection,
+            paused,
+            Some("only 3 of 9"),
+            "Connection production is paused: only 3 of 9",
+            noon(),
+        )
         .await
         .unwrap();
     let page = visitor.get("/connections/production").await.text;

@@ -210,6 +210,7 @@ async fn a_paused_connection_is_synced_only_when_that_is_confirmed() {
             &id,
             model::ConnectionState::Paused,
             Some("members fell by half"),
+            "Connection production is paused: members fell by half",
             now,
         )
         .await

@@ -84,7 +84,13 @@ async fn a_stream_ends_with_the_token_that_it_was_opened_with() {
     world
         .app
         .store
-        .connection_state_set(&connection, state, Some("gone"), now)
+        .connection_state_set(
+            &connection,
+            state,
+            Some("gone"),
+            "Connection production is failed: gone",
+            now,
+        )
         .await
         .unwrap();
     let mut rest = String::new();

@@ -310,7 +310,10 @@ impl World {
             compared: true,
             cancelled_by: None,
         };
-        store.sync_run_finish(&run, "production").await.unwrap();
+        store
+            .sync_run_finish(&run, "Sync of production is complete after 4 requests")
+            .await
+            .unwrap();
         let okta = integration::NewIntegration {
             integration_type: "Okta".to_owned(),
             tenant_url: "https://corp.okta.com".to_owned(),

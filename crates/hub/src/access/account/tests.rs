@@ -1,7 +1,8 @@
 //! Who is in a group and who reaches an application, case by case.
 
 use super::*;
-use crate::access::subject::{Identity, Membership, User};
+use crate::access::subject::{Identity, Membership, Subject, User};
+use crate::access::verdict::Verdict;
 use chrono::{DateTime, Utc};
 use model::PersonId;
 use proptest::prelude::*;

@@ -1,0 +1,95 @@
+//! What tests do to jobs: look at them, and let happen what happens to jobs at the service.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::handle::WorldHandle;
+use crate::world::logpush_job::Job;
+use crate::world::logs::AccessLogin;
+
+impl WorldHandle {
+    /// The Logpush jobs of a dataset as a call would show them, destinations included.
+    #[must_use]
+    pub fn logpush_jobs(&self, dataset: &str) -> Vec<Value> {
+        let world = self.shared.world();
+        let jobs = world.logpush_jobs.iter().filter(|job| job.dataset == dataset);
+        jobs.map(Job::to_json).collect()
+    }
+
+    /// Sets what pushes through a dataset's jobs came to: the last success, and the last failure with its message.
+    pub fn logpush_history_set(
+        &self,
+        dataset: &str,
+        last_complete: Option<DateTime<Utc>>,
+        last_error: Option<(DateTime<Utc>, &str)>,
+    ) {
+        let mut world = self.shared.world();
+        for job in world.logpush_jobs.iter_mut().filter(|job| job.dataset == dataset) {
+            job.last_complete = last_complete;
+            job.last_error = last_error.map(|(at, _)| at);
+            job.error_message = last_error.map(|(_, message)| message.to_owned());
+        }
+    }
+
+    /// Switches a dataset's jobs off, as the service does after a day without success.
+    pub fn logpush_disable(&self, dataset: &str) {
+        let mut world = self.shared.world();
+        for job in world.logpush_jobs.iter_mut().filter(|job| job.dataset == dataset) {
+            job.enabled = false;
+        }
+    }
+
+    /// Removes a dataset's jobs.
+    pub fn logpush_remove(&self, dataset: &str) {
+        self.shared
+            .world()
+            .logpush_jobs
+            .retain(|job| job.dataset != dataset);
+    }
+
+    /// Gives a dataset a field more, as happens several times a month. Its records do not carry it.
+    pub fn logpush_field_add(&self, dataset: &str, field: &str) {
+        let added = (dataset.to_owned(), field.to_owned());
+        self.shared.world().logpush_added_fields.push(added);
+    }
+
+    /// Takes a dataset from the account's plan.
+    pub fn logpush_withhold(&self, dataset: &str) {
+        self.shared.world().logpush_withheld.push(dataset.to_owned());
+    }
+
+    /// Whether Gateway leaves personal data out of its logs for good.
+    pub fn gateway_redacts_set(&self, redacts: bool) {
+        self.shared.world().gateway_logging["redact_pii"] = Value::Bool(redacts);
+    }
+
+    /// Lets a person log in to an application, for the log that is pulled alone.
+    pub fn access_login_add(&self, email: &str, at: DateTime<Utc>, country: &str) {
+        let mut world = self.shared.world();
+        let (ray_id, user_id) = (world.ids.ray(), world.ids.uuid());
+        world.access_logins.push(AccessLogin {
+            at,
+            allowed: true,
+            app_domain: "wiki.tidewater.example".to_owned(),
+            app_id: crate::ids::uuid_of("wiki"),
+            connection: "okta",
+            country: country.to_owned(),
+            email: email.to_owned(),
+            ip: "203.0.113.7".to_owned(),
+            ray_id,
+            user_id,
+        });
+    }
+
+    /// How many logins the log that is pulled has.
+    #[must_use]
+    pub fn access_login_count(&self) -> usize {
+        self.shared.world().access_logins.len()
+    }
+
+    /// How many changes the account's audit log has.
+    #[must_use]
+    pub fn audit_count(&self) -> usize {
+        self.shared.world().audit.len()
+    }
+}
