@@ -1,4 +1,4 @@
-//! Who has what in a very large account: one answer, and pages of lists, on each database.
+//! Access data of a very large account: one answer, and pages of lists, on each database.
 
 use anyhow::Context;
 use cloudflare::Credential;

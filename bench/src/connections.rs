@@ -1,7 +1,7 @@
-//! What connections cost the server: memory of idle ones, a request on a new one, and `/health` beside a flood.
+//! The cost of connections for the server: memory of idle ones, a request on a new one, and `/health` during a flood.
 //!
-//! The server runs in this process on a port of this machine; the clients' ends are here too, so the memory told is a
-//! little more than the server's own.
+//! The server runs in this process on a port of this machine. The clients' ends are also in this process, so the
+//! reported memory is slightly more than the server's own.
 
 use crate::say;
 use anyhow::Context;

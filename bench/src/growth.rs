@@ -1,4 +1,4 @@
-//! What the next batch costs as the store grows: equal batches, one after the other, each timed by itself.
+//! The cost of the next batch as the store grows: equal batches, one after the other, each timed separately.
 
 use crate::Figure;
 use crate::ingest::{new_connection, record};

@@ -1,4 +1,4 @@
-//! Log records: one core, and the whole way.
+//! Ingest of log records: on one core, and from end to end.
 
 use crate::Figure;
 use bytes::Bytes;

@@ -1,6 +1,6 @@
-//! Measures the stages against baselines that run in the same process a moment before, and prints ratios.
+//! Measures the stages and prints ratios to baselines that run in the same process just before.
 //!
-//! Absolute figures belong to one machine and one moment; the ratios are what to watch. Nothing is asserted.
+//! Absolute numbers depend on the machine and the moment; watch the ratios. Nothing is asserted.
 #![expect(clippy::print_stdout, reason = "a benchmark speaks through it")]
 #![expect(
     clippy::disallowed_methods,

@@ -1,6 +1,7 @@
-//! The receiver end to end: the served program over HTTP on loopback, from a sender's request to a detection's row.
+//! The receiver from end to end: the served program over HTTP on loopback, from a sender's request to a detection's
+//! row.
 //!
-//! Everything runs in this process as `flareward serve` runs it: the router, the stages, SQLite, an archive that is
+//! Everything runs in this process as in `flareward serve`: the router, the stages, SQLite, and an archive that is
 //! synced to the disk. Start reading at [`measure`].
 
 use crate::ingest::record;

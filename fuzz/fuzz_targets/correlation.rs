@@ -1,4 +1,4 @@
-//! When a correlation fires follows from the set of its matches, whatever their order.
+//! The set of matches alone determines when a correlation fires; their order has no effect.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};

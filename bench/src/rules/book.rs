@@ -1,6 +1,6 @@
-//! Rules of fifteen kinds about DNS and ten about HTTP, as many of each as are wanted, and what makes each match.
+//! Rules of fifteen kinds about DNS and ten about HTTP, any number of each, and records that match each.
 //!
-//! Two of each kind are the 50 that are measured; their matches are planted in the stream. Start reading at
+//! The 50 measured rules are two of each kind; records that match them are inserted into the stream. Start reading at
 //! `write`.
 
 use serde_json::{Value, json};

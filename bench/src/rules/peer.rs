@@ -1,7 +1,7 @@
-//! The same rules and events with rsigma, as a library, and the floor under any engine: unpacking and parsing alone.
+//! The same rules and events with rsigma as a library, and the minimum cost of any engine: only unpacking and parsing.
 //!
-//! rsigma is given every help: one engine per dataset, so that it never tries a rule of another, no event kept in
-//! its results, and a reader that splits lines in place.
+//! rsigma gets every advantage: one engine per dataset, so that it never tries rules of another dataset; no events in
+//! its results; and a reader that splits lines in place.
 
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;

@@ -1,7 +1,7 @@
-//! Log records as two datasets have them, made from a seed: the same in every run.
+//! Log records of two datasets, generated from a seed: the same in every run.
 //!
-//! Every documented field is there, and one record in thirteen has what one of the rules of [`super::book`] looks
-//! for. Start reading at [`write()`].
+//! Every documented field is present, and one record in thirteen matches one of the rules of [`super::book`]. Start
+//! reading at [`write()`].
 
 use super::book::{self, PLANTED_DNS, PLANTED_HTTP};
 use flate2::{Compression, write::GzEncoder};

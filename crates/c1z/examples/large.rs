@@ -1,4 +1,4 @@
-//! How much time, memory and disk a large file takes: `cargo run --release --example large -- 200000`.
+//! Measures the time, memory and disk space for a large file: `cargo run --release --example large -- 200000`.
 #![expect(clippy::print_stdout, reason = "it is run to see this")]
 
 use c1z::message::{

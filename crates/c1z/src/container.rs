@@ -1,6 +1,6 @@
-//! The outside of a file: five bytes of magic, then one zstd frame.
+//! The outer format of a file: five bytes of magic, then one zstd frame.
 //!
-//! Everything here blocks; callers run it on a thread that may.
+//! All functions block; call them on a thread that may block.
 
 use crate::C1zError;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What can go wrong with a file.
+//! Errors of reading and writing a file.
 
 use crate::ID_BYTES_MAX;
 use chrono::{DateTime, Utc};

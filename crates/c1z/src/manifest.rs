@@ -1,7 +1,8 @@
-//! What a connector can do, as `baton_capabilities.json` says it. Only the shape: the content is its owner's.
+//! The capabilities of a connector, in the format of `baton_capabilities.json`. Only the format: the caller provides
+//! the content.
 //!
-//! The JSON is protobuf's form of `c1.connector.v2.ConnectorCapabilities`. Empty lists are left out, as there;
-//! `permissions` and `credentialDetails` are always written, since connectors' own files have them.
+//! The JSON is the protobuf form of `c1.connector.v2.ConnectorCapabilities`. Empty lists are omitted, as in protobuf;
+//! `permissions` and `credentialDetails` are always written, because the files of existing connectors have them.
 
 use crate::message;
 use serde::{Deserialize, Serialize};

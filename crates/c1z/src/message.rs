@@ -1,8 +1,8 @@
-//! Baton's messages, as far as they are written here: package `c1.connector.v2`, proto3.
+//! The subset of Baton's messages that this crate writes: package `c1.connector.v2`, proto3.
 //!
-//! Numbers, names and types of the fields are those of the published definitions (baton-sdk, 2026-08). Maps are
-//! sorted, so equal messages have equal bytes: `baton diff` compares bytes. Fields that are not listed are lost when a
-//! message is decoded here. Start at [`super::objects`] to make messages.
+//! Numbers, names and types of the fields are those of the published definitions (baton-sdk, 2026-08). Maps are sorted,
+//! so equal messages have equal bytes: `baton diff` compares bytes. Decoding a message drops fields that are not listed
+//! here. To create messages, start at [`super::objects`].
 #![expect(missing_docs, reason = "the fields and variants carry Baton's own names")]
 
 use prost::{Enumeration, Message, Name};

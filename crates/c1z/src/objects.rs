@@ -1,4 +1,5 @@
-//! Makes messages the way readers want them: ids by the conventions, stubs instead of copies, old fields beside new.
+//! Creates messages as readers expect them: conventional ids, stubs instead of copies, old fields in addition to new
+//! ones.
 
 use crate::message::{
     AccountType, AppTrait, CreationSource, Email, Entitlement, Grant, GrantExpandable, GrantImmutable,

@@ -1,7 +1,7 @@
-//! Shows what is in a file: its syncs, how many objects of which type, and the objects.
+//! Shows the contents of a file: its syncs, the number of objects of each type, and the objects.
 //!
-//! Reads files of other writers too, as far as their tables go. A file comes from outside: what it unpacks to is
-//! limited, its database is opened read-only, and a table that is something else is refused.
+//! Also reads files from other writers, as far as their tables allow. A file is untrusted input: its unpacked size is
+//! limited, its database is opened read-only, and unexpected objects in place of tables are refused.
 
 use crate::message::{Entitlement, Grant, Resource, ResourceType};
 use crate::writer::blocking;

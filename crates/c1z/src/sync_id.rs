@@ -1,7 +1,7 @@
-//! Sync ids: KSUIDs, which sort by the time that they were made.
+//! Sync ids: KSUIDs, which sort by creation time.
 //!
-//! Four bytes of time, sixteen random ones, as 27 digits to the base 62. The test vectors are those of
-//! segmentio/ksuid's documentation.
+//! Four bytes of time and sixteen random bytes, as 27 base-62 digits. The test vectors are from segmentio/ksuid's
+//! documentation.
 
 use crate::C1zError;
 use chrono::{DateTime, Utc};

@@ -1,6 +1,6 @@
 //! The tables of the database, in SQL.
 //!
-//! Names and columns are Baton's; which columns, and why no more, is in the crate's documentation.
+//! Names and columns are Baton's; the crate's documentation explains the choice of columns.
 
 /// A table that holds one kind of object of every sync.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! Writes one sync into a file, beside the newest one that the file has.
+//! Writes one sync into a file, next to the newest sync that the file contains.
 //!
-//! Rows go in batches to a database in a folder for scratch; the file itself is touched only at the end of
-//! [`SyncWriter::finish`], when it is replaced at once. A writer that is dropped before leaves everything as it was.
-//! Memory does not grow with the number of rows.
+//! Rows go in batches to a database in a scratch folder. The file itself changes only at the end of
+//! [`SyncWriter::finish`], which replaces it in one step. A writer that is dropped earlier changes nothing. Memory does
+//! not grow with the number of rows.
 
 use crate::message::{Entitlement, Grant, Resource, ResourceId, ResourceType};
 use crate::tables::{self, Table};

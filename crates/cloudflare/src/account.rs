@@ -1,4 +1,4 @@
-//! Accounts, members, roles, and whether a credential is good.
+//! Accounts, members, roles, and the check whether a credential is valid.
 
 use crate::client::Client;
 use crate::error::CloudflareError;

@@ -1,8 +1,8 @@
-//! A credential's budget of calls, and who may use the last of it.
+//! The rate limit of a credential, and the reservation of its last part.
 //!
-//! Cloudflare allows 1,200 calls in five minutes for each user, all their tokens and dashboards together, and
-//! blocks every call for the rest of the window once that is passed. So we count for ourselves, believe the
-//! `Ratelimit` headers when they say that less is left, and leave the last tenth to calls that someone waits for.
+//! Cloudflare allows 1,200 calls in five minutes for each user, over all tokens and dashboards of that user. After
+//! that, it blocks every call for the rest of the window. So this client counts its calls, corrects the count when the
+//! `Ratelimit` headers report less, and reserves the last tenth for calls that a person waits for.
 
 use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;

@@ -1,4 +1,4 @@
-//! Sending one call.
+//! Sends one call.
 
 use crate::budget::{Budget, CALLS_PER_WINDOW, Priority};
 use crate::credential::Credential;

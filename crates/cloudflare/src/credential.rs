@@ -1,4 +1,4 @@
-//! What signs the calls, and the official tools' environment names for it.
+//! The credential that authenticates the calls, and the environment variables that the official tools use for it.
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};

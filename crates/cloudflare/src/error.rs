@@ -1,8 +1,8 @@
-//! What can go wrong, in words that a person can act on.
+//! Errors, with messages that a person can act on.
 //!
-//! Cloudflare's own words are kept and shown. What kind of refusal it is ([`Cause`]) is told by status, code and
-//! words together, since the codes mean different things in different services. Start reading at
-//! [`CloudflareError`] and [`Refusal::cause`].
+//! Cloudflare's own message is kept and shown. The kind of a refusal ([`Cause`]) depends on status, code and message
+//! together, because the same code means different things in different services. Start reading at [`CloudflareError`]
+//! and [`Refusal::cause`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Jobs that push logs. Their destination carries secrets: it is never printed.
+//! Logpush jobs. Their destination contains secrets and is never printed.
 
 use crate::Others;
 use crate::account::AccountId;

@@ -1,4 +1,5 @@
-//! The lists of an account that are kept as Cloudflare gives them, and what only one object's own address gives.
+//! The lists of an account that are stored as Cloudflare returns them, and details that only the URL of a single object
+//! returns.
 
 use crate::account::AccountId;
 use crate::client::Client;

@@ -1,10 +1,10 @@
-//! Lists as streams, in every style that the API has.
+//! Lists as streams, in every pagination style of the API.
 //!
-//! Once the first page says how many there are, later pages are fetched a few at a time; their things still
-//! come in order. A page that fails ends the stream with its error, so that a caller never takes a part for
-//! the whole. So does a list that was not given whole, as far as it says: fewer things than its `total_count`, fewer
-//! on a page than its `count`, things in a form that is not known, or an end where an answer is cut while asking for
-//! the next page gives the same again. `docs/cloudflare-lists.md` has every list and what tells that it is whole.
+//! After the first page with a total count, several pages are fetched at the same time; their items still arrive in
+//! order. A page that fails ends the stream with its error, so that a caller never takes a partial list for a complete
+//! one. The stream also ends with an error if the list is incomplete: fewer items than its `total_count`, fewer items
+//! on a page than its `count`, an item in an unknown format, or a possibly truncated page after which the next page is
+//! the same again. `docs/cloudflare-lists.md` describes every list and its check for completeness.
 
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;

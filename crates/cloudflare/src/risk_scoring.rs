@@ -1,4 +1,4 @@
-//! Cloudflare's own risk scores, which the Enterprise plan has.
+//! Cloudflare's own risk scores, which require the Enterprise plan.
 
 use crate::Others;
 use crate::account::AccountId;

@@ -1,5 +1,5 @@
-//! The calls that change access. Each is made once: after a failure whose outcome is not known, the caller reads
-//! again before it writes again.
+//! The calls that change access. Each is sent once: after a failure with an unknown outcome, the caller reads again
+//! before it writes again.
 
 use crate::account::AccountId;
 use crate::client::{Answer, Client};

@@ -1,9 +1,9 @@
-//! E-mail addresses and domains: the form in which they are compared, and the form in which they are shown.
+//! E-mail addresses and domains: the form for comparison, and the form for display.
 //!
 //! Cloudflare writes an international domain in either of its two spellings (`bücher.example` and
-//! `xn--bcher-kva.example`), in rules as in lists. Everything here is stored and compared in one form: the local part
-//! in Unicode normal form C and lower case, the domain as A-labels in lower case. People are shown the Unicode form.
-//! Pure. Start reading at [`canonical`].
+//! `xn--bcher-kva.example`), in rules and in lists. Flareward stores and compares one form: the local part in Unicode
+//! normal form C and lower case, the domain as A-labels in lower case. People see the Unicode form. Pure. Start reading
+//! at [`canonical`].
 //!
 //! Source: RFC 6532, section 3.1 (normal form C); UTS #46, non-transitional (domains).
 

@@ -1,4 +1,4 @@
-//! What the audit log can say someone did, and what came of it.
+//! The actions and outcomes of the audit log.
 
 use crate::state::word_enum;
 

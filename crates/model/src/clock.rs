@@ -1,6 +1,6 @@
 //! Time and ids as parameters.
 //!
-//! Tests stop the clock and seed the ids; nothing else in the project asks the system for either.
+//! Tests stop the clock and seed the ids. No other code in the project asks the system for either.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use rand::{RngExt, SeedableRng, rngs::StdRng};

@@ -1,4 +1,4 @@
-//! Ids as types of their own, so that a person's id cannot be passed for a detection's.
+//! Ids as separate types, so that a person's id cannot be passed as a detection's.
 
 use serde::{Deserialize, Serialize};
 

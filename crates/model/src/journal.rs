@@ -1,4 +1,4 @@
-//! What the journal can say happened.
+//! The kinds of journal entries.
 
 use crate::state::word_enum;
 

@@ -1,4 +1,4 @@
-//! Characters that are more, or less, than something to be seen.
+//! Characters that are invisible or change how text is displayed.
 
 /// Whether a character does something else than to be seen: moves a cursor, turns the direction of text, or shows
 /// nothing at all. Ends of lines and tabs are among them.

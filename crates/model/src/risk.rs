@@ -1,4 +1,4 @@
-//! How risky a person is held to be.
+//! A person's risk level.
 
 use crate::state::word_enum;
 

@@ -1,4 +1,4 @@
-//! The states that things pass through, each with one spelling in Rust, SQL, JSON and the documentation.
+//! The states of objects, each with one spelling in Rust, SQL, JSON and the documentation.
 
 /// A word from outside that names none of the known values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

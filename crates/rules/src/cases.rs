@@ -1,7 +1,8 @@
-//! Cases of rules: records, or sequences of them, on which a rule fires or stays silent. `flareward rules test`.
+//! Test cases of rules: records, or sequences of records, on which a rule fires or stays silent. `flareward rules
+//! test`.
 //!
-//! They stand beside a rule's file as `NAME.cases.yml` and are judged by the same code that runs in production,
-//! offline; docs/rules.md shows their form.
+//! They are in `NAME.cases.yml` next to a rule's file. The production code evaluates them offline. docs/rules.md
+//! describes their format.
 
 use super::detector::DetectorScratch;
 use super::file_run::fire;

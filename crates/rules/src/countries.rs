@@ -1,7 +1,7 @@
-//! Where countries are: the middle of each, in whole degrees.
+//! The centre of each country, in whole degrees.
 //!
-//! Whole degrees are enough: the rule that asks looks at hundreds of kilometres. Common geographic knowledge,
-//! rounded.
+//! Whole degrees are enough, because the rule that uses them compares hundreds of kilometres. Common geographic
+//! knowledge, rounded.
 
 /// ISO 3166 code, latitude north, longitude east.
 const MIDDLES: &[(&str, i16, i16)] = &[

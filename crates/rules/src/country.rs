@@ -1,6 +1,6 @@
-//! Which fields hold country codes, and which codes are no countries.
+//! The fields that contain country codes, and the codes that are not countries.
 //!
-//! Source: Cloudflare's documentation of `CF-IPCountry`: `XX` where no country is known, `T1` for Tor.
+//! Source: Cloudflare's documentation of `CF-IPCountry`: `XX` for an unknown country, `T1` for Tor.
 
 /// What Cloudflare writes where it knows no country, and for Tor, which has none.
 const NO_COUNTRIES: [&str; 2] = ["XX", "T1"];

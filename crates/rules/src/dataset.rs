@@ -1,7 +1,7 @@
-//! The datasets that records belong to, and which of their fields mean what.
+//! The datasets of log records, and the meaning of their fields.
 //!
-//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026. One dataset is ours:
-//! [`RISK_SCORE_EVENTS`].
+//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026. One dataset is Flareward's
+//! own: [`RISK_SCORE_EVENTS`].
 
 /// Cloudflare's own risk events. It pushes them nowhere and has no name for them: they are pulled from its API.
 pub const RISK_SCORE_EVENTS: &str = "risk_score_events";

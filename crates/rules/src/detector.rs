@@ -1,8 +1,8 @@
-//! All rules against one record: which match, and what they leave behind for rules that look at several.
+//! Matches one record against all rules, and returns the matches and the data that correlations need.
 //!
-//! Pure: it reads no clock and no store. A record is shown to the rules of its dataset; one of no known dataset to
-//! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
-//! [`Trace`]. Start reading at [`Detector::look`].
+//! Pure: reads no clock and no store. A record is matched against the rules of its dataset; a record of an unknown
+//! dataset against all rules. A [`Trace`] is the data that a *watch* (a correlation, a first sighting, impossible
+//! travel) needs from a matched record. Start reading at [`Detector::look`].
 
 use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};

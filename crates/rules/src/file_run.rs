@@ -1,7 +1,7 @@
-//! Rules over files of log records, without store or connection: `flareward rules run`.
+//! Runs rules over files of log records, without a store or connection: `flareward rules run`.
 //!
-//! Each file is read by one thread, line by line, in bounded memory; only what correlations need of matches is
-//! kept. What several matches make together is worked out at the end. Start reading at [`run`].
+//! One thread reads each file, line by line, in bounded memory. Only the data that correlations need from matches is
+//! kept. Correlations are computed at the end. Start reading at [`run`].
 
 use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;

@@ -1,10 +1,10 @@
-//! The forms that a file or body of records may have, and records that are slightly damaged.
+//! The formats of a file or body of records, and repairs of slightly damaged records.
 //!
-//! Records are lines of JSON. What else is surely meant is read too: one JSON document (an array, an answer of the API,
+//! Records are lines of JSON. Other unambiguous formats are also read: one JSON document (an array, an API response,
 //! Logpush's `batch_prefix` and `batch_suffix`), records in an envelope, a byte order mark, half a surrogate pair, a
-//! number out of range. What is not read is told by name: CSV, UTF-16. Pure.
+//! number out of range. Unsupported formats are reported by name: CSV, UTF-16. Pure.
 //!
-//! [`Former`] is given the lines of one file; [`second_look`] reads a line that is no record as it stands.
+//! [`Former`] receives the lines of one file; [`second_look`] reads a line that is not a record as written.
 
 use super::dataset::Dataset;
 use super::reason::Reason;

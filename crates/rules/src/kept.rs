@@ -1,4 +1,4 @@
-//! Matches that are kept in memory while rules run over files or an archive, group by group, in little room.
+//! Matches in memory while rules run over files or an archive, in a compact form for each group.
 
 use super::detector::{Trace, TraceValue};
 use super::watch::Kept;

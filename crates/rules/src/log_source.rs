@@ -1,8 +1,8 @@
-//! Which datasets a rule is for, and what its fields are called there.
+//! The datasets that a rule applies to, and the names of its fields there.
 //!
-//! A rule that names a dataset as its service or category runs on that. Rules that were written for any proxy or
-//! resolver (`category: proxy`, `dns`, `dns_query` of the Sigma taxonomy) run on Gateway's logs, with their fields
-//! under the names that Cloudflare gives them; `docs/rules.md` has the table.
+//! A rule that names a dataset as its service or category runs on that dataset. Rules for any proxy or resolver
+//! (`category: proxy`, `dns`, `dns_query` of the Sigma taxonomy) run on Gateway's logs, with their fields mapped to
+//! Cloudflare's names. `docs/rules.md` has the table.
 
 use crate::{DATASETS, Dataset, has_field};
 use sigma::{PERSON, Rule};

@@ -1,4 +1,4 @@
-//! One line of a batch becomes one event, or the reason why not.
+//! Converts one line of a batch to an event, or returns the reason for rejecting it.
 
 use super::country;
 use super::dataset::Dataset;

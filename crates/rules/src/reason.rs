@@ -1,7 +1,7 @@
-//! Why a line is no event.
+//! The reasons for rejecting a line.
 //!
-//! What differs from line to line is apart from the reason, so that a body of a million bad lines has a handful of
-//! reasons.
+//! The part that differs from line to line is separate from the reason, so that a body of a million bad lines has only
+//! a few reasons.
 
 use std::fmt;
 

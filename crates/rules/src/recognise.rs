@@ -1,4 +1,4 @@
-//! Which dataset a record belongs to, told by the names of its fields.
+//! Finds the dataset of a record by the names of its fields.
 
 use super::dataset::{DATASETS, Dataset};
 use serde::de::IgnoredAny;

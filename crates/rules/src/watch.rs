@@ -1,7 +1,7 @@
-//! What looks at several matches together: correlations, first sightings, journeys.
+//! Watches evaluate several matches together: correlations, first sightings, impossible travel.
 //!
-//! When a watch fires is a pure function of all traces of one group ([`Watch::firings`]), so that neither their
-//! order nor their batches make a difference. `docs/correlations.md` says it in words.
+//! The firings of a watch are a pure function of all traces of one group ([`Watch::firings`]), so their order and
+//! batches have no effect. `docs/correlations.md` describes the semantics.
 
 use super::countries;
 use super::detector::TraceValue;

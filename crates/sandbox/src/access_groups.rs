@@ -1,7 +1,7 @@
-//! `access/groups`: named sets of Access rules. Who is in a group is never stored, it follows from its rules.
+//! `access/groups`: named sets of Access rules. Membership is never stored; it follows from the rules.
 //!
-//! PUT replaces the whole group: what is left out of the body is lost. Rules are kept as they came, so a selector that
-//! nobody here knows survives.
+//! PUT replaces the whole group: fields that are missing from the body are lost. Rules are stored as received, so
+//! unknown selectors survive.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The Zero Trust organisation: its settings, its identity providers, and the revocation of someone's sessions.
+//! The Zero Trust organisation: its settings, its identity providers, and the revocation of a user's sessions.
 
 use axum::Json;
 use axum::response::IntoResponse;

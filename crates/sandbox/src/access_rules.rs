@@ -1,7 +1,7 @@
-//! Generated Access rules: the addresses of many people, and every other kind of selector now and then.
+//! Generated Access rules: mostly addresses of people, and occasionally every other kind of selector.
 //!
-//! Groups and policies take theirs from here when a large account is asked for. What comes out depends on the seed and
-//! on who is asking (a team's number, an application's), never on how many others there are.
+//! Large accounts use these rules for their groups and policies. The result depends only on the seed and on the object
+//! (a team's number, an application's), never on the number of other objects.
 
 use std::collections::HashSet;
 

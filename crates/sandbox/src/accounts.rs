@@ -1,6 +1,6 @@
 //! Accounts, the caller's own user and memberships, and the verification of tokens.
 //!
-//! A token that an account owns belongs to no user: it cannot list accounts and has its own path to be verified at.
+//! A token that an account owns belongs to no user: it cannot list accounts, and its verification has a separate path.
 
 use axum::Json;
 use axum::http::StatusCode;

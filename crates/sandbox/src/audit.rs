@@ -1,6 +1,6 @@
-//! The logs that are read by pull: both account audit logs, Access logins, and SCIM updates.
+//! The logs that callers pull: both account audit logs, Access logins, and SCIM updates.
 //!
-//! Entries are kept once and written in the shape that each call has. The same entries go out through Logpush.
+//! Entries are stored once and written in the format of each call. Logpush delivers the same entries.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! What every handler is given: who calls, for which account, with which parameters, and the world to answer from.
+//! The input of every handler: the caller, the account, the parameters, and the world.
 //!
-//! A call only reaches its handler with a valid credential and an account that exists; permissions are the handler's
-//! first line.
+//! A call reaches its handler only with a valid credential and an existing account. The first line of each handler
+//! checks permissions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
-//! The sites that exist in the simulated world, with Cloudflare's categories for each.
+//! The sites in the simulated world, with Cloudflare's categories for each.
 //!
-//! Intelligence answers and the story's events both read this, so that a host is the same thing in both.
+//! Intelligence responses and the story's events both use this catalogue, so that a host has the same categories in
+//! both.
 
 /// A category: its number, its name, and the number of the group above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The chat sinks: webhooks that look like those of Slack, Teams and Google Chat, and keep what they are sent.
+//! The chat sinks: webhooks that imitate Slack, Teams and Google Chat, and store received messages.
 
 use std::sync::Arc;
 

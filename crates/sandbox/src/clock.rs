@@ -1,6 +1,6 @@
 //! The sandbox's own time: stopped at a given instant, or the machine's.
 //!
-//! The sandbox stands for the outside world, so this is its one place that reads the clock.
+//! The sandbox simulates the outside world, so this is the only place in it that reads the clock.
 
 use chrono::{DateTime, SubsecRound, Utc};
 

@@ -1,4 +1,4 @@
-//! What a sandbox is started with, and what it says about itself once it runs.
+//! The configuration of a sandbox, and its description once it runs.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! Reads and steers the sandbox over HTTP, for callers in other processes. README.md beside the crate lists the calls.
+//! Reads and controls the sandbox over HTTP, for callers in other processes. README.md in the crate's folder lists the
+//! calls.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The shape of every answer: `success`, `errors`, `messages`, `result` and, for lists, `result_info`.
+//! The envelope of every response: `success`, `errors`, `messages`, `result` and, for lists, `result_info`.
 //!
-//! Also cuts lists into pages, in the two styles that the service has.
+//! Also splits lists into pages, in the two pagination styles of the API.
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -1,6 +1,6 @@
-//! What can be made to go wrong while the sandbox runs, and the layer that makes it go wrong.
+//! Faults that tests can inject while the sandbox runs, and the layer that applies them.
 //!
-//! Faults touch the simulated API only (`/client/v4`); how the sinks refuse is in [`SinkFaults`].
+//! Faults affect only the simulated API (`/client/v4`); [`SinkFaults`] defines how the sinks refuse.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

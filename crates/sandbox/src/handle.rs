@@ -1,4 +1,4 @@
-//! The library's way to look into a running sandbox and to change it.
+//! The library interface to read and change a running sandbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

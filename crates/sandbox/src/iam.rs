@@ -1,4 +1,5 @@
-//! `iam`: permission groups, resource groups, user groups and who is in them; and the policies made of the first two.
+//! `iam`: permission groups, resource groups, user groups and their members; and policies that combine permission
+//! groups and resource groups.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
-//! The last seen identity: what Access keeps of someone's latest login, with what the identity provider said.
+//! The last seen identity: the data that Access stores about a user's latest login, including claims of the identity
+//! provider.
 //!
-//! Which members there are depends on the provider, as with the real service: Okta and Entra ID give `groups` and
-//! `amr`, SAML gives `saml_attributes`, OpenID Connect gives `oidc_fields`, a one-time PIN gives nothing.
+//! The fields depend on the provider, as at Cloudflare: Okta and Entra ID provide `groups` and `amr`, SAML provides
+//! `saml_attributes`, OpenID Connect provides `oidc_fields`, a one-time PIN provides nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

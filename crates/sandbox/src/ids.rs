@@ -1,7 +1,7 @@
-//! Makes ids, tokens and choices from the seed.
+//! Generates ids, tokens and random choices from the seed.
 //!
-//! Two kinds: values drawn in order from a generator (an object's id), and values that follow from a name alone, which
-//! therefore stay the same in every sandbox (a role's id, as with the real service).
+//! There are two kinds: values drawn in order from a generator (an object's id), and values derived only from a name,
+//! which are the same in every sandbox (a role's id, as at Cloudflare).
 
 use chrono::{DateTime, Utc};
 use rand::{RngExt, SeedableRng};

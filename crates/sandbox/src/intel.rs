@@ -1,7 +1,7 @@
-//! `intel`: what is known about addresses, domains and networks.
+//! `intel`: information about addresses, domains and networks.
 //!
-//! Sites of the simulated world are described as they are; anything else is described as harmless. An address may be
-//! asked for only as `ipv4` or `ipv6`, and one of them must be given.
+//! Sites of the simulated world are described with their categories; everything else is described as harmless. A
+//! request for an address must have exactly one of `ipv4` and `ipv6`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

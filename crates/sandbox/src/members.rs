@@ -1,7 +1,7 @@
-//! `members`: who may log in to the account's dashboard.
+//! `members`: who can log in to the account's dashboard.
 //!
-//! The traps of the real service are kept: an invited person has no user id, an invitation is answered without roles,
-//! POST takes role ids as strings where PUT takes objects, PUT replaces the whole list, and someone has either roles or
+//! Reproduces Cloudflare's quirks: an invited person has no user id, the response to an invitation contains no roles,
+//! POST takes role ids as strings but PUT takes objects, PUT replaces the whole list, and a member has either roles or
 //! policies, never both.
 
 use serde_json::{Value, json};

@@ -1,8 +1,9 @@
 //! An Okta-like tenant that receives Security Event Tokens.
 //!
-//! Providers are registered by a well-known document, of which only `issuer` and `jwks_uri` are read, or by those two
-//! directly. A token is taken with 202 if its signature, issuer, audience and event hold; a repeated `jti` and an
-//! unknown address are taken too and do nothing, as documented. Management calls need no credential here.
+//! Providers are registered with the URL of a well-known document, of which only `issuer` and `jwks_uri` are read, or
+//! with those two values directly. A token is accepted with 202 if its signature, issuer, audience and event are valid.
+//! As documented, a repeated `jti` or an unknown address is also accepted, without effect. Management calls need no
+//! credential here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

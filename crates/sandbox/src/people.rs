@@ -1,7 +1,7 @@
-//! The people of Tidewater, the simulated company: a small cast with parts to play, and as many more as are asked for.
+//! The people of Tidewater, the simulated company: a small cast with roles in the story, and any number of others.
 //!
-//! Dashboard members and Zero Trust users are two lists that overlap in part, as in real accounts: some people are in
-//! one only, and one is written with capitals in one of them.
+//! Dashboard members and Zero Trust users are two lists that overlap in part, as in real accounts: some people are only
+//! in one of them, and one person's address is capitalised in one of them.
 
 use crate::identity::Provider;
 use crate::ids::Ids;

@@ -1,4 +1,4 @@
-//! What others sent to the sandbox: signals to the Okta-like receiver, messages to chat and mail.
+//! Everything that others sent to the sandbox: signals to the Okta-like receiver, messages to chat and mail.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! A list that keeps its order and finds by id at once, for the lists that grow to tens of thousands.
+//! A list that keeps its order and finds items by id quickly, for lists with tens of thousands of items.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};

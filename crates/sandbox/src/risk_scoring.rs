@@ -1,7 +1,8 @@
-//! `zt_risk_scoring`: which behaviours raise someone's risk, who has triggered them, and where changes are sent.
+//! `zt_risk_scoring`: the behaviours that raise a user's risk, the users who triggered them, and the receivers of
+//! changes.
 //!
-//! A user's level is the highest of what was triggered since the last reset; after a reset the user leaves the summary.
-//! Of the behaviours' keys only `imp_travel` and `high_dlp` are published; the third is the sandbox's own.
+//! A user's level is the highest one triggered since the last reset. After a reset, the summary no longer contains the
+//! user. Only the behaviour keys `imp_travel` and `high_dlp` are published; the third key is the sandbox's own.
 
 use std::collections::BTreeMap;
 

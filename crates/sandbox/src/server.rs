@@ -1,4 +1,4 @@
-//! Puts the sandbox together and serves it: one HTTP port for everything, one port for mail.
+//! Assembles the sandbox and serves it: one HTTP port for everything, and one port for mail.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,7 +1,7 @@
-//! A mail server that takes everything and delivers nothing: it keeps what it is sent.
+//! A mail server that accepts and stores every message, and delivers nothing.
 //!
-//! Speaks as much of SMTP as a client needs (EHLO, HELO, MAIL, RCPT, DATA, RSET, NOOP, QUIT), without TLS and without
-//! authentication.
+//! Supports the SMTP commands that a client needs (EHLO, HELO, MAIL, RCPT, DATA, RSET, NOOP, QUIT), without TLS and
+//! without authentication.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Everything that the simulated account holds, and how it is first filled.
+//! The state of the simulated account, and its initial data.
 //!
-//! The state is one value behind one lock: a call locks it, changes it and lets go, so an answer never shows half a
-//! change. Objects whose unknown keys must survive (groups, policies, risk integrations) are kept as JSON.
+//! The state is one value behind one lock. A call locks it, changes it and releases it, so a response never shows a
+//! partial change. Objects whose unknown keys must survive (groups, policies, risk integrations) are stored as JSON.
 
 use std::collections::HashSet;
 

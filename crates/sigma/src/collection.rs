@@ -1,6 +1,6 @@
-//! Documents put together: filters applied to their rules, correlations tied to theirs.
+//! Combines documents: applies filters to their rules and links correlations to the rules that they refer to.
 //!
-//! What cannot be honoured is left out and told of; the rest works. Start reading at [`Collection::build`].
+//! Documents that cannot be used are left out and reported; the others work. Start reading at [`Collection::build`].
 
 use std::collections::{HashMap, HashSet};
 

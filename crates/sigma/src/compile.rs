@@ -1,7 +1,7 @@
-//! A rule made ready to be matched: its items as predicates, its condition over them.
+//! A compiled rule: its items as predicates, and its condition over them.
 //!
-//! Predicates are kept in one list apart from the condition, so that they can later be shared by
-//! many rules and found through an index. Start reading at [`CompiledRule::compile`].
+//! Predicates are in one list, separate from the condition, so that many rules can later share them and find them
+//! through an index. Start reading at [`CompiledRule::compile`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The condition of a rule: `selection and not 1 of filter_*`.
 //!
-//! Binds from weakest to strongest: `or`, `and`, `not`, `x of`, parentheses. Start reading at [`parse`].
+//! Precedence from lowest to highest: `or`, `and`, `not`, `x of`, parentheses. Start reading at [`parse`].
 
 use crate::detection::Refusal;
 

@@ -1,7 +1,7 @@
-//! What a value of an event can be held against: the common ground of both evaluators.
+//! The tests that a value of an event can be compared with, shared by both evaluators.
 //!
-//! Only types; [`crate::resolve`] makes them, [`crate::matching`] and [`crate::explain`] each
-//! evaluate them in their own way.
+//! Only types: [`crate::resolve`] creates them, and [`crate::matching`] and [`crate::explain`] each evaluate them
+//! independently.
 
 use ipnet::IpNet;
 use regex::Regex;

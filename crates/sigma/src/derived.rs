@@ -1,7 +1,7 @@
-//! Fields that are worked out from others: `URL.extension`, `QueryName.longest_label`, `person`.
+//! Fields that are derived from others: `URL.extension`, `QueryName.longest_label`, `person`.
 //!
-//! A name `<Field>.<what>` that a record does not have, neither as a key nor as a path, is worked out from the
-//! texts of `<Field>`. [`add_to`] puts such values into a record, so that whoever reads it sees them.
+//! If a record has no key and no path with the name `<Field>.<what>`, the value is derived from the texts of `<Field>`.
+//! [`add_to`] adds such values to a record for display.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};

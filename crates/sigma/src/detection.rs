@@ -1,7 +1,6 @@
-//! What a rule looks for: selections made of items, and the condition that joins them.
+//! The detection of a rule: selections that consist of items, and the condition that combines them.
 //!
-//! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at
-//! [`Detection::parse`].
+//! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at [`Detection::parse`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! YAML in, rules, correlations and filters out: the only place that reads text.
+//! Reads YAML text into rules, correlations and filters: the only file that reads text.
 //!
-//! Documents are split at their `---` lines before they are read, so that a mistake is reported
-//! with the line of the whole text. Start reading at [`parse_documents`].
+//! Splits the text at `---` lines before parsing, so that an error is reported with its line in the whole text. Start
+//! reading at [`parse_documents`].
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How malware and logs write text: UTF-16 and base64, for the modifiers of those names.
+//! UTF-16 and base64 encodings of text, as malware and logs write them, for the modifiers of those names.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

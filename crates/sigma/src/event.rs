@@ -1,7 +1,7 @@
-//! What a rule looks at: a record with named fields.
+//! The record that a rule is matched against, with named fields.
 //!
-//! [`Event`] lets a caller match over its own representation; the implementation for
-//! [`serde_json::Value`] says what names and lists mean.
+//! Implement [`Event`] to match over your own representation. The implementation for [`serde_json::Value`] defines the
+//! meaning of names and lists.
 
 use std::borrow::Cow;
 

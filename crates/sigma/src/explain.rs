@@ -1,7 +1,7 @@
-//! Says why a rule matches or not, by a second, plain evaluator.
+//! Explains why a rule matches or not, with a second, simple evaluator.
 //!
-//! Looks at everything, never stops early, and does not use the production matcher, its lookup or
-//! its calendar: what both agree on is unlikely to be one mistake. Start reading at [`explain`].
+//! It evaluates every part, never stops early, and does not use the production matcher, its lookup or its calendar. So
+//! both evaluators are unlikely to share a mistake. Start reading at [`explain`].
 
 mod plain;
 

@@ -1,7 +1,7 @@
-//! Filters: a further condition on other rules, kept apart from them.
+//! Filters: additional conditions for rules, in documents of their own.
 //!
-//! A filtered rule matches where its own condition and the filter's hold, so a filter that excludes says
-//! `condition: not selection` (Sigma filters specification 2.1.0).
+//! A filtered rule matches if its own condition and the filter's condition are true. A filter that excludes records
+//! uses `condition: not selection` (Sigma filters specification 2.1.0).
 
 use serde_json::{Map, Value};
 

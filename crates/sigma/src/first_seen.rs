@@ -1,6 +1,6 @@
-//! Which sightings of a value are the first for a long time. Our extension of Sigma rules.
+//! Finds values that are seen for the first time in a long period. This is our extension to Sigma rules.
 //!
-//! A pure function of all sightings of one group, so the order in which they came makes no difference.
+//! A pure function of all sightings of one group, independent of their order.
 
 use std::collections::HashMap;
 

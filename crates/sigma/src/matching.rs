@@ -1,4 +1,4 @@
-//! Holds values of an event against what a rule wants: the evaluator that runs in production.
+//! Compares values of an event with the tests of a rule: the evaluator that runs in production.
 //!
 //! Start reading at [`Predicate::holds`]. The other evaluator is [`crate::explain`]; neither calls the other.
 

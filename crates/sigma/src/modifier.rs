@@ -1,6 +1,6 @@
-//! The names after a field: `Field|contains|all`.
+//! The modifiers after a field name: `Field|contains|all`.
 //!
-//! Only names here; what they do is [`crate::resolve`]'s business. Source: Sigma modifiers appendix 2.1.0.
+//! Only their names; [`crate::resolve`] implements them. Source: Sigma modifiers appendix 2.1.0.
 
 /// One modifier of a detection item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

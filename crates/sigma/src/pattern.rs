@@ -1,8 +1,8 @@
-//! A text with wildcards, as a rule writes it, and what modifiers make of it.
+//! A text with wildcards, as a rule writes it, and its transformations by modifiers.
 //!
-//! `*` is any run of characters, `?` is exactly one; a backslash takes their meaning from `*`, `?`
-//! and itself, and stands for itself elsewhere (Sigma specification 2.1.0, "Escaping").
-//! Matching is not here: see [`crate::matching`] and [`crate::explain`].
+//! `*` is any sequence of characters, `?` is exactly one. A backslash escapes `*`, `?` and itself, and is a literal
+//! backslash elsewhere (Sigma specification 2.1.0, "Escaping"). Matching is in [`crate::matching`] and
+//! [`crate::explain`].
 
 /// What a dash that begins an option may look like: hyphen, slash, en dash, em dash, horizontal bar.
 pub(crate) const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];

@@ -1,6 +1,6 @@
-//! What an item tests once its modifiers were applied in the order written.
+//! The test of an item after its modifiers are applied in the order written.
 //!
-//! Both evaluators begin here and share nothing after it. Start reading at [`resolve`].
+//! Both evaluators start from this and share nothing after it. Start reading at [`resolve`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Parts of a time, for the modifiers `minute` to `year`. All in UTC.
 //!
-//! Reads RFC 3339 (a missing zone means UTC) and Unix times, whose unit the count of digits tells.
+//! Reads RFC 3339 (a missing zone means UTC) and Unix times; the number of digits determines the unit.
 
 use crate::event::Scalar;
 use crate::modifier::TimePart;

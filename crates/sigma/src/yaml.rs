@@ -1,10 +1,9 @@
-//! YAML as values, with the text of each scalar as it was written.
+//! YAML values, with the text of each scalar as written.
 //!
-//! YAML makes a number of `61e9540` (infinity), `1.10` and `0x1F`, which rules mean as texts. So each document is read
-//! twice: once as YAML has it, and once with every scalar as its text. Whoever compares texts takes the second.
+//! YAML converts `61e9540` (infinity), `1.10` and `0x1F` to numbers, but rules mean text. So each document is read
+//! twice: once with YAML's types, and once with every scalar as text. Code that compares text uses the second.
 //!
-//! What is wrong with a document is said in YAML's words, not in those of the libraries that read it. Start reading at
-//! [`parse_yaml`].
+//! Errors describe the YAML, without the terms of the libraries that read it. Start reading at [`parse_yaml`].
 
 use std::fmt;
 

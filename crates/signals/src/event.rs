@@ -1,7 +1,7 @@
-//! What happened: the events a risk transmitter sends, and how each dialect spells them.
+//! The events that a risk transmitter sends, and their form in each dialect.
 //!
-//! One [`RiskChange`] becomes Okta's `user-risk-change` or CAEP's `risk-level-change`. The two
-//! stream events of SSF 1.0 are spelt the same everywhere. Start reading at [`RiskChange::between`].
+//! One [`RiskChange`] becomes Okta's `user-risk-change` or CAEP's `risk-level-change`. The two stream events of SSF 1.0
+//! have the same form in every dialect. Start reading at [`RiskChange::between`].
 
 use std::collections::BTreeMap;
 

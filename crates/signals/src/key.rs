@@ -1,9 +1,9 @@
-//! Signing keys: RSA, RS256, and how their public half is published.
+//! Signing keys (RSA, RS256) and the published form of their public half.
 //!
-//! The private key is parsed once and kept, because parsing costs more than signing. It leaves a
-//! [`SigningKey`] only through [`SigningKey::to_pkcs8`], for encrypted storage.
+//! The private key is parsed once and kept, because parsing costs more than signing. It leaves a [`SigningKey`] only
+//! through [`SigningKey::to_pkcs8`], for encrypted storage.
 //!
-//! Every receiver seen takes RS256, and CAEP Interop asks for it with at least 2048 bit.
+//! Every tested receiver accepts RS256, and CAEP Interop requires it with at least 2048 bits.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! Where a transmitter is described and where its tokens go: addresses and the metadata document.
+//! The URLs of a transmitter and its metadata document.
 //!
-//! Only text is made here; nothing is fetched. Start reading at [`TransmitterMetadata::new`].
+//! Only creates text; makes no requests. Start reading at [`TransmitterMetadata::new`].
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};

@@ -1,10 +1,10 @@
-//! What a receiver's answer to a pushed token means, and how long to wait before the next try.
+//! The meaning of a receiver's response to a pushed token, and the delay before the next attempt.
 //!
-//! Pure: the caller sends, counts attempts and gives time and randomness. The token keeps its
-//! `jti` and its bytes on every try, so a repeat does no harm. Start reading at [`classify`].
+//! Pure: the caller sends, counts attempts, and provides time and randomness. The token keeps its `jti` and its bytes
+//! on every attempt, so a repetition does no harm. Start reading at [`classify`].
 //!
-//! RFC 8935 §2.4 leaves the choice per error to the transmitter; the choices here follow what
-//! receivers were seen to answer.
+//! RFC 8935 §2.4 lets the transmitter choose how to handle each error. The choices here match the observed responses of
+//! receivers.
 
 use std::time::Duration;
 

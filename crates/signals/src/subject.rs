@@ -1,4 +1,4 @@
-//! Whom an event is about: RFC 9493 subject identifiers and the complex subject of SSF 1.0.
+//! The subject of an event: RFC 9493 subject identifiers and the complex subject of SSF 1.0.
 //!
 //! Only the formats that a risk transmitter writes. Start reading at [`Subject`].
 

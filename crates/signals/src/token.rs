@@ -1,6 +1,6 @@
-//! A Security Event Token: the claims of RFC 8417 as SSF 1.0 §4 narrows them, per dialect.
+//! A Security Event Token: the claims of RFC 8417 with the restrictions of SSF 1.0 §4, for each dialect.
 //!
-//! Never holds `exp` or `sub`, and holds exactly one event. Start reading at [`Token::sign`].
+//! Never contains `exp` or `sub`, and contains exactly one event. Start reading at [`Token::sign`].
 
 use serde_json::{Map, Value, json};
 

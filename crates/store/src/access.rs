@@ -1,7 +1,7 @@
-//! What Cloudflare lists: members, roles, Access users, Access groups.
+//! The lists that Cloudflare returns: members, roles, Access users, Access groups.
 //!
-//! A listing is written with the time its sync began; whatever was not written since is gone. Rows are never
-//! deleted: `gone_at` is set, and taken back when the thing is listed again.
+//! Each row is written with the start time of its sync. Rows that a complete sync did not write are gone. Rows are
+//! never deleted: `gone_at` is set, and cleared when the object is listed again.
 
 use crate::engine::{
     Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader, storable,

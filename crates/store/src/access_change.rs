@@ -1,4 +1,4 @@
-//! Changes of access: what was asked, planned and done, and the request that would take it back.
+//! Changes of access: the request, the plan, the outcome, and the request that would undo the change.
 
 use crate::TimeCursor;
 use crate::engine::{

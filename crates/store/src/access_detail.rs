@@ -1,4 +1,4 @@
-//! What only a request for each Access user gives: last seen identity, sessions, failed logins.
+//! Data that needs one request for each Access user: last seen identity, sessions, failed logins.
 
 use crate::engine::{Store, StoreError, bounded, json_columns, on_engine, on_reader, stored};
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Tokens that callers of the API hold, and the console's sessions. Only digests are kept.
+//! API tokens and console sessions. Only digests are stored.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};

@@ -1,5 +1,5 @@
-//! What an account has beside people, roles and Access groups: one table for every kind, since all that is asked
-//! of them is their id, their name and the object as Cloudflare gave it.
+//! All objects of an account except people, roles and Access groups. One table holds every kind, because callers need
+//! only the id, the name and the object as Cloudflare returned it.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_reader, storable};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};

@@ -1,4 +1,4 @@
-//! Who did what, each row chained to the one before by its digest.
+//! The audit log: who did what. Each row is chained to the previous one by its digest.
 
 use crate::engine::{Engine, Store, StoreError, bounded, on_reader, storable};
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -1,4 +1,4 @@
-//! Log batches: where each lies in the archive and how far it has been processed.
+//! Log batches: the place of each in the archive, and its processing state.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::reject::{self, RejectRow, reject_write};

@@ -1,4 +1,4 @@
-//! Who works on a batch: one process at a time, until it is done or shows no sign of life.
+//! Claims on batches: one process at a time works on a batch, until it is done or its heartbeat stops.
 
 use crate::batch::BatchRow;
 use crate::database_clock::{postgres_now_ms, sqlite_now_ms};

@@ -1,4 +1,4 @@
-//! Campaigns and the messages they send.
+//! Campaigns and the messages that they send.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};

@@ -1,4 +1,4 @@
-//! Connections and what their credential was found able to do.
+//! Connections, and the probe results of their credentials.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader};
 use crate::journal::{JournalEntry, journal_write};

@@ -1,7 +1,7 @@
-//! The database's own time, in milliseconds since 1970, as each engine says it.
+//! The database's own time, in milliseconds since 1970, on each engine.
 //!
-//! What ends by itself (leases, claims) ends by this clock: processes on several machines have one each, and one that
-//! is set back would hold what it held for as long as it was set back.
+//! Everything that expires automatically (leases, claims) uses this clock. Processes on several machines have different
+//! clocks, and a clock that is set back would extend every lease by the same time.
 
 /// SQLite's: the machine's.
 macro_rules! sqlite_now_ms {

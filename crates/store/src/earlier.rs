@@ -1,4 +1,4 @@
-//! What an earlier version left in its tables is what this version finds, on both engines.
+//! Tests that this version can read data that an earlier version stored, on both engines.
 
 use crate::Store;
 use crate::scratch::places;

@@ -1,4 +1,4 @@
-//! Events, and the identifiers that no person owns.
+//! Events, and unmapped identifiers.
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};

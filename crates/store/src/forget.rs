@@ -1,4 +1,4 @@
-//! What is removed on purpose: batches that are older than they may be, and what is held of one person.
+//! Deletions on purpose: batches past their retention, and the data of one person.
 
 use crate::TimeCursor;
 use crate::batch::BatchRow;

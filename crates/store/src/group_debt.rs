@@ -1,7 +1,7 @@
-//! Groups whose matches changed and whose detections are not made anew yet.
+//! Groups whose matches changed and whose detections are not recomputed yet.
 //!
-//! A debt is written with what causes it ([`crate::rule_hit`]) and removed with the detections that follow
-//! ([`Store::detection_change`]), so that whoever is killed in between leaves it to the next.
+//! A row is written in the same transaction as its cause ([`crate::rule_hit`]) and removed together with the recomputed
+//! detections ([`Store::detection_change`]). If a process is killed in between, the next one finds the row.
 
 use crate::engine::{Store, StoreError, bounded, on_engine};
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Risk score integrations, and the keys that sign what they send.
+//! Risk score integrations, and the keys that sign their signals.
 
 use crate::engine::{Store, StoreError, on_engine, on_reader};
 use chrono::{DateTime, Utc};

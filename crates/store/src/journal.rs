@@ -1,6 +1,6 @@
-//! The append-only record of what happened, and how far each consumer has read it.
+//! The journal: the append-only record of everything that happened, and the position of each consumer.
 //!
-//! Rows are written by the operations whose change they record, in the same transaction.
+//! The operations that change data write its rows in the same transaction.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};

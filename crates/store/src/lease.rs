@@ -1,4 +1,4 @@
-//! Leases: at most one process at a time does what has a name. They end by the database's clock.
+//! Leases: at most one process at a time runs a named task. Leases use the database's clock.
 
 use crate::database_clock::{AHEAD_MS, postgres_now_ms, sqlite_now_ms};
 use crate::engine::{Engine, Store, StoreError, on_engine};

@@ -1,9 +1,9 @@
 //! SQLite and PostgreSQL behind one [`Store`]: all SQL and all migrations.
 //!
-//! One SQL text serves both engines. Where an engine truly needs its own words, two constants stand side by
-//! side. Each file holds one family of tables with its rows, its statements and its operations; what writes
-//! more than one family in one transaction (the journal goes with the change it records) is an operation here
-//! too, so that no caller can forget it. This crate does not know why anything is written.
+//! One SQL text serves both engines. Where an engine needs a different text, two constants are side by side. Each file
+//! contains one family of tables with its rows, statements and operations. If several families must change in one
+//! transaction (such as a change and its journal entry), the transaction is one operation here, so that no caller can
+//! forget a part. This crate does not know why data is written.
 //!
 //! Start reading at [`Store::connect`].
 

@@ -1,4 +1,4 @@
-//! Which listings of a connection are whole, and the counts that the overview shows.
+//! The listings of a connection with their completeness, and the counts for the overview.
 
 use crate::engine::{Store, StoreError, on_engine, on_reader};
 use chrono::{DateTime, Utc};

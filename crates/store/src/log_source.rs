@@ -1,4 +1,4 @@
-//! Where log records come from, how each source fares, and which objects of a bucket have been read.
+//! The sources of log records, the state of each, and the bucket objects that have been read.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};

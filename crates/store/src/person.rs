@@ -1,4 +1,4 @@
-//! People, joined over all connections by address.
+//! People, joined across all connections by address.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Further addresses of a person, and making one person of two.
+//! Additional addresses of a person, and merging two people.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};

@@ -1,7 +1,8 @@
-//! Every statement's plan, asked of both engines on filled tables: reading or sorting a table that grows fails.
+//! Tests the query plan of every statement on both engines with filled tables: reading or sorting a whole growing table
+//! fails.
 //!
-//! Reads the statements of [`crate::prepared`]. A statement that must read a whole table stands in [`ALLOWED`] with
-//! its reason; a reason that no statement needs any more fails as well.
+//! Reads the statements of [`crate::prepared`]. A statement that must read a whole table is listed in [`ALLOWED`] with
+//! a reason; a listed reason that no statement needs also fails.
 
 use crate::engine::Engine;
 use crate::prepared::statements;

@@ -1,5 +1,5 @@
-//! What posture checks ask beside the lists: since when members are known, what the audit log says of them, and who
-//! is no longer an Access user.
+//! Data that posture checks need in addition to the lists: when each member was first seen, the audit log's events
+//! about members, and former Access users.
 
 use crate::engine::{Store, StoreError, bounded, on_reader};
 use chrono::{DateTime, Utc};

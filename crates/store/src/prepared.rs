@@ -1,4 +1,4 @@
-//! Every statement of this crate is prepared on both engines, and both have the same tables.
+//! Tests that both engines can prepare every statement of this crate and have the same tables.
 
 use crate::engine::Engine;
 use crate::scratch::Scratch;

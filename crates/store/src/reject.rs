@@ -1,7 +1,7 @@
-//! What could not become an event: counted by batch and reason, with a few of the lines.
+//! Rejected records: the number for each batch and reason, with a few samples.
 //!
-//! The rows of a batch are written together, at the end of its processing: however often it is processed, they say
-//! what the last time found.
+//! The rows of a batch are written together at the end of processing. If a batch is processed again, they contain the
+//! last result.
 
 use crate::engine::{Store, StoreError, bounded, on_reader};
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Risk levels of people and every change of them.
+//! Risk levels of people, and every change of a level.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};

@@ -1,4 +1,4 @@
-//! What was read of Cloudflare's risk events of each user.
+//! The position up to which Cloudflare's risk events were read, for each user.
 
 use crate::engine::{Store, StoreError, in_transaction, on_reader, storable};
 use chrono::{DateTime, Utc};

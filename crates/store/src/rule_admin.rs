@@ -1,5 +1,5 @@
-//! What an organisation says about rules: modes, its own documents with their versions, lists; and what rules in
-//! test mode matched.
+//! An organisation's configuration of rules: modes, its own documents with versions, lists; and the matches of rules in
+//! test mode.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Matches as long as they may bear on others, and how far the time of each source has come.
+//! Matches, stored as long as a correlation may need them, and the watermark of each source.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
 use crate::group_debt::groups_owe;

@@ -1,5 +1,5 @@
-//! Throw-away stores for tests: SQLite always, PostgreSQL where `FLAREWARD_TEST_POSTGRES` names a server
-//! (`postgres://user@host:port`), in a database of its own.
+//! Temporary stores for tests: SQLite always, and PostgreSQL if `FLAREWARD_TEST_POSTGRES` names a server
+//! (`postgres://user@host:port`). Each has its own database.
 
 use crate::engine::on_engine;
 use crate::{Store, StoreError};

@@ -1,4 +1,4 @@
-//! Which key the secrets in this database are sealed with: its fingerprint, never the key.
+//! The fingerprint of the key that encrypts the secrets in this database; never the key itself.
 
 use crate::engine::{Store, StoreError, on_engine};
 use chrono::{DateTime, Utc};

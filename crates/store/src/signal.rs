@@ -1,4 +1,4 @@
-//! The outbox of signals: one row per integration for every change of a risk level.
+//! The outbox of signals: one row for each integration and change of a risk level.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};

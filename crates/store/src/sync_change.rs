@@ -1,4 +1,4 @@
-//! What each sync changed: of the lists, and of the grants that follow from them; and where a sync stands.
+//! The changes that each sync found in the lists and in the resulting grants; and the progress of a sync.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use chrono::{DateTime, Utc};

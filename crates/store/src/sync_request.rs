@@ -1,4 +1,4 @@
-//! Syncs that were asked for and have not been done.
+//! Requested syncs that have not run yet.
 
 use crate::engine::{Store, StoreError, on_engine};
 use chrono::{DateTime, Utc};

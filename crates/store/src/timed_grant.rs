@@ -1,4 +1,4 @@
-//! Grants that end by themselves.
+//! Timed grants: grants with an end.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use crate::journal::{JournalEntry, journal_write};

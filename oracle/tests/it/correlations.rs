@@ -1,7 +1,7 @@
-//! When correlations fire, for events that come in order.
+//! When correlations fire, for events in order.
 //!
-//! rsigma reports every event at which a condition holds; Flareward where it begins to. The first is turned into the
-//! second, so that every firing is compared and not only the first of a group.
+//! rsigma reports every event at which a condition is true; Flareward reports where it becomes true. The test converts
+//! the first to the second, so that it compares every firing and not only the first of a group.
 
 use crate::{EVENTS, runner};
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
-//! Regular expressions: what Flareward accepts matches in the same texts as under PCRE2.
+//! Regular expressions: every expression that Flareward accepts matches the same texts as in PCRE2.
 //!
-//! Three sources: the public corpus (where `FLAREWARD_CONFORMANCE` has it) and the built-in rules; expressions made of the
-//! grammar; and signs in any order, which are mostly mistakes. Options are those of `sigma::pcre`: Unicode texts, classes
-//! in ASCII.
+//! There are three sources: the public corpus (if `FLAREWARD_CONFORMANCE` has it) and the built-in rules; expressions
+//! generated from the grammar; and random characters, which are mostly invalid. The options are those of `sigma::pcre`:
+//! Unicode texts, ASCII classes.
 
 use crate::{EVENTS, runner_of};
 use pcre2::bytes::{Regex, RegexBuilder};

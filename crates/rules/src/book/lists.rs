@@ -1,4 +1,4 @@
-//! Which lists a rule refers to.
+//! The lists that a rule refers to.
 //!
 //! Pure. Start reading at [`BookRule::lists`].
 

@@ -1,7 +1,7 @@
-//! The rules, behaviours, parameters and tips that this process works with: those built in, and the organisation's
-//! own, from `rules/` in the data folder and from the store.
+//! The rules, behaviours, parameters and tips of this process: the built-in ones, and the organisation's own from
+//! `rules/` in the data folder and from the store.
 //!
-//! What cannot be honoured is left out and named in [`RuleBook::problems`]; the rest works. Start reading at
+//! Invalid documents are left out and listed in [`RuleBook::problems`]; the others work. Start reading at
 //! [`RuleBook::build`].
 
 mod lists;

@@ -1,4 +1,4 @@
-//! What a rule says beyond Sigma, under its key `flareward`.
+//! The extensions to Sigma in a rule, under its key `flareward`.
 
 use super::words;
 use serde::Deserialize;

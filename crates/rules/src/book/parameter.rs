@@ -1,4 +1,4 @@
-//! Lists that a company fills in: what a rule means by `%approved_domains%`.
+//! Lists that a company fills in, which rules refer to as `%approved_domains%`.
 
 use super::words;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
-//! Reads the documents and lists of the book: what is built in, and a folder of the organisation's own.
+//! Reads the documents and lists of the book: the built-in ones, and a folder with the organisation's own.
 //!
-//! What cannot be read is named and left out.
+//! Unreadable documents are reported and left out.
 
 use super::parameter::{self, Parameters};
 use super::{Behaviour, Origin};

@@ -1,4 +1,4 @@
-//! A rule as the book has it: what it says, where it comes from, what becomes of its matches.
+//! A rule in the book: its content, its origin, and the effect of its matches.
 
 use super::{Own, Stored};
 use crate::Dataset;

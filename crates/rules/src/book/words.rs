@@ -1,4 +1,4 @@
-//! What is wrong with the shape of a document, in the words of its author.
+//! Errors in the structure of a document, in terms that its author uses.
 
 /// The words for a value that does not fit: which key, and what belongs there.
 pub(crate) fn plain(error: &serde_json::Error) -> String {

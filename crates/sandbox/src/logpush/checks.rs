@@ -1,4 +1,4 @@
-//! The checks around Logpush: destinations, ownership, the old option string, and the metadata boundary.
+//! The validation calls of Logpush: destinations, ownership, the old option string, and the metadata boundary.
 
 use serde_json::{Value, json};
 

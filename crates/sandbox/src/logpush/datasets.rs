@@ -1,4 +1,4 @@
-//! Which datasets a job can be for, and which of them the sandbox fills.
+//! The datasets that a job can export, and which of them the sandbox fills.
 
 use serde_json::{Map, Value, json};
 

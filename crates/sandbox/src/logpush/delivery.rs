@@ -1,7 +1,7 @@
-//! Delivers events through the jobs that are switched on, and counts what was taken.
+//! Delivers events through the enabled jobs, and counts accepted ones.
 //!
-//! A batch is sent again until it is answered 2xx. Every fifth is sent once more after that, as when an answer was lost;
-//! four are on their way at any time, in no order.
+//! A batch is sent again until the response is 2xx. Every fifth batch is sent once more after that, as if the response
+//! was lost. Up to four batches are in transit at any time, in no fixed order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
-//! Reads `destination_conf` and uploads to it.
+//! Parses `destination_conf` and uploads to it.
 //!
-//! `header_*` parameters become headers of the request and leave the address; the others stay. Uploads go to this
-//! machine only, unless the configuration lets them out.
+//! `header_*` parameters become headers of the request and are removed from the URL; the others stay. Uploads go only
+//! to this machine, unless the configuration allows other hosts.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! What tests do to jobs: look at them, and let happen what happens to jobs at the service.
+//! Functions for tests: inspect jobs, and simulate what Cloudflare does to jobs.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! `logpush/jobs`: which dataset is exported where. GET shows destinations with their secrets, as the service does.
+//! `logpush/jobs`: which dataset is exported where. GET returns destinations with their secrets, as Cloudflare does.
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};

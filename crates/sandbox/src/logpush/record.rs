@@ -1,4 +1,4 @@
-//! Writes one event as a line, the way that a job's `output_options` ask for it.
+//! Writes one event as a line, in the format of a job's `output_options`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! Records of Access logins, changes of the account, the device client and Email Security.
+//! Records of Access logins, account changes, the device client and Email Security.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
-//! The company's week, ready to be pushed; and what goes on afterwards.
+//! The company's week, ready to be pushed, and the events after it.
 //!
-//! The same events are in the logs that are read by pull, so a caller may take either way.
+//! The logs that callers pull contain the same events, so a caller can use either method.
 
 mod account;
 mod gateway;

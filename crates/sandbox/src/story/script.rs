@@ -1,4 +1,4 @@
-//! What a story is written with: people who act, and verbs that note an event for each thing they do.
+//! The building blocks of a story: people who act, and verbs that record an event for each action.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Life after the story: every so often a few ordinary events with the time of now, and now and then a risky one.
+//! Events after the story: a few ordinary events at regular intervals with the current time, and occasionally a risky
+//! one.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The week at Tidewater: what everyone does on an ordinary day, and the nine things that go wrong.
+//! The week at Tidewater: everyone's activity on an ordinary day, and the nine incidents.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::json;

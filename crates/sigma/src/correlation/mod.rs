@@ -1,8 +1,8 @@
-//! Correlation rules: conditions over the matches of other rules within a stretch of time.
+//! Correlation rules: conditions over the matches of other rules within a time window.
 //!
-//! What a rule says is in this file, how it is read in [`parse`], and when it fires in [`window`], a pure
-//! function of the matches of one group: whichever order and batches they came in makes no difference.
-//! `docs/correlations.md` says in words what the code decides where the specification is silent.
+//! This file defines the content of a correlation rule, [`parse`] reads it, and [`window`] computes when it fires: a
+//! pure function of the matches of one group, independent of their order and batches. `docs/correlations.md` describes
+//! what this code does where the specification leaves the behaviour open.
 
 mod parse;
 pub(crate) mod window;

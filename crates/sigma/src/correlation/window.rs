@@ -1,8 +1,7 @@
-//! When a correlation fires: a pure function of the matches of one group.
+//! Computes when a correlation fires: a pure function of the matches of one group.
 //!
-//! Matches are looked at in order of time, each with the matches up to one timespan before it (both ends
-//! included). The correlation fires where its condition begins to hold. Start reading at
-//! [`Correlation::firings`].
+//! Evaluates the matches in order of time, each with the matches up to one timespan before it (both ends inclusive).
+//! The correlation fires where its condition becomes true. Start reading at [`Correlation::firings`].
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Texts that another text may begin or end with, found by walking it until no text goes on that way.
+//! Finds the known prefixes and suffixes of a text, by walking a trie over the text until no known affix continues.
 
 /// Texts with their marks, as a tree of bytes.
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
-//! What all rules ask of one field, answered together.
+//! Evaluates the tests of all rules on one field together.
 //!
-//! Questions that can be answered for all rules at once are *marks*: equal texts by a lookup, beginnings, ends and
-//! contained texts by one automaton, numbers, addresses, presence. A mark is a bit that is set when one of its
-//! questions is answered with yes.
+//! Tests that can be evaluated for all rules at once are *marks*: equal texts with a lookup; prefixes, suffixes and
+//! contained texts with one automaton; numbers, addresses and presence. A mark is a bit that is set when one of its
+//! tests is true.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

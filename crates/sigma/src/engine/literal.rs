@@ -1,6 +1,6 @@
-//! Texts that every match of a regular expression or wildcard pattern must contain.
+//! Literal texts that every match of a regular expression or wildcard pattern must contain.
 //!
-//! They are looked for once for all rules; only where one was found is the expression itself tried.
+//! One search finds the literals of all rules. The expression itself is evaluated only where its literal was found.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 

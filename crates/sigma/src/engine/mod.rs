@@ -1,12 +1,15 @@
-//! Many rules against many records: the evaluator that runs in production.
+//! The evaluator that runs in production: matches many rules against many records.
 //!
-//! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names ([`record`];
-//! nearly always by [`quick`], with the places of [`quotes`] and the keys of [`shape`]), answers for each field what all
-//! rules ask of it together ([`fields`]), and evaluates only those rules of which a *witness* was set: a mark without
-//! which they cannot match ([`program`]). Tests that cannot be answered together, as regular expressions, are made on
-//! demand, once per record.
+//! A [`Matcher`] holds the rules of one source. For each line, it
 //!
-//! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] says the same of each rule and record.
+//! 1. reads the fields that some rule uses ([`record`]; for nearly all lines [`quick`], with the positions from
+//!    [`quotes`] and the keys from [`shape`]);
+//! 2. evaluates the tests of all rules on each field together ([`fields`]);
+//! 3. evaluates only rules that have a *witness*: a set mark without which the rule cannot match ([`program`]).
+//!
+//! Tests that cannot be evaluated together, such as regular expressions, run on demand, once per record.
+//!
+//! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] gives the same result for each rule and record.
 
 mod affix;
 mod fields;

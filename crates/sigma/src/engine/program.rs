@@ -1,4 +1,4 @@
-//! A rule's condition over marks, and the marks of which one must be set for it to hold.
+//! A rule's condition over marks, and its witnesses: the marks of which at least one must be set for a match.
 
 use super::fields::Cost;
 

@@ -1,9 +1,9 @@
-//! The quick way through a line, for what nearly every record looks like.
+//! The fast path for reading a line, for the format of nearly every record.
 //!
-//! One pass over what [`Quotes`] found: keys are expected where they stood last time, values that nobody asks for are
-//! passed over. It takes only what is surely a record and answers nothing for whatever is unusual (control
-//! characters, escaped pairs, powers of ten, very long numbers, deep nesting, any mistake); [`super::record`] then
-//! reads the line with care, and decides. Start reading at [`read`].
+//! One pass over the positions that [`Quotes`] found. It expects each key where it was in the previous record and skips
+//! values that no rule uses. It reads only lines that are certainly valid, and returns nothing for any unusual line
+//! (control characters, surrogate pairs, exponents, very long numbers, deep nesting, any error). [`super::record`] then
+//! reads such a line carefully and decides. Start reading at [`read`].
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
-//! Where the quotation marks of a line stand, found sixty-four bytes at a time.
+//! Finds the positions of the quotation marks in a line, sixty-four bytes at a time.
 //!
-//! With these places a reader steps from text to text without looking at what is inside.
+//! With these positions, a reader steps from text to text without reading the content.
 
 use std::ops::Range;
 

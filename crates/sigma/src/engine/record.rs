@@ -1,6 +1,6 @@
-//! One line of NDJSON as the values of the fields that rules name; everything else is read past.
+//! Reads one line of NDJSON into the values of the fields that rules use, and skips everything else.
 //!
-//! Most lines are read by [`super::quick`], the others here.
+//! [`super::quick`] reads most lines; this file reads the others.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,6 @@
-//! Which keys records have, in which order: those of one source name their fields alike, so that the key that stood
-//! here last time is tried before a lookup. Keys that only some records have are passed over where they are missing.
+//! The order of keys in records. Records of one source usually have the same keys in the same order, so the reader
+//! first tries the key that was at this position in the previous record, then a lookup. Keys that only some records
+//! have are skipped where they are missing.
 
 use super::record::Roots;
 

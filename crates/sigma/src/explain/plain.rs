@@ -1,4 +1,4 @@
-//! The plain way to hold a value against a test: short, slow, and independent of the fast one.
+//! The simple comparison of a value with a test: short, slow, and independent of the fast one.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Reads an expression as PCRE2 does (pcre2pattern(3), 10.4x), and refuses what `regex` cannot do.
+//! Parses an expression as PCRE2 does (pcre2pattern(3), 10.4x), and refuses syntax that `regex` does not support.
 //!
 //! Start reading at [`parse`].
 

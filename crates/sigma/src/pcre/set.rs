@@ -1,4 +1,4 @@
-//! The sets of characters that PCRE2's escapes and POSIX names stand for, without its option UCP: ASCII alone.
+//! The character sets of PCRE2's escapes and POSIX names without its option UCP: ASCII only.
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 

@@ -1,7 +1,7 @@
-//! Writes a parsed expression in the syntax of `regex`, with nothing in it that hangs on an option.
+//! Writes a parsed expression in the syntax of `regex`, without any syntax that depends on an option.
 //!
-//! Two places cannot be written as they stand, for want of look-ahead: `$` also stands before a last `\n`, and with `m`
-//! `^` does not stand behind one. What may follow them decides whether something else says the same ([`After`]).
+//! Two anchors have no direct equivalent without look-ahead: `$` also matches before a final `\n`, and with `m`, `^`
+//! does not match after one. What can follow the anchor determines whether an equivalent exists ([`After`]).
 
 use regex_syntax::hir::ClassUnicode;
 
