@@ -5,7 +5,7 @@
 use crate::event::Scalar;
 use crate::modifier::TimePart;
 
-/// The part of the time that a value holds; nothing when it holds none.
+/// The part of the time in a value; `None` if the value is not a time.
 pub(crate) fn part(scalar: Scalar<'_>, part: TimePart) -> Option<i64> {
     let seconds = match scalar {
         Scalar::Int(number) => from_number(number)?,

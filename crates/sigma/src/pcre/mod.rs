@@ -16,7 +16,7 @@ mod parse;
 mod set;
 mod write;
 
-/// What holds for the whole expression: the modifiers `i`, `m` and `s`.
+/// Options for the whole expression: the modifiers `i`, `m` and `s`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) ignore_case: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Flags {
     pub(crate) dot_all: bool,
 }
 
-/// What of an expression cannot be honoured, and what to write instead.
+/// The part of an expression that is not supported, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) reason: String,
@@ -40,7 +40,7 @@ impl Refused {
     }
 }
 
-/// The expression in the syntax of `regex`, which matches in exactly the texts that PCRE2 finds the original in.
+/// The expression in the syntax of `regex`, which matches exactly the texts that the original matches in PCRE2.
 pub(crate) fn translate(source: &str, flags: Flags) -> Result<String, Refused> {
     write::write(&parse::parse(source, flags)?)
 }
