@@ -47,11 +47,11 @@ pub use reader::{Counts, Reader, Row, Stored, SyncRun};
 pub use sync_id::SyncId;
 pub use writer::{Finished, SyncWriter, Writer, WriterOptions};
 
-/// How large a database may be when it is unpacked, unless told otherwise, in bytes: what SDK 0.1 takes at most.
+/// The default limit for an unpacked database, in bytes: the limit of SDK 0.1.
 pub const UNPACKED_BYTES_MAX: u64 = 2 << 30;
 
-/// The most that an id or a name may have, in bytes: the rule on the fields of Baton's messages.
+/// The maximum length of an id or a name, in bytes: the limit in the definition of Baton's messages.
 pub const ID_BYTES_MAX: usize = 1024;
 
-/// The most that a description may have, in bytes: the rule on the fields of Baton's messages.
+/// The maximum length of a description, in bytes: the limit in the definition of Baton's messages.
 pub const DESCRIPTION_BYTES_MAX: usize = 2048;

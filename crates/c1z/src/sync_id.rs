@@ -7,16 +7,16 @@ use crate::C1zError;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-/// 2014-05-13T16:53:20Z, where KSUIDs begin to count.
+/// 2014-05-13T16:53:20Z, the epoch of KSUIDs.
 const EPOCH: i64 = 1_400_000_000;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The id of one sync. Of two syncs that end at the same time, readers take the one whose id sorts last.
+/// The id of one sync. Of two syncs with the same end time, readers use the one whose id sorts last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncId(String);
 
 impl SyncId {
-    /// The id of a sync that begins at `at` (whole seconds count), told apart by `random`.
+    /// The id of a sync that starts at `at` (in whole seconds); `random` makes it unique.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl SyncId {
         Ok(Self(text.into_iter().map(char::from).collect()))
     }
 
-    /// As a file says it.
+    /// An id as stored in a file.
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }
