@@ -36,8 +36,8 @@ pub use paging::Listed;
 pub use risk_scoring::{RiskBehavior, RiskEvent, RiskSummaryUser, UserRisk};
 pub use writes::Write;
 
-/// Where Cloudflare's API is.
+/// The URL of Cloudflare's API.
 pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
-/// Members of an object that this crate does not name, kept as they came.
+/// Fields of an object that this crate does not name, kept as received.
 pub type Others = serde_json::Map<String, serde_json::Value>;
