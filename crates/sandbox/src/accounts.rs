@@ -61,7 +61,7 @@ async fn verify_account_token(call: Call) -> Answer {
     verify(&call, Credential::AccountToken)
 }
 
-/// Says that the token is valid, at the path of its own kind only, and says nothing about what it may do.
+/// Confirms that the token is valid, only at the path of its own kind, and returns nothing about its permissions.
 fn verify(call: &Call, kind: Credential) -> Answer {
     if call.credential != kind {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"));

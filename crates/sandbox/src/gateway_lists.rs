@@ -14,12 +14,12 @@ use crate::permissions::ZERO_TRUST_READ;
 use crate::server::Route;
 use crate::world::World;
 
-/// The addresses that the group "Contractors" lets in.
+/// The addresses that the group "Contractors" includes.
 pub(crate) const CONTRACTOR_LIST: &str = "contractors";
 /// The networks of the offices.
 pub(crate) const OFFICE_LIST: &str = "office networks";
 
-/// A list and what is on it.
+/// A list and its items.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayList {
     pub(crate) list: Value,

@@ -13,7 +13,7 @@ use crate::ids::{hex32_of, unix, uuid_of};
 use crate::people::Part;
 use crate::world::identity_provider_id;
 
-/// Where someone signs in.
+/// An identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Okta,
@@ -54,18 +54,18 @@ impl Provider {
     }
 }
 
-/// The SAML attribute and the OpenID Connect claim that name a department.
+/// The SAML attribute and the OpenID Connect claim for a department.
 pub(crate) const DEPARTMENT: &str = "department";
-/// Whose members are in the group "Engineering" of their provider.
+/// The department whose people are in their provider's group "Engineering".
 pub(crate) const ENGINEERING: &str = "Engineering";
 const STAFF: &str = "Staff";
 
-/// The id of a group of Entra ID, which rules name in place of the group's name.
+/// The id of an Entra ID group, which rules use instead of the group's name.
 pub(crate) fn azure_group_id(name: &str) -> String {
     uuid_of(&format!("azure group: {name}"))
 }
 
-/// The identity of someone who was last seen at `seen`.
+/// The identity of a user who was last seen at `seen`.
 pub(crate) fn last_seen(user: &AccessUser, seen: DateTime<Utc>, account_id: &str) -> Value {
     let mut identity = json!({
         "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": user.device_id,

@@ -37,7 +37,7 @@ fn category(category: Category) -> Value {
     json!({ "id": category.id, "super_category_id": category.above, "name": category.name })
 }
 
-/// A risk type if the category is a threat, else nothing.
+/// A risk type if the category is a threat, otherwise nothing.
 fn risk_types(site: Option<&Site>) -> Vec<Value> {
     site.filter(|site| site.category.above == THREATS)
         .map(|site| category(site.category))
@@ -83,7 +83,7 @@ async fn ip(call: Call) -> Answer {
     with_info(json!([answer]), 1)
 }
 
-/// Several of these calls carry page numbers although they take none.
+/// Several of these calls return page numbers although they have no pages.
 fn with_info(result: Value, count: usize) -> Answer {
     let info = json!({ "count": count, "page": 1, "per_page": 20, "total_count": count });
     let body =

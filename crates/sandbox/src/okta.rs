@@ -27,7 +27,7 @@ use crate::received::ReceivedSignal;
 use crate::server::Shared;
 
 const PROVIDERS: &str = "/okta/api/v1/security-events-providers";
-/// The event types that are understood, and what each must have beside its subject and time.
+/// The supported event types, and the required fields of each in addition to its subject and time.
 const EVENTS: &[(&str, &[&str])] = &[
     (
         "https://schemas.okta.com/secevent/okta/event-type/user-risk-change",
@@ -207,7 +207,7 @@ async fn provider_given(shared: &Shared, id: String, active: bool, body: &[u8]) 
     })
 }
 
-/// Reads a JSON document, from this machine unless the configuration allows more.
+/// Fetches a JSON document, only from this machine unless the configuration allows other hosts.
 async fn fetch(shared: &Shared, url: &str) -> Result<Value, String> {
     let parsed = Url::parse(url).map_err(|_| format!("{url} is not a URL"))?;
     if !is_this_machine(&parsed) && !shared.config.allow_any_destination {
@@ -320,7 +320,7 @@ fn is_known(shared: &Shared, email: &str) -> bool {
         || users.any(|known| known.eq_ignore_ascii_case(email))
 }
 
-/// Holds a token against everything that is asked of it, noting what can be read on the way.
+/// Validates a token, and records everything that can be read from it.
 async fn check(shared: &Shared, token: &str, signal: &mut ReceivedSignal) -> Result<(), Refused> {
     let invalid = |why: &str| ("invalid_request", why.to_owned());
     let part = |at: usize| -> Option<Value> {
@@ -409,7 +409,7 @@ fn check_event(kind: &str, event: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The signature, by a key of the active provider with this issuer. A key that is not known yet is fetched once.
+/// Verifies the signature with a key of the active provider with this issuer. An unknown key is fetched once.
 async fn verify(shared: &Shared, token: &str, kid: &str, issuer: &str) -> Result<(), Refused> {
     let provider = {
         let providers = shared.okta.lock();

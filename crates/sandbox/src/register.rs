@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-/// Something with an id that never changes.
+/// An item with an id that never changes.
 pub(crate) trait HasId {
     fn id(&self) -> &str;
 }
 
-/// Reads as a slice; grows and shrinks only through its own methods, which keep the index right.
+/// Can be read as a slice. Only its own methods add and remove items, to keep the index correct.
 #[derive(Debug, Clone)]
 pub(crate) struct Register<T> {
     items: Vec<T>,

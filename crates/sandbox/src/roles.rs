@@ -10,7 +10,7 @@ use crate::ids::hex32_of;
 use crate::permissions::MEMBERS_READ;
 use crate::server::Route;
 
-/// The published id of the role that may do everything.
+/// The published id of the Super Administrator role.
 pub(crate) const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
 
 /// One role.
@@ -57,7 +57,7 @@ const NAMES: &[(&str, &str, bool)] = &[
     ("Analytics", "Can read analytics.", false),
 ];
 
-/// Super Administrator and `listed` more.
+/// Super Administrator and `listed` other roles.
 pub(crate) fn all(listed: usize) -> Vec<Role> {
     (0..=listed.max(6))
         .map(|at| match NAMES.get(at) {
