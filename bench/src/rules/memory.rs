@@ -15,7 +15,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// The word by which the program is asked to be that process.
+/// The argument that makes the program run as that process.
 pub(crate) const WORD: &str = "rules-memory";
 const EVENTS: usize = 2_000_000;
 const PEOPLE: u64 = 2_000;
@@ -68,7 +68,7 @@ pub(super) fn print(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The other process.
+/// The body of the other process.
 pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
     let book = RuleBook::of_folder(&folder.join("week"));
     anyhow::ensure!(book.problems.is_empty(), "{:?}", book.problems);

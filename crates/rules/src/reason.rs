@@ -5,17 +5,17 @@
 
 use std::fmt;
 
-/// Why a line is no event.
+/// Why a line is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// In the same words for every line of its kind.
+    /// The reason, with the same text for every line of this kind.
     pub what: String,
-    /// What it means for this line; may be empty.
+    /// Details for this line; may be empty.
     pub detail: String,
 }
 
 impl Reason {
-    /// A reason in the same words for every line of its kind, and what it means for this one.
+    /// A reason with the same text for every line of its kind, and details for this one.
     pub fn with(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             what: what.into(),

@@ -28,15 +28,15 @@ mod single;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Events that each rule is shown.
+/// The number of events for each rule.
 const EVENTS: usize = 5;
 
-/// How many pairs are compared, and a runner for as many rules.
+/// The number of pairs to compare, and a runner for the corresponding number of rules.
 fn runner() -> (usize, TestRunner) {
     runner_of(30_000)
 }
 
-/// The same with another number where none is set.
+/// The same with another default number.
 fn runner_of(default_pairs: usize) -> (usize, TestRunner) {
     let wanted = std::env::var("FLAREWARD_PAIRS")
         .ok()
