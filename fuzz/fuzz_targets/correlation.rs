@@ -1,4 +1,4 @@
-//! When a correlation fires follows from the set of its matches, whatever their order.
+//! The set of matches alone determines when a correlation fires; their order has no effect.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 const RULES: usize = 3;
 
-/// Every kind with bounds of every form, with and without reminders.
+/// Every type with bounds of every form, with and without reminders.
 static CORRELATIONS: LazyLock<Vec<Correlation>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for (kind, condition) in [

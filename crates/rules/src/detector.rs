@@ -1,8 +1,8 @@
-//! All rules against one record: which match, and what they leave behind for rules that look at several.
+//! Matches one record against all rules, and returns the matches and the data that correlations need.
 //!
-//! Pure: it reads no clock and no store. A record is shown to the rules of its dataset; one of no known dataset to
-//! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
-//! [`Trace`]. Start reading at [`Detector::look`].
+//! Pure: reads no clock and no store. A record is matched against the rules of its dataset; a record of an unknown
+//! dataset against all rules. A [`Trace`] is the data that a *watch* (a correlation, a first sighting, impossible
+//! travel) needs from a matched record. Start reading at [`Detector::look`].
 
 use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};
@@ -14,9 +14,9 @@ use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scala
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-/// Values of one field that are followed; a list may have more.
+/// The maximum number of values of one field that are used; a list may have more.
 const VALUES_MAX: usize = 100;
-/// Where records of no known dataset may have their time.
+/// The possible time fields of records of unknown datasets.
 const OTHER_TIMES: [&str; 7] = [
     "UtcTime",
     "@timestamp",
@@ -30,24 +30,24 @@ const OTHER_TIMES: [&str; 7] = [
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
 pub struct Detector {
-    /// One for each dataset, as in [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
+    /// One for each dataset, in the order of [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
     sources: Vec<Source>,
-    /// What looks at several matches together; one stands after those that it refers to.
+    /// The watches, each after those that it refers to.
     pub watches: Vec<Watch>,
 }
 
 #[derive(Debug)]
 struct Source {
     matcher: Matcher,
-    /// Places in the matcher's wanted fields.
+    /// Indexes in the matcher's wanted fields.
     times: Vec<usize>,
     taps: HashMap<usize, Vec<Tap>>,
 }
 
-/// A rule's place in the collection, the rule with the source's names, and what it calls its fields otherwise.
+/// A rule's index in the collection, the rule with the source's field names, and its own names for renamed fields.
 type SourceRule = (usize, CompiledRule, BTreeMap<String, String>);
 
-/// What is taken from a match of one rule for one watch.
+/// The data that a watch takes from a match of one rule.
 #[derive(Debug)]
 struct Tap {
     watch: usize,
@@ -57,64 +57,64 @@ struct Tap {
     is_number: bool,
 }
 
-/// A field whose values are followed.
+/// A field whose values a watch uses.
 #[derive(Debug, Clone, Copy)]
 struct TapField {
-    /// Its place in the matcher's wanted fields.
+    /// Its index in the matcher's wanted fields.
     place: usize,
     is_person: bool,
-    /// Letter case counts (`Field|cased`).
+    /// Comparison is case-sensitive (`Field|cased`).
     is_cased: bool,
     is_country: bool,
 }
 
-/// What a matched record leaves for a watch.
+/// The data of a matched record for a watch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
-    /// Which watch, by its place.
+    /// The index of the watch.
     pub watch: usize,
-    /// Which of its rules matched.
+    /// The index of the rule in the watch.
     pub part: usize,
-    /// The values of its `group-by` fields, as they compare.
+    /// The values of its `group-by` fields, in their form for comparison.
     pub key: Vec<String>,
-    /// The same as the record has them, where that is otherwise.
+    /// The same values as the record has them, if different.
     pub written: Option<Vec<String>>,
-    /// The value that it looks at, as the record has it.
+    /// The compared value, as the record has it.
     pub value: Option<TraceValue>,
 }
 
-/// A value that a watch looks at.
+/// A value that a watch compares.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TraceValue {
-    /// To be told from others.
+    /// To be counted as a distinct value.
     Text(String),
     /// To be summed or ranked.
     Number(f64),
 }
 
-/// What was found in one record.
+/// The result for one record.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Rules that match, by their place in the collection.
+    /// Matching rules, by index in the collection.
     pub rules: Vec<usize>,
-    /// What they leave for watches.
+    /// The traces for watches.
     pub traces: Vec<Trace>,
-    /// The record's time, in nanoseconds since 1970; only read where there are traces.
+    /// The record's time, in nanoseconds since 1970; only read if there are traces.
     pub at_ns: Option<i64>,
-    /// Traces that were not made because a `group-by` field is missing.
+    /// The number of traces that were not created because a `group-by` field is missing.
     pub without_key: usize,
 }
 
-/// What [`Detector::look`] works with, for one dataset.
+/// The working memory of [`Detector::look`] for one dataset.
 #[derive(Debug, Default)]
 pub struct DetectorScratch {
     scratch: Scratch,
-    /// What was found in the last record.
+    /// The result for the last record.
     pub found: Found,
 }
 
 impl Detector {
-    /// A detector of the rules that `is_on` allows. `own` gives what a rule says beyond Sigma.
+    /// A detector with the rules that `is_on` allows. `own` returns the extensions of a rule.
     pub fn new(
         collection: &Collection,
         own: &impl Fn(usize) -> Own,
@@ -170,9 +170,10 @@ impl Detector {
         Self { sources, watches }
     }
 
-    /// The source of records of other products: every rule that is not for Cloudflare's alone, with its fields as written.
+    /// The source for records of other products: every rule that is not specific to Cloudflare, with field names as
+    /// written.
     pub const OTHER: usize = DATASETS.len();
-    /// The source of records that may be of several datasets: every rule, with its fields as written.
+    /// The source for records that could belong to several datasets: every rule, with field names as written.
     pub const UNTOLD: usize = DATASETS.len() + 1;
 
     /// The source of a dataset's records.
@@ -181,17 +182,17 @@ impl Detector {
         dataset.and_then(place).unwrap_or(Self::UNTOLD)
     }
 
-    /// The fields that the rules of a source ask for; none where a rule asks for any field.
+    /// The fields that the rules of a source use; `None` if a rule uses any field.
     pub(super) fn asked(&self, source: usize) -> Option<Vec<&str>> {
         self.sources[source].matcher.asked_names()
     }
 
-    /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
-    /// that is known better than the record says. What is found stands in `scratch` afterwards.
+    /// Matches one line against the rules of `dataset`, or against every rule if it is `None`. `person` is the person
+    /// of the record, if the caller knows it better than the record. The result is in `scratch`.
     ///
     /// # Errors
     ///
-    /// When the line is no record.
+    /// If the line is not a record.
     pub fn look(
         &self,
         dataset: Option<&str>,
@@ -202,7 +203,7 @@ impl Detector {
         self.look_from(Self::source(dataset), line, person, scratch)
     }
 
-    /// The same for a source that is known by its number.
+    /// The same for a source that is identified by its number.
     pub(super) fn look_from(
         &self,
         source: usize,
@@ -233,12 +234,12 @@ impl Detector {
 }
 
 impl DetectorScratch {
-    /// Whether the last record had the same keys in the same order as the one before it.
+    /// Whether the last record had the same keys as the previous one, in the same order.
     pub fn is_same_shape(&self) -> bool {
         self.scratch.is_same_shape()
     }
 
-    /// Whether the keys of the last record tell that it is of the dataset whose source it was shown to.
+    /// Whether the keys of the last record show that it belongs to the dataset of its source.
     pub(super) fn is_surely_of_source(&self) -> bool {
         weighs_enough(self.scratch.weight())
     }
@@ -332,7 +333,7 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
     }
 }
 
-/// The different values of a field as texts; none when it is missing, null, empty, or a country that is not known.
+/// The distinct values of a field as texts; empty if it is missing, null, empty, or an unknown country.
 fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     record.wanted(field.place, &mut |scalar| {
@@ -479,7 +480,7 @@ fn watches(
     watches
 }
 
-/// The watch's name and a digest of all that decides when it fires.
+/// The watch's name and a digest of everything that determines when it fires.
 fn identified(collection: &Collection, watches: &[Watch], place: usize) -> String {
     let watch = &watches[place];
     let mut meaning = String::new();

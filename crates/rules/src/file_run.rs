@@ -1,7 +1,7 @@
-//! Rules over files of log records, without store or connection: `flareward rules run`.
+//! Runs rules over files of log records, without a store or connection: `flareward rules run`.
 //!
-//! Each file is read by one thread, line by line, in bounded memory; only what correlations need of matches is
-//! kept. What several matches make together is worked out at the end. Start reading at [`run`].
+//! One thread reads each file, line by line, in bounded memory. Only the data that correlations need from matches is
+//! kept. Correlations are computed at the end. Start reading at [`run`].
 
 use super::detector::{Detector, DetectorScratch};
 use super::kept::Groups;
@@ -22,59 +22,59 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Bytes of output that are collected before they are written.
+/// The size of the output buffer, in bytes.
 const OUTPUT_BYTES: usize = 64 << 10;
-/// Rejected lines that are told one by one; the others are counted.
+/// The maximum number of rejected lines that are reported separately; the others are counted.
 const REJECTS_MAX: usize = 20;
-/// Matches that are kept for correlations. Chosen: about 1 GB.
+/// The maximum number of matches kept for correlations. Chosen: about 1 GB.
 const KEPT_MAX: usize = 20_000_000;
-/// Keys that a record's kind is guessed by before it is known.
+/// The number of keys for guessing a record's dataset.
 const SIGNATURE_KEYS: usize = 4;
-/// So much of a line is looked at before its keys are. Chosen: records of one account and dataset are often alike so
-/// far, and those of two datasets are not.
+/// The number of bytes at the start of a line that are compared before its keys. Chosen: records of one account and
+/// dataset often have the same start of this length, and those of two datasets do not.
 const BEGINNING_BYTES: usize = 64;
-/// Beginnings that are remembered.
+/// The number of remembered line starts.
 const RECENT: usize = 64;
-/// Guesses that are remembered.
+/// The maximum number of remembered guesses.
 const GUESSES_MAX: usize = 10_000;
 
-/// What a run found.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub struct Totals {
-    /// Records that were looked at.
+    /// The number of records.
     pub events: u64,
-    /// Matches of rules that are reported.
+    /// The number of matches of reported rules.
     pub matches: u64,
-    /// Matches by the rule's name, of rules that matched.
+    /// The number of matches by rule name, for rules that matched.
     pub rules: BTreeMap<String, u64>,
-    /// Lines that are no records.
+    /// The number of lines that are not records.
     pub rejected: u64,
-    /// The first of them, each with file, line and reason.
+    /// The first of these lines, each with file, line number and reason.
     pub rejects: Vec<String>,
-    /// Files that could not be read, or not to their end.
+    /// Files that could not be read completely.
     pub broken: Vec<String>,
-    /// Matches that a correlation could not take, for want of a time or a `group-by` field.
+    /// The number of matches that a correlation could not use because a time or a `group-by` field is missing.
     pub untaken: u64,
-    /// Records that were read although something in them was damaged.
+    /// The number of records that were read after a repair.
     pub repaired: u64,
-    /// Records that matched and came a second time, by their key.
+    /// The number of records that matched and occurred again, by key.
     pub repeated: u64,
-    /// Where no record has any field that the rules ask for: those fields.
+    /// If no record has any field that the rules use: those fields.
     pub unasked: Option<Vec<String>>,
 }
 
-/// What to do with what is found.
+/// The options of a run.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// All records are of this dataset; else each tells.
+    /// The dataset of all records; `None` means that it is recognised for each record.
     pub dataset: Option<&'static Dataset>,
-    /// Where each match is written as a line of JSON.
+    /// The output for each match, as a line of JSON.
     pub matches: Option<&'a Mutex<Box<dyn Write + Send>>>,
-    /// How many files are read at once.
+    /// The number of files that are read in parallel.
     pub threads: usize,
-    /// A record from well after this has no time that can be right.
+    /// The current time. A record that is much later has an invalid time.
     pub now: DateTime<Utc>,
-    /// Told how many bytes of the files were read.
+    /// Called with the number of bytes that were read.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -82,7 +82,7 @@ pub struct Options<'a> {
 ///
 /// # Errors
 ///
-/// When matches cannot be written, or correlations would need more memory than is sensible.
+/// If matches cannot be written, or correlations would need too much memory.
 pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io::Result<Totals> {
     let next = AtomicUsize::new(0);
     let kept_count = AtomicU64::new(0);
@@ -159,18 +159,18 @@ pub fn run(book: &RuleBook, files: &[PathBuf], options: Options<'_>) -> std::io:
     Ok(totals)
 }
 
-/// A watch fired, for some group.
+/// A firing of a watch, for a group.
 pub struct Fired {
-    /// The rule or correlation that is reported.
+    /// The reported rule or correlation.
     pub reports: PartOf,
     key: BTreeMap<String, String>,
-    /// The last record that it needed, by its number.
+    /// The number of the last record that it needed.
     pub id: u64,
     count: usize,
     detail: String,
 }
 
-/// Lets every watch fire, those first to which others refer.
+/// Computes the firings of every watch; a watch comes before those that refer to it.
 pub fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     let mut fired = Vec::new();
     for (place, watch) in watches.iter().enumerate() {
@@ -207,8 +207,8 @@ fn place_of(book: &RuleBook, source: PartOf) -> Option<usize> {
     book.rules().iter().position(|other| std::ptr::eq(other, rule))
 }
 
-/// Bits of an id that are the line's number, and those that are the record's place in it: 0 where the line is the
-/// record. Above them is the file's.
+/// The number of bits of an id for the line number and for the record's place in the line, which is 0 if the line is
+/// one record. The bits above them are the file's number.
 const LINE_BITS: u32 = 32;
 const PART_BITS: u32 = 16;
 
@@ -225,7 +225,7 @@ fn place_of_id(id: u64) -> (usize, u64, u64) {
     )
 }
 
-/// What stands before the event in a line about a match.
+/// The part of a line about a match before the event.
 fn opening(rule: &BookRule, dataset: Option<&str>) -> String {
     let opening = json!({ "rule_id": rule.id, "rule": rule.name, "title": rule.title,
         "level": level_word(rule.level), "dataset": dataset })
@@ -288,7 +288,7 @@ fn write_firings(
     out.flush()
 }
 
-/// Shows the lines of a file that may be records, with their numbers, until `seen` says `false`.
+/// Calls `seen` with each line of a file that may be a record, and its number, until it returns `false`.
 fn read_file(path: &Path, mut seen: impl FnMut(u64, &[u8]) -> bool) -> std::io::Result<()> {
     let mut lines = Lines::open(path)?;
     let mut former = Former::default();
@@ -320,11 +320,11 @@ fn read_file(path: &Path, mut seen: impl FnMut(u64, &[u8]) -> bool) -> std::io::
     Ok(())
 }
 
-/// Records of one source.
+/// The state for records of one source.
 struct Lane {
     dataset: Option<&'static Dataset>,
     scratch: DetectorScratch,
-    /// Whether the last record that was looked at here is known to be of the source.
+    /// Whether the last record here is known to belong to the source.
     is_told: bool,
 }
 
@@ -332,11 +332,11 @@ struct Lane {
 struct Worker<'a> {
     book: &'a RuleBook,
     options: Options<'a>,
-    /// Place in the book of each rule of the collection that is reported for a single record.
+    /// For each rule of the collection that is reported for a single record, its index in the book.
     reported: Vec<Option<usize>>,
-    /// By the detector's sources.
+    /// By source of the detector.
     lanes: Vec<Lane>,
-    /// Sources by how a line begins: the last ones, each where its digest falls.
+    /// The recently used sources by the start of a line, each at the index of its digest.
     recent: [(u64, usize); RECENT],
     /// Sources by a record's first keys.
     guesses: hashbrown::HashMap<u64, usize>,
@@ -348,11 +348,11 @@ struct Worker<'a> {
     untaken: u64,
     groups: Groups,
     kept: &'a AtomicU64,
-    /// Records that matched, by their keys: one that comes again is the same.
+    /// The keys of records that matched: a record with the same key is the same record.
     seen: &'a Mutex<HashSet<u128>>,
     repaired: u64,
     repeated: u64,
-    /// Whether a record had a field that rules ask for; until then, the fields that they ask for.
+    /// Whether a record had a field that the rules use; until then, the fields that they use.
     has_asked: bool,
     unasked: BTreeSet<String>,
     output: Vec<u8>,
@@ -466,7 +466,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Looks at a line: a record, or several in an envelope.
+    /// Processes a line: one record, or several in an envelope.
     fn line(
         &mut self,
         file: usize,
@@ -519,8 +519,8 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Judges a record that was looked at: as the server does, which takes no record without a time, and one with a key
-    /// only once.
+    /// Processes a matched record as the server does: a record without a time is rejected, and one with a key counts
+    /// once.
     fn judge(
         &mut self,
         place: (usize, u64, u64),
@@ -576,7 +576,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Notes whether the record has a field that the rules of its source ask for; nothing once one had.
+    /// Records whether the record has a field that the rules of its source use; does nothing after the first one.
     fn ask(&mut self, source: usize, line: &[u8]) {
         if self.has_asked {
             return;
@@ -602,7 +602,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Keeps what the rules found in the last record that was looked at.
+    /// Stores the matches of the last record.
     fn take_found(&mut self, place: (usize, u64, u64), source: usize, line: &[u8]) -> std::io::Result<()> {
         let lane = &mut self.lanes[source];
         let name = lane.dataset.map(|dataset| dataset.name);
@@ -641,8 +641,8 @@ impl<'a> Worker<'a> {
         self.flush_if_full()
     }
 
-    /// Shows the line to the rules of its dataset, and answers with the detector's source; nothing when it is an
-    /// envelope, of which the inside is to be looked at.
+    /// Matches the line against the rules of its dataset, and returns the detector's source; `None` for an envelope,
+    /// whose content must be processed separately.
     fn look(&mut self, line: &[u8]) -> Result<Option<usize>, String> {
         if line.first() == Some(&b'[') {
             return Ok(None);
@@ -702,7 +702,7 @@ impl<'a> Worker<'a> {
         Ok(Some(told))
     }
 
-    /// Shows the line to the rules of a source that it may be of. Whether it is surely.
+    /// Matches the line against the rules of a possible source. Returns whether it certainly belongs to it.
     fn is_of(&mut self, source: usize, line: &[u8]) -> Result<bool, String> {
         self.look_from(source, line)?;
         let lane = &mut self.lanes[source];
@@ -736,10 +736,10 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Among the sources that records are guessed to be of: an envelope, in which they are.
+/// A special source number for envelopes that contain records.
 const ENVELOPE: usize = usize::MAX;
 
-/// The source of a record, told by all its keys.
+/// The source of a record, according to all its keys.
 fn tell(line: &[u8]) -> usize {
     let keys = keys_of_line(line).unwrap_or_default();
     let names = || keys.iter().map(String::as_str);
@@ -750,7 +750,7 @@ fn tell(line: &[u8]) -> usize {
     }
 }
 
-/// Whether the line is an envelope around records.
+/// Whether the line is an envelope with records.
 fn is_envelope(line: &[u8], dataset: Option<&Dataset>) -> bool {
     // Without an object inside it is none; most records have none.
     memchr::memchr(b'{', line.get(1..).unwrap_or_default()).is_some()
@@ -758,7 +758,7 @@ fn is_envelope(line: &[u8], dataset: Option<&Dataset>) -> bool {
             .is_ok_and(|records| !matches!(records.as_slice(), [only] if only.text.as_bytes() == line))
 }
 
-/// A digest of a record's first keys, as far as they are found without reading lists and objects.
+/// A digest of a record's first keys that can be found without reading lists and objects.
 fn signature(line: &[u8]) -> u64 {
     let mut sum = 0;
     let mut at = 0;
@@ -795,7 +795,7 @@ fn signature(line: &[u8]) -> u64 {
     sum
 }
 
-/// Adds bytes to a digest that only has to tell a few apart.
+/// Adds bytes to a digest that only needs to distinguish a few values.
 fn digest(before: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
@@ -813,7 +813,7 @@ pub fn counts(totals: &Totals) -> Value {
     json!({ "events": totals.events, "matches": totals.matches, "rules": totals.rules })
 }
 
-/// The totals with what became of other lines: `--output json`.
+/// The totals with the numbers of other lines: `--output json`.
 pub fn summary(totals: &Totals) -> Value {
     let mut counts = counts(totals);
     for (name, count) in [
@@ -830,7 +830,7 @@ pub fn summary(totals: &Totals) -> Value {
 mod tests {
     use super::*;
 
-    /// Fields of datasets that begin alike, some of them left out, some of a dataset that nobody knows.
+    /// Fields of datasets with the same start, some of them omitted, and some of an unknown dataset.
     fn line(numbers: &mut impl FnMut(usize) -> usize) -> String {
         const FIELDS: [&[&str]; 4] = [
             &["Action", "HTTPHost", "HTTPMethod", "PolicyID", "URL", "UserAgent"],

@@ -1,4 +1,4 @@
-//! Matches that are kept in memory while rules run over files or an archive, group by group, in little room.
+//! Matches in memory while rules run over files or an archive, in a compact form for each group.
 
 use super::detector::{Trace, TraceValue};
 use super::watch::Kept;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Groups {
     by_group: hashbrown::HashMap<(usize, Box<[String]>), Vec<Row>>,
-    /// The earliest record of a group that writes its values otherwise than they compare.
+    /// The earliest record of a group whose values are written differently from their form for comparison.
     written: hashbrown::HashMap<(usize, Box<[String]>), Written>,
     texts: Vec<Arc<str>>,
     text_places: HashMap<Arc<str>, u32>,
     numbers: Vec<f64>,
-    /// How many matches are kept.
+    /// The number of stored matches.
     pub count: usize,
 }
 
-/// The time and number of a record, and the values that it writes.
+/// The time and number of a record, and its values as written.
 type Written = (i64, u64, Box<[String]>);
 
 /// A match in 24 bytes.
@@ -40,7 +40,7 @@ enum ValueKind {
 }
 
 impl Groups {
-    /// Keeps what a record left, whose number tells it from others.
+    /// Stores a trace of a record; the number identifies the record.
     pub fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
         if let Some(written) = trace.written {
             let group = (trace.watch, trace.key.clone().into_boxed_slice());
@@ -56,7 +56,7 @@ impl Groups {
         }
     }
 
-    /// The values of a group as its earliest record writes them.
+    /// The values of a group as written in its earliest record.
     pub fn shown(&self, watch: usize, key: &[String]) -> Vec<String> {
         let group = (watch, Box::from(key));
         let rows = self.by_group.get(&group).into_iter().flatten();
@@ -109,7 +109,7 @@ impl Groups {
             });
     }
 
-    /// Keeps a firing of another watch for one that refers to it.
+    /// Stores a firing of a watch for another watch that refers to it.
     pub fn derive(&mut self, watch: usize, key: Vec<String>, part: usize, at_ns: i64, id: u64) {
         self.push(watch, key, at_ns, id, part, None);
     }
@@ -128,7 +128,7 @@ impl Groups {
         }
     }
 
-    /// Adds what another thread kept.
+    /// Adds the matches of another thread.
     pub fn merge(&mut self, other: Self) {
         if self.count == 0 {
             *self = other;
@@ -153,7 +153,7 @@ impl Groups {
         keys
     }
 
-    /// The matches of one group, which are not kept any longer.
+    /// Removes and returns the matches of one group.
     pub fn take(&mut self, watch: usize, key: &[String]) -> Vec<Kept> {
         let rows = self.by_group.remove(&(watch, key.into())).unwrap_or_default();
         rows.into_iter().map(|row| self.unpacked(row)).collect()

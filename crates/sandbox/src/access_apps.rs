@@ -1,4 +1,4 @@
-//! `access/apps`: the applications behind Access, read only, and the policies of each in their order.
+//! `access/apps`: the applications behind Access (read only), and the ordered policies of each.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ pub(crate) fn apps(policies: &[Value], now: DateTime<Utc>) -> Vec<Value> {
         .collect()
 }
 
-/// Applications beyond the hand-written ones, and the reusable policies that they share.
+/// Applications in addition to the hand-written ones, and the reusable policies that they share.
 pub(crate) struct GeneratedApps {
     pub(crate) policies: Vec<Value>,
     pub(crate) apps: Vec<Value>,
@@ -162,7 +162,7 @@ fn generated_app(
     })
 }
 
-/// A policy without a name, for whom its decision makes sense.
+/// An unnamed policy for people that its decision applies to.
 fn generated_policy(
     ids: &mut Ids,
     decision: &str,

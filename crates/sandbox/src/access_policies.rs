@@ -14,7 +14,7 @@ use crate::permissions::{APPS_READ, APPS_WRITE};
 use crate::server::Route;
 use crate::world::World;
 
-/// The policies that exist from the start.
+/// The initial policies.
 pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
     let group = |name: &str| {
         let id = groups
@@ -46,7 +46,7 @@ pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
     ]
 }
 
-/// Writes into every reusable policy, and its copies in applications, how many applications use it.
+/// Updates the number of applications that use each reusable policy, in the policy and its copies in applications.
 pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let id_of = |policy: &Value| policy["id"].as_str().unwrap_or_default().to_owned();
@@ -66,7 +66,8 @@ pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
     }
 }
 
-/// Lets the applications that use a reusable policy have it as it is now, each at its own place in the order.
+/// Updates the copies of a reusable policy in the applications that use it, without changing the order of their
+/// policies.
 pub(crate) fn copy_to_apps(policy: &Value, apps: &mut [Value]) {
     let held = apps
         .iter_mut()
@@ -153,7 +154,7 @@ fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
         .ok_or_else(|| Refusal::not_found(12143, "access.api.error.policy_not_found"))
 }
 
-/// The whole policy of a body, with every key that it brings.
+/// The whole policy in a body, with every key.
 fn policy_given(body: &Value) -> Result<Value, Refusal> {
     let invalid = |why: &str| Refusal::bad_request(12130, format!("access.api.error.invalid_request: {why}"));
     let mut policy = body.clone();

@@ -1,7 +1,7 @@
 //! `access/users` and `access/seats`: the Zero Trust users, their seats, sessions and last seen identity.
 //!
-//! Not the dashboard's members. The `email` filter matches a part of the address, as the real one does, so a caller
-//! that looks for one person must compare what comes back.
+//! These are not the dashboard's members. The `email` filter matches part of the address, as at Cloudflare, so a caller
+//! that looks for one person must compare the results.
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,7 +39,7 @@ pub(crate) struct AccessUser {
     pub(crate) device_id: String,
     pub(crate) provider: Provider,
     pub(crate) engineer: bool,
-    /// Whether the last login had one.
+    /// Whether the last login used a second factor.
     pub(crate) second_factor: bool,
     pub(crate) authenticator_id: Option<String>,
 }
@@ -80,7 +80,7 @@ impl AccessUser {
         }
     }
 
-    /// Someone created by a call, who has not signed in yet.
+    /// A user that was created by a call and has not signed in yet.
     pub(crate) fn fresh(ids: &mut Ids, email: &str, name: &str, now: DateTime<Utc>) -> Self {
         Self {
             id: ids.uuid(),
@@ -117,12 +117,12 @@ impl AccessUser {
         user
     }
 
-    /// The name of the one session that someone who has signed in holds.
+    /// The name of the only session of a user who has signed in.
     pub(crate) fn session_nonce(&self) -> String {
         hex32_of(&format!("session of {}", self.id))[..16].to_owned()
     }
 
-    /// What is known of the last login; `None` for someone who never signed in.
+    /// The identity of the last login; `None` for a user who never signed in.
     fn identity(&self, account_id: &str) -> Option<Value> {
         Some(identity::last_seen(self, self.last_login?, account_id))
     }

@@ -1,6 +1,6 @@
 //! `gateway/lists`: named lists of addresses, domains and networks that Access rules and Gateway rules refer to.
 //!
-//! Read only. Listing a list shows how many items it has, not which: those have a call of their own.
+//! Read only. The response about a list contains only the number of its items; a separate call returns the items.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -14,12 +14,12 @@ use crate::permissions::ZERO_TRUST_READ;
 use crate::server::Route;
 use crate::world::World;
 
-/// The addresses that the group "Contractors" lets in.
+/// The addresses that the group "Contractors" includes.
 pub(crate) const CONTRACTOR_LIST: &str = "contractors";
 /// The networks of the offices.
 pub(crate) const OFFICE_LIST: &str = "office networks";
 
-/// A list and what is on it.
+/// A list and its items.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayList {
     pub(crate) list: Value,

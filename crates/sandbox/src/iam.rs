@@ -1,4 +1,5 @@
-//! `iam`: permission groups, resource groups, user groups and who is in them; and the policies made of the first two.
+//! `iam`: permission groups, resource groups, user groups and their members; and policies that combine permission
+//! groups and resource groups.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::permissions::{self, ACCOUNT_READ, MEMBERS_READ, MEMBERS_WRITE, Permis
 use crate::server::Route;
 use crate::world::{UserGroup, World};
 
-/// The id that a permission group has in every account.
+/// The id of a permission group, the same in every account.
 pub(crate) fn permission_group_id(name: &str) -> String {
     hex32_of(&format!("permission group: {name}"))
 }
@@ -27,7 +28,7 @@ fn permission_group(group: &PermissionGroup) -> Value {
     })
 }
 
-/// The resource group that is the whole account.
+/// The resource group for the whole account.
 pub(crate) fn whole_account(account_id: &str) -> Value {
     json!({
         "id": hex32_of("resource group: whole account"), "name": "com.cloudflare.api.account",
@@ -36,12 +37,12 @@ pub(crate) fn whole_account(account_id: &str) -> Value {
     })
 }
 
-/// The policy that Cloudflare shows beside a role: a permission group of the same name and another id.
+/// The policy that Cloudflare shows for a role: a permission group with the same name and another id.
 pub(crate) fn mirror_of(role: &crate::roles::Role, account_id: &str) -> Value {
     over_account(&role.name, account_id)
 }
 
-/// A policy with a permission group of this name over the whole account.
+/// A policy with a permission group of this name for the whole account.
 pub(crate) fn over_account(name: &str, account_id: &str) -> Value {
     json!({
         "id": hex32_of(&format!("policy of {name}")), "access": "allow",
@@ -60,7 +61,7 @@ pub(crate) fn policy(holder: &str, account_id: &str) -> Value {
     })
 }
 
-/// A policy from a body, with its groups written out and an id of its own.
+/// A policy from a body, with its groups expanded and its own id.
 pub(crate) fn policy_given(policy: &Value, world: &mut World) -> Result<Value, Refusal> {
     let invalid = |why: &str| Refusal::bad_request(1001, format!("Invalid policy: {why}"));
     let access = policy["access"]
@@ -166,7 +167,7 @@ async fn resource_groups(call: Call) -> Answer {
     found(shown)
 }
 
-/// The scope is one object when written and a list when read.
+/// The scope is one object in writes and a list in reads.
 fn scope_given(scope: &Value) -> Result<Value, Refusal> {
     let objects = scope["objects"]
         .as_array()
@@ -348,7 +349,7 @@ async fn user_group_members(call: Call) -> Answer {
     listed(asked.cut(&shown, |member| member))
 }
 
-/// The memberships that a body names, each of which must exist.
+/// The memberships in a body, each of which must exist.
 fn member_ids_given(body: &Value, world: &World) -> Result<Vec<String>, Refusal> {
     let members = body
         .as_array()

@@ -1,7 +1,8 @@
-//! The last seen identity: what Access keeps of someone's latest login, with what the identity provider said.
+//! The last seen identity: the data that Access stores about a user's latest login, including claims of the identity
+//! provider.
 //!
-//! Which members there are depends on the provider, as with the real service: Okta and Entra ID give `groups` and
-//! `amr`, SAML gives `saml_attributes`, OpenID Connect gives `oidc_fields`, a one-time PIN gives nothing.
+//! The fields depend on the provider, as at Cloudflare: Okta and Entra ID provide `groups` and `amr`, SAML provides
+//! `saml_attributes`, OpenID Connect provides `oidc_fields`, a one-time PIN provides nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::ids::{hex32_of, unix, uuid_of};
 use crate::people::Part;
 use crate::world::identity_provider_id;
 
-/// Where someone signs in.
+/// An identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Okta,
@@ -53,18 +54,18 @@ impl Provider {
     }
 }
 
-/// The SAML attribute and the OpenID Connect claim that name a department.
+/// The SAML attribute and the OpenID Connect claim for a department.
 pub(crate) const DEPARTMENT: &str = "department";
-/// Whose members are in the group "Engineering" of their provider.
+/// The department whose people are in their provider's group "Engineering".
 pub(crate) const ENGINEERING: &str = "Engineering";
 const STAFF: &str = "Staff";
 
-/// The id of a group of Entra ID, which rules name in place of the group's name.
+/// The id of an Entra ID group, which rules use instead of the group's name.
 pub(crate) fn azure_group_id(name: &str) -> String {
     uuid_of(&format!("azure group: {name}"))
 }
 
-/// The identity of someone who was last seen at `seen`.
+/// The identity of a user who was last seen at `seen`.
 pub(crate) fn last_seen(user: &AccessUser, seen: DateTime<Utc>, account_id: &str) -> Value {
     let mut identity = json!({
         "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": user.device_id,

@@ -1,4 +1,4 @@
-//! Puts the sandbox together and serves it: one HTTP port for everything, one port for mail.
+//! Assembles the sandbox and serves it: one HTTP port for everything, and one port for mail.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -27,37 +27,37 @@ use crate::story::{Story, Trickle};
 use crate::world::World;
 use crate::{audit, chat, control, smtp};
 
-/// Where the simulated API begins.
+/// The base path of the simulated API.
 pub(crate) const API: &str = "/client/v4";
 
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The configuration asks for what cannot be.
+    /// The configuration is invalid.
     #[error("{0}")]
     Config(String),
-    /// The port is taken, or may not be used.
+    /// The port is in use, or not allowed.
     #[error("could not listen on 127.0.0.1:{port}")]
     Listen {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The client that pushes logs could not be made.
+    /// The client that pushes logs could not be created.
     #[error("could not prepare the client that pushes logs")]
     Client(#[from] reqwest::Error),
 }
 
-/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits until it has.
+/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits for the end.
 #[derive(Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What all parts of a running sandbox reach.
+/// The state that all parts of a running sandbox share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: SandboxConfig,
@@ -76,7 +76,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The world. A panic of another holder does not make it unreadable.
+    /// The world. It stays readable after a panic of another holder.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +86,7 @@ impl Shared {
         *requests.entry(endpoint.to_owned()).or_default() += 1;
     }
 
-    /// Calls so far, by method and path template.
+    /// The number of calls so far, by method and path template.
     pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
         self.requests
             .lock()
@@ -96,11 +96,11 @@ impl Shared {
 }
 
 impl Sandbox {
-    /// Makes the account and serves it on 127.0.0.1.
+    /// Creates the account and serves it on 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Config`] if there can be no such account; [`SandboxError::Listen`] if the port cannot be had.
+    /// [`SandboxError::Config`] if the configuration is invalid; [`SandboxError::Listen`] if the port is not available.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
         if let Some(why) = config.refusal() {
             return Err(SandboxError::Config(why));
@@ -154,19 +154,19 @@ impl Sandbox {
         })
     }
 
-    /// Where everything is, and the credentials.
+    /// The URLs and the credentials.
     #[must_use]
     pub fn info(&self) -> &SandboxInfo {
         &self.shared.info
     }
 
-    /// Reads and changes the world while it is being served.
+    /// Reads and changes the world while it is served.
     #[must_use]
     pub fn world(&self) -> WorldHandle {
         WorldHandle::new(Arc::clone(&self.shared))
     }
 
-    /// Stops serving and waits until connections have ended, at most two seconds.
+    /// Stops serving and waits for connections to end, at most two seconds.
     pub async fn stop(mut self) {
         self.shared.stopping.cancel();
         for mut task in std::mem::take(&mut self.tasks) {
@@ -211,7 +211,7 @@ fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -
     }
 }
 
-/// One served operation: its method, its path as the API description writes it, and its handler.
+/// One operation: its method, its path as in the API description, and its handler.
 #[derive(Debug)]
 pub(crate) struct Route {
     method: Method,
@@ -277,7 +277,7 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// The operations of the simulated API, as method and path template, for tests that must call every one.
+/// The operations of the simulated API, as method and path template, for tests that must call each of them.
 #[must_use]
 pub fn served_operations() -> Vec<(String, String)> {
     routes()

@@ -1,4 +1,4 @@
-//! Every statement of this crate is prepared on both engines, and both have the same tables.
+//! Tests that both engines can prepare every statement of this crate and have the same tables.
 
 use crate::engine::Engine;
 use crate::scratch::Scratch;
@@ -63,7 +63,7 @@ fn built() -> Vec<String> {
     ]
 }
 
-/// Every statement that both engines are sent.
+/// Every statement for both engines.
 pub(crate) fn statements() -> Vec<String> {
     let files = [
         crate::access::STATEMENTS,
@@ -109,7 +109,7 @@ pub(crate) fn statements() -> Vec<String> {
         .collect()
 }
 
-/// Statements in the words of one engine.
+/// The statements for one engine only.
 pub(crate) fn of_engine(engine: &Engine) -> Vec<String> {
     let own = match engine {
         Engine::Sqlite { .. } => [crate::batch_claim::OF_SQLITE, crate::lease::OF_SQLITE].concat(),
@@ -147,7 +147,7 @@ const COLUMNS_POSTGRES: &str = r"
     SELECT table_name || '.' || column_name || CASE WHEN is_nullable = 'YES' THEN ' or nothing' ELSE '' END
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\_sqlx%'";
 
-/// What all migrations together have made, asked of the databases themselves: an engine may need other steps.
+/// Compares the tables after all migrations, as the databases report them: the engines may need different steps.
 #[tokio::test]
 async fn both_engines_have_the_same_tables_and_columns() {
     let mut of_engines: Vec<BTreeSet<String>> = Vec::new();

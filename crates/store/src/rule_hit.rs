@@ -1,4 +1,4 @@
-//! Matches as long as they may bear on others, and how far the time of each source has come.
+//! Matches, stored as long as a correlation may need them, and the watermark of each source.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
 use crate::group_debt::groups_owe;
@@ -7,42 +7,43 @@ use model::ConnectionId;
 use sqlx::QueryBuilder;
 use std::collections::BTreeMap;
 
-/// Matches of one group that are looked at together, at most. Chosen: more is a rule that is far too wide.
+/// The maximum number of matches of one group that are evaluated together. Chosen: more means that the rule is far too
+/// broad.
 pub const HITS_MAX: i64 = 100_000;
-/// Rows of one statement.
+/// Rows in one statement.
 const ROWS: usize = 500;
 
-/// A match that a watch keeps.
+/// A stored match of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RuleHitRow {
-    /// Which watch, with a digest of what it means.
+    /// The watch, with a digest of its definition.
     pub watch: String,
-    /// The values that keep groups apart, as JSON.
+    /// The values that separate groups, as JSON.
     pub group_key: String,
-    /// What makes a match one of its own inside the group: the event, or the day where one a day counts.
+    /// Makes the match unique inside the group: the event, or the day if only one match a day counts.
     pub slot: String,
-    /// Which of the watch's rules matched.
+    /// The rule of the watch that matched.
     pub part: i64,
-    /// The value that is looked at; empty where none is.
+    /// The compared value; empty if there is none.
     pub value: String,
-    /// When, in microseconds since 1970.
+    /// The time, in microseconds since 1970.
     pub at_us: i64,
     /// The event.
     pub event_id: String,
-    /// The batch that brought it.
+    /// The batch that contained it.
     pub batch_id: String,
 }
 
-/// What a part of a run leaves: who asked at what time, and the stamp of what is owed through it.
+/// Data about a part of a run: its start time, and the stamp of the debts that it creates.
 #[derive(Debug, Clone)]
 pub struct HitRun {
-    /// When the run over the batch began. Matches that a later run keeps count as kept by it.
+    /// When the run over the batch started. Matches that a later run stores count as stored by that run.
     pub began_at: DateTime<Utc>,
-    /// Another one with each call.
+    /// A new value with each call.
     pub stamp: String,
 }
 
-/// A group that something changed in, and from when on.
+/// A group with changes, and their earliest time.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -54,21 +55,21 @@ pub struct HitGroup {
     pub at_us: i64,
 }
 
-/// How far a source has come.
+/// The watermark of a source.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct WatermarkRow {
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
     /// The latest time of its records, never ahead of the clock.
     pub at: DateTime<Utc>,
-    /// Records that were too late for correlations.
+    /// The number of records that were too late for correlations.
     pub late: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     OF_BATCH,
@@ -139,7 +140,8 @@ macro_rules! hits_write {
     }};
 }
 
-/// The earliest of matches that are kept as one, in the order of their keys: two transactions lock rows in one order.
+/// For matches with the same key, the earliest one, in the order of their keys, so that two transactions lock rows in
+/// the same order.
 fn earliest(hits: &[RuleHitRow]) -> Vec<&RuleHitRow> {
     let mut first = BTreeMap::new();
     for hit in hits {
@@ -152,7 +154,7 @@ fn earliest(hits: &[RuleHitRow]) -> Vec<&RuleHitRow> {
     first.into_values().collect()
 }
 
-/// The groups of matches, with the earliest time in each.
+/// The groups of these matches, with the earliest time in each.
 fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
     let mut groups = BTreeMap::new();
     for hit in hits {
@@ -168,8 +170,8 @@ fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
 }
 
 impl Store {
-    /// Keeps matches, and writes down that their groups are owed their detections. One that is kept already stays, with
-    /// the earlier time of the two.
+    /// Stores matches, and records that the detections of their groups must be recomputed. An already stored match is
+    /// kept, with the earlier of the two times.
     pub async fn hit_keep(&self, hits: &[RuleHitRow], run: &HitRun) -> Result<(), StoreError> {
         if hits.is_empty() {
             return Ok(());
@@ -183,8 +185,8 @@ impl Store {
         Ok(())
     }
 
-    /// The matches of these groups of a watch from `from_us` on, at most [`HITS_MAX`] in all: group by group, oldest
-    /// first.
+    /// The matches of these groups of a watch, starting at `from_us`, at most [`HITS_MAX`] in total: group by group,
+    /// oldest first.
     pub async fn hit_groups(
         &self,
         watch: &str,
@@ -206,8 +208,8 @@ impl Store {
         }))
     }
 
-    /// Forgets the matches of a batch that an earlier run kept and this one did not, and writes down that their groups
-    /// are owed their detections.
+    /// Deletes the matches of a batch that an earlier run stored and this one did not, and records that the detections
+    /// of their groups must be recomputed.
     pub async fn hit_forget_batch(&self, batch: &str, run: &HitRun) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH)
@@ -224,8 +226,8 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces what one watch's firings from `from_us` on left in another's group, which is owed its detections then.
-    /// `source` says whose they are.
+    /// Replaces the matches that one watch's firings since `from_us` created in another watch's group, whose detections
+    /// must then be recomputed. `source` identifies the watch that fired.
     pub async fn hit_replace_derived(
         &self,
         group: &HitGroup,
@@ -245,8 +247,8 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets matches of a watch that can bear on nothing any more: older than `before_us`, and kept before
-    /// `kept_before`. Without `before_us`, all of them.
+    /// Deletes matches of a watch that no correlation needs any more: older than `before_us`, and stored before
+    /// `kept_before`. Without `before_us`, deletes all of them.
     pub async fn hit_prune(
         &self,
         watch: &str,
@@ -263,17 +265,17 @@ impl Store {
         }))
     }
 
-    /// The watches that keep matches.
+    /// The watches with stored matches.
     pub async fn hit_watches(&self) -> Result<Vec<String>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
     }
 
-    /// How far each source has come.
+    /// The watermark of each source.
     pub async fn watermark_list(&self) -> Result<Vec<WatermarkRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(WATERMARKS).fetch_all(pool).await?))
     }
 
-    /// How far a source has come.
+    /// The watermark of a source.
     pub async fn watermark_get(
         &self,
         connection: &ConnectionId,
@@ -284,7 +286,7 @@ impl Store {
         }))
     }
 
-    /// Moves a source's watermark forward, never back, and adds to its late records.
+    /// Moves a source's watermark forward, never back, and adds to its number of late records.
     pub async fn watermark_move(
         &self,
         connection: &ConnectionId,

@@ -1,7 +1,7 @@
-//! When correlations fire, for events that come in order.
+//! When correlations fire, for events in order.
 //!
-//! rsigma reports every event at which a condition holds; Flareward where it begins to. The first is turned into the
-//! second, so that every firing is compared and not only the first of a group.
+//! rsigma reports every event at which a condition is true; Flareward reports where it becomes true. The test converts
+//! the first to the second, so that it compares every firing and not only the first of a group.
 
 use crate::{EVENTS, runner};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 const SPAN_S: i64 = 60;
 
-/// Seconds since the event before, and what it says.
+/// Seconds since the previous event, and the event's fields.
 fn event() -> impl Strategy<Value = (i64, Value)> {
     let gap = prop_oneof![4 => 0_i64..25, 1 => prop::sample::select(vec![59_i64, 60, 61, 120])];
     let word = |words: &'static [&'static str]| prop::sample::select(words);
@@ -35,7 +35,7 @@ fn bounds() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Group and time of each firing of ours.
+/// Group and time of each of our firings.
 fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let documents = parse_documents(text).unwrap();
     let documents = documents
@@ -67,7 +67,7 @@ fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     fired.into_iter().map(|(_, user, at)| (user, at)).collect()
 }
 
-/// The same of theirs, of which only those are kept where the condition begins to hold.
+/// The same for rsigma's firings, of which only those are kept where the condition becomes true.
 fn theirs(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let mut engine = CorrelationEngine::new(CorrelationConfig::default());
     engine

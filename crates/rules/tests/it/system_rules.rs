@@ -1,7 +1,7 @@
-//! The rules that come with the product: each is complete, and fires and stays silent as its cases say.
+//! The built-in rules: each is complete, and fires or stays silent as its cases say.
 //!
-//! Reads `rules/` and `tips/` at the root of the repository. Cases about several events are only read here; whether
-//! they fire is tested in `cases.rs`.
+//! Reads `rules/` and `tips/` at the root of the repository. Cases about several events are only read here; `cases.rs`
+//! tests whether they fire.
 
 #![expect(clippy::unwrap_used, reason = "files of the repository are read as they are")]
 

@@ -1,7 +1,7 @@
-//! Delivers events through the jobs that are switched on, and counts what was taken.
+//! Delivers events through the enabled jobs, and counts accepted ones.
 //!
-//! A batch is sent again until it is answered 2xx. Every fifth is sent once more after that, as when an answer was lost;
-//! four are on their way at any time, in no order.
+//! A batch is sent again until the response is 2xx. Every fifth batch is sent once more after that, as if the response
+//! was lost. Up to four batches are in transit at any time, in no fixed order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,21 +26,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 pub struct Pushed {
     /// The job.
     pub job_id: u64,
-    /// What it exports.
+    /// The dataset that it exports.
     pub dataset: String,
-    /// Batches that were answered 2xx, the repeated ones included.
+    /// Batches that were answered 2xx, including repeated ones.
     pub batches: usize,
-    /// Records in those batches, the repeated ones included.
+    /// Records in those batches, including repeated ones.
     pub records: usize,
-    /// Different records among them.
+    /// Distinct records among them.
     pub unique_records: usize,
-    /// Different lines that were no JSON.
+    /// Distinct lines that were not JSON.
     pub malformed_lines: usize,
     /// Uploads that were not answered 2xx.
     pub refused: usize,
 }
 
-/// One line on its way: which event it is, by number.
+/// One line in transit: the number of its event.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) number: usize,
@@ -56,7 +56,7 @@ struct Batch {
     twice: bool,
 }
 
-/// What has been delivered, per job.
+/// The deliveries of each job.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<BTreeMap<u64, Entry>>);
 
@@ -115,7 +115,7 @@ impl Item {
     }
 }
 
-/// How a delivery ended: batches taken, and what was left when time ran out.
+/// The outcome of a delivery: accepted batches, and what remained at the deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) batches: usize,
@@ -157,7 +157,7 @@ pub(crate) async fn deliver(
     outcome
 }
 
-/// The batches of every enabled job, in an order that is mixed but always the same for a seed.
+/// The batches of every enabled job, in a shuffled order that depends only on the seed.
 fn batches(shared: &Shared, items: &[Item], first_number: usize) -> Vec<Batch> {
     let mut ids = Ids::new(shared.config.seed, &format!("batches from {first_number}"));
     let world = shared.world();
@@ -203,7 +203,7 @@ fn write(number: usize, item: &Item, job: &Job, redact: bool) -> Line {
     }
 }
 
-/// Sends one batch until it is taken. A job that was removed or switched off meanwhile delivers nothing more.
+/// Sends one batch until it is accepted. A job that was removed or disabled in the meantime delivers nothing more.
 async fn push(shared: &Shared, batch: &Batch, deadline: Instant) -> Result<(), String> {
     let text: String = batch
         .lines

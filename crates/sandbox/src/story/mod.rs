@@ -1,6 +1,6 @@
-//! The company's week, ready to be pushed; and what goes on afterwards.
+//! The company's week, ready to be pushed, and the events after it.
 //!
-//! The same events are in the logs that are read by pull, so a caller may take either way.
+//! The logs that callers pull contain the same events, so a caller can use either method.
 
 mod account;
 mod gateway;
@@ -30,20 +30,20 @@ use crate::world::World;
 
 pub(crate) use trickle::Trickle;
 
-/// How long [`play_all`] keeps trying.
+/// The time limit of [`play_all`].
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The events of the week, and the number that the next new event gets.
+/// The events of the week, and the number of the next new event.
 #[derive(Debug)]
 pub(crate) struct Story {
     items: Vec<Item>,
     pub(crate) next_number: AtomicUsize,
 }
 
-/// What the story holds of one dataset, so that a caller can check that all of it arrived.
+/// The contents of the story for one dataset, so that a caller can check that everything arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Expected {
-    /// Different records.
+    /// Distinct records.
     pub records: usize,
     /// Lines that are broken on purpose.
     pub malformed_lines: usize,
@@ -52,7 +52,7 @@ pub struct Expected {
 /// What a whole story delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Played {
-    /// Batches that were taken, repeated ones counted once.
+    /// Accepted batches; repeated ones count once.
     pub batches: usize,
     /// Records in them.
     pub records: usize,
@@ -61,22 +61,22 @@ pub struct Played {
 /// Why a story could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum StoryError {
-    /// The sandbox was started without one.
+    /// The sandbox was started without a story.
     #[error("this sandbox has no story")]
     NoStory,
-    /// Nothing would be delivered.
+    /// No enabled job would deliver anything.
     #[error("no enabled Logpush job exports a dataset of the story")]
     NoJobs,
-    /// Time ran out.
+    /// The time limit was reached.
     #[error("not delivered in time: {}", .undelivered.join("; "))]
     Undelivered {
-        /// What is left: how many lines of which dataset, the job, and the last refusal.
+        /// The remaining lines: how many of which dataset, the job, and the last refusal.
         undelivered: Vec<String>,
     },
 }
 
 impl Story {
-    /// Writes the story, and enters its logins and changes into the logs of the world.
+    /// Writes the story, and adds its logins and changes to the logs of the world.
     pub(crate) fn new(config: &SandboxConfig, world: &mut World, now: DateTime<Utc>) -> Self {
         let mut items = Vec::new();
         if config.story {
@@ -137,7 +137,7 @@ pub(crate) async fn play_all(shared: &Arc<Shared>, patience: Duration) -> Result
     }
 }
 
-/// A record of a dataset with every field it has; `None` for datasets that the story has none of.
+/// A record of a dataset with all fields; `None` for datasets without events in the story.
 pub(crate) fn sample(dataset: &str) -> Option<Value> {
     let config = SandboxConfig {
         members: 1,

@@ -1,4 +1,5 @@
-//! Life after the story: every so often a few ordinary events with the time of now, and now and then a risky one.
+//! Events after the story: a few ordinary events at regular intervals with the current time, and occasionally a risky
+//! one.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,17 +16,17 @@ use crate::server::Shared;
 use crate::story::script::Script;
 use crate::story::week;
 
-/// How long one round of events is tried to be delivered.
+/// The time limit for delivering one round of events.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// One round in so many has something risky in it.
+/// One round in this number contains a risky event.
 const RISKY_ONCE_IN: usize = 5;
 
-/// The task that keeps life going, if it runs.
+/// The task that generates events, if it is running.
 #[derive(Debug, Default)]
 pub(crate) struct Trickle(Mutex<Option<JoinHandle<()>>>);
 
 impl Trickle {
-    /// Starts it, or starts it anew with another interval.
+    /// Starts it, or restarts it with another interval.
     pub(crate) fn start(&self, shared: &Arc<Shared>, interval: Duration) {
         let shared = Arc::clone(shared);
         let task = tokio::spawn(async move {
@@ -42,7 +43,7 @@ impl Trickle {
         self.replace(Some(task));
     }
 
-    /// Stops it; whether it was running.
+    /// Stops it; returns whether it was running.
     pub(crate) fn stop(&self) -> bool {
         self.replace(None)
     }

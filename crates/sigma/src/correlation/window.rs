@@ -1,8 +1,7 @@
-//! When a correlation fires: a pure function of the matches of one group.
+//! Computes when a correlation fires: a pure function of the matches of one group.
 //!
-//! Matches are looked at in order of time, each with the matches up to one timespan before it (both ends
-//! included). The correlation fires where its condition begins to hold. Start reading at
-//! [`Correlation::firings`].
+//! Evaluates the matches in order of time, each with the matches up to one timespan before it (both ends inclusive).
+//! The correlation fires where its condition becomes true. Start reading at [`Correlation::firings`].
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -11,29 +10,29 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Bound, Correlation, CorrelationCondition, CorrelationKind};
 use crate::condition::Condition;
 
-/// Up to this many different values in one window are counted one by one; beyond, the count is estimated
-/// from a sample of at least half as many (error about 1.5 %).
+/// Up to this number, distinct values in one window are counted exactly. Above it, the count is estimated from a sample
+/// of at least half as many values (error about 1.5 %).
 pub const EXACT_DISTINCT_MAX: usize = 10_000;
 
 /// A match of one of a correlation's rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
-    /// When, in nanoseconds since 1970.
+    /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
-    /// Which of the correlation's rules, by place.
+    /// The index of the rule in the correlation.
     pub part: usize,
-    /// What tells it from others; it settles the order of matches at the same time.
+    /// Identifies the match; determines the order of matches at the same time.
     pub id: u128,
-    /// The value that counts, for those kinds that look at one.
+    /// The compared value, for types that use one.
     pub value: Option<HitValue>,
 }
 
-/// The value of a match that a correlation looks at.
+/// The value of a match that a correlation compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum HitValue {
-    /// To be summed, averaged, or ranked.
+    /// For sums, averages and percentiles.
     Number(f64),
-    /// To be counted: equal values have equal digests.
+    /// For counts: equal values have equal digests.
     Digest(u64),
 }
 
@@ -46,25 +45,25 @@ impl HitValue {
     }
 }
 
-/// A correlation's condition began to hold.
+/// A correlation's condition became true.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Firing {
-    /// When, in nanoseconds since 1970: the time of the match that made it hold.
+    /// The time of the match that made it true, in nanoseconds since 1970.
     pub at_ns: i64,
     /// The id of that match.
     pub id: u128,
-    /// Where in the matches the window begins that made it hold.
+    /// The index of the first match in the window that made it true.
     pub first: usize,
-    /// Where that match stands.
+    /// The index of that match.
     pub last: usize,
-    /// What was compared: a count, a sum, an average, a percentile.
+    /// The compared number: a count, a sum, an average, a percentile.
     pub value: f64,
     /// Whether the value is an estimate.
     pub is_estimate: bool,
 }
 
 impl Correlation {
-    /// The firings that `hits`, all of one group, give. They are put in order of time first.
+    /// The firings for `hits`, which all belong to one group. Sorts the hits by time first.
     pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
         // By value before id: what an event is called must not decide what is found.
         hits.sort_unstable_by(|left, right| {
@@ -121,20 +120,20 @@ fn by_value(left: Option<HitValue>, right: Option<HitValue>) -> Ordering {
         .then_with(|| left.2.total_cmp(&right.2))
 }
 
-/// What is kept of the matches inside the window.
+/// The state of the matches inside the window.
 struct Window<'a> {
     correlation: &'a Correlation,
     /// Matches per rule.
     parts: Vec<u64>,
     events: u64,
     distinct: Distinct,
-    /// Sum of the whole numbers, exact.
+    /// Sum of the integers, exact.
     whole: i128,
-    /// Values that are not whole numbers.
+    /// Number of values that are not integers.
     fractions: usize,
     numbers: u64,
     sorted: Vec<f64>,
-    /// `chains[rule][length - 1]`: the latest beginning of a chain of so many rules that ends with this one.
+    /// `chains[rule][length - 1]`: the latest start of a sequence of this length that ends with this rule.
     chains: Vec<Vec<i64>>,
 }
 
@@ -219,7 +218,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The value, whether the condition holds, and whether the value is an estimate.
+    /// The value, whether the condition is true, and whether the value is an estimate.
     fn verdict(&self, hits: &[Hit], opens: i64) -> (f64, bool, bool) {
         let mut is_estimate = false;
         let value = match self.correlation.kind {
@@ -257,7 +256,7 @@ impl<'a> Window<'a> {
         (value, holds, is_estimate)
     }
 
-    /// Exact while all values are whole numbers, whatever entered and left before; else added up anew.
+    /// Exact if all values are integers, regardless of values that entered and left before; otherwise added up again.
     fn sum(&self, hits: &[Hit]) -> f64 {
         if self.fractions == 0 {
             return self.whole as f64;
@@ -287,7 +286,7 @@ fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i128)
 }
 
-/// Between the two nearest values, in proportion.
+/// Linear interpolation between the two nearest values.
 fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = percent / 100.0 * last as f64;
@@ -295,8 +294,8 @@ fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     Some(below + (above - below) * rank.fract())
 }
 
-/// Counts different values. When they are too many, only values whose digest ends in `level` zero bits are
-/// kept, and each stands for 2^level. The level only grows, so which values are kept follows from them alone.
+/// Counts distinct values. If there are too many, keeps only values whose digest ends in `level` zero bits; each then
+/// stands for 2^level values. The level only grows, so only the values determine which of them are kept.
 #[derive(Default)]
 struct Distinct {
     level: u32,

@@ -1,4 +1,4 @@
-//! All evaluators say the same of any rule and event, and nothing from outside panics.
+//! All evaluators give the same result for any rule and event, and no external input causes a panic.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

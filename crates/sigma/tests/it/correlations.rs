@@ -1,4 +1,4 @@
-//! When correlations fire: each kind, at the edges, and whatever the order of the matches.
+//! When correlations fire: each type, at the boundaries, and for any order of the matches.
 
 #![expect(clippy::unwrap_used, reason = "a document that is not read is a failure")]
 

@@ -1,4 +1,4 @@
-//! What cannot be honoured is refused, with the place and the reason.
+//! Unsupported input is refused with the location and the reason.
 
 use std::time::Instant;
 
