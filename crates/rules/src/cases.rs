@@ -5,7 +5,7 @@
 //! describes their format.
 
 use super::detector::DetectorScratch;
-use super::file_run::fire;
+use super::firing::fire;
 use super::kept::Groups;
 use crate::book::{BookRule, RuleBook, words};
 use crate::{Dataset, dataset_of};

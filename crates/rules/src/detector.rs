@@ -7,7 +7,7 @@
 use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};
 use crate::book::Own;
-use crate::recognise::{OTHER_KEY, key_weights, weighs_enough};
+use crate::recognise::own_fields;
 use crate::{DATASETS, country};
 use sha2::{Digest, Sha256};
 use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
@@ -41,6 +41,8 @@ struct Source {
     matcher: Matcher,
     /// Indexes in the matcher's wanted fields.
     times: Vec<usize>,
+    /// Fields that only records of this source have, as indexes in the matcher's wanted fields.
+    own: Vec<usize>,
     taps: HashMap<usize, Vec<Tap>>,
 }
 
@@ -103,6 +105,9 @@ pub struct Found {
     pub at_ns: Option<i64>,
     /// The number of traces that were not created because a `group-by` field is missing.
     pub without_key: usize,
+    /// Whether the record has the time of the source's dataset and a field of no other dataset. If not, it may still
+    /// belong to the dataset.
+    pub has_own_field: bool,
 }
 
 /// The working memory of [`Detector::look`] for one dataset.
@@ -153,9 +158,8 @@ impl Detector {
             .iter()
             .map(|dataset| {
                 let rules = by_dataset.remove(dataset.name).unwrap_or_default();
-                let mut source = Source::new(&rules, dataset.identifier, &[dataset.time], &watches);
-                source.matcher = source.matcher.weighing(key_weights(dataset), OTHER_KEY);
-                source
+                let own = own_fields(dataset);
+                Source::new(&rules, dataset.identifier, &[dataset.time], &own, &watches)
             })
             .collect();
         let mut times: Vec<&str> = DATASETS.iter().map(|dataset| dataset.time).collect();
@@ -163,9 +167,9 @@ impl Detector {
         times.sort_unstable();
         times.dedup();
         let identity = ["Email", "UserEmail", "User"];
-        let untold = Source::new(&all, &identity, &times, &watches);
+        let untold = Source::new(&all, &identity, &times, &[], &watches);
         all.retain(|(_, compiled, _)| !is_of_cloudflare(compiled.rule()));
-        sources.push(Source::new(&all, &identity, &times, &watches));
+        sources.push(Source::new(&all, &identity, &times, &[], &watches));
         sources.push(untold);
         Self { sources, watches }
     }
@@ -217,9 +221,12 @@ impl Detector {
         found.traces.clear();
         found.at_ns = None;
         found.without_key = 0;
+        found.has_own_field = false;
         source
             .matcher
             .scan(line, &mut scratch.scratch, |record, matched| {
+                let has = |places: &[usize]| places.iter().any(|place| record.wanted(*place, &mut |_| true));
+                found.has_own_field = has(&source.own) && has(&source.times);
                 found.rules.extend_from_slice(matched);
                 for rule in matched {
                     for tap in source.taps.get(rule).into_iter().flatten() {
@@ -230,18 +237,6 @@ impl Detector {
                     }
                 }
             })
-    }
-}
-
-impl DetectorScratch {
-    /// Whether the last record had the same keys as the previous one, in the same order.
-    pub fn is_same_shape(&self) -> bool {
-        self.scratch.is_same_shape()
-    }
-
-    /// Whether the keys of the last record show that it belongs to the dataset of its source.
-    pub(super) fn is_surely_of_source(&self) -> bool {
-        weighs_enough(self.scratch.weight())
     }
 }
 
@@ -362,9 +357,10 @@ impl TapField {
 }
 
 impl Source {
-    fn new(rules: &[SourceRule], identity: &[&str], times: &[&str], watches: &[Watch]) -> Self {
-        let mut wanted: Vec<String> = times.iter().map(|name| (*name).to_owned()).collect();
-        let times = (0..wanted.len()).collect();
+    fn new(rules: &[SourceRule], identity: &[&str], times: &[&str], own: &[&str], watches: &[Watch]) -> Self {
+        let mut wanted: Vec<String> = times.iter().chain(own).map(|name| (*name).to_owned()).collect();
+        let own = (times.len()..wanted.len()).collect();
+        let times = (0..times.len()).collect();
         let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();
         for (rule, _, renamed) in rules {
             let mut place = |field: &String| {
@@ -405,6 +401,7 @@ impl Source {
                 &wanted,
             ),
             times,
+            own,
             taps,
         }
     }

@@ -5,6 +5,7 @@
 //!   formats (JSON arrays, envelopes, CSV), [`normalise`] reads time, identifier, action and target of a record;
 //! - [`book`] reads the rules, behaviours, lists and tips, both built-in and the organisation's own;
 //! - [`detector`] matches a record against all rules of its dataset, [`watch`] evaluates correlations over the matches;
+//! - [`firing`] lets watches fire over matches in memory;
 //! - [`file_run`] runs rules over files, [`cases`] runs the test cases of a rule.
 //!
 //! Never async, no SQL, no network. Start reading at [`book::RuleBook::build`] and [`detector::Detector::look`].
@@ -16,6 +17,7 @@ pub mod country;
 pub mod dataset;
 pub mod detector;
 pub mod file_run;
+pub mod firing;
 pub mod form;
 pub mod kept;
 pub mod lines;

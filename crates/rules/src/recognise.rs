@@ -105,34 +105,23 @@ pub(crate) fn plainly_other<'k, K: Iterator<Item = &'k str>>(
         .map(|place| &DATASETS[place])
 }
 
-/// The maximum number of keys of a record that [`key_weights`] can count.
-pub(crate) const WEIGHED_BYTES: usize = 256 << 10;
-/// The weight of a key that belongs to no dataset, in [`key_weights`].
-pub(crate) const OTHER_KEY: u64 = 1;
-const OWN_KEY: u64 = 1 << 16;
-const OWN_ALONE: u64 = 1 << 32;
-const FOREIGN_KEY: u64 = 1 << 48;
+/// The maximum number of [`own_fields`]. Chosen: a record rarely lacks all of them.
+const OWN_FIELDS_MAX: usize = 4;
 
-/// The weight of each known key as evidence for this dataset: all keys, those of the dataset, those of no other, and
-/// those only of others, in sixteen bits each.
-pub(crate) fn key_weights(dataset: &Dataset) -> impl Iterator<Item = (String, u64)> {
-    let own = DATASETS.iter().position(|other| other.name == dataset.name);
-    KNOWN.iter().map(move |(key, places)| {
-        let weight = match own {
-            Some(own) if places.as_slice() == [own] => OWN_KEY | OWN_ALONE,
-            Some(own) if places.contains(&own) => OWN_KEY,
-            _ => FOREIGN_KEY,
-        };
-        ((*key).to_owned(), OTHER_KEY | weight)
-    })
-}
-
-/// Whether a record with this total weight belongs to the dataset, with the same result as [`dataset_of`]: no other can
-/// fit as well. `false` means that the dataset is unknown.
-pub(crate) fn weighs_enough(sum: u64) -> bool {
-    let part = |place: u32| (sum >> place) & 0xffff;
-    let (all, own, alone, foreign) = (part(0), part(16), part(32), part(48));
-    foreign < alone && own * 2 >= all
+/// Fields other than the time that only this dataset has; those that normalising uses come first.
+pub(crate) fn own_fields(dataset: &Dataset) -> Vec<&'static str> {
+    let used = [dataset.key, dataset.target, dataset.action, dataset.identifier].concat();
+    let documented = documented()
+        .filter(|(name, _)| *name == dataset.name)
+        .map(|(_, field)| field);
+    let mut own: Vec<&str> = Vec::new();
+    for field in used.into_iter().chain(documented) {
+        let is_alone = has_field(dataset.name, field) && KNOWN[field].len() == 1;
+        if is_alone && field != dataset.time && !own.contains(&field) && own.len() < OWN_FIELDS_MAX {
+            own.push(field);
+        }
+    }
+    own
 }
 
 /// The dataset of a line, if it is an object of a dataset.
@@ -157,39 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn what_weighs_enough_is_of_the_dataset() {
-        let mut numbers = 1_u64;
-        let mut below = |end: usize| {
-            numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (numbers >> 33) as usize % end
-        };
-        let fields: Vec<(&str, &str)> = documented().collect();
-        let mut enough = 0;
+    fn the_time_and_an_own_field_show_the_dataset() {
         for dataset in DATASETS {
-            let weights: HashMap<String, u64> = key_weights(dataset).collect();
-            let own: Vec<&str> = fields
-                .iter()
-                .filter(|(name, _)| *name == dataset.name)
-                .map(|(_, field)| *field)
-                .collect();
-            for _ in 0..300 {
-                let mut keys: Vec<&str> = (0..below(6)).map(|_| own[below(own.len())]).collect();
-                keys.extend((0..below(5)).map(|_| fields[below(fields.len())].1));
-                keys.extend(["NewField", "Another"].iter().take(below(3)));
-                keys.sort_unstable();
-                keys.dedup();
-                let sum = keys
-                    .iter()
-                    .map(|key| weights.get(*key).copied().unwrap_or(OTHER_KEY))
-                    .sum();
-                if weighs_enough(sum) {
-                    enough += 1;
-                    let found = dataset_of(keys.iter().copied());
-                    assert_eq!(found.map(|found| found.name), Some(dataset.name), "{keys:?}");
-                }
+            let own = own_fields(dataset);
+            assert!(!own.is_empty(), "{}", dataset.name);
+            for field in own {
+                let found = dataset_of([dataset.time, field]);
+                assert_eq!(found.map(|found| found.name), Some(dataset.name), "{field}");
             }
         }
-        assert!(enough > 1_000, "{enough}");
     }
 
     #[test]

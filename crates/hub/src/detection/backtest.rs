@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use model::EventId;
 use rules::book::{BookRule, RuleBook};
 use rules::detector::{Detector, DetectorScratch};
-use rules::file_run::fire;
+use rules::firing::fire;
 use rules::form::{Former, second_look};
 use rules::kept::Groups;
 use rules::lines::Lines;

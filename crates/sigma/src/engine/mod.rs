@@ -107,18 +107,6 @@ struct State {
     matched: Vec<usize>,
 }
 
-impl Scratch {
-    /// Whether the last record had the same keys in the same order as the one scanned before it.
-    pub fn is_same_shape(&self) -> bool {
-        self.readings.is_repeated
-    }
-
-    /// The sum of the weights ([`Matcher::weighing`]) of the last record's keys.
-    pub fn weight(&self) -> u64 {
-        self.readings.weight()
-    }
-}
-
 /// A record that was scanned.
 #[derive(Debug)]
 pub struct Scanned<'a> {
@@ -183,14 +171,6 @@ impl Matcher {
             always,
             rules,
         }
-    }
-
-    /// Gives weights to keys, and a common weight to all other keys. [`Scratch::weight`] returns the sum, which helps
-    /// to find the type of a record without reading it twice.
-    #[must_use]
-    pub fn weighing(mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) -> Self {
-        self.roots.weigh(weights, other);
-        self
     }
 
     /// The names of the fields that rules test, in alphabetical order; `None` if a rule searches the whole record.
@@ -309,7 +289,8 @@ impl Matcher {
 }
 
 impl Scanned<'_> {
-    /// Calls `visit` with each scalar of the wanted field at this index until it returns `true`.
+    /// Calls `visit` with each scalar of the wanted field at this index until it returns `true`. Returns whether the
+    /// record has the field.
     pub fn wanted(&self, place: usize, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
         let plan = &self.matcher.fields[self.matcher.wanted[place]];
         self.each_of(&plan.source, visit)

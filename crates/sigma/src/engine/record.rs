@@ -179,8 +179,6 @@ pub(super) struct Roots {
     by_key: HashMap<String, u32>,
     /// Whether the inside of an object is tested.
     deep: Vec<bool>,
-    weights: HashMap<String, u64>,
-    other_weight: u64,
 }
 
 impl Roots {
@@ -193,16 +191,6 @@ impl Roots {
         }
         self.deep[place as usize] |= deep;
         place
-    }
-
-    /// Gives weights to keys, and a common weight to all others.
-    pub(super) fn weigh(&mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) {
-        self.weights = weights.into_iter().collect();
-        self.other_weight = other;
-    }
-
-    pub(super) fn weight(&self, key: &str) -> u64 {
-        self.weights.get(key).copied().unwrap_or(self.other_weight)
     }
 
     /// The index of a key's slot, if the key is kept.
@@ -239,8 +227,6 @@ pub(super) struct Readings {
     shape: Shape,
     quotes: Quotes,
     pub(super) values: Values,
-    /// Whether the last record had the same keys as the previous one, in the same order.
-    pub(super) is_repeated: bool,
 }
 
 impl Readings {
@@ -250,7 +236,6 @@ impl Readings {
             shape,
             quotes,
             values,
-            is_repeated,
         } = self;
         values.clear(roots.deep.len());
         shape.begin();
@@ -258,18 +243,9 @@ impl Readings {
         if quick.is_none() {
             values.clear(roots.deep.len());
             shape.begin();
-            if let Err(error) = read_with_care(line, roots, shape, values) {
-                shape.fail();
-                return Err(error);
-            }
+            read_with_care(line, roots, shape, values)?;
         }
-        *is_repeated = shape.end();
         Ok(())
-    }
-
-    /// The sum of the weights of the last record's keys.
-    pub(super) fn weight(&self) -> u64 {
-        self.shape.weight()
     }
 }
 

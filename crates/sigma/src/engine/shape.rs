@@ -21,13 +21,10 @@ pub(super) struct Shape {
     next: usize,
     /// The key that was last found, if it is remembered.
     last: Option<usize>,
-    weight: u64,
     /// Whether this record has had a key.
     is_begun: bool,
     /// Whether each key of this record was the one expected.
     is_expected: bool,
-    next_before: usize,
-    was_expected: bool,
 }
 
 /// A remembered key, and its slot.
@@ -35,7 +32,6 @@ pub(super) struct Shape {
 struct Key {
     text: Box<str>,
     root: Option<u32>,
-    weight: u64,
     /// The bytes as written, from the separator after the previous value to the start of its own value; empty if
     /// unknown.
     written: Box<[u8]>,
@@ -79,32 +75,13 @@ fn words(bytes: &[u8; HEAD]) -> [u64; 4] {
 impl Shape {
     /// Starts a record.
     pub(super) fn begin(&mut self) {
-        if self.keys.len() >= MAX_KEYS && !self.was_expected {
+        // Keys that the previous record did not follow are of no use.
+        if self.keys.len() >= MAX_KEYS && !self.is_expected {
             self.keys.clear();
         }
         self.next = 0;
         self.is_begun = false;
-        self.weight = 0;
         self.is_expected = true;
-    }
-
-    /// Ends a record that was read completely. Returns whether it had the same keys as the previous one, in the same
-    /// order.
-    pub(super) fn end(&mut self) -> bool {
-        let is_repeated = self.is_expected && self.was_expected && self.next == self.next_before;
-        self.next_before = self.next;
-        self.was_expected = self.is_expected;
-        is_repeated
-    }
-
-    /// The line was not a record: the next record has no previous one to compare with.
-    pub(super) fn fail(&mut self) {
-        self.was_expected = false;
-    }
-
-    /// The sum of the weights of the keys in this record.
-    pub(super) fn weight(&self) -> u64 {
-        self.weight
     }
 
     /// Whether this record has had a key.
@@ -121,7 +98,6 @@ impl Shape {
         };
         self.next += 1;
         self.is_begun = true;
-        self.weight = self.weight.wrapping_add(known.weight);
         Some((length, known.root))
     }
 
@@ -140,7 +116,6 @@ impl Shape {
         self.is_expected &= place == self.next;
         self.next = place + 1;
         self.is_begun = true;
-        self.weight = self.weight.wrapping_add(self.keys[place].weight);
         self.last = Some(place);
     }
 
@@ -153,12 +128,10 @@ impl Shape {
         }
         self.is_expected = false;
         let root = roots.place(text);
-        let weight = roots.weight(text);
         if self.keys.len() < MAX_KEYS {
             let key = Key {
                 text: text.into(),
                 root,
-                weight,
                 written: Box::default(),
                 is_first: false,
                 head: [0; 4],
@@ -169,7 +142,6 @@ impl Shape {
         } else {
             self.last = None;
             self.is_begun = true;
-            self.weight = self.weight.wrapping_add(weight);
         }
         root
     }
