@@ -6,7 +6,7 @@
 
 use super::detector::DetectorScratch;
 use super::firing::fire;
-use super::kept::Groups;
+use super::matches::Groups;
 use crate::book::{BookRule, RuleBook, words};
 use crate::{Dataset, dataset_of};
 use serde::Deserialize;
@@ -134,8 +134,8 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
             fired |= matched;
         }
         let Some(at_ns) = found.at_ns else { continue };
-        for trace in found.traces {
-            groups.keep(trace, at_ns, place as u64);
+        for one in found.matches {
+            groups.add(one, at_ns, place as u64);
         }
     }
     if rule.is_stateful() {

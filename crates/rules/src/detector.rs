@@ -1,7 +1,7 @@
 //! Matches one record against all rules, and returns the matches and the data that correlations need.
 //!
 //! Pure: reads no clock and no store. A record is matched against the rules of its dataset; a record of an unknown
-//! dataset against all rules. A [`Trace`] is the data that a *watch* (a correlation, a first sighting, impossible
+//! dataset against all rules. A [`Match`] is the data that a *watch* (a correlation, a first sighting, impossible
 //! travel) needs from a matched record. Start reading at [`Detector::look`].
 
 use super::log_source::{is_of_cloudflare, runs_on};
@@ -43,7 +43,7 @@ struct Source {
     times: Vec<usize>,
     /// Fields that only records of this source have, as indexes in the matcher's wanted fields.
     own: Vec<usize>,
-    taps: HashMap<usize, Vec<Tap>>,
+    match_fields: HashMap<usize, Vec<MatchFields>>,
 }
 
 /// A rule's index in the collection, the rule with the source's field names, and its own names for renamed fields.
@@ -51,17 +51,17 @@ type SourceRule = (usize, CompiledRule, BTreeMap<String, String>);
 
 /// The data that a watch takes from a match of one rule.
 #[derive(Debug)]
-struct Tap {
+struct MatchFields {
     watch: usize,
     part: usize,
-    key: Vec<TapField>,
-    value: Vec<TapField>,
+    key: Vec<MatchField>,
+    value: Vec<MatchField>,
     is_number: bool,
 }
 
 /// A field whose values a watch uses.
 #[derive(Debug, Clone, Copy)]
-struct TapField {
+struct MatchField {
     /// Its index in the matcher's wanted fields.
     place: usize,
     is_person: bool,
@@ -72,7 +72,7 @@ struct TapField {
 
 /// The data of a matched record for a watch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trace {
+pub struct Match {
     /// The index of the watch.
     pub watch: usize,
     /// The index of the rule in the watch.
@@ -82,12 +82,12 @@ pub struct Trace {
     /// The same values as the record has them, if different.
     pub written: Option<Vec<String>>,
     /// The compared value, as the record has it.
-    pub value: Option<TraceValue>,
+    pub value: Option<MatchValue>,
 }
 
 /// A value that a watch compares.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TraceValue {
+pub enum MatchValue {
     /// To be counted as a distinct value.
     Text(String),
     /// To be summed or ranked.
@@ -99,11 +99,11 @@ pub enum TraceValue {
 pub struct Found {
     /// Matching rules, by index in the collection.
     pub rules: Vec<usize>,
-    /// The traces for watches.
-    pub traces: Vec<Trace>,
-    /// The record's time, in nanoseconds since 1970; only read if there are traces.
+    /// The matches for watches.
+    pub matches: Vec<Match>,
+    /// The record's time, in nanoseconds since 1970; only read if there are matches.
     pub at_ns: Option<i64>,
-    /// The number of traces that were not created because a `group-by` field is missing.
+    /// The number of matches that were not created because a `group-by` field is missing.
     pub without_key: usize,
     /// Whether the record has the time of the source's dataset and a field of no other dataset. If not, it may still
     /// belong to the dataset.
@@ -218,7 +218,7 @@ impl Detector {
         let source = &self.sources[source];
         let found = &mut scratch.found;
         found.rules.clear();
-        found.traces.clear();
+        found.matches.clear();
         found.at_ns = None;
         found.without_key = 0;
         found.has_own_field = false;
@@ -229,11 +229,11 @@ impl Detector {
                 found.has_own_field = has(&source.own) && has(&source.times);
                 found.rules.extend_from_slice(matched);
                 for rule in matched {
-                    for tap in source.taps.get(rule).into_iter().flatten() {
+                    for fields in source.match_fields.get(rule).into_iter().flatten() {
                         if found.at_ns.is_none() {
                             found.at_ns = source.times.iter().find_map(|place| time_of(record, *place));
                         }
-                        trace(tap, record, person, found);
+                        add_matches(fields, record, person, found);
                     }
                 }
             })
@@ -256,9 +256,9 @@ fn time_of(record: &sigma::Scanned<'_>, place: usize) -> Option<i64> {
     at
 }
 
-fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
+fn add_matches(fields: &MatchFields, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
     let mut keys: Vec<Vec<String>> = vec![Vec::new()];
-    for field in &tap.key {
+    for field in &fields.key {
         let values = match person.filter(|_| field.is_person) {
             Some(person) => vec![person.to_owned()],
             None => texts(record, *field),
@@ -277,23 +277,23 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
         found.without_key += 1;
         return;
     }
-    let mut values: Vec<Option<TraceValue>> = Vec::new();
-    if tap.value.is_empty() {
+    let mut values: Vec<Option<MatchValue>> = Vec::new();
+    if fields.value.is_empty() {
         values.push(None);
-    } else if tap.is_number {
-        record.wanted(tap.value[0].place, &mut |scalar| {
+    } else if fields.is_number {
+        record.wanted(fields.value[0].place, &mut |scalar| {
             let number = match scalar {
                 Scalar::Int(number) => Some(number as f64),
                 Scalar::Float(number) => Some(number),
                 Scalar::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
                 _ => None,
             };
-            values.extend(number.map(|number| Some(TraceValue::Number(number))));
+            values.extend(number.map(|number| Some(MatchValue::Number(number))));
             values.len() >= VALUES_MAX
         });
     } else {
         let mut joined: Vec<String> = vec![String::new()];
-        for (place, field) in tap.value.iter().enumerate() {
+        for (place, field) in fields.value.iter().enumerate() {
             let texts = texts(record, *field);
             joined = joined
                 .iter()
@@ -306,10 +306,10 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
                 .take(VALUES_MAX)
                 .collect();
         }
-        values.extend(joined.into_iter().map(|text| Some(TraceValue::Text(text))));
+        values.extend(joined.into_iter().map(|text| Some(MatchValue::Text(text))));
     }
     for written in keys {
-        let key: Vec<String> = tap
+        let key: Vec<String> = fields
             .key
             .iter()
             .zip(&written)
@@ -317,9 +317,9 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
             .collect();
         let written = (key != written).then_some(written);
         for value in &values {
-            found.traces.push(Trace {
-                watch: tap.watch,
-                part: tap.part,
+            found.matches.push(Match {
+                watch: fields.watch,
+                part: fields.part,
                 key: key.clone(),
                 written: written.clone(),
                 value: value.clone(),
@@ -329,7 +329,7 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
 }
 
 /// The distinct values of a field as texts; empty if it is missing, null, empty, or an unknown country.
-fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
+fn texts(record: &sigma::Scanned<'_>, field: MatchField) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     record.wanted(field.place, &mut |scalar| {
         if let Some(text) = scalar.text()
@@ -346,7 +346,7 @@ fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
     texts
 }
 
-impl TapField {
+impl MatchField {
     fn compared(self, text: &str) -> Cow<'_, str> {
         if self.is_cased {
             Cow::Borrowed(text)
@@ -361,7 +361,7 @@ impl Source {
         let mut wanted: Vec<String> = times.iter().chain(own).map(|name| (*name).to_owned()).collect();
         let own = (times.len()..wanted.len()).collect();
         let times = (0..times.len()).collect();
-        let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();
+        let mut match_fields: HashMap<usize, Vec<MatchFields>> = HashMap::new();
         for (rule, _, renamed) in rules {
             let mut place = |field: &String| {
                 let (field, is_cased) = sigma::without_cased(field);
@@ -370,7 +370,7 @@ impl Source {
                     wanted.push(ours.to_owned());
                     wanted.len() - 1
                 });
-                TapField {
+                MatchField {
                     place,
                     is_person: field == PERSON,
                     is_cased,
@@ -383,7 +383,7 @@ impl Source {
                         continue;
                     }
                     let key = of.key.iter().map(&mut place).collect();
-                    taps.entry(*rule).or_default().push(Tap {
+                    match_fields.entry(*rule).or_default().push(MatchFields {
                         watch: number,
                         part,
                         key,
@@ -402,7 +402,7 @@ impl Source {
             ),
             times,
             own,
-            taps,
+            match_fields,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`fire`].
 
-use super::kept::Groups;
+use super::matches::Groups;
 use super::watch::Watch;
 use sigma::PartOf;
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ pub fn fire(watches: &[Watch], mut groups: Groups) -> Vec<Fired> {
     for (place, watch) in watches.iter().enumerate() {
         for key in groups.of(place) {
             let shown = groups.shown(place, &key);
-            let mut kept = groups.take(place, &key);
-            for firing in watch.firings(&mut kept) {
+            let mut matches = groups.take(place, &key);
+            for firing in watch.firings(&mut matches) {
                 // Ids here are numbers of 64 bits.
                 let id = firing.id as u64;
                 for (outer, part, values) in &watch.outers {

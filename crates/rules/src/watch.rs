@@ -1,14 +1,12 @@
 //! Watches evaluate several matches together: correlations, first sightings, impossible travel.
 //!
-//! The firings of a watch are a pure function of all traces of one group ([`Watch::firings`]), so their order and
+//! The firings of a watch are a pure function of all matches of one group ([`Watch::firings`]), so their order and
 //! batches have no effect. `docs/correlations.md` describes the semantics.
 
 use super::countries;
-use super::detector::TraceValue;
+use super::detector::MatchValue;
 use crate::book::{FirstSeen, Travel};
-use sigma::{
-    CollectedCorrelation, Correlation, CorrelationKind, Hit, HitValue, PERSON, Part, PartOf, Sighting,
-};
+use sigma::{CollectedCorrelation, Correlation, CorrelationKind, PERSON, Part, PartOf, Sighting};
 use std::borrow::Cow;
 
 /// How long an earlier sign-in counts for impossible travel. One day: no two places are farther apart by air.
@@ -50,7 +48,7 @@ pub enum WatchKind {
 
 /// A match, as stored by a watch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
+pub struct WatchMatch {
     /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
     /// The index of the rule in the watch.
@@ -58,7 +56,7 @@ pub struct Kept {
     /// Identifies the event.
     pub id: u128,
     /// The compared value.
-    pub value: Option<TraceValue>,
+    pub value: Option<MatchValue>,
 }
 
 /// A firing of a watch.
@@ -164,8 +162,8 @@ impl Watch {
     }
 
     /// The firings, given every match of one group. Sorts the matches by time first.
-    pub fn firings(&self, kept: &mut [Kept]) -> Vec<WatchFiring> {
-        kept.sort_by(|left, right| {
+    pub fn firings(&self, matches: &mut [WatchMatch]) -> Vec<WatchFiring> {
+        matches.sort_by(|left, right| {
             (left.at_ns, left.part)
                 .cmp(&(right.at_ns, right.part))
                 .then_with(|| sigma::fold(text(left)).cmp(&sigma::fold(text(right))))
@@ -173,25 +171,25 @@ impl Watch {
                 .then_with(|| text(left).cmp(text(right)))
         });
         match &self.kind {
-            WatchKind::Correlation(correlation) => correlated(correlation, kept),
-            WatchKind::FirstSeen(first_seen) => sighted(first_seen, kept),
-            WatchKind::Travel(travel) => travelled(travel, kept),
+            WatchKind::Correlation(correlation) => correlated(correlation, matches),
+            WatchKind::FirstSeen(first_seen) => sighted(first_seen, matches),
+            WatchKind::Travel(travel) => travelled(travel, matches),
         }
     }
 }
 
-fn text(kept: &Kept) -> &str {
-    match &kept.value {
-        Some(TraceValue::Text(text)) => text,
+fn text(one: &WatchMatch) -> &str {
+    match &one.value {
+        Some(MatchValue::Text(text)) => text,
         _ => "",
     }
 }
 
 /// The digest of the value in its form for comparison: the values of `fields`; those with `|cased` keep their letter
 /// case.
-fn digest(fields: &[String], kept: &Kept) -> u64 {
+fn digest(fields: &[String], one: &WatchMatch) -> u64 {
     let is_cased = |field: &String| sigma::without_cased(field).1;
-    let text = text(kept);
+    let text = text(one);
     let compared = if fields.iter().any(is_cased) {
         let parts = text.split(BETWEEN).zip(fields);
         let folded = parts.map(|(part, field)| match is_cased(field) {
@@ -202,9 +200,9 @@ fn digest(fields: &[String], kept: &Kept) -> u64 {
     } else {
         sigma::fold(text)
     };
-    match HitValue::digest_of(&compared) {
-        HitValue::Digest(digest) => digest,
-        HitValue::Number(_) => 0,
+    match sigma::MatchValue::digest_of(&compared) {
+        sigma::MatchValue::Digest(digest) => digest,
+        sigma::MatchValue::Number(_) => 0,
     }
 }
 
@@ -212,28 +210,28 @@ fn names(fields: &[String]) -> Vec<&str> {
     fields.iter().map(|field| sigma::without_cased(field).0).collect()
 }
 
-fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
-    let mut hits: Vec<Hit> = kept
+fn correlated(correlation: &Correlation, matches: &[WatchMatch]) -> Vec<WatchFiring> {
+    let mut inputs: Vec<sigma::Match> = matches
         .iter()
-        .map(|one| Hit {
+        .map(|one| sigma::Match {
             at_ns: one.at_ns,
             part: one.part,
             id: one.id,
             value: one.value.as_ref().map(|value| match value {
-                TraceValue::Text(_) => HitValue::Digest(digest(&correlation.fields, one)),
-                TraceValue::Number(number) => HitValue::Number(*number),
+                MatchValue::Text(_) => sigma::MatchValue::Digest(digest(&correlation.fields, one)),
+                MatchValue::Number(number) => sigma::MatchValue::Number(*number),
             }),
         })
         .collect();
-    let firings = correlation.firings(&mut hits);
+    let firings = correlation.firings(&mut inputs);
     firings
         .into_iter()
         .map(|firing| {
-            let window = &hits[firing.first..=firing.last];
+            let window = &inputs[firing.first..=firing.last];
             let mut evidence: Vec<u128> = Vec::new();
-            for hit in window.iter().rev() {
-                if !evidence.contains(&hit.id) && evidence.len() < EVIDENCE_MAX {
-                    evidence.push(hit.id);
+            for one in window.iter().rev() {
+                if !evidence.contains(&one.id) && evidence.len() < EVIDENCE_MAX {
+                    evidence.push(one.id);
                 }
             }
             evidence.reverse();
@@ -277,11 +275,11 @@ fn span_words(ns: i64) -> String {
     format!("{count} {unit}{plural}")
 }
 
-fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
+fn sighted(first_seen: &FirstSeen, matches: &[WatchMatch]) -> Vec<WatchFiring> {
     let mut sightings: Vec<Sighting> = Vec::new();
-    for one in kept {
+    for one in matches {
         let (value, today) = (digest(&first_seen.fields, one), sigma::day(one.at_ns));
-        // Only the first of a day counts: kept is in order of time.
+        // Only the first of a day counts: the matches are in order of time.
         let is_there = sightings
             .iter()
             .rev()
@@ -299,7 +297,7 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
     new.into_iter()
         .map(|place| {
             let sighting = sightings[place];
-            let value = kept
+            let value = matches
                 .iter()
                 .find(|one| one.id == sighting.id && digest(&first_seen.fields, one) == sighting.value)
                 .map(|one| text(one).replace(BETWEEN, ", "))
@@ -319,8 +317,9 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
         .collect()
 }
 
-fn travelled(travel: &Travel, kept: &[Kept]) -> Vec<WatchFiring> {
-    kept.windows(2)
+fn travelled(travel: &Travel, matches: &[WatchMatch]) -> Vec<WatchFiring> {
+    matches
+        .windows(2)
         .filter_map(|pair| {
             let (earlier, later) = (&pair[0], &pair[1]);
             let detail = journey(travel, earlier, later)?;
@@ -337,7 +336,7 @@ fn travelled(travel: &Travel, kept: &[Kept]) -> Vec<WatchFiring> {
 
 /// A description of the journey, if it is impossible. Distances are between the centres of countries, because the
 /// record contains nothing more precise.
-fn journey(travel: &Travel, earlier: &Kept, later: &Kept) -> Option<String> {
+fn journey(travel: &Travel, earlier: &WatchMatch, later: &WatchMatch) -> Option<String> {
     let (from, to) = (text(earlier).to_uppercase(), text(later).to_uppercase());
     let apart_ns = later.at_ns - earlier.at_ns;
     if apart_ns > JOURNEY_NS {

@@ -2,7 +2,7 @@
 //!
 //! Documents that cannot be used are left out and reported; the others work. Start reading at [`Collection::build`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::compile::CompiledRule;
 use crate::correlation::Correlation;
@@ -286,19 +286,6 @@ impl Collection {
             });
         }
         Ok(Some(parts))
-    }
-
-    /// For each rule, the correlations that use its matches, and as which of their parts.
-    pub fn taps(&self) -> HashMap<usize, Vec<(usize, usize)>> {
-        let mut taps: HashMap<usize, Vec<(usize, usize)>> = HashMap::new();
-        for (place, collected) in self.correlations.iter().enumerate() {
-            for (part, of) in collected.parts.iter().enumerate() {
-                if let PartOf::Rule(rule) = of.of {
-                    taps.entry(rule).or_default().push((place, part));
-                }
-            }
-        }
-        taps
     }
 }
 

@@ -49,7 +49,7 @@ pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, Part
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
 pub use correlation::{
-    Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Hit, HitValue,
+    Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Match, MatchValue,
 };
 pub use derived::{PERSON, add_to as add_derived};
 pub use detection::{Detection, Item, Literal, NamedSelection, Selection};

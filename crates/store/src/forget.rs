@@ -43,7 +43,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     OLD,
     FORGET_EVENTS,
     FORGET_REJECTS,
-    FORGET_HITS,
+    FORGET_MATCHES,
     FORGET,
     PURGE_START,
     PURGE_OPEN,
@@ -55,7 +55,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_FINISH,
     BATCHES_AFTER,
     IDENTIFIERS,
-    HITS_OF_PERSON,
+    MATCHES_OF_PERSON,
     TEST_MATCHES_OF_PERSON,
     EVENTS_OF_PERSON,
     EVENTS_OF_IDENTIFIER,
@@ -70,7 +70,7 @@ const OLD: &str = "
     ORDER BY received_at, id LIMIT $3";
 const FORGET_EVENTS: &str = "DELETE FROM event WHERE batch_id = $1";
 const FORGET_REJECTS: &str = "DELETE FROM reject WHERE batch_id = $1";
-const FORGET_HITS: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
+const FORGET_MATCHES: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
 const FORGET: &str = "DELETE FROM batch WHERE id = $1";
 const PURGE_START: &str = "
     INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
@@ -95,7 +95,7 @@ const IDENTIFIERS: &str = "
 const EVENTS_OF_PERSON: &str = "
     DELETE FROM event WHERE id IN (SELECT id FROM event WHERE person_id = $1 ORDER BY at, id LIMIT 1000)";
 // What rules remember of events, for correlations and for rules in test mode.
-const HITS_OF_PERSON: &str = "
+const MATCHES_OF_PERSON: &str = "
     DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
 const TEST_MATCHES_OF_PERSON: &str = "
     DELETE FROM test_match WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
@@ -135,7 +135,7 @@ impl Store {
             for id in ids {
                 events += sqlx::query(FORGET_EVENTS).bind(id).execute(&mut *tx).await?.rows_affected();
                 sqlx::query(FORGET_REJECTS).bind(id).execute(&mut *tx).await?;
-                sqlx::query(FORGET_HITS).bind(id).execute(&mut *tx).await?;
+                sqlx::query(FORGET_MATCHES).bind(id).execute(&mut *tx).await?;
                 sqlx::query(FORGET).bind(id).execute(&mut *tx).await?;
             }
             let batches = ids.len();
@@ -260,7 +260,7 @@ impl Store {
     /// Deletes the matches and sightings that rules stored from a person's events.
     pub async fn event_memory_purge(&self, person: &PersonId) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            sqlx::query(HITS_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+            sqlx::query(MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
             sqlx::query(TEST_MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
         });
         Ok(())

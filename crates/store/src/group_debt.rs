@@ -1,6 +1,6 @@
 //! Groups whose matches changed and whose detections are not recomputed yet.
 //!
-//! A row is written in the same transaction as its cause ([`crate::rule_hit`]) and removed together with the recomputed
+//! A row is written in the same transaction as its cause ([`crate::matches`]) and removed together with the recomputed
 //! detections ([`Store::detection_change`]). If a process is killed in between, the next one finds the row.
 
 use crate::engine::{Store, StoreError, bounded, on_engine};

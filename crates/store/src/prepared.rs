@@ -13,8 +13,8 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, batch, detection, event, group_debt, journal, log_source, person, reject,
-        rule_hit, sync_change,
+        access, account_object, batch, detection, event, group_debt, journal, log_source, matches, person,
+        reject, sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -47,12 +47,12 @@ fn built() -> Vec<String> {
             group_debt::PAID_HEAD,
             group_debt::PAID_STAMPS
         ),
-        with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
+        with_rows(matches::MATCH_HEAD, 9, matches::MATCH_TAIL),
         format!(
             "{}$1 AND group_key IN ($2, $3{}$4{}$5",
-            rule_hit::GROUPS_HEAD,
-            rule_hit::GROUPS_TAIL,
-            rule_hit::GROUPS_ORDER
+            matches::GROUPS_HEAD,
+            matches::GROUPS_TAIL,
+            matches::GROUPS_ORDER
         ),
         format!(
             "{}$1 AND group_key IN ($2, $3{}$4{}",
@@ -93,7 +93,7 @@ pub(crate) fn statements() -> Vec<String> {
         crate::risk::STATEMENTS,
         crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
-        crate::rule_hit::STATEMENTS,
+        crate::matches::STATEMENTS,
         crate::sealing_key::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 use serde_json::{Value, json};
-use sigma::{Collection, Hit, HitValue, Placeholders, parse_documents};
+use sigma::{Collection, Match, MatchValue, Placeholders, parse_documents};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -45,21 +45,21 @@ fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let collection = Collection::build(documents, &Placeholders::none());
     assert!(collection.problems.is_empty(), "{:?}", collection.problems);
     let correlation = &collection.correlations[0].correlation;
-    let mut groups: BTreeMap<String, Vec<Hit>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<Match>> = BTreeMap::new();
     for (id, (at, event)) in events.iter().enumerate() {
         if collection.rules[0].compiled.matches(event) {
             let text = |name: &str| event[name].as_str().unwrap();
-            groups.entry(text("User").to_owned()).or_default().push(Hit {
+            groups.entry(text("User").to_owned()).or_default().push(Match {
                 at_ns: at * 1_000_000_000,
                 part: 0,
                 id: id as u128,
-                value: Some(HitValue::digest_of(text("V"))),
+                value: Some(MatchValue::digest_of(text("V"))),
             });
         }
     }
     let mut fired: Vec<(u128, String, i64)> = Vec::new();
-    for (user, mut hits) in groups {
-        for firing in correlation.firings(&mut hits) {
+    for (user, mut matches) in groups {
+        for firing in correlation.firings(&mut matches) {
             fired.push((firing.id, user.clone(), firing.at_ns / 1_000_000_000));
         }
     }
@@ -110,7 +110,7 @@ fn counts_of_events_and_values_begin_to_hold_at_the_same_event() {
         }
         // Theirs goes by arrival; ours puts matches of one time in order by value.
         events.sort_by_key(|(at, event)| {
-            let HitValue::Digest(digest) = HitValue::digest_of(event["V"].as_str().unwrap()) else {
+            let MatchValue::Digest(digest) = MatchValue::digest_of(event["V"].as_str().unwrap()) else {
                 unreachable!("a text has a digest")
             };
             (*at, digest)

@@ -21,7 +21,7 @@ use self::worker::{Shared, Worker};
 use crate::Dataset;
 use crate::book::RuleBook;
 use crate::firing::fire;
-use crate::kept::Groups;
+use crate::matches::Groups;
 use chrono::{DateTime, Utc};
 use sigma::PartOf;
 use std::io::{Result, Write};

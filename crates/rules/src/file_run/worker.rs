@@ -13,8 +13,8 @@ use super::{Options, index_of};
 use crate::DATASETS;
 use crate::book::RuleBook;
 use crate::form::second_look;
-use crate::kept::Groups;
 use crate::lines::Lines;
+use crate::matches::Groups;
 use crate::normalise::{normalise, others};
 use model::ConnectionId;
 use sigma::PartOf;
@@ -25,13 +25,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The maximum number of matches kept for correlations. Chosen: about 1 GB.
-const KEPT_MAX: u64 = 20_000_000;
+const MATCHES_MAX: u64 = 20_000_000;
 
 /// The state that all threads of a run share.
 #[derive(Default)]
 pub(super) struct Shared {
     /// The number of kept matches.
-    kept: AtomicU64,
+    matches: AtomicU64,
     /// The keys of records that matched: a record with the same key is the same record.
     keys: Mutex<HashSet<u128>>,
 }
@@ -208,18 +208,18 @@ impl<'a> Worker<'a> {
             }
         }
         self.totals.untaken += found.without_key as u64;
-        let more = found.traces.len() as u64;
+        let more = found.matches.len() as u64;
         let Some(at_ns) = found.at_ns else {
             self.totals.untaken += more;
             return Ok(());
         };
-        if more > 0 && self.shared.kept.fetch_add(more, Ordering::Relaxed) + more > KEPT_MAX {
+        if more > 0 && self.shared.matches.fetch_add(more, Ordering::Relaxed) + more > MATCHES_MAX {
             return Err(std::io::Error::other(format!(
-                "correlations would need more than {KEPT_MAX} matches; narrow the rules that they refer to"
+                "correlations would need more than {MATCHES_MAX} matches; narrow the rules that they refer to"
             )));
         }
-        for trace in found.traces.drain(..) {
-            self.groups.keep(trace, at_ns, place.id());
+        for one in found.matches.drain(..) {
+            self.groups.add(one, at_ns, place.id());
         }
         Ok(())
     }

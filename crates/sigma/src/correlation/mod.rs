@@ -13,7 +13,7 @@ use crate::condition::Condition;
 use crate::rule::Header;
 
 pub(crate) use parse::parse;
-pub use window::{EXACT_DISTINCT_MAX, Firing, Hit, HitValue};
+pub use window::{EXACT_DISTINCT_MAX, Firing, Match, MatchValue};
 
 /// One correlation rule (Sigma correlation rules specification 2.1.0).
 #[derive(Debug, Clone, PartialEq)]

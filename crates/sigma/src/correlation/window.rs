@@ -16,7 +16,7 @@ pub const EXACT_DISTINCT_MAX: usize = 10_000;
 
 /// A match of one of a correlation's rules.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Hit {
+pub struct Match {
     /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
     /// The index of the rule in the correlation.
@@ -24,19 +24,19 @@ pub struct Hit {
     /// Identifies the match; determines the order of matches at the same time.
     pub id: u128,
     /// The compared value, for types that use one.
-    pub value: Option<HitValue>,
+    pub value: Option<MatchValue>,
 }
 
 /// The value of a match that a correlation compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum HitValue {
+pub enum MatchValue {
     /// For sums, averages and percentiles.
     Number(f64),
     /// For counts: equal values have equal digests.
     Digest(u64),
 }
 
-impl HitValue {
+impl MatchValue {
     /// The digest of a text, the same in every process of one build.
     pub fn digest_of(text: &str) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -63,10 +63,10 @@ pub struct Firing {
 }
 
 impl Correlation {
-    /// The firings for `hits`, which all belong to one group. Sorts the hits by time first.
-    pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
+    /// The firings for `matches`, which all belong to one group. Sorts the matches by time first.
+    pub fn firings(&self, matches: &mut [Match]) -> Vec<Firing> {
         // By value before id: what an event is called must not decide what is found.
-        hits.sort_unstable_by(|left, right| {
+        matches.sort_unstable_by(|left, right| {
             (left.at_ns, left.part)
                 .cmp(&(right.at_ns, right.part))
                 .then_with(|| by_value(left.value, right.value))
@@ -77,25 +77,25 @@ impl Correlation {
         let mut first = 0;
         let mut held = false;
         let mut last_fired: Option<i64> = None;
-        for (place, hit) in hits.iter().enumerate() {
-            let opens = hit.at_ns.saturating_sub(self.timespan_ns);
-            while hits[first].at_ns < opens {
-                window.leave(&hits[first]);
+        for (place, one) in matches.iter().enumerate() {
+            let opens = one.at_ns.saturating_sub(self.timespan_ns);
+            while matches[first].at_ns < opens {
+                window.leave(&matches[first]);
                 first += 1;
             }
             // A window that ran empty ends what held before.
             held &= first < place;
-            window.enter(hit);
-            let (value, holds, is_estimate) = window.verdict(&hits[first..=place], opens);
+            window.enter(one);
+            let (value, holds, is_estimate) = window.verdict(&matches[first..=place], opens);
             let again = held
                 && self.suppress_ns.is_some_and(|pause| {
-                    last_fired.is_none_or(|fired| hit.at_ns.saturating_sub(fired) >= pause)
+                    last_fired.is_none_or(|fired| one.at_ns.saturating_sub(fired) >= pause)
                 });
             if holds && (!held || again) {
-                last_fired = Some(hit.at_ns);
+                last_fired = Some(one.at_ns);
                 firings.push(Firing {
-                    at_ns: hit.at_ns,
-                    id: hit.id,
+                    at_ns: one.at_ns,
+                    id: one.id,
                     first,
                     last: place,
                     value,
@@ -108,11 +108,11 @@ impl Correlation {
     }
 }
 
-fn by_value(left: Option<HitValue>, right: Option<HitValue>) -> Ordering {
-    let rank = |value: Option<HitValue>| match value {
+fn by_value(left: Option<MatchValue>, right: Option<MatchValue>) -> Ordering {
+    let rank = |value: Option<MatchValue>| match value {
         None => (0, 0, 0.0),
-        Some(HitValue::Digest(digest)) => (1, digest, 0.0),
-        Some(HitValue::Number(number)) => (2, 0, number),
+        Some(MatchValue::Digest(digest)) => (1, digest, 0.0),
+        Some(MatchValue::Number(number)) => (2, 0, number),
     };
     let (left, right) = (rank(left), rank(right));
     (left.0, left.1)
@@ -160,12 +160,12 @@ impl<'a> Window<'a> {
         }
     }
 
-    fn enter(&mut self, hit: &Hit) {
+    fn enter(&mut self, one: &Match) {
         self.events += 1;
-        self.parts[hit.part] += 1;
-        match hit.value {
-            Some(HitValue::Digest(digest)) => self.distinct.enter(digest),
-            Some(HitValue::Number(number)) => {
+        self.parts[one.part] += 1;
+        match one.value {
+            Some(MatchValue::Digest(digest)) => self.distinct.enter(digest),
+            Some(MatchValue::Number(number)) => {
                 self.numbers += 1;
                 match whole(number) {
                     Some(number) => self.whole += number,
@@ -181,27 +181,27 @@ impl<'a> Window<'a> {
             None => {}
         }
         if !self.chains.is_empty() {
-            for length in (0..=hit.part).rev() {
+            for length in (0..=one.part).rev() {
                 let begins = if length == 0 {
-                    hit.at_ns
+                    one.at_ns
                 } else {
-                    (0..hit.part)
+                    (0..one.part)
                         .map(|before| self.chains[before][length - 1])
                         .max()
                         .unwrap_or(NEVER)
                 };
-                let chain = &mut self.chains[hit.part][length];
+                let chain = &mut self.chains[one.part][length];
                 *chain = begins.max(*chain);
             }
         }
     }
 
-    fn leave(&mut self, hit: &Hit) {
+    fn leave(&mut self, one: &Match) {
         self.events -= 1;
-        self.parts[hit.part] -= 1;
-        match hit.value {
-            Some(HitValue::Digest(digest)) => self.distinct.leave(digest),
-            Some(HitValue::Number(number)) => {
+        self.parts[one.part] -= 1;
+        match one.value {
+            Some(MatchValue::Digest(digest)) => self.distinct.leave(digest),
+            Some(MatchValue::Number(number)) => {
                 self.numbers -= 1;
                 match whole(number) {
                     Some(number) => self.whole -= number,
@@ -219,7 +219,7 @@ impl<'a> Window<'a> {
     }
 
     /// The value, whether the condition is true, and whether the value is an estimate.
-    fn verdict(&self, hits: &[Hit], opens: i64) -> (f64, bool, bool) {
+    fn verdict(&self, matches: &[Match], opens: i64) -> (f64, bool, bool) {
         let mut is_estimate = false;
         let value = match self.correlation.kind {
             CorrelationKind::EventCount => Some(self.events as f64),
@@ -238,8 +238,8 @@ impl<'a> Window<'a> {
                     })
                     .unwrap_or(0) as f64,
             ),
-            CorrelationKind::ValueSum => (self.numbers > 0).then(|| self.sum(hits)),
-            CorrelationKind::ValueAvg => (self.numbers > 0).then(|| self.sum(hits) / self.numbers as f64),
+            CorrelationKind::ValueSum => (self.numbers > 0).then(|| self.sum(matches)),
+            CorrelationKind::ValueAvg => (self.numbers > 0).then(|| self.sum(matches) / self.numbers as f64),
             CorrelationKind::ValuePercentile => {
                 percentile(&self.sorted, self.correlation.percentile.unwrap_or(50.0))
             }
@@ -257,13 +257,14 @@ impl<'a> Window<'a> {
     }
 
     /// Exact if all values are integers, regardless of values that entered and left before; otherwise added up again.
-    fn sum(&self, hits: &[Hit]) -> f64 {
+    fn sum(&self, matches: &[Match]) -> f64 {
         if self.fractions == 0 {
             return self.whole as f64;
         }
-        hits.iter()
-            .filter_map(|hit| match hit.value {
-                Some(HitValue::Number(number)) => Some(number),
+        matches
+            .iter()
+            .filter_map(|one| match one.value {
+                Some(MatchValue::Number(number)) => Some(number),
                 _ => None,
             })
             .sum()

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 
 /// The maximum number of matches of one group that are evaluated together. Chosen: more means that the rule is far too
 /// broad.
-pub const HITS_MAX: i64 = 100_000;
+pub const MATCHES_MAX: i64 = 100_000;
 /// Rows in one statement.
 const ROWS: usize = 500;
 
 /// A stored match of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct RuleHitRow {
+pub struct MatchRow {
     /// The watch, with a digest of its definition.
     pub watch: String,
     /// The values that separate groups, as JSON.
@@ -36,7 +36,7 @@ pub struct RuleHitRow {
 
 /// Data about a part of a run: its start time, and the stamp of the debts that it creates.
 #[derive(Debug, Clone)]
-pub struct HitRun {
+pub struct MatchRun {
     /// When the run over the batch started. Matches that a later run stores count as stored by that run.
     pub began_at: DateTime<Utc>,
     /// A new value with each call.
@@ -47,9 +47,9 @@ pub struct HitRun {
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 #[expect(
     missing_docs,
-    reason = "columns of the same names in RuleHitRow; the earliest time"
+    reason = "columns of the same names in MatchRow; the earliest time"
 )]
-pub struct HitGroup {
+pub struct MatchGroup {
     pub watch: String,
     pub group_key: String,
     pub at_us: i64,
@@ -83,9 +83,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     WATERMARK_SET,
 ];
 
-pub(crate) const HIT_HEAD: &str =
+pub(crate) const MATCH_HEAD: &str =
     "INSERT INTO rule_hit (watch, group_key, slot, part, value, at_us, event_id, batch_id, kept_at)";
-pub(crate) const HIT_TAIL: &str = "
+pub(crate) const MATCH_TAIL: &str = "
     ON CONFLICT (watch, group_key, slot, part, value) DO UPDATE SET at_us = excluded.at_us,
         event_id = excluded.event_id, batch_id = excluded.batch_id,
         kept_at = CASE WHEN excluded.kept_at > rule_hit.kept_at THEN excluded.kept_at ELSE rule_hit.kept_at END
@@ -118,23 +118,23 @@ const WATERMARK_SET: &str = "
         at = CASE WHEN excluded.at > watermark.at THEN excluded.at ELSE watermark.at END";
 
 /// Writes matches in the transaction `$tx`.
-macro_rules! hits_write {
-    ($tx:expr, $hits:expr, $run:expr) => {{
-        let hits: &[&RuleHitRow] = &$hits;
-        for part in hits.chunks(ROWS) {
-            let mut query = QueryBuilder::new(HIT_HEAD);
-            query.push_values(part, |mut row, hit| {
-                row.push_bind(&hit.watch)
-                    .push_bind(storable(&hit.group_key).into_owned())
-                    .push_bind(&hit.slot)
-                    .push_bind(hit.part)
-                    .push_bind(storable(&hit.value).into_owned())
-                    .push_bind(hit.at_us)
-                    .push_bind(&hit.event_id)
-                    .push_bind(&hit.batch_id)
+macro_rules! matches_write {
+    ($tx:expr, $matches:expr, $run:expr) => {{
+        let matches: &[&MatchRow] = &$matches;
+        for part in matches.chunks(ROWS) {
+            let mut query = QueryBuilder::new(MATCH_HEAD);
+            query.push_values(part, |mut row, one| {
+                row.push_bind(&one.watch)
+                    .push_bind(storable(&one.group_key).into_owned())
+                    .push_bind(&one.slot)
+                    .push_bind(one.part)
+                    .push_bind(storable(&one.value).into_owned())
+                    .push_bind(one.at_us)
+                    .push_bind(&one.event_id)
+                    .push_bind(&one.batch_id)
                     .push_bind($run.began_at);
             });
-            query.push(HIT_TAIL);
+            query.push(MATCH_TAIL);
             query.build().execute(&mut *$tx).await?;
         }
     }};
@@ -142,26 +142,26 @@ macro_rules! hits_write {
 
 /// For matches with the same key, the earliest one, in the order of their keys, so that two transactions lock rows in
 /// the same order.
-fn earliest(hits: &[RuleHitRow]) -> Vec<&RuleHitRow> {
+fn earliest(matches: &[MatchRow]) -> Vec<&MatchRow> {
     let mut first = BTreeMap::new();
-    for hit in hits {
-        let key = (&hit.watch, &hit.group_key, &hit.slot, hit.part, &hit.value);
-        let kept = first.entry(key).or_insert(hit);
-        if (hit.at_us, &hit.event_id) < (kept.at_us, &kept.event_id) {
-            *kept = hit;
+    for one in matches {
+        let key = (&one.watch, &one.group_key, &one.slot, one.part, &one.value);
+        let kept = first.entry(key).or_insert(one);
+        if (one.at_us, &one.event_id) < (kept.at_us, &kept.event_id) {
+            *kept = one;
         }
     }
     first.into_values().collect()
 }
 
 /// The groups of these matches, with the earliest time in each.
-fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
+fn groups_of<'m>(matches: &[&'m MatchRow]) -> Vec<(&'m str, &'m str, i64)> {
     let mut groups = BTreeMap::new();
-    for hit in hits {
+    for one in matches {
         let from = groups
-            .entry((hit.watch.as_str(), hit.group_key.as_str()))
-            .or_insert(hit.at_us);
-        *from = hit.at_us.min(*from);
+            .entry((one.watch.as_str(), one.group_key.as_str()))
+            .or_insert(one.at_us);
+        *from = one.at_us.min(*from);
     }
     groups
         .into_iter()
@@ -172,27 +172,27 @@ fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
 impl Store {
     /// Stores matches, and records that the detections of their groups must be recomputed. An already stored match is
     /// kept, with the earlier of the two times.
-    pub async fn hit_keep(&self, hits: &[RuleHitRow], run: &HitRun) -> Result<(), StoreError> {
-        if hits.is_empty() {
+    pub async fn match_keep(&self, matches: &[MatchRow], run: &MatchRun) -> Result<(), StoreError> {
+        if matches.is_empty() {
             return Ok(());
         }
-        let hits = earliest(hits);
-        let groups = groups_of(&hits);
+        let matches = earliest(matches);
+        let groups = groups_of(&matches);
         in_transaction!(self, tx => {
-            hits_write!(tx, hits, run);
+            matches_write!(tx, matches, run);
             groups_owe!(tx, groups, &run.stamp, run.began_at);
         });
         Ok(())
     }
 
-    /// The matches of these groups of a watch, starting at `from_us`, at most [`HITS_MAX`] in total: group by group,
+    /// The matches of these groups of a watch, starting at `from_us`, at most [`MATCHES_MAX`] in total: group by group,
     /// oldest first.
-    pub async fn hit_groups(
+    pub async fn match_groups(
         &self,
         watch: &str,
         keys: &[&str],
         from_us: i64,
-    ) -> Result<Vec<RuleHitRow>, StoreError> {
+    ) -> Result<Vec<MatchRow>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -203,16 +203,16 @@ impl Store {
             for key in keys {
                 list.push_bind(storable(key).into_owned());
             }
-            query.push(GROUPS_TAIL).push_bind(from_us).push(GROUPS_ORDER).push_bind(HITS_MAX);
+            query.push(GROUPS_TAIL).push_bind(from_us).push(GROUPS_ORDER).push_bind(MATCHES_MAX);
             query.build_query_as().fetch_all(pool).await?
         }))
     }
 
     /// Deletes the matches of a batch that an earlier run stored and this one did not, and records that the detections
     /// of their groups must be recomputed.
-    pub async fn hit_forget_batch(&self, batch: &str, run: &HitRun) -> Result<(), StoreError> {
+    pub async fn match_forget_batch(&self, batch: &str, run: &MatchRun) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH)
+            let groups: Vec<MatchGroup> = sqlx::query_as(OF_BATCH)
                 .bind(batch).bind(run.began_at).fetch_all(&mut *tx).await?;
             if !groups.is_empty() {
                 sqlx::query(FORGET_BATCH).bind(batch).bind(run.began_at).execute(&mut *tx).await?;
@@ -228,19 +228,19 @@ impl Store {
 
     /// Replaces the matches that one watch's firings since `from_us` created in another watch's group, whose detections
     /// must then be recomputed. `source` identifies the watch that fired.
-    pub async fn hit_replace_derived(
+    pub async fn match_replace_derived(
         &self,
-        group: &HitGroup,
+        group: &MatchGroup,
         source: &str,
-        hits: &[RuleHitRow],
-        run: &HitRun,
+        matches: &[MatchRow],
+        run: &MatchRun,
     ) -> Result<(), StoreError> {
-        let hits = earliest(hits);
+        let matches = earliest(matches);
         in_transaction!(self, tx => {
             sqlx::query(FORGET_DERIVED)
                 .bind(&group.watch).bind(storable(&group.group_key).into_owned()).bind(source).bind(group.at_us)
                 .execute(&mut *tx).await?;
-            hits_write!(tx, hits, run);
+            matches_write!(tx, matches, run);
             let owed = vec![(group.watch.as_str(), group.group_key.as_str(), group.at_us)];
             groups_owe!(tx, owed, &run.stamp, run.began_at);
         });
@@ -249,7 +249,7 @@ impl Store {
 
     /// Deletes matches of a watch that no correlation needs any more: older than `before_us`, and stored before
     /// `kept_before`. Without `before_us`, deletes all of them.
-    pub async fn hit_prune(
+    pub async fn match_prune(
         &self,
         watch: &str,
         before_us: Option<i64>,
@@ -266,7 +266,7 @@ impl Store {
     }
 
     /// The watches with stored matches.
-    pub async fn hit_watches(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn match_watches(&self) -> Result<Vec<String>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
     }
 
