@@ -1,4 +1,4 @@
-//! Who has what in a very large account: one answer, and pages of lists, on each database.
+//! Access data of a very large account: one answer, and pages of lists, on each database.
 
 use anyhow::Context;
 use cloudflare::Credential;
@@ -17,11 +17,11 @@ const MEMBERS: usize = 25_000;
 const ACCESS_USERS: usize = 40_000;
 const GROUPS: usize = 2_000;
 const RULES: usize = 100;
-/// How often each thing is asked for.
+/// The number of repetitions of each measurement.
 const TIMES: usize = 200;
 const PAGE: usize = 100;
 
-/// How long one thing took, many times over.
+/// The durations of one operation over many repetitions.
 pub(crate) struct Latency {
     pub(crate) what: String,
     mean: Duration,
@@ -204,7 +204,7 @@ async fn latencies(app: &App) -> anyhow::Result<Vec<Latency>> {
     Ok(figures)
 }
 
-/// People from all over the list.
+/// People from all parts of the list.
 async fn sample(app: &App) -> anyhow::Result<Vec<PersonRow>> {
     let mut all = Vec::new();
     let mut filter = PersonFilter {

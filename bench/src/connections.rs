@@ -1,7 +1,7 @@
-//! What connections cost the server: memory of idle ones, a request on a new one, and `/health` beside a flood.
+//! The cost of connections for the server: memory of idle ones, a request on a new one, and `/health` during a flood.
 //!
-//! The server runs in this process on a port of this machine; the clients' ends are here too, so the memory told is a
-//! little more than the server's own.
+//! The server runs in this process on a port of this machine. The clients' ends are also in this process, so the
+//! reported memory is slightly more than the server's own.
 
 use crate::say;
 use anyhow::Context;
@@ -19,7 +19,7 @@ const REQUESTS: usize = 2_000;
 
 const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
 
-/// Measures and prints.
+/// Measures and prints the results.
 pub(crate) async fn print() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut settings = Settings::default();
@@ -85,7 +85,7 @@ pub(crate) async fn print() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One request on a new connection, to the end of its answer.
+/// One request on a new connection, up to the end of its response.
 async fn asked(address: SocketAddr) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await?;
@@ -96,7 +96,7 @@ async fn asked(address: SocketAddr) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// A server that answers anything with the same bytes: what a connection costs at the least.
+/// A server that responds to everything with the same bytes: the minimum cost of a connection.
 async fn bare() -> anyhow::Result<(SocketAddr, CancellationToken)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -1,4 +1,4 @@
-//! What the next batch costs as the store grows: equal batches, one after the other, each timed by itself.
+//! The cost of the next batch as the store grows: equal batches, one after the other, each timed separately.
 
 use crate::Figure;
 use crate::ingest::{new_connection, record};
@@ -14,10 +14,10 @@ use store::Store;
 
 const ROUNDS: usize = 4;
 const RECORDS: usize = 40_000;
-/// Of so many records one is a look-up that rules match, of one of the people in turn.
+/// One in this number of records is a lookup that rules match, by one of the people in turn.
 const MATCHED_ONE_IN: usize = 10;
 
-/// A batch whose records are all new, in the hour of its round.
+/// A batch of new records, in the hour of its round.
 fn body(round: usize) -> anyhow::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     for number in 0..RECORDS {
@@ -56,7 +56,7 @@ async fn rounds(engine: &str, settings: Settings) -> anyhow::Result<Vec<Figure>>
     Ok(figures)
 }
 
-/// The first figure of each engine is the baseline of the others.
+/// The first result of each engine is the baseline of the others.
 pub(crate) async fn all() -> anyhow::Result<Vec<Vec<Figure>>> {
     let mut tables = Vec::new();
     let folder = tempfile::tempdir()?;

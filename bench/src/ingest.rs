@@ -1,4 +1,4 @@
-//! Log records: one core, and the whole way.
+//! Ingest of log records: on one core, and from end to end.
 
 use crate::Figure;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use store::{ConnectionRow, NewConnection};
 const RECORDS: usize = 50_000;
 const BATCHES: usize = 20;
 
-/// A DNS record with the fields that a job asks for; one in fifty is a look-up of a phishing domain.
+/// A DNS record with the fields that a job requests; one in fifty is a lookup of a phishing domain.
 pub(crate) fn record(number: usize) -> Value {
     let category = if number.is_multiple_of(50) { 131 } else { 26 };
     json!({
@@ -79,7 +79,7 @@ pub(crate) fn one_core() -> anyhow::Result<Vec<Figure>> {
     Ok(vec![floor, normalised, matched])
 }
 
-/// A connection that records can be sent to.
+/// A connection that accepts records.
 pub(crate) async fn new_connection(app: &App, ingest_secret_hash: String) -> anyhow::Result<ConnectionRow> {
     let connection = NewConnection {
         id: ConnectionId("bench".to_owned()),

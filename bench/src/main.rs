@@ -1,6 +1,6 @@
-//! Measures the stages against baselines that run in the same process a moment before, and prints ratios.
+//! Measures the stages and prints ratios to baselines that run in the same process just before.
 //!
-//! Absolute figures belong to one machine and one moment; the ratios are what to watch. Nothing is asserted.
+//! Absolute numbers depend on the machine and the moment; watch the ratios. Nothing is asserted.
 #![expect(clippy::print_stdout, reason = "a benchmark speaks through it")]
 #![expect(
     clippy::disallowed_methods,
@@ -17,10 +17,10 @@ mod sync;
 
 use std::time::Instant;
 
-/// One measured thing.
+/// One measurement.
 struct Figure {
     what: String,
-    /// Units of work a second.
+    /// Units of work per second.
     rate: f64,
     unit: &'static str,
 }
@@ -53,11 +53,11 @@ fn print(title: &str, figures: &[Figure]) {
     }
 }
 
-/// The program's own.
+/// The same allocator as in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What can be measured alone, by its name; all of it without one.
+/// The parts that can be measured separately, by name; without a name, all of them.
 const PARTS: [&str; 6] = ["ingest", "growth", "rules", "sync", "access", "connections"];
 
 #[tokio::main]

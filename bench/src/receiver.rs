@@ -1,6 +1,7 @@
-//! The receiver end to end: the served program over HTTP on loopback, from a sender's request to a detection's row.
+//! The receiver from end to end: the served program over HTTP on loopback, from a sender's request to a detection's
+//! row.
 //!
-//! Everything runs in this process as `flareward serve` runs it: the router, the stages, SQLite, an archive that is
+//! Everything runs in this process as in `flareward serve`: the router, the stages, SQLite, and an archive that is
 //! synced to the disk. Start reading at [`measure`].
 
 use crate::ingest::{new_connection, record};
@@ -24,13 +25,13 @@ const DATASET: &str = "gateway_dns";
 
 const BATCHES: usize = 40;
 const RECORDS_OF_A_BATCH: usize = 2_500;
-/// Batches under way at once. Chosen: what Cloudflare does is not documented.
+/// The number of batches in transit. Chosen: Cloudflare does not document its own number.
 const SENDERS: usize = 4;
 
-/// Small batches, each with one record that a rule finds.
+/// The number of small batches, each with one record that a rule matches.
 const SMALL_BATCHES: usize = 200;
 const RECORDS_OF_A_SMALL_BATCH: usize = 20;
-/// How often the store is asked for the detection; the time to it is known to about this.
+/// How often the test queries the store for the detection, which is also the precision of the measured time.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,7 +44,7 @@ struct Served {
     _folder: tempfile::TempDir,
 }
 
-/// Measures and prints.
+/// Measures and prints the results.
 pub(crate) async fn measure() -> anyhow::Result<()> {
     let bodies = (0..BATCHES)
         .map(|batch| {
@@ -121,7 +122,7 @@ fn packed(records: impl Iterator<Item = Value>) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// A batch of now, and whose one record in it a rule finds.
+/// A batch with current times, and the person of the one record in it that a rule matches.
 fn small(batch: usize) -> anyhow::Result<(String, Bytes)> {
     let email = format!("found{batch}@bench.example");
     let first = 1_000_000 + batch * RECORDS_OF_A_SMALL_BATCH;
@@ -168,7 +169,7 @@ impl Served {
         })
     }
 
-    /// Sends a batch and waits for its answer. Answers when the last byte was given to the connection.
+    /// Sends a batch and waits for the response. Returns when the last byte was passed to the connection.
     async fn send(&self, body: Bytes) -> anyhow::Result<Instant> {
         let last_byte = Arc::new(OnceLock::new());
         let taken = last_byte.clone();

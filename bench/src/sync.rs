@@ -1,4 +1,4 @@
-//! A sync of a large account against the simulated one.
+//! A sync of a large account against the simulated account.
 
 use crate::Figure;
 use anyhow::Context;

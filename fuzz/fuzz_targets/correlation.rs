@@ -1,14 +1,14 @@
-//! When a correlation fires follows from the set of its matches, whatever their order.
+//! The set of matches alone determines when a correlation fires; their order has no effect.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use sigma::{Correlation, Document, Hit, HitValue, parse_documents};
+use sigma::{Correlation, Document, Match, MatchValue, parse_documents};
 use std::sync::LazyLock;
 
 const RULES: usize = 3;
 
-/// Every kind with bounds of every form, with and without reminders.
+/// Every type with bounds of every form, with and without reminders.
 static CORRELATIONS: LazyLock<Vec<Correlation>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for (kind, condition) in [
@@ -38,7 +38,7 @@ static CORRELATIONS: LazyLock<Vec<Correlation>> = LazyLock::new(|| {
 });
 
 #[derive(Debug, Arbitrary)]
-struct Match {
+struct Given {
     far: Option<i64>,
     seconds: u8,
     part: u8,
@@ -57,29 +57,29 @@ enum Found {
 fuzz_target!(|data: &[u8]| {
     let mut from = Unstructured::new(data);
     let Ok(which) = from.arbitrary::<u8>() else { return };
-    let Ok(matches) = from.arbitrary::<Vec<Match>>() else { return };
+    let Ok(given) = from.arbitrary::<Vec<Given>>() else { return };
     let correlation = &CORRELATIONS[usize::from(which) % CORRELATIONS.len()];
-    let mut hits: Vec<Hit> = matches
+    let mut matches: Vec<Match> = given
         .iter()
-        .map(|one| Hit {
+        .map(|one| Match {
             at_ns: one.far.unwrap_or(i64::from(one.seconds) * 1_000_000_000),
             part: usize::from(one.part) % RULES,
             id: u128::from(one.id),
             value: match one.value {
                 Found::None => None,
-                Found::Digest(digest) => Some(HitValue::Digest(digest.into())),
-                Found::Half(halves) => Some(HitValue::Number(f64::from(halves) / 2.0)),
-                Found::Any(number) => Some(HitValue::Number(number)),
+                Found::Digest(digest) => Some(MatchValue::Digest(digest.into())),
+                Found::Half(halves) => Some(MatchValue::Number(f64::from(halves) / 2.0)),
+                Found::Any(number) => Some(MatchValue::Number(number)),
             },
         })
         .collect();
-    let mut turned: Vec<Hit> = hits.iter().rev().cloned().collect();
-    let mut mixed: Vec<Hit> = hits.iter().skip(1).step_by(2).chain(hits.iter().step_by(2)).cloned().collect();
-    let firings = correlation.firings(&mut hits);
+    let mut turned: Vec<Match> = matches.iter().rev().cloned().collect();
+    let mut mixed: Vec<Match> = matches.iter().skip(1).step_by(2).chain(matches.iter().step_by(2)).cloned().collect();
+    let firings = correlation.firings(&mut matches);
     let told = |firings: &[sigma::Firing]| format!("{firings:?}");
     assert_eq!(told(&firings), told(&correlation.firings(&mut turned)));
     assert_eq!(told(&firings), told(&correlation.firings(&mut mixed)));
     for firing in &firings {
-        assert!(firing.first <= firing.last && hits[firing.last].id == firing.id);
+        assert!(firing.first <= firing.last && matches[firing.last].id == firing.id);
     }
 });

@@ -1,6 +1,6 @@
-//! The engine's own reader of records against `serde_json` and the matching of one rule at a time.
+//! Compares the engine's own reader of records with `serde_json` and the matching of one rule at a time.
 //!
-//! Both refuse a line, or both take it and find the same in it.
+//! Both refuse a line, or both accept it and find the same matches.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

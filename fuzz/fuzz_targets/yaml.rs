@@ -1,4 +1,4 @@
-//! No text makes the reader, the compiler or the engine panic, or take long.
+//! No text makes the reader, the compiler or the engine panic or take long.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! Rules of fifteen kinds about DNS and ten about HTTP, as many of each as are wanted, and what makes each match.
+//! Rules of fifteen kinds about DNS and ten about HTTP, any number of each, and records that match each.
 //!
-//! Two of each kind are the 50 that are measured; their matches are planted in the stream. Start reading at
+//! The 50 measured rules are two of each kind; records that match them are inserted into the stream. Start reading at
 //! `write`.
 
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use std::path::Path;
 
 const DNS_KINDS: usize = 15;
 const HTTP_KINDS: usize = 10;
-/// So many of each kind have matches in the stream.
+/// The number of rules of each kind with matches in the stream.
 const PLANTED_EACH: usize = 2;
 pub(super) const PLANTED_DNS: usize = DNS_KINDS * PLANTED_EACH;
 pub(super) const PLANTED_HTTP: usize = HTTP_KINDS * PLANTED_EACH;
 
-/// Writes `each` rules of every kind into a folder as one file each, and the correlations if wanted.
+/// Writes `each` rules of every kind into a folder as one file each, and the correlations if requested.
 pub(super) fn write(folder: &Path, each: usize, with_correlations: bool) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     for rule in 0..DNS_KINDS * each {
@@ -29,7 +29,7 @@ pub(super) fn write(folder: &Path, each: usize, with_correlations: bool) -> anyh
     Ok(())
 }
 
-/// One of each common type. `generate` lets the rules that they look at be reported as before.
+/// One of each common type. With `generate`, the rules that they refer to are still reported.
 const CORRELATIONS: &str = "
 title: Many suspicious names
 name: c-count
@@ -48,7 +48,7 @@ name: c-sum
 correlation: {type: value_sum, rules: [http-8, http-18], group-by: [Email], timespan: 1d, condition: {field: BlockedFileSize, gte: 100000}, generate: true}
 ";
 
-/// A word of its own for each rule.
+/// A unique word for each rule.
 fn word(rule: usize) -> String {
     const FIRST: [&str; 10] = [
         "kav", "zor", "mip", "tul", "ren", "box", "fid", "gas", "hul", "jem",

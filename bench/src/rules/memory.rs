@@ -1,7 +1,8 @@
-//! What a run over files keeps in memory for rules that look back over a week.
+//! The memory of a run over files, with rules that look back one week.
 //!
-//! 2,000 people, 100 rules (50 about single events, 25 counts of events, 25 counts of values), two million matches
-//! that are all kept. It runs in a process of its own, so that the peak is its own: [`run`] there, [`print()`] here.
+//! 2,000 people, 100 rules (50 about single events, 25 event counts, 25 value counts), and two million matches that are
+//! all kept. The run is a separate process, to measure its own peak: [`run`] is in that process, [`print()`] in this
+//! one.
 
 use super::stream::Numbers;
 use anyhow::Context;
@@ -14,7 +15,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// The word by which the program is asked to be that process.
+/// The argument that makes the program run as that process.
 pub(crate) const WORD: &str = "rules-memory";
 const EVENTS: usize = 2_000_000;
 const PEOPLE: u64 = 2_000;
@@ -67,7 +68,7 @@ pub(super) fn print(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The other process.
+/// The body of the other process.
 pub(crate) fn run(folder: &Path) -> anyhow::Result<()> {
     let book = RuleBook::of_folder(&folder.join("week"));
     anyhow::ensure!(book.problems.is_empty(), "{:?}", book.problems);

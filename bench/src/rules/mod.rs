@@ -1,7 +1,8 @@
-//! Rules over files of log records: Flareward beside rsigma and beside the floor, on one thread.
+//! Rules over files of log records on one thread: Flareward, rsigma, and the minimum cost of any engine.
 //!
-//! The events and rules are made here ([`stream`], [`book`]), so that whoever runs this measures the same. Figures are
-//! wall time, the best of three runs that take turns; nothing is asserted of them. That both engines find the same is.
+//! The events and rules are generated here ([`stream`], [`book`]), so that every run measures the same. The numbers are
+//! wall time, the best of three alternating runs, and are not asserted. The benchmark does assert that both engines
+//! find the same matches.
 
 mod book;
 mod memory;

@@ -1,7 +1,7 @@
-//! The same rules and events with rsigma, as a library, and the floor under any engine: unpacking and parsing alone.
+//! The same rules and events with rsigma as a library, and the minimum cost of any engine: only unpacking and parsing.
 //!
-//! rsigma is given every help: one engine per dataset, so that it never tries a rule of another, no event kept in
-//! its results, and a reader that splits lines in place.
+//! rsigma gets every advantage: one engine per dataset, so that it never tries rules of another dataset; no events in
+//! its results; and a reader that splits lines in place.
 
 use anyhow::Context;
 use flate2::bufread::MultiGzDecoder;
@@ -11,10 +11,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Bytes read at once, as Flareward's own reader does.
+/// The number of bytes read at once, as in Flareward's own reader.
 const READ_BYTES: usize = 256 << 10;
 
-/// Shows each line of a file, plain or packed.
+/// Calls `visit` with each line of a file, plain or gzip.
 fn lines(path: &Path, mut visit: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let file = BufReader::with_capacity(READ_BYTES, File::open(path)?);
     let is_packed = path.extension().is_some_and(|ending| ending == "gz");
@@ -82,7 +82,7 @@ impl Peer {
     }
 }
 
-/// Every line parsed, nothing asked of it.
+/// Parses every line without further processing.
 pub(super) fn parse(path: &Path) -> anyhow::Result<usize> {
     let mut members = 0;
     lines(path, |line| {
@@ -95,7 +95,7 @@ pub(super) fn parse(path: &Path) -> anyhow::Result<usize> {
     Ok(members)
 }
 
-/// Unpacked, and thrown away.
+/// Decompresses the file without further processing.
 pub(super) fn unpack(path: &Path) -> anyhow::Result<u64> {
     let mut from = MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, File::open(path)?));
     let mut buffer = vec![0; READ_BYTES];

@@ -1,7 +1,7 @@
-//! Log records as two datasets have them, made from a seed: the same in every run.
+//! Log records of two datasets, generated from a seed: the same in every run.
 //!
-//! Every documented field is there, and one record in thirteen has what one of the rules of [`super::book`] looks
-//! for. Start reading at [`write()`].
+//! Every documented field is present, and one record in thirteen matches one of the rules of [`super::book`]. Start
+//! reading at [`write()`].
 
 use super::book::{self, PLANTED_DNS, PLANTED_HTTP};
 use flate2::{Compression, write::GzEncoder};
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 pub(super) const DNS_EVENTS: usize = 120_000;
 pub(super) const HTTP_EVENTS: usize = 80_000;
-/// One in so many records is made for a rule.
+/// One in this number of records is made to match a rule.
 const PLANTED_ONE_IN: u64 = 13;
 const PEOPLE: u64 = 2_000;
-/// 2026-01-05T08:00:00Z; two records and a half a second from there.
+/// 2026-01-05T08:00:00Z; the stream has two and a half records per second from there.
 const BEGIN_MS: u64 = 1_767_600_000_000;
 const STEP_MS: u64 = 400;
 const FIELDS: &str = rules::recognise::FIELDS;
@@ -24,7 +24,7 @@ const WORDS: [&str; 24] = [
     "sync", "update", "metrics", "assets", "chat", "docs", "drive", "music", "maps", "pay", "store", "edge",
 ];
 
-/// Numbers that look random and are the same in every run (SplitMix64).
+/// Pseudo-random numbers that are the same in every run (SplitMix64).
 pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
@@ -56,7 +56,7 @@ impl Numbers {
     }
 }
 
-/// The files that are measured.
+/// The measured files.
 pub(super) struct Files {
     pub(super) plain: PathBuf,
     pub(super) packed: PathBuf,
@@ -64,7 +64,7 @@ pub(super) struct Files {
     pub(super) packed_bytes: u64,
 }
 
-/// Writes the stream twice, plain and packed.
+/// Writes the stream twice, plain and gzip.
 pub(super) fn write(folder: &Path) -> anyhow::Result<Files> {
     let (plain, packed) = (folder.join("events.ndjson"), folder.join("events.ndjson.gz"));
     let mut plain_to = BufWriter::new(File::create(&plain)?);
@@ -103,7 +103,7 @@ fn time(at_ms: u64) -> String {
         .to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)
 }
 
-/// Every documented field of a dataset with a value of its type; what matters is set afterwards.
+/// Every documented field of a dataset with a value of its type; the relevant fields are set afterwards.
 fn blank(dataset: &str, numbers: &mut Numbers) -> Map<String, Value> {
     FIELDS
         .lines()

@@ -1,4 +1,4 @@
-//! How much time, memory and disk a large file takes: `cargo run --release --example large -- 200000`.
+//! Measures the time, memory and disk space for a large file: `cargo run --release --example large -- 200000`.
 #![expect(clippy::print_stdout, reason = "it is run to see this")]
 
 use c1z::message::{
@@ -10,7 +10,7 @@ use chrono::DateTime;
 use std::error::Error;
 use std::time::Instant;
 
-/// The most memory that this process has had so far, as Linux counts it.
+/// The peak memory of this process so far, as reported by Linux.
 fn memory_peak() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -89,7 +89,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An id as long as Cloudflare's.
+/// An id with the length of Cloudflare's ids.
 fn id(kind: &str, number: u64) -> ResourceId {
     ResourceId::new(kind, format!("{number:032x}"))
 }

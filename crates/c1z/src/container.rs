@@ -1,6 +1,6 @@
-//! The outside of a file: five bytes of magic, then one zstd frame.
+//! The outer format of a file: five bytes of magic, then one zstd frame.
 //!
-//! Everything here blocks; callers run it on a thread that may.
+//! All functions block; call them on a thread that may block.
 
 use crate::C1zError;
 use std::fs::File;
@@ -10,11 +10,11 @@ use std::path::Path;
 const MAGIC: &[u8; 5] = b"C1ZF\0";
 const MAGIC_VERSION_3: &[u8; 5] = b"C1Z3\0";
 
-/// 8 MiB, what Baton's own writers use; SDK 0.1 reads up to 32 MiB.
+/// 8 MiB, as in Baton's own writers; SDK 0.1 reads up to 32 MiB.
 const WINDOW_LOG: u32 = 23;
 const WINDOW_LOG_READ_MAX: u32 = 25;
 
-/// Whether there is something to read. Baton takes an empty file for an empty store, like one that is not there.
+/// Whether the file has content. Baton treats an empty file as an empty store, like a missing file.
 pub(crate) fn has_content(path: &Path) -> Result<bool, C1zError> {
     match std::fs::metadata(path) {
         Ok(about) => Ok(about.len() > 0),
@@ -23,7 +23,7 @@ pub(crate) fn has_content(path: &Path) -> Result<bool, C1zError> {
     }
 }
 
-/// Unpacks the database in `path` to `database`, at most `limit_bytes` of it.
+/// Unpacks the database in `path` to `database`, up to `limit_bytes`.
 pub(crate) fn unpack(path: &Path, database: &Path, limit_bytes: u64) -> Result<(), C1zError> {
     let not = |why| C1zError::NotC1z {
         path: path.to_owned(),
@@ -55,7 +55,8 @@ pub(crate) fn unpack(path: &Path, database: &Path, limit_bytes: u64) -> Result<(
     Ok(())
 }
 
-/// Packs `database` into `path`: written beside, synced to the disk, moved into place. Returns the file's size.
+/// Packs `database` into `path`: writes a temporary file, syncs it to the disk, and moves it into place. Returns the
+/// file's size.
 pub(crate) fn pack(database: &Path, path: &Path, level: i32) -> Result<u64, C1zError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path

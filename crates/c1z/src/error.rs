@@ -1,4 +1,4 @@
-//! What can go wrong with a file.
+//! Errors of reading and writing a file.
 
 use crate::ID_BYTES_MAX;
 use chrono::{DateTime, Utc};
@@ -7,43 +7,43 @@ use std::path::PathBuf;
 /// Why a file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum C1zError {
-    /// An object without an id: readers look objects up by it.
+    /// An object without an id. Readers look objects up by id.
     #[error("{what} has an empty id")]
     EmptyId {
-        /// What it is, with its name if it has one.
+        /// The kind of object, with its name if it has one.
         what: String,
     },
-    /// An id that readers refuse. It is not cut, because two ids could become one.
+    /// An id that is too long for readers. It is not truncated, because two ids could become equal.
     #[error("the id of {what} is longer than {ID_BYTES_MAX} bytes: {start}…")]
     LongId {
-        /// What it is.
+        /// The kind of object.
         what: String,
-        /// How the id begins.
+        /// The start of the id.
         start: String,
     },
-    /// A message that lacks a part without which it cannot be stored.
+    /// A message without a required part.
     #[error("{what} does not say its {missing}")]
     Missing {
-        /// What it is, with its id.
+        /// The kind of object, with its id.
         what: String,
-        /// Which part.
+        /// The missing part.
         missing: &'static str,
     },
-    /// A time that a sync id cannot hold: it counts seconds since 2014-05-13 in 32 bits.
+    /// A time outside the range of a sync id, which counts seconds since 2014-05-13 in 32 bits.
     #[error("a sync cannot begin at {at}: its id holds times from 2014-05-13 to 2150-06-19")]
     Time {
-        /// The time that was given.
+        /// The given time.
         at: DateTime<Utc>,
     },
     /// A sync that ends before it begins.
     #[error("a sync that began at {started_at} cannot end at {ended_at}")]
     EndsBeforeStart {
-        /// When it began.
+        /// The start time.
         started_at: DateTime<Utc>,
-        /// When it should have ended.
+        /// The end time.
         ended_at: DateTime<Utc>,
     },
-    /// The file already has this sync: its time and its random bytes were used before.
+    /// The file already contains this sync: its time and random bytes were used before.
     #[error("the file already has a sync {id}")]
     SyncExists {
         /// The sync's id.
@@ -54,10 +54,10 @@ pub enum C1zError {
     NotC1z {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// The reason.
         why: &'static str,
     },
-    /// Unpacked, the file would be larger than the limit that was given.
+    /// The unpacked file would exceed the given limit.
     #[error("{path} is larger than {limit_bytes} bytes when unpacked")]
     TooLarge {
         /// The file.
@@ -65,7 +65,7 @@ pub enum C1zError {
         /// The limit.
         limit_bytes: u64,
     },
-    /// A file of another program, whose sync would lose something if it were kept.
+    /// A file of another program. Keeping its sync would lose data.
     #[error("{path} is another program's: it has a column {table}.{column}; write to another file")]
     Foreign {
         /// The file.
@@ -80,26 +80,26 @@ pub enum C1zError {
     Message {
         /// The id of the row.
         id: String,
-        /// What the decoder says.
+        /// The decoder's error.
         source: prost::DecodeError,
     },
-    /// A time in the file that is not in Baton's form.
+    /// A time in the file that is not in Baton's format.
     #[error("{text:?} is not a time as .c1z files write it")]
     TimeText {
-        /// What is there.
+        /// The text in the file.
         text: String,
     },
-    /// The file system said no.
+    /// A file system error.
     #[error("cannot {doing} {path}")]
     Io {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// SQLite said no.
+    /// An SQLite error.
     #[error("the database in the file cannot be read or written")]
     Database(#[from] sqlx::Error),
 }

@@ -1,7 +1,8 @@
-//! What a connector can do, as `baton_capabilities.json` says it. Only the shape: the content is its owner's.
+//! The capabilities of a connector, in the format of `baton_capabilities.json`. Only the format: the caller provides
+//! the content.
 //!
-//! The JSON is protobuf's form of `c1.connector.v2.ConnectorCapabilities`. Empty lists are left out, as there;
-//! `permissions` and `credentialDetails` are always written, since connectors' own files have them.
+//! The JSON is the protobuf form of `c1.connector.v2.ConnectorCapabilities`. Empty lists are omitted, as in protobuf;
+//! `permissions` and `credentialDetails` are always written, because the files of existing connectors have them.
 
 use crate::message;
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,10 @@ use serde::{Deserialize, Serialize};
     rename_all = "camelCase"
 )]
 pub struct Manifest {
-    /// What can be done with each resource type, by the type's id.
+    /// The capabilities for each resource type, by the type's id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_type_capabilities: Vec<ResourceTypeCapability>,
-    /// What the connector can do as a whole: at least what it can do with one of the types.
+    /// The capabilities of the whole connector: at least those of its types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connector_capabilities: Vec<Capability>,
     /// How new accounts get their credentials.
@@ -26,7 +27,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// A manifest of these types, in the order of their ids; the connector can do what one of the types can, and
+    /// A manifest of these types, in the order of their ids. The connector has the capabilities of its types, and
     /// `more`.
     pub fn new(mut types: Vec<ResourceTypeCapability>, more: &[Capability]) -> Self {
         types.sort_by(|one, other| one.resource_type.id.cmp(&other.resource_type.id));
@@ -42,28 +43,28 @@ impl Manifest {
     }
 }
 
-/// What can be done with a resource type, and what the credential must be allowed for it.
+/// The capabilities for a resource type, and the permissions that the credential needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceTypeCapability {
     /// The type.
     pub resource_type: ResourceType,
-    /// What can be done.
+    /// The capabilities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Capability>,
-    /// Permissions of the credential, in the words of the system that gives them.
+    /// Permissions of the credential, with the names that the external system uses.
     #[serde(default)]
     pub permissions: Permissions,
-    /// Whether the type is only synced when someone asks for it.
+    /// Whether the type is synced only on request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opt_in_required: bool,
-    /// Whether sudden changes of its number are no reason to doubt a sync.
+    /// Whether sudden changes of its count should not be treated as anomalies of a sync.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip_sync_anomaly_detection: bool,
 }
 
 impl ResourceTypeCapability {
-    /// The type as it is synced, with what can be done. The permissions are those of its annotation.
+    /// The type as it is synced, with its capabilities. The permissions come from its annotation.
     pub fn new(kind: &message::ResourceType, capabilities: &[Capability]) -> Self {
         let permissions: Option<message::CapabilityPermissions> = message::find(&kind.annotations);
         let permissions = Permissions {
@@ -113,13 +114,13 @@ pub struct ResourceType {
     /// Its name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub display_name: String,
-    /// What its resources are.
+    /// The traits of its resources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traits: Vec<Trait>,
-    /// What else is to know.
+    /// Further information.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation>,
-    /// What it is for.
+    /// Its purpose.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
 }
@@ -137,7 +138,7 @@ pub enum Annotation {
     /// No grants.
     #[serde(rename = "type.googleapis.com/c1.connector.v2.SkipGrants")]
     SkipGrants {},
-    /// What the credential must be allowed.
+    /// The permissions that the credential needs.
     #[serde(rename = "type.googleapis.com/c1.connector.v2.CapabilityPermissions")]
     CapabilityPermissions(Permissions),
 }
@@ -153,7 +154,7 @@ pub struct Permissions {
 /// One permission.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
-    /// Its name where it is given.
+    /// Its name in the external system.
     pub permission: String,
 }
 
@@ -165,25 +166,25 @@ impl From<message::CapabilityPermission> for Permission {
     }
 }
 
-/// How new accounts get their credentials, and how credentials are changed.
+/// How new accounts get their credentials, and how credentials are rotated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialDetails {
     /// For new accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability_account_provisioning: Option<CredentialOptions>,
-    /// For changing credentials.
+    /// For rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability_credential_rotation: Option<CredentialOptions>,
 }
 
-/// Which ways there are, and which is best.
+/// The supported options, and the preferred one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialOptions {
-    /// All ways.
+    /// All supported options.
     pub supported_credential_options: Vec<CredentialOption>,
-    /// The best.
+    /// The preferred option.
     pub preferred_credential_option: CredentialOption,
 }
 
@@ -198,41 +199,41 @@ macro_rules! words {
 }
 
 words! {
-    /// What can be done, in the order of Baton's numbers.
+    /// Capabilities, in the order of Baton's numbers.
     Capability {
         /// Grant and revoke.
         Provision = "CAPABILITY_PROVISION",
         /// List everything.
         Sync = "CAPABILITY_SYNC",
-        /// Tell what happened.
+        /// Provide a feed of events.
         EventFeed = "CAPABILITY_EVENT_FEED",
         /// Open tickets.
         Ticketing = "CAPABILITY_TICKETING",
-        /// Make accounts.
+        /// Create accounts.
         AccountProvisioning = "CAPABILITY_ACCOUNT_PROVISIONING",
-        /// Change credentials.
+        /// Rotate credentials.
         CredentialRotation = "CAPABILITY_CREDENTIAL_ROTATION",
-        /// Make resources.
+        /// Create resources.
         ResourceCreate = "CAPABILITY_RESOURCE_CREATE",
         /// Delete resources.
         ResourceDelete = "CAPABILITY_RESOURCE_DELETE",
         /// List secrets, never their content.
         SyncSecrets = "CAPABILITY_SYNC_SECRETS",
-        /// Do what a list of actions says.
+        /// Run the actions in a list.
         Actions = "CAPABILITY_ACTIONS",
         /// Read one resource.
         TargetedSync = "CAPABILITY_TARGETED_SYNC",
-        /// Tell what happened, several feeds.
+        /// Provide several feeds of events.
         EventFeedV2 = "CAPABILITY_EVENT_FEED_V2",
-        /// Read one resource when the service asks.
+        /// Read one resource when the service requests it.
         ServiceModeTargetedSync = "CAPABILITY_SERVICE_MODE_TARGETED_SYNC",
-        /// Make credentials.
+        /// Issue credentials.
         CredentialIssue = "CAPABILITY_CREDENTIAL_ISSUE",
     }
 }
 
 words! {
-    /// What a resource is.
+    /// The kind of a resource.
     Trait {
         /// A person or an account.
         User = "TRAIT_USER",
@@ -244,19 +245,19 @@ words! {
         App = "TRAIT_APP",
         /// A secret.
         Secret = "TRAIT_SECRET",
-        /// A finding about security.
+        /// A security finding.
         SecurityInsight = "TRAIT_SECURITY_INSIGHT",
-        /// A role on a part of the system.
+        /// A role for a part of the system.
         ScopeBinding = "TRAIT_SCOPE_BINDING",
         /// A vendor.
         Vendor = "TRAIT_VENDOR",
         /// An agreement with a vendor.
         VendorAgreement = "TRAIT_VENDOR_AGREEMENT",
-        /// A kind of licence.
+        /// A type of licence.
         LicenseProfile = "TRAIT_LICENSE_PROFILE",
-        /// A program that acts by itself.
+        /// An autonomous program.
         Agent = "TRAIT_AGENT",
-        /// A device that is managed.
+        /// A managed device.
         ManagedDevice = "TRAIT_MANAGED_DEVICE",
     }
 }
@@ -282,11 +283,11 @@ impl Trait {
 }
 
 words! {
-    /// A way for a new account to get its credential.
+    /// How a new account gets its credential.
     CredentialOption {
         /// It has none.
         NoPassword = "CAPABILITY_DETAIL_CREDENTIAL_OPTION_NO_PASSWORD",
-        /// One is made up.
+        /// A random one is generated.
         RandomPassword = "CAPABILITY_DETAIL_CREDENTIAL_OPTION_RANDOM_PASSWORD",
         /// Single sign-on.
         Sso = "CAPABILITY_DETAIL_CREDENTIAL_OPTION_SSO",

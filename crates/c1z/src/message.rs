@@ -1,15 +1,15 @@
-//! Baton's messages, as far as they are written here: package `c1.connector.v2`, proto3.
+//! The subset of Baton's messages that this crate writes: package `c1.connector.v2`, proto3.
 //!
-//! Numbers, names and types of the fields are those of the published definitions (baton-sdk, 2026-08). Maps are
-//! sorted, so equal messages have equal bytes: `baton diff` compares bytes. Fields that are not listed are lost when a
-//! message is decoded here. Start at [`super::objects`] to make messages.
+//! Numbers, names and types of the fields are those of the published definitions (baton-sdk, 2026-08). Maps are sorted,
+//! so equal messages have equal bytes: `baton diff` compares bytes. Decoding a message drops fields that are not listed
+//! here. To create messages, start at [`super::objects`].
 #![expect(missing_docs, reason = "the fields and variants carry Baton's own names")]
 
 use prost::{Enumeration, Message, Name};
 use prost_types::{Any, Struct, Timestamp};
 use std::collections::BTreeMap;
 
-/// Gives messages their full names, which annotations carry as a type URL.
+/// Gives messages their full names, which annotations use as a type URL.
 macro_rules! named {
     ($($message:ident),* $(,)?) => { $(
         impl Name for $message {
@@ -53,14 +53,14 @@ pub fn annotation<M: Name>(message: &M) -> Any {
     }
 }
 
-/// The first annotation of a kind; `None` also if it cannot be decoded.
+/// The first annotation of a kind; also `None` if it cannot be decoded.
 pub fn find<M: Name + Default>(annotations: &[Any]) -> Option<M> {
     let url = M::type_url();
     let found = annotations.iter().find(|annotation| annotation.type_url == url)?;
     M::decode(found.value.as_slice()).ok()
 }
 
-/// What kind of thing the resources of a type are.
+/// The kind of the resources of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum Trait {
@@ -107,7 +107,7 @@ pub struct ResourceId {
     pub baton_resource: bool,
 }
 
-/// How a resource came to be known. Deprecated, and still written by every connector.
+/// How a resource was created. Deprecated, but still written by every connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum CreationSource {
@@ -116,7 +116,7 @@ pub enum CreationSource {
     ConnectorListGrantsPrincipalJit = 2,
 }
 
-/// A picture that is stored elsewhere in the file.
+/// An image that is stored elsewhere in the file.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct AssetRef {
     #[prost(string, tag = "1")]
@@ -133,7 +133,7 @@ pub enum StatusKind {
     Deleted = 3,
 }
 
-/// A status with what there is to say about it. The same bytes in [`Resource`] and in [`UserTrait`].
+/// A status with details. The same bytes in [`Resource`] and in [`UserTrait`].
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Status {
     #[prost(enumeration = "StatusKind", tag = "1")]
@@ -142,7 +142,7 @@ pub struct Status {
     pub details: String,
 }
 
-/// A thing: a person, a group, a role, an app.
+/// A resource: a person, a group, a role, an app.
 #[derive(Clone, PartialEq, Message)]
 pub struct Resource {
     #[prost(message, optional, tag = "1")]
@@ -169,7 +169,7 @@ pub struct Resource {
     pub created_at: Option<Timestamp>,
 }
 
-/// What holding an entitlement means.
+/// The meaning of an entitlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum Purpose {
@@ -179,7 +179,7 @@ pub enum Purpose {
     Ownership = 3,
 }
 
-/// Something of a resource that can be held: being a member, having a role.
+/// Something that can be held on a resource: membership, a role.
 #[derive(Clone, PartialEq, Message)]
 pub struct Entitlement {
     #[prost(message, optional, tag = "1")]
@@ -200,21 +200,21 @@ pub struct Entitlement {
     pub slug: String,
 }
 
-/// Where a grant comes from, by entitlement.
+/// The sources of a grant, by entitlement.
 #[derive(Clone, PartialEq, Message)]
 pub struct GrantSources {
     #[prost(btree_map = "string, message", tag = "1")]
     pub sources: BTreeMap<String, GrantSource>,
 }
 
-/// One place where a grant comes from.
+/// One source of a grant.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct GrantSource {
     #[prost(bool, tag = "1")]
     pub is_direct: bool,
 }
 
-/// Who (the principal) holds what (the entitlement).
+/// A grant: who (the principal) holds what (the entitlement).
 #[derive(Clone, PartialEq, Message)]
 pub struct Grant {
     #[prost(message, optional, tag = "1")]
@@ -238,7 +238,7 @@ pub struct Email {
     pub is_primary: bool,
 }
 
-/// What kind of account a person's is.
+/// The kind of a person's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum AccountType {
@@ -248,7 +248,7 @@ pub enum AccountType {
     System = 3,
 }
 
-/// Whether a second factor is on.
+/// Whether a second factor is enabled.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct MfaStatus {
     #[prost(bool, tag = "1")]
@@ -262,7 +262,7 @@ pub struct SsoStatus {
     pub sso_enabled: bool,
 }
 
-/// A name in its parts.
+/// A name, split into its parts.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct StructuredName {
     #[prost(string, tag = "1")]
@@ -277,7 +277,7 @@ pub struct StructuredName {
     pub suffix: String,
 }
 
-/// What is known of a person. `status`, `profile`, `icon` and `created_at` are deprecated, and needed by old readers.
+/// Information about a person. `status`, `profile`, `icon` and `created_at` are deprecated, but old readers need them.
 #[derive(Clone, PartialEq, Message)]
 pub struct UserTrait {
     #[prost(message, repeated, tag = "1")]
@@ -308,7 +308,7 @@ pub struct UserTrait {
     pub employee_ids: Vec<String>,
 }
 
-/// That a resource is a group.
+/// Marks a resource as a group.
 #[derive(Clone, PartialEq, Message)]
 pub struct GroupTrait {
     #[prost(message, optional, tag = "1")]
@@ -317,14 +317,14 @@ pub struct GroupTrait {
     pub profile: Option<Struct>,
 }
 
-/// That a resource is a role.
+/// Marks a resource as a role.
 #[derive(Clone, PartialEq, Message)]
 pub struct RoleTrait {
     #[prost(message, optional, tag = "1")]
     pub profile: Option<Struct>,
 }
 
-/// How an app is shown, and how people sign in to it.
+/// How an app is displayed, and how people sign in to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum AppFlag {
@@ -336,7 +336,7 @@ pub enum AppFlag {
     Bookmark = 5,
 }
 
-/// That a resource is an app.
+/// Marks a resource as an app.
 #[derive(Clone, PartialEq, Message)]
 pub struct AppTrait {
     #[prost(string, tag = "1")]
@@ -351,7 +351,7 @@ pub struct AppTrait {
     pub flags: Vec<i32>,
 }
 
-/// What kind of secret it is.
+/// The kind of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Enumeration)]
 #[repr(i32)]
 pub enum CredentialType {
@@ -361,7 +361,7 @@ pub enum CredentialType {
     Certificate = 3,
 }
 
-/// That a resource is a secret, such as a service token. Never the secret itself.
+/// Marks a resource as a secret, such as a service token. Never contains the secret itself.
 #[derive(Clone, PartialEq, Message)]
 pub struct SecretTrait {
     #[prost(message, optional, tag = "1")]
@@ -392,28 +392,28 @@ pub struct SkipEntitlements {}
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct SkipGrants {}
 
-/// On a type: what the credential must be allowed to read or write it.
+/// On a type: the permissions that the credential needs to read or write it.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct CapabilityPermissions {
     #[prost(message, repeated, tag = "1")]
     pub permissions: Vec<CapabilityPermission>,
 }
 
-/// One permission, in the words of the system that gives it.
+/// One permission, with the name that the external system uses.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct CapabilityPermission {
     #[prost(string, tag = "1")]
     pub permission: String,
 }
 
-/// On a resource: a type whose resources are below it.
+/// On a resource: a type of its child resources.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct ChildResourceType {
     #[prost(string, tag = "1")]
     pub resource_type_id: String,
 }
 
-/// On a grant to a group: whoever holds one of these entitlements holds what is granted.
+/// On a grant to a group: everyone who holds one of these entitlements also holds what is granted.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct GrantExpandable {
     #[prost(string, repeated, tag = "1")]
@@ -424,7 +424,7 @@ pub struct GrantExpandable {
     pub resource_type_ids: Vec<String>,
 }
 
-/// On a grant: it cannot be revoked where it is, because it comes from somewhere else.
+/// On a grant: it cannot be revoked here, because it comes from elsewhere.
 #[derive(Clone, PartialEq, Message)]
 pub struct GrantImmutable {
     #[prost(string, tag = "1")]
@@ -433,7 +433,7 @@ pub struct GrantImmutable {
     pub metadata: Option<Struct>,
 }
 
-/// On a grant: more about it.
+/// On a grant: further information.
 #[derive(Clone, PartialEq, Message)]
 pub struct GrantMetadata {
     #[prost(message, optional, tag = "1")]
@@ -449,14 +449,14 @@ pub struct EntitlementImmutable {
     pub metadata: Option<Struct>,
 }
 
-/// The id as the system outside knows it.
+/// The id in the external system.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct RawId {
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// Where to look at it.
+/// A link to the object.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct ExternalLink {
     #[prost(string, tag = "1")]

@@ -1,4 +1,5 @@
-//! Makes messages the way readers want them: ids by the conventions, stubs instead of copies, old fields beside new.
+//! Creates messages as readers expect them: conventional ids, stubs instead of copies, old fields in addition to new
+//! ones.
 
 use crate::message::{
     AccountType, AppTrait, CreationSource, Email, Entitlement, Grant, GrantExpandable, GrantImmutable,
@@ -12,7 +13,7 @@ use prost_types::{Struct, Timestamp, Value, value::Kind};
 pub use prost_types::Value as ProfileValue;
 use std::collections::BTreeMap;
 
-/// A time as messages carry it.
+/// A time in the format of messages.
 pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     Timestamp {
         seconds: at.timestamp(),
@@ -21,28 +22,28 @@ pub fn timestamp(at: DateTime<Utc>) -> Timestamp {
     }
 }
 
-/// A text as a value of a profile.
+/// A text as a profile value.
 pub fn text(text: impl Into<String>) -> Value {
     Value {
         kind: Some(Kind::StringValue(text.into())),
     }
 }
 
-/// Yes or no as a value of a profile.
+/// A boolean as a profile value.
 pub fn yes_or_no(yes: bool) -> Value {
     Value {
         kind: Some(Kind::BoolValue(yes)),
     }
 }
 
-/// A number as a value of a profile.
+/// A number as a profile value.
 pub fn number(number: f64) -> Value {
     Value {
         kind: Some(Kind::NumberValue(number)),
     }
 }
 
-/// A list as a value of a profile.
+/// A list as a profile value.
 pub fn list(values: impl IntoIterator<Item = Value>) -> Value {
     Value {
         kind: Some(Kind::ListValue(prost_types::ListValue {
@@ -51,7 +52,7 @@ pub fn list(values: impl IntoIterator<Item = Value>) -> Value {
     }
 }
 
-/// A profile: what else is known of a resource, by name. Sorted, whatever the order given.
+/// A profile: further information about a resource, by name. Sorted, regardless of the given order.
 pub fn profile<N: Into<String>>(fields: impl IntoIterator<Item = (N, Value)>) -> Struct {
     Struct {
         fields: fields
@@ -73,7 +74,7 @@ impl ResourceId {
 }
 
 impl ResourceType {
-    /// A type with traits and nothing else.
+    /// A type with traits and no other information.
     pub fn new(id: impl Into<String>, display_name: impl Into<String>, traits: &[Trait]) -> Self {
         Self {
             id: id.into(),
@@ -104,36 +105,37 @@ impl Status {
 /// A person, or an account that acts like one.
 #[derive(Debug, Clone, Default)]
 pub struct User {
-    /// Mail addresses, the primary one first.
+    /// Mail addresses, primary first.
     pub emails: Vec<String>,
-    /// What the account signs in with.
+    /// The login name of the account.
     pub login: String,
     /// Whether the account is in use.
     pub status: Status,
-    /// What else is known.
+    /// Further information.
     pub profile: Struct,
-    /// What kind of account; a person's unless said otherwise.
+    /// The kind of account; by default a person's.
     pub account_type: Option<AccountType>,
     /// First name; also a column of `baton export csv`, like the two after it.
     pub given_name: String,
     /// Last name.
     pub family_name: String,
-    /// Ids of the employee that the account belongs to.
+    /// Employee ids of the account's owner.
     pub employee_ids: Vec<String>,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: Option<DateTime<Utc>>,
-    /// When it was last signed in with.
+    /// When the account was last used to sign in.
     pub last_login: Option<DateTime<Utc>>,
-    /// Whether a second factor is on, if known.
+    /// Whether a second factor is enabled, if known.
     pub mfa_enabled: Option<bool>,
     /// Whether single sign-on is used, if known.
     pub sso_enabled: Option<bool>,
 }
 
 impl User {
-    /// The resource. Status, profile and time of making are in it twice, for new readers and for old ones.
+    /// The resource. It contains status, profile and creation time twice, for new and old readers.
     ///
-    /// The profile gets `user_id`, `first_name` and `last_name` unless it has them: exports as tables look there.
+    /// Adds `user_id`, `first_name` and `last_name` to the profile unless present, because table exports read them
+    /// there.
     pub fn resource(self, id: ResourceId, display_name: impl Into<String>) -> Resource {
         let mut profile = self.profile;
         for (name, value) in [
@@ -181,7 +183,7 @@ impl User {
 }
 
 impl Resource {
-    /// A resource with one trait, which says what it is.
+    /// A resource with one trait, which defines its kind.
     pub fn with_trait(id: ResourceId, display_name: impl Into<String>, what: &impl prost::Name) -> Self {
         Self {
             id: Some(id),
@@ -192,7 +194,7 @@ impl Resource {
         }
     }
 
-    /// A group. Its profile is in it twice, for new readers and for old ones; so with the others below.
+    /// A group. Contains its profile twice, for new and old readers; the same applies to the functions below.
     pub fn group(id: ResourceId, display_name: impl Into<String>, profile: Struct) -> Self {
         let what = GroupTrait {
             profile: Some(profile.clone()),
@@ -245,7 +247,7 @@ impl Resource {
         }
     }
 
-    /// Only the id. Readers join by it, and a grant with copies is five times as large.
+    /// Only the id. Readers join by it, and a grant with copies would be five times as large.
     pub fn stub(id: ResourceId) -> Self {
         Self {
             id: Some(id),
@@ -260,7 +262,7 @@ impl Entitlement {
         format!("{}:{}:{slug}", resource.resource_type, resource.resource)
     }
 
-    /// Something of `resource` that the types `grantable_to` can hold; its id follows from the slug.
+    /// An entitlement of `resource` that the types `grantable_to` can hold. The slug determines its id.
     pub fn new(
         resource: ResourceId,
         slug: &str,
@@ -293,7 +295,7 @@ impl Grant {
         )
     }
 
-    /// That `principal` holds the entitlement `slug` of `resource`.
+    /// A grant of the entitlement `slug` of `resource` to `principal`.
     pub fn new(resource: ResourceId, slug: &str, principal: ResourceId) -> Self {
         let entitlement_id = Entitlement::id_of(&resource, slug);
         Self {
@@ -308,8 +310,8 @@ impl Grant {
         }
     }
 
-    /// Marks that whoever holds one of `entitlement_ids`, of the principal, holds this too; `shallow`: only who holds
-    /// it directly; `resource_type_ids`: only principals of these types.
+    /// Marks that everyone who holds one of the principal's `entitlement_ids` also holds this grant. `shallow`: only
+    /// those who hold it directly. `resource_type_ids`: only principals of these types.
     #[must_use]
     pub fn expandable(
         mut self,
@@ -325,8 +327,8 @@ impl Grant {
         self
     }
 
-    /// Marks that the grant follows from holding other entitlements: each with whether the principal holds that one
-    /// directly. It cannot be revoked where it is, only there.
+    /// Marks that the grant follows from other entitlements; each comes with whether the principal holds it directly.
+    /// The grant cannot be revoked here, only at its source.
     #[must_use]
     pub fn derived(mut self, sources: impl IntoIterator<Item = (String, bool)>) -> Self {
         let sources: BTreeMap<_, _> = sources

@@ -1,7 +1,7 @@
-//! Shows what is in a file: its syncs, how many objects of which type, and the objects.
+//! Shows the contents of a file: its syncs, the number of objects of each type, and the objects.
 //!
-//! Reads files of other writers too, as far as their tables go. A file comes from outside: what it unpacks to is
-//! limited, its database is opened read-only, and a table that is something else is refused.
+//! Also reads files from other writers, as far as their tables allow. A file is untrusted input: its unpacked size is
+//! limited, its database is opened read-only, and unexpected objects in place of tables are refused.
 
 use crate::message::{Entitlement, Grant, Resource, ResourceType};
 use crate::writer::blocking;
@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The most rows of one page.
+/// The maximum number of rows in a page.
 const PAGE_ROWS_MAX: u32 = 10_000;
 
-/// A file that is being read.
+/// An open file.
 #[derive(Debug)]
 pub struct Reader {
     database: SqliteConnection,
@@ -30,9 +30,9 @@ pub struct Reader {
 pub struct SyncRun {
     /// Its id.
     pub id: SyncId,
-    /// When it began.
+    /// When it started.
     pub started_at: DateTime<Utc>,
-    /// When it ended; `None` if it did not.
+    /// When it ended; `None` if it did not end.
     pub ended_at: Option<DateTime<Utc>>,
 }
 
@@ -46,7 +46,7 @@ impl SyncRun {
     }
 }
 
-/// How many objects a sync has.
+/// The number of objects in a sync.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Resource types.
@@ -55,28 +55,28 @@ pub struct Counts {
     pub resources: BTreeMap<String, u64>,
     /// Entitlements, by the type of their resource.
     pub entitlements: BTreeMap<String, u64>,
-    /// Grants, by the type of the resource whose entitlement is held.
+    /// Grants, by the resource type of the entitlement.
     pub grants: BTreeMap<String, u64>,
 }
 
 /// A stored object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row<M> {
-    /// Its place in the table, to go on from.
+    /// Its position in the table, to continue from.
     pub position: i64,
-    /// Its id; a resource's is `{type}:{id}`.
+    /// Its id; a resource's id is `{type}:{id}`.
     pub id: String,
-    /// The object, as far as this crate knows its fields.
+    /// The object, with the fields that this crate knows.
     pub object: M,
-    /// The bytes that are stored.
+    /// The stored bytes.
     pub bytes: Vec<u8>,
 }
 
-/// An object that has a table: a resource type, a resource, an entitlement or a grant.
+/// A kind of object with its own table: a resource type, a resource, an entitlement or a grant.
 pub trait Stored: Message + Default + private::Page {}
 
 mod private {
-    /// How to read a page of a kind of object.
+    /// Reads a page of one kind of object.
     pub trait Page {
         const PAGE: &'static str;
     }
@@ -104,7 +104,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// [`C1zError::NotC1z`] for a file that is something else, or empty; [`C1zError::TooLarge`].
+    /// [`C1zError::NotC1z`] if the file has another format or is empty; [`C1zError::TooLarge`].
     pub async fn open(path: impl Into<PathBuf>, limit_bytes: u64) -> Result<Self, C1zError> {
         let path = path.into();
         let scratch = tempfile::tempdir().map_err(C1zError::io("make a folder to read", &path))?;
@@ -120,7 +120,7 @@ impl Reader {
         })
     }
 
-    /// All syncs, the newest first; those that did not end last.
+    /// All syncs, newest first; unfinished ones are last.
     pub async fn syncs(&mut self) -> Result<Vec<SyncRun>, C1zError> {
         let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(
             "SELECT sync_id, started_at, ended_at FROM v1_sync_runs
@@ -131,7 +131,7 @@ impl Reader {
         rows.into_iter().map(SyncRun::from_row).collect()
     }
 
-    /// How many objects a sync has.
+    /// The number of objects in a sync.
     pub async fn counts(&mut self, sync: &SyncId) -> Result<Counts, C1zError> {
         let types: i64 = sqlx::query_scalar(tables::RESOURCE_TYPES.count)
             .bind(sync.as_str())
@@ -163,12 +163,12 @@ impl Reader {
         })
     }
 
-    /// The objects of one kind of a sync, in the order they were written: up to `limit` after the position `after`
-    /// (0 at first). An empty page is the end.
+    /// The objects of one kind in a sync, in the order in which they were written: up to `limit` after the position
+    /// `after` (0 at first). An empty page is the end.
     ///
     /// # Errors
     ///
-    /// [`C1zError::Message`] for bytes that are no such message.
+    /// [`C1zError::Message`] if a message cannot be decoded.
     pub async fn page<M: Stored>(
         &mut self,
         sync: &SyncId,
@@ -195,7 +195,7 @@ impl Reader {
     }
 }
 
-/// Opens an unpacked database read-only, if it has the tables that it should.
+/// Opens an unpacked database read-only, and checks that it has the expected tables.
 pub(crate) async fn check(path: &Path, database: &Path) -> Result<SqliteConnection, C1zError> {
     let not = |why| C1zError::NotC1z {
         path: path.to_owned(),
@@ -224,7 +224,7 @@ pub(crate) async fn check(path: &Path, database: &Path) -> Result<SqliteConnecti
     Ok(connection)
 }
 
-/// A time as files have it: UTC without a zone, the fraction without trailing zeros.
+/// A time in the format of the files: UTC without a zone, the fraction without trailing zeros.
 pub(crate) fn time_text(at: DateTime<Utc>) -> String {
     let whole = at.format("%Y-%m-%d %H:%M:%S").to_string();
     match at.timestamp_subsec_nanos().min(999_999_999) {

@@ -1,22 +1,22 @@
-//! Sync ids: KSUIDs, which sort by the time that they were made.
+//! Sync ids: KSUIDs, which sort by creation time.
 //!
-//! Four bytes of time, sixteen random ones, as 27 digits to the base 62. The test vectors are those of
-//! segmentio/ksuid's documentation.
+//! Four bytes of time and sixteen random bytes, as 27 base-62 digits. The test vectors are from segmentio/ksuid's
+//! documentation.
 
 use crate::C1zError;
 use chrono::{DateTime, Utc};
 use std::fmt;
 
-/// 2014-05-13T16:53:20Z, where KSUIDs begin to count.
+/// 2014-05-13T16:53:20Z, the epoch of KSUIDs.
 const EPOCH: i64 = 1_400_000_000;
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The id of one sync. Of two syncs that end at the same time, readers take the one whose id sorts last.
+/// The id of one sync. Of two syncs with the same end time, readers use the one whose id sorts last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncId(String);
 
 impl SyncId {
-    /// The id of a sync that begins at `at` (whole seconds count), told apart by `random`.
+    /// The id of a sync that starts at `at` (in whole seconds); `random` makes it unique.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl SyncId {
         Ok(Self(text.into_iter().map(char::from).collect()))
     }
 
-    /// As a file says it.
+    /// An id as stored in a file.
     pub(crate) fn stored(text: String) -> Self {
         Self(text)
     }

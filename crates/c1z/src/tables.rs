@@ -1,26 +1,26 @@
 //! The tables of the database, in SQL.
 //!
-//! Names and columns are Baton's; which columns, and why no more, is in the crate's documentation.
+//! Names and columns are Baton's; the crate's documentation explains the choice of columns.
 
-/// A table that holds one kind of object of every sync.
+/// A table with one kind of object of every sync.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
-    /// Makes the table with the index that keeps its ids unique within a sync.
+    /// Creates the table with the index that keeps its ids unique within a sync.
     pub(crate) create: &'static str,
-    /// Makes the other indexes. After the rows, which is faster and leaves no gaps.
+    /// Creates the other indexes. They are created after the rows, which is faster and leaves no gaps.
     pub(crate) index: &'static [&'static str],
-    /// All columns but the row's number, in the order of `insert`.
+    /// All columns except the row number, in the order of `insert`.
     pub(crate) columns: &'static [&'static str],
-    /// The beginning of an insert; the rows follow, then [`REPLACE`].
+    /// The start of an insert; the rows follow, then [`REPLACE`].
     pub(crate) insert: &'static str,
-    /// Copies the rows of one sync from the database that is attached as `before`.
+    /// Copies the rows of one sync from the database attached as `before`.
     pub(crate) keep: &'static str,
     pub(crate) count: &'static str,
     pub(crate) remove: &'static str,
 }
 
-/// The same id twice in a sync: the later one holds, as in Baton's own writers.
+/// If a sync contains an id twice, the later object wins, as in Baton's own writers.
 pub(crate) const REPLACE: &str = " ON CONFLICT (external_id, sync_id) DO UPDATE SET data = excluded.data";
 
 pub(crate) const RESOURCE_TYPES: Table = Table {
@@ -146,7 +146,7 @@ pub(crate) const GRANTS: Table = Table {
     remove: "DELETE FROM v1_grants WHERE sync_id = $1",
 };
 
-/// Icons and the like. Nothing here writes them, but readers expect the table, and a kept sync may have some.
+/// Icons and similar. This crate does not write them, but readers expect the table, and a kept sync may have some.
 pub(crate) const ASSETS: Table = Table {
     name: "v1_assets",
     create: "

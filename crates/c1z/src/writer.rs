@@ -1,8 +1,8 @@
-//! Writes one sync into a file, beside the newest one that the file has.
+//! Writes one sync into a file, next to the newest sync that the file contains.
 //!
-//! Rows go in batches to a database in a folder for scratch; the file itself is touched only at the end of
-//! [`SyncWriter::finish`], when it is replaced at once. A writer that is dropped before leaves everything as it was.
-//! Memory does not grow with the number of rows.
+//! Rows go in batches to a database in a scratch folder. The file itself changes only at the end of
+//! [`SyncWriter::finish`], which replaces it in one step. A writer that is dropped earlier changes nothing. Memory does
+//! not grow with the number of rows.
 
 use crate::message::{Entitlement, Grant, Resource, ResourceId, ResourceType};
 use crate::tables::{self, Table};
@@ -16,24 +16,24 @@ use sqlx::{ConnectOptions, Connection, QueryBuilder};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// When a batch is sent to the database: SQLite takes 32,766 values in a statement, and a grant has nine.
+/// The number of rows in a batch: SQLite accepts 32,766 values in a statement, and a grant has nine.
 const BATCH_ROWS: usize = 500;
-/// The same for large rows; chosen, nothing depends on it.
+/// The size of a batch, for large rows; chosen, nothing depends on it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What Baton's own writers use.
+/// The page size of Baton's own writers.
 const PAGE_BYTES: u32 = 4096;
 
-/// How to write.
+/// Options for writing.
 #[derive(Debug, Clone)]
 pub struct WriterOptions {
-    /// Where the database is made before it is packed, and the old one unpacked; the system's folder for temporary
-    /// files if `None`. Needs room for both.
+    /// Where the new database is created before it is packed, and the old one unpacked; `None` means the system's
+    /// folder for temporary files. It needs space for both.
     pub scratch_folder: Option<PathBuf>,
-    /// zstd's level, 1 (fast) to 19 (small).
+    /// The zstd level, 1 (fast) to 19 (small).
     pub level: i32,
-    /// How large the database in a file may be, in bytes: an existing one is refused if it is larger, and a new one
-    /// that would be is written without the older sync.
+    /// The maximum size of the database in a file, in bytes. A larger existing one is refused; if the new one would be
+    /// larger, it is written without the older sync.
     pub unpacked_bytes_max: u64,
 }
 
@@ -47,7 +47,7 @@ impl Default for WriterOptions {
     }
 }
 
-/// A file that is about to get a sync.
+/// A file that will get a new sync.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
@@ -61,13 +61,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens `path` for one more sync. If it has finished syncs, the newest is kept; if it is empty or missing, it
-    /// will have only the new one.
+    /// Opens `path` for one more sync. If it has finished syncs, the newest is kept; if it is empty or missing, it will
+    /// contain only the new one.
     ///
     /// # Errors
     ///
-    /// [`C1zError::NotC1z`] and [`C1zError::Foreign`] if `path` is something that would be lost;
-    /// [`C1zError::TooLarge`] if it unpacks to more than the limit.
+    /// [`C1zError::NotC1z`] and [`C1zError::Foreign`] if writing would destroy the existing content;
+    /// [`C1zError::TooLarge`] if the unpacked size exceeds the limit.
     pub async fn open(path: impl Into<PathBuf>, options: WriterOptions) -> Result<Self, C1zError> {
         let path = path.into();
         let scratch = match &options.scratch_folder {
@@ -103,17 +103,17 @@ impl Writer {
         })
     }
 
-    /// The sync that stays in the file, if it has one.
+    /// The sync that stays in the file, if there is one.
     pub fn kept(&self) -> Option<&SyncRun> {
         self.kept.as_ref()
     }
 
-    /// Begins the sync. `random` tells it apart from others of the same second; it must not be used twice.
+    /// Starts the sync. `random` makes it unique within the same second, and must not be used twice.
     ///
     /// # Errors
     ///
-    /// [`C1zError::SyncExists`] if the time and the random bytes are those of the sync that is kept;
-    /// [`C1zError::Time`] for a time that an id cannot hold.
+    /// [`C1zError::SyncExists`] if the kept sync has the same time and random bytes; [`C1zError::Time`] if the time is
+    /// outside the range of an id.
     pub async fn begin_sync(
         mut self,
         started_at: DateTime<Utc>,
@@ -147,7 +147,7 @@ impl Writer {
     }
 }
 
-/// Copies the newest finished sync of `path` into `database`, and says which it was.
+/// Copies the newest finished sync of `path` into `database`, and returns it.
 async fn keep_newest(
     path: &Path,
     scratch: &Path,
@@ -216,7 +216,7 @@ async fn keep_newest(
     Ok(newest)
 }
 
-/// Runs what blocks where it may.
+/// Runs a blocking function on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, C1zError> + Send + 'static,
 ) -> Result<T, C1zError> {
@@ -226,7 +226,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// A sync that is being written. Objects may come in any order; of two with one id, the later one holds.
+/// A sync in progress. Objects can come in any order; of two with the same id, the later one wins.
 #[derive(Debug)]
 pub struct SyncWriter {
     writer: Writer,
@@ -236,12 +236,12 @@ pub struct SyncWriter {
     waiting: [Batch; 4],
 }
 
-/// What was written.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// The new sync.
     pub sync_id: SyncId,
-    /// The older sync that the file has too.
+    /// The older sync that is also in the file.
     pub kept: Option<SyncId>,
     /// Resource types of the new sync.
     pub resource_types: u64,
@@ -263,12 +263,12 @@ impl SyncWriter {
         &self.id
     }
 
-    /// Adds a resource type. A name or description that is too long is cut, here and below.
+    /// Adds a resource type. This and the functions below truncate names and descriptions that are too long.
     ///
     /// # Errors
     ///
-    /// [`C1zError::EmptyId`], [`C1zError::LongId`] and [`C1zError::Missing`] for what readers could not use; the
-    /// sync goes on without the object. Any other error ends it. So with the others below.
+    /// [`C1zError::EmptyId`], [`C1zError::LongId`] and [`C1zError::Missing`] for an object that readers cannot use; the
+    /// sync continues without it. Any other error ends the sync. The same applies to the functions below.
     pub async fn resource_type(&mut self, mut kind: ResourceType) -> Result<(), C1zError> {
         id_fits("a resource type", &kind.display_name, &kind.id)?;
         cut(&mut kind.display_name, ID_BYTES_MAX);
@@ -342,11 +342,12 @@ impl SyncWriter {
         self.add(3, keys, data).await
     }
 
-    /// Ends the sync and puts the file in place.
+    /// Ends the sync and replaces the file.
     ///
     /// # Errors
     ///
-    /// [`C1zError::EndsBeforeStart`]; [`C1zError::Io`] if the file cannot be written, with the old one as it was.
+    /// [`C1zError::EndsBeforeStart`]; [`C1zError::Io`] if the file cannot be written, in which case the old file is
+    /// unchanged.
     pub async fn finish(mut self, ended_at: DateTime<Utc>) -> Result<Finished, C1zError> {
         if ended_at < self.started_at {
             return Err(C1zError::EndsBeforeStart {
@@ -448,7 +449,7 @@ impl SyncWriter {
     }
 }
 
-/// Rows that wait to be sent together: what comes before `data` in the table, and the data.
+/// Rows that will be sent together: the columns before `data`, and the data.
 #[derive(Debug)]
 struct Batch {
     table: &'static Table,
@@ -466,7 +467,7 @@ impl Batch {
     }
 }
 
-/// Refuses an id that readers could not use. `name` is how a person finds the object.
+/// Refuses an id that readers cannot use. `name` helps a person to find the object.
 fn id_fits(what: &str, name: &str, id: &str) -> Result<(), C1zError> {
     let what = || match name {
         "" => what.to_owned(),
@@ -491,7 +492,7 @@ fn resource_id(id: Option<ResourceId>, what: &str, name: &str) -> Result<Resourc
     Ok(id)
 }
 
-/// Cuts a text between two characters, so that at most `bytes` are left.
+/// Truncates a text at a character boundary to at most `bytes`.
 fn cut(text: &mut String, bytes: usize) {
     text.truncate(text.floor_char_boundary(bytes));
 }

@@ -13,12 +13,12 @@ use serde_json::Value;
 /// A Zero Trust user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccessUser {
-    /// A UUID: what sessions, identities and risk scores are asked by.
+    /// A UUID: the id for requests about sessions, identities and risk scores.
     pub id: String,
-    /// Another id, which logs carry.
+    /// Another id, used in logs.
     #[serde(default)]
     pub uid: Option<String>,
-    /// What seats are changed by; may be empty.
+    /// The id for changes of seats; may be empty.
     #[serde(default)]
     pub seat_uid: Option<String>,
     /// The address.
@@ -27,24 +27,25 @@ pub struct AccessUser {
     /// A name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Whether the user takes an Access seat.
+    /// Whether the user has an Access seat.
     #[serde(default)]
     pub access_seat: Option<bool>,
-    /// Whether the user takes a Gateway seat.
+    /// Whether the user has a Gateway seat.
     #[serde(default)]
     pub gateway_seat: Option<bool>,
-    /// Devices in use.
+    /// The number of active devices.
     #[serde(default)]
     pub active_device_count: Option<f64>,
-    /// When the user last signed in; `None` also when Cloudflare writes it in a way that is no time.
+    /// When the user last signed in; also `None` if Cloudflare's value is not a time.
     #[serde(default, deserialize_with = "time_or_nothing")]
     pub last_successful_login: Option<DateTime<Utc>>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
 
-/// An Access group. Rules keep every key: there are 26 kinds of selector and new ones twice a year.
+/// An Access group. Rules keep every key: there are 26 kinds of selector, and Cloudflare adds new ones about twice a
+/// year.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AccessGroup {
     /// A UUID.
@@ -52,16 +53,16 @@ pub struct AccessGroup {
     /// Its name.
     #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
-    /// Any of these lets in.
+    /// Any of these gives access.
     #[serde(default, deserialize_with = "null_is_default")]
     pub include: Vec<Value>,
-    /// All of these must hold.
+    /// All of these must match.
     #[serde(default, deserialize_with = "null_is_default")]
     pub require: Vec<Value>,
-    /// None of these may hold.
+    /// None of these may match.
     #[serde(default, deserialize_with = "null_is_default")]
     pub exclude: Vec<Value>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -69,7 +70,7 @@ pub struct AccessGroup {
 /// An identity provider.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IdentityProvider {
-    /// A UUID; an Okta provider's is the reference of a risk score integration.
+    /// A UUID; a risk score integration refers to an Okta provider by it.
     #[serde(default)]
     pub id: String,
     /// Its name.
@@ -78,7 +79,7 @@ pub struct IdentityProvider {
     /// `okta`, `azureAD`, `onetimepin`, …
     #[serde(default, rename = "type")]
     pub kind: String,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -92,7 +93,7 @@ pub struct App {
     /// Its name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -109,7 +110,7 @@ pub struct Policy {
     /// `allow`, `deny`, `non_identity` or `bypass`.
     #[serde(default)]
     pub decision: Option<String>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -120,10 +121,10 @@ pub struct Organization {
     /// Its name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where its people sign in.
+    /// The domain where its people sign in.
     #[serde(default)]
     pub auth_domain: Option<String>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -136,7 +137,7 @@ fn time_or_nothing<'de, D: Deserializer<'de>>(from: D) -> Result<Option<DateTime
 }
 
 impl Client {
-    /// Access users, page by page, from a page on.
+    /// Access users, page by page, starting at a page.
     pub fn access_users(&self, account: &AccountId, from_page: u64) -> paging::Pages<AccessUser> {
         self.pages_from(
             account.path("/access/users"),
@@ -146,7 +147,7 @@ impl Client {
         )
     }
 
-    /// Access users whose address Cloudflare's filter finds for `email`. The filter is not exact: compare.
+    /// Access users that Cloudflare's filter finds for `email`. The filter is not exact: compare the results.
     ///
     /// # Errors
     ///
@@ -162,7 +163,7 @@ impl Client {
             .await
     }
 
-    /// Access groups, page by page, from a page on.
+    /// Access groups, page by page, starting at a page.
     pub fn access_groups(&self, account: &AccountId, from_page: u64) -> paging::Pages<AccessGroup> {
         self.pages_from(
             account.path("/access/groups"),
@@ -219,7 +220,7 @@ impl Client {
         self.get(&account.path("/access/organizations"), &[]).await
     }
 
-    /// A read of one thing on one page, for asking whether a feature works: the answer's content is dropped.
+    /// Reads one item on one page, to test whether a feature works. The content is discarded.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Accounts, members, roles, and whether a credential is good.
+//! Accounts, members, roles, and the check whether a credential is valid.
 
 use crate::client::Client;
 use crate::error::CloudflareError;
@@ -7,17 +7,17 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// The Super Administrator role, which the list of roles leaves out.
+/// The Super Administrator role, which the list of roles omits.
 ///
-/// Source: Cloudflare's SCIM troubleshooting page and two independent connectors name this id.
+/// Source: Cloudflare's SCIM troubleshooting page and two independent connectors contain this id.
 pub const SUPER_ADMINISTRATOR_ROLE_ID: &str = "33666b9c79b9a5273fc7344ff42f953d";
 
-/// An account's id, 32 hex digits. Paths are built with it, so that nothing else can be put there.
+/// An account's id, 32 hex digits. Paths are built from this type, so that they cannot contain anything else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct AccountId(String);
 
 impl AccountId {
-    /// Reads an id; `None` when it is not 32 hex digits.
+    /// Parses an id; `None` if it is not 32 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -29,7 +29,7 @@ impl AccountId {
         &self.0
     }
 
-    /// A path below this account.
+    /// A path under this account.
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/accounts/{}{rest}", self.0)
     }
@@ -48,27 +48,27 @@ pub struct Account {
     pub id: String,
     /// The organisation's name.
     pub name: String,
-    /// Everything else, such as `settings.enforce_twofactor`.
+    /// All other fields, such as `settings.enforce_twofactor`.
     #[serde(flatten)]
     pub other: Others,
 }
 
-/// What a token's verification says.
+/// The result of verifying a token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TokenStatus {
-    /// The token's id, which is not its value.
+    /// The token's id, not its value.
     pub id: String,
     /// `active`, `disabled` or `expired`.
     pub status: String,
-    /// Everything else, such as `expires_on`.
+    /// All other fields, such as `expires_on`.
     #[serde(flatten)]
     pub other: Others,
 }
 
-/// A Cloudflare user as members carry it.
+/// A Cloudflare user, as part of a member.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct User {
-    /// Absent for someone who has been invited and never signed up.
+    /// Absent if the person was invited but never signed up.
     #[serde(default)]
     pub id: Option<String>,
     /// The address.
@@ -80,10 +80,10 @@ pub struct User {
     /// Family name.
     #[serde(default)]
     pub last_name: Option<String>,
-    /// Whether the second factor of the Cloudflare login is on. Absent is unknown, not off.
+    /// Whether the second factor of the Cloudflare login is enabled. Absent means unknown, not disabled.
     #[serde(default)]
     pub two_factor_authentication_enabled: Option<bool>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -96,35 +96,35 @@ pub struct RoleReference {
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
 
-/// Someone who may log in to an account's dashboard.
+/// Someone who can log in to an account's dashboard.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Member {
-    /// The membership's id: not the user's.
+    /// The membership's id, not the user's.
     pub id: String,
-    /// Present on some answers; see [`Member::address`].
+    /// Present in some responses; see [`Member::address`].
     #[serde(default)]
     pub email: Option<String>,
-    /// `accepted`, `pending`, or a word that is new.
+    /// `accepted`, `pending`, or an unknown new status.
     #[serde(default)]
     pub status: String,
-    /// Who it is.
+    /// The user.
     #[serde(default, deserialize_with = "null_is_default")]
     pub user: User,
     /// The roles, unless the member has policies instead.
     #[serde(default, deserialize_with = "null_is_default")]
     pub roles: Vec<RoleReference>,
-    /// Everything else, such as `policies`.
+    /// All other fields, such as `policies`.
     #[serde(flatten)]
     pub other: Others,
 }
 
 impl Member {
-    /// The address, wherever this answer has it.
+    /// The address, from whichever field the response has.
     pub fn address(&self) -> Option<&str> {
         self.user.email.as_deref().or(self.email.as_deref())
     }
@@ -138,10 +138,10 @@ pub struct Role {
     /// Its name.
     #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
-    /// What it allows, in words.
+    /// What it allows, as text.
     #[serde(default)]
     pub description: Option<String>,
-    /// Everything else, such as `permissions`.
+    /// All other fields, such as `permissions`.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -153,25 +153,25 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserializ
 }
 
 impl Client {
-    /// Whether a user's token is good. Says nothing about its permissions.
+    /// Verifies a user's token. Says nothing about its permissions.
     ///
     /// # Errors
     ///
-    /// Refused when the token is wrong, or when it belongs to an account.
+    /// Refused if the token is invalid or belongs to an account.
     pub async fn user_token_verify(&self) -> Result<TokenStatus, CloudflareError> {
         self.get("/user/tokens/verify", &[]).await
     }
 
-    /// Whether an account's token is good.
+    /// Verifies an account's token.
     ///
     /// # Errors
     ///
-    /// Refused when the token is wrong, or when it belongs to a user.
+    /// Refused if the token is invalid or belongs to a user.
     pub async fn account_token_verify(&self, account: &AccountId) -> Result<TokenStatus, CloudflareError> {
         self.get(&account.path("/tokens/verify"), &[]).await
     }
 
-    /// The user whose credential this is; for a global key, the call that verifies it.
+    /// The user of this credential. For a global key, this call verifies the key.
     ///
     /// # Errors
     ///
@@ -184,16 +184,16 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Refused when the credential does not reach it.
+    /// Refused if the credential has no access to it.
     pub async fn account(&self, id: &AccountId) -> Result<Account, CloudflareError> {
         self.get(&id.path(""), &[]).await
     }
 
-    /// Accounts whose name is or contains `name`; Cloudflare filters, the caller compares.
+    /// Accounts whose name equals or contains `name`. Cloudflare filters; the caller must compare.
     ///
     /// # Errors
     ///
-    /// Refused for tokens that belong to an account: those must be given the account's id.
+    /// Refused for tokens that belong to an account: these need the account's id.
     pub async fn accounts_named(&self, name: &str) -> Result<Vec<Account>, CloudflareError> {
         let query = vec![("name".to_owned(), name.to_owned())];
         self.list("/accounts".to_owned(), query, paging::IAM)
@@ -201,7 +201,7 @@ impl Client {
             .await
     }
 
-    /// Every account that the credential reaches.
+    /// Every account that the credential can access.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Client {
             .await
     }
 
-    /// Members, accepted and pending, with their total, from a page on.
+    /// Accepted and pending members with their total, starting at a page.
     pub fn members(&self, account: &AccountId, from_page: u64) -> paging::Pages<Member> {
         self.pages_from(account.path("/members"), Vec::new(), paging::IAM, from_page)
     }
@@ -228,7 +228,7 @@ impl Client {
             .await
     }
 
-    /// One role, also the one that the list leaves out.
+    /// One role, including the one that the list omits.
     ///
     /// # Errors
     ///
@@ -237,7 +237,7 @@ impl Client {
         self.get(&account.path(&format!("/roles/{id}")), &[]).await
     }
 
-    /// One page of members of five: enough to know whether they may be read.
+    /// One page of five members, to test whether they can be read.
     ///
     /// # Errors
     ///
@@ -246,7 +246,7 @@ impl Client {
         self.get(&account.path("/members"), &[("per_page", "5")]).await
     }
 
-    /// One page of roles of five.
+    /// One page of five roles, to test whether they can be read.
     ///
     /// # Errors
     ///

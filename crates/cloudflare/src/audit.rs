@@ -6,21 +6,22 @@ use crate::paging::{Pages, Style};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 
-/// Everything that an Access authentication can tell, by the names of the answer.
+/// All fields of an Access authentication, by their names in the response.
 const ACCESS_FIELDS: &str =
     "action,allowed,app_domain,app_uid,connection,country,created_at,ip_address,ray_id,user_email,user_id";
 
-/// The span of time that is asked for: from `since`, up to `before`.
+/// The requested time range: from `since`, up to but excluding `before`.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditWindow {
     /// The first instant.
     pub since: DateTime<Utc>,
-    /// The first instant that is too late.
+    /// The first instant after the range.
     pub before: DateTime<Utc>,
 }
 
 impl Client {
-    /// Access authentications, oldest first, with country and user, which are left out unless asked for. The answer has no count: a short page is the last.
+    /// Access authentications, oldest first, including country and user, which Cloudflare omits by default. The
+    /// response has no count: a short page is the last one.
     pub fn access_requests(&self, account: &AccountId, window: AuditWindow) -> Pages<Value> {
         let query = vec![
             ("since".to_owned(), text(window.since)),
@@ -45,8 +46,8 @@ impl Client {
         self.pages(account.path("/logs/audit"), query, Style::Cursor { limit: 1_000 })
     }
 
-    /// The audit log, version 1, oldest first, in whole days: it takes dates alone. What lies before `since` on its
-    /// day, or after `before` on its day, comes too.
+    /// The audit log, version 1, oldest first, in whole days, because it accepts only dates. The result includes
+    /// entries of the first day before `since` and of the last day after `before`.
     pub fn audit_logs_v1(&self, account: &AccountId, window: AuditWindow) -> Pages<Value> {
         let query = vec![
             ("since".to_owned(), day(window.since)),

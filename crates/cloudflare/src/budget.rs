@@ -1,29 +1,29 @@
-//! A credential's budget of calls, and who may use the last of it.
+//! The rate limit of a credential, and the reservation of its last part.
 //!
-//! Cloudflare allows 1,200 calls in five minutes for each user, all their tokens and dashboards together, and
-//! blocks every call for the rest of the window once that is passed. So we count for ourselves, believe the
-//! `Ratelimit` headers when they say that less is left, and leave the last tenth to calls that someone waits for.
+//! Cloudflare allows 1,200 calls in five minutes for each user, over all tokens and dashboards of that user. After
+//! that, it blocks every call for the rest of the window. So this client counts its calls, corrects the count when the
+//! `Ratelimit` headers report less, and reserves the last tenth for calls that a person waits for.
 
 use std::{sync::Mutex, time::Duration};
 use tokio::time::Instant;
 
-/// Who waits for the answer.
+/// The priority of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// A person or another system waits.
+    /// A person or another system waits for it.
     Interactive,
-    /// A sync or a probe: it may be told to wait.
+    /// A sync or a probe, which may be delayed.
     Background,
 }
 
-/// Calls in one window. Source: Cloudflare's published limits, April 2026.
+/// The number of calls in one window. Source: Cloudflare's published limits, April 2026.
 pub const CALLS_PER_WINDOW: u32 = 1_200;
-/// The window.
+/// The length of a window.
 pub const WINDOW: Duration = Duration::from_secs(300);
-/// What background calls leave untouched, of every `CALLS_PER_WINDOW`. Chosen: a tenth.
+/// The reserve that background calls leave, as a share of `CALLS_PER_WINDOW`. Chosen: a tenth.
 const RESERVE_SHARE: u32 = 10;
 
-/// How many calls are left, and until when.
+/// The number of remaining calls, and the end of the window.
 #[derive(Debug)]
 pub struct Budget(Mutex<State>);
 
@@ -46,11 +46,11 @@ impl Budget {
         }))
     }
 
-    /// Takes one call, or says how long to wait before asking again.
+    /// Takes one call from the budget.
     ///
     /// # Errors
     ///
-    /// The time to wait.
+    /// The time to wait before the next try.
     pub fn try_take(&self, priority: Priority) -> Result<(), Duration> {
         let mut state = self.lock();
         let now = Instant::now();
@@ -75,12 +75,12 @@ impl Budget {
         Ok(())
     }
 
-    /// How many calls are left by our count.
+    /// The number of remaining calls by our own count.
     pub fn left(&self) -> u32 {
         self.lock().left
     }
 
-    /// Believes the answer's `Ratelimit` header where it says that less is left than we thought.
+    /// Lowers the count if the response's `Ratelimit` header reports fewer remaining calls.
     pub(crate) fn heed(&self, header: &str) {
         let Some((left, renews_in)) = read_ratelimit(header) else {
             return;
@@ -92,7 +92,7 @@ impl Budget {
         }
     }
 
-    /// Nothing may be asked before `wait` has passed.
+    /// Blocks all calls until `wait` has passed.
     pub(crate) fn block(&self, wait: Duration) {
         let mut state = self.lock();
         let until = Instant::now() + wait;
@@ -104,7 +104,7 @@ impl Budget {
     }
 }
 
-/// The tightest item of a `Ratelimit` header: calls left and the time until the window renews.
+/// The most restrictive item of a `Ratelimit` header: the remaining calls and the time until the window renews.
 ///
 /// The header is a structured list: `"default";r=50;t=30, "burst";r=7;t=2`.
 fn read_ratelimit(header: &str) -> Option<(u32, Duration)> {

@@ -1,4 +1,4 @@
-//! Sending one call.
+//! Sends one call.
 
 use crate::budget::{Budget, CALLS_PER_WINDOW, Priority};
 use crate::credential::Credential;
@@ -16,12 +16,12 @@ use std::{
 };
 use url::Url;
 
-/// The largest answer that is read, in bytes: a page of 1,000 large objects stays far below.
+/// The maximum size of a response, in bytes. A page of 1,000 large objects is far below it.
 const ANSWER_LIMIT_BYTES: usize = 64 << 20;
-/// The largest answer to a raw call, in bytes.
+/// The maximum size of the response to a raw call, in bytes.
 const RAW_LIMIT_BYTES: usize = 5 << 20;
 
-/// What is shorter is no secret, and would be found in ordinary words.
+/// The minimum length of a secret to search for. Shorter texts would also occur in ordinary words.
 const SECRET_MIN: usize = 8;
 
 /// A client for one credential. Cloning shares the budget and the connections.
@@ -42,14 +42,14 @@ struct Shared {
     requests: AtomicU64,
 }
 
-/// What a client needs to know.
+/// The configuration of a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// What signs the calls.
+    /// The credential that authenticates the calls.
     pub credential: Credential,
-    /// Where the API is: [`crate::DEFAULT_BASE_URL`] or a stand-in.
+    /// The URL of the API: [`crate::DEFAULT_BASE_URL`] or a simulated one.
     pub base_url: String,
-    /// Calls in each five minutes; [`CALLS_PER_WINDOW`] is what Cloudflare allows.
+    /// The number of calls in five minutes; [`CALLS_PER_WINDOW`] is Cloudflare's limit.
     pub calls_per_window: u32,
 }
 
@@ -64,13 +64,13 @@ impl ClientOptions {
     }
 }
 
-/// The envelope around an answer's result.
+/// The envelope of a response.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Answer<T> {
-    /// What was asked for.
+    /// The result.
     #[serde(default = "none")]
     pub result: Option<T>,
-    /// Where in a list this answer stands.
+    /// The position of this response in a list.
     #[serde(default)]
     pub result_info: Option<Value>,
 }
@@ -79,39 +79,39 @@ fn none<T>() -> Option<T> {
     None
 }
 
-/// A call as someone wrote it.
+/// A call as the user wrote it.
 #[derive(Debug, Clone)]
 pub struct RawCall {
     /// GET, POST, PUT, PATCH or DELETE.
     pub method: Method,
-    /// The path below the base URL, beginning with `/`.
+    /// The path under the base URL, starting with `/`.
     pub path: String,
-    /// Query parameters in their order, also repeated ones.
+    /// Query parameters in order, including repeated ones.
     pub query: Vec<(String, String)>,
-    /// Further headers; those that sign the call cannot be replaced.
+    /// Additional headers. They cannot replace the headers that authenticate the call.
     pub headers: HeaderMap,
     /// A JSON body.
     pub body: Option<Value>,
 }
 
-/// The answer to a raw call, whatever it says.
+/// The response to a raw call, whatever its status.
 #[derive(Debug, Clone)]
 pub struct RawAnswer {
     /// The HTTP status.
     pub status: u16,
     /// All headers.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The body as received.
     pub body: Vec<u8>,
 }
 
 impl Client {
-    /// A client that sends through `http`, which the caller built: it decides which addresses may be reached
-    /// and must not follow redirects.
+    /// A client that sends through `http`. The caller builds it: it decides which addresses are allowed, and must not
+    /// follow redirects.
     ///
     /// # Errors
     ///
-    /// [`CloudflareError::Unusable`] when the base URL is none or the secret fits in no header.
+    /// [`CloudflareError::Unusable`] if the base URL is invalid or the secret cannot be sent in a header.
     pub fn new(options: &ClientOptions, http: reqwest::Client) -> Result<Self, CloudflareError> {
         let base_url = Url::parse(options.base_url.trim_end_matches('/'))
             .ok()
@@ -137,7 +137,7 @@ impl Client {
         })
     }
 
-    /// The same client with a limit on how long each answer may take, beside that of the HTTP client.
+    /// The same client with a time limit for each response, in addition to the limit of the HTTP client.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self {
@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    /// The same client for work that nobody waits for: it may wait longer and leaves a reserve.
+    /// The same client for background work. It may wait longer and leaves a reserve.
     #[must_use]
     pub fn in_background(&self) -> Self {
         Self {
@@ -165,21 +165,21 @@ impl Client {
         }
     }
 
-    /// How many requests were sent with this credential since the client was made.
+    /// The number of requests sent with this credential since the client was created.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// How many calls the budget has left by our count.
+    /// The number of calls left in the budget, by our own count.
     pub fn budget_left(&self) -> u32 {
         self.shared.budget.left()
     }
 
-    /// GETs `path` and reads the envelope's result.
+    /// Sends a GET to `path` and returns the envelope's result.
     ///
     /// # Errors
     ///
-    /// See [`CloudflareError`]; an answer without a result is [`CloudflareError::Shape`].
+    /// See [`CloudflareError`]; a response without a result is [`CloudflareError::Shape`].
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -188,7 +188,7 @@ impl Client {
         self.result(Method::GET, path, query, None).await
     }
 
-    /// Makes a call and reads the envelope's result.
+    /// Makes a call and returns the envelope's result.
     pub(crate) async fn result<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -204,10 +204,10 @@ impl Client {
         })
     }
 
-    /// Makes a call, keeping to the budget and repeating it where that is safe, and reads the envelope.
+    /// Makes a call within the budget, retries it if that is safe, and returns the envelope.
     ///
-    /// GET, PUT and DELETE are repeated after transport errors, statuses of 500 and above, truncated bodies and
-    /// 429. Other methods are repeated after 429 alone, since Cloudflare did not act on those.
+    /// GET, PUT and DELETE are retried after transport errors, statuses of 500 and above, truncated bodies and 429.
+    /// Other methods are retried only after 429, because Cloudflare did not process those calls.
     ///
     /// # Errors
     ///
@@ -223,8 +223,8 @@ impl Client {
         self.send_and_repeat(method, path, query, body, may_repeat).await
     }
 
-    /// Makes a call that writes, and repeats it after 429 alone. For a write of a whole object that was read
-    /// before: after a failure whose outcome is not known, the object must be read again first.
+    /// Makes a call that writes, and retries it only after 429. For a write of a whole object that was read before:
+    /// after a failure with an unknown outcome, read the object again first.
     ///
     /// # Errors
     ///
@@ -287,7 +287,7 @@ impl Client {
         }
     }
 
-    /// The same failure, should what answered have sent the credential back.
+    /// The same failure, with the credential removed in case the response contained it.
     fn without_secret(&self, failure: CloudflareError) -> CloudflareError {
         let hide = |text: String| {
             self.shared.sign.values().fold(text, |text, value| {
@@ -316,12 +316,12 @@ impl Client {
         }
     }
 
-    /// Makes a call as someone wrote it, once, and answers whatever comes back.
+    /// Makes a call once, as the user wrote it, and returns the response, whatever its status.
     ///
     /// # Errors
     ///
-    /// [`CloudflareError::Unreachable`], [`CloudflareError::TooLarge`] above 5 MiB, or
-    /// [`CloudflareError::RateLimited`] when our own count says that the budget is used up.
+    /// [`CloudflareError::Unreachable`], [`CloudflareError::TooLarge`] above 5 MiB, or [`CloudflareError::RateLimited`]
+    /// if the budget is used up by our own count.
     pub async fn raw(&self, call: RawCall) -> Result<RawAnswer, CloudflareError> {
         let name = format!("{} {}", call.method, call.path);
         self.wait_for_budget(&name).await?;

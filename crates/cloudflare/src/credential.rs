@@ -1,4 +1,4 @@
-//! What signs the calls, and the official tools' environment names for it.
+//! The credential that authenticates the calls, and the environment variables that the official tools use for it.
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub enum Credential {
     /// An API token, owned by a user or by an account.
     Token(SecretString),
-    /// A user's address and global API key: every right of that user.
+    /// A user's address and global API key, with all permissions of that user.
     GlobalKey {
         /// The user's address.
         email: String,
@@ -17,19 +17,19 @@ pub enum Credential {
     },
 }
 
-/// Environment name of the official tools for an API token.
+/// The official tools' environment variable for an API token.
 pub const ENV_API_TOKEN: &str = "CLOUDFLARE_API_TOKEN";
-/// Environment name of the official tools for the account.
+/// The official tools' environment variable for the account.
 pub const ENV_ACCOUNT_ID: &str = "CLOUDFLARE_ACCOUNT_ID";
-/// Environment name of the official tools for the address that goes with a global key.
+/// The official tools' environment variable for the address of a global key.
 pub const ENV_EMAIL: &str = "CLOUDFLARE_EMAIL";
-/// Environment name of the official tools for a global key.
+/// The official tools' environment variable for a global key.
 pub const ENV_API_KEY: &str = "CLOUDFLARE_API_KEY";
-/// Environment name of the official SDKs for the API's address.
+/// The official SDKs' environment variable for the API's URL.
 pub const ENV_BASE_URL: &str = "CLOUDFLARE_BASE_URL";
 
 impl Credential {
-    /// An API token; surrounding white space, as a file's last line break, is not part of it.
+    /// An API token. Surrounding whitespace, such as the final newline of a file, is removed.
     pub fn token(token: &str) -> Self {
         Self::Token(SecretString::from(token.trim()))
     }
@@ -42,7 +42,7 @@ impl Credential {
         }
     }
 
-    /// The secret part, for sealing. Never log it.
+    /// The secret part, for encryption. Never log it.
     pub fn secret(&self) -> &SecretString {
         match self {
             Self::Token(token) => token,
@@ -58,11 +58,11 @@ impl Credential {
         }
     }
 
-    /// The headers that sign a call.
+    /// The headers that authenticate a call.
     ///
     /// # Errors
     ///
-    /// When the secret has characters that no header can carry.
+    /// If the secret has characters that are not allowed in a header.
     pub(crate) fn headers(&self) -> Result<HeaderMap, InvalidHeaderValue> {
         let mut headers = HeaderMap::new();
         match self {

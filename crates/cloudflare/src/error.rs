@@ -1,14 +1,14 @@
-//! What can go wrong, in words that a person can act on.
+//! Errors, with messages that a person can act on.
 //!
-//! Cloudflare's own words are kept and shown. What kind of refusal it is ([`Cause`]) is told by status, code and
-//! words together, since the codes mean different things in different services. Start reading at
-//! [`CloudflareError`] and [`Refusal::cause`].
+//! Cloudflare's own message is kept and shown. The kind of a refusal ([`Cause`]) depends on status, code and message
+//! together, because the same code means different things in different services. Start reading at [`CloudflareError`]
+//! and [`Refusal::cause`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Characters of a body that is not the API's that are shown.
+/// The maximum number of characters shown from a body that is not from the API.
 const SHOWN_MAX: usize = 200;
 
 /// One element of `errors` or `messages`.
@@ -19,14 +19,14 @@ pub struct ApiMessage {
     /// Cloudflare's number. The same number means different things in different services.
     #[serde(default)]
     pub code: Option<i64>,
-    /// Cloudflare's words.
+    /// Cloudflare's message.
     #[serde(default)]
     pub message: String,
 }
 
 impl ApiMessage {
-    /// Reads the reasons in an error body, in whatever form they come: `errors` as objects, as texts or as one of
-    /// either; a `message` that is null beside other words; one `error`, `message` or `detail` alone.
+    /// Reads the reasons in an error body in all known formats: `errors` as objects, as texts or as one of either; a
+    /// null `message` next to other texts; a single `error`, `message` or `detail`.
     pub fn read_all(body: &Value) -> Vec<ApiMessage> {
         let mut found = Vec::new();
         for member in [
@@ -95,28 +95,28 @@ impl ApiMessage {
     }
 }
 
-/// What kind of refusal it is.
+/// The kind of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The token may not be used from the address that the call came from.
+    /// The token does not allow the source address of the call.
     WrongAddress,
-    /// The token is not valid: revoked, expired, disabled, mistyped.
+    /// The token is invalid: revoked, expired, disabled, mistyped.
     BadCredential,
-    /// The call does not take this kind of credential: a token of an account where one of a user is needed, or the
-    /// other way round.
+    /// The call does not accept this kind of credential: an account token where a user token is needed, or the other
+    /// way round.
     WrongKind,
-    /// The account's plan does not have the product.
+    /// The account's plan does not include the product.
     NotOnPlan,
     /// The credential lacks a permission.
     NotPermitted,
-    /// Something before the API answered: a proxy, a firewall, a login page.
+    /// Something in front of the API responded: a proxy, a firewall, a login page.
     NotTheApi,
     /// Anything else.
     Other,
 }
 
 impl Cause {
-    /// What it means, and what to do, in one clause; `None` where Cloudflare's words are all there is.
+    /// What it means and what to do, in one clause; `None` if there is only Cloudflare's own message.
     pub fn advice(self) -> Option<&'static str> {
         match self {
             Cause::WrongAddress => Some(
@@ -139,18 +139,18 @@ impl Cause {
 /// Cloudflare's code for risk scoring without the entitlement. Source: a third party's test of the API, 2026.
 const NOT_ENTITLED: i64 = 3_314;
 
-/// An answer that says no.
+/// A response that refuses the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What was asked: method and path.
+    /// Method and path of the call.
     pub call: String,
-    /// The HTTP status. It may be 200: an answer with `success: false` is a refusal too.
+    /// The HTTP status. It can be 200: a response with `success: false` is also a refusal.
     pub status: u16,
-    /// What Cloudflare gave as reasons.
+    /// Cloudflare's reasons.
     pub errors: Vec<ApiMessage>,
-    /// The begin of the body, where it is not the API's.
+    /// The start of the body, if it is not from the API.
     pub body: Option<String>,
-    /// Cloudflare's name for the request, for its support.
+    /// Cloudflare's id for the request, for its support.
     pub ray_id: Option<String>,
 }
 
@@ -160,16 +160,16 @@ impl Refusal {
         self.errors.iter().any(|error| error.code == Some(code))
     }
 
-    /// Whether the credential lacks a permission, as far as the answer says.
+    /// Whether the credential lacks a permission, according to the response.
     pub fn is_not_allowed(&self) -> bool {
         self.cause() == Cause::NotPermitted
     }
 
-    /// What kind of refusal it is.
+    /// The kind of refusal.
     ///
-    /// Source: the codes and words in public issues of Cloudflare's API, and its documentation of tokens. 10000
-    /// ("Authentication error") is the answer to a wrong token and to a missing permission alike: with status 401
-    /// it is taken as the first, else as the second.
+    /// Source: the codes and messages in public issues about Cloudflare's API, and its documentation of tokens. 10000
+    /// ("Authentication error") is the response to both an invalid token and a missing permission: with status 401 it
+    /// counts as the first, otherwise as the second.
     pub fn cause(&self) -> Cause {
         if self.body.is_some() {
             return Cause::NotTheApi;
@@ -286,7 +286,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// The begin of a body, for people: without markup, on one line, without control characters.
+/// The start of a body for display: without markup, on one line, without control characters.
 pub(crate) fn shown(body: &[u8]) -> String {
     // Markup can be long before the first word comes.
     let text = String::from_utf8_lossy(&body[..body.len().min(16 << 10)]);
@@ -316,80 +316,80 @@ pub(crate) fn shown(body: &[u8]) -> String {
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CloudflareError {
-    /// Cloudflare said no.
+    /// Cloudflare refused the call.
     #[error("{0}")]
     Refused(Box<Refusal>),
-    /// The budget is used up and did not come back while we waited.
+    /// The budget is used up and was not renewed while we waited.
     #[error("{call} was rate limited; try again in {} s", retry_after.as_secs())]
     RateLimited {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// How long Cloudflare wants us to wait.
+        /// How long Cloudflare asks us to wait.
         retry_after: Duration,
     },
-    /// No answer came.
+    /// No response.
     #[error("{call} could not be sent, or its response could not be read")]
     Unreachable {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: reqwest::Error,
     },
-    /// An answer came that Cloudflare's API does not give: a proxy's page, a truncated body.
+    /// A response that does not come from Cloudflare's API: a proxy's page, a truncated body.
     #[error(
         "{call} returned {status} with a body that is not the API's JSON (\"{shown}\"): check for a \
              proxy or a wrong base URL"
     )]
     NotJson {
-        /// What was asked.
+        /// The call.
         call: String,
         /// The HTTP status.
         status: u16,
-        /// The begin of the body.
+        /// The start of the body.
         shown: String,
     },
-    /// The API's JSON in a form that is not known here.
+    /// JSON from the API in an unknown format.
     #[error("{call} returned an unexpected format: {place}")]
     Shape {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// Which member, and what is wrong with it.
+        /// The field, and the problem with it.
         place: String,
     },
-    /// The answer is larger than any that the call should have.
+    /// The response is larger than any valid response to the call.
     #[error("{call} returned more than {limit_bytes} bytes")]
     TooLarge {
-        /// What was asked.
+        /// The call.
         call: String,
         /// The limit.
         limit_bytes: usize,
     },
-    /// A list gave fewer things than it says it has.
+    /// A list has fewer items than it announces.
     #[error("{call} returned {listed} of {total}: the list changed while it was read, or is incomplete")]
     Incomplete {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// How many came.
+        /// The number of received items.
         listed: u64,
-        /// How many there should be.
+        /// The announced number of items.
         total: u64,
     },
-    /// A list ended where an answer is cut, and gives the same again when it is asked for more.
+    /// A list ended at a length at which responses are often truncated, and the next page is the same again.
     #[error("{call} returned {listed}, and the same rows again for the next page: there may be more")]
     Capped {
-        /// What was asked.
+        /// The call.
         call: String,
-        /// How many came.
+        /// The number of received items.
         listed: u64,
     },
-    /// The credential or the address cannot be used at all.
+    /// The credential or the URL cannot be used at all.
     #[error("{0}")]
     Unusable(String),
 }
 
 impl CloudflareError {
-    /// The refusal, if that is what it is.
+    /// The refusal, if this is one.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
@@ -397,7 +397,7 @@ impl CloudflareError {
         }
     }
 
-    /// Whether a list was given in part: what came is right, and there may be more.
+    /// Whether a list is partial: the received items are correct, but there may be more.
     pub fn is_partial(&self) -> bool {
         matches!(
             self,

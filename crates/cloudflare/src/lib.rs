@@ -1,11 +1,11 @@
-//! A typed client for the Cloudflare calls that an identity hub makes.
+//! A typed client for the Cloudflare calls that an identity hub needs.
 //!
-//! It speaks Cloudflare's words and knows nothing of ours. Every call goes through [`Client::send`], which
-//! keeps within the credential's budget ([`budget`]), repeats what may be repeated ([`retry`]) and turns a
-//! refusal into a typed error that keeps Cloudflare's code, message and ray id ([`error`]). Lists are streams
-//! ([`paging`]). Objects keep the members that this crate does not know.
+//! It uses Cloudflare's terms and knows nothing about Flareward. Every call goes through [`Client::send`], which stays
+//! within the credential's rate limit ([`budget`]), retries calls that are safe to repeat ([`retry`]) and turns a
+//! refusal into a typed error with Cloudflare's code, message and ray id ([`error`]). Lists are streams ([`paging`]).
+//! Objects keep fields that this crate does not know.
 //!
-//! Source of the facts: Cloudflare's published API description, version 4.
+//! Source: Cloudflare's published API description, version 4.
 
 mod access;
 mod account;
@@ -36,8 +36,8 @@ pub use paging::Listed;
 pub use risk_scoring::{RiskBehavior, RiskEvent, RiskSummaryUser, UserRisk};
 pub use writes::Write;
 
-/// Where Cloudflare's API is.
+/// The URL of Cloudflare's API.
 pub const DEFAULT_BASE_URL: &str = "https://api.cloudflare.com/client/v4";
 
-/// Members of an object that this crate does not name, kept as they came.
+/// Fields of an object that this crate does not name, kept as received.
 pub type Others = serde_json::Map<String, serde_json::Value>;

@@ -1,4 +1,4 @@
-//! Jobs that push logs. Their destination carries secrets: it is never printed.
+//! Logpush jobs. Their destination contains secrets and is never printed.
 
 use crate::Others;
 use crate::account::AccountId;
@@ -13,15 +13,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// A job as Cloudflare tells it.
+/// A job as Cloudflare returns it.
 #[derive(Clone, Deserialize)]
 pub struct LogpushJob {
     /// Its number.
     pub id: i64,
-    /// Which dataset it pushes.
+    /// The dataset that it pushes.
     #[serde(default)]
     pub dataset: Option<String>,
-    /// Whether it runs.
+    /// Whether it is enabled.
     #[serde(default)]
     pub enabled: bool,
     /// Its name.
@@ -33,10 +33,10 @@ pub struct LogpushJob {
     /// When a push last failed.
     #[serde(default)]
     pub last_error: Option<DateTime<Utc>>,
-    /// What the last failed push was answered. It may repeat the destination, with its secrets.
+    /// The response to the last failed push. It may contain the destination, with its secrets.
     #[serde(default)]
     pub error_message: Option<String>,
-    /// Everything else; `destination_conf` among it holds secrets.
+    /// All other fields; `destination_conf` contains secrets.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -52,12 +52,12 @@ impl std::fmt::Debug for LogpushJob {
 }
 
 impl LogpushJob {
-    /// Where it pushes, with the headers that it sends.
+    /// The destination, with the headers that the job sends.
     pub fn destination(&self) -> Option<SecretString> {
         Some(SecretString::from(self.other.get("destination_conf")?.as_str()?))
     }
 
-    /// The whole job as it is sent back, without what only Cloudflare writes.
+    /// The whole job for an update, without the fields that only Cloudflare sets.
     fn to_body(&self) -> Others {
         let mut body = self.other.clone();
         for read_only in ["ownership_challenge", "id"] {
@@ -69,22 +69,22 @@ impl LogpushJob {
     }
 }
 
-/// A job to be made.
+/// A job to create.
 #[derive(Debug, Clone)]
 pub struct NewLogpushJob {
-    /// Which dataset.
+    /// The dataset.
     pub dataset: String,
     /// Its name.
     pub name: String,
-    /// Where to push, with the headers to send: `https://…?header_Name=value`.
+    /// The destination, with the headers to send: `https://…?header_Name=value`.
     pub destination: SecretString,
-    /// The fields to push: there is no word for all of them.
+    /// The fields to push; Logpush has no wildcard for all fields.
     pub fields: Vec<String>,
-    /// The longest that records wait for a push, in seconds: 30 to 300.
+    /// The maximum time that records wait for a push, in seconds: 30 to 300.
     pub interval_seconds: u32,
-    /// The most records of a push: 1,000 to 1,000,000.
+    /// The maximum number of records in a push: 1,000 to 1,000,000.
     pub records_max: u32,
-    /// The largest push, uncompressed: 5 MB to 1 GB.
+    /// The maximum size of a push, uncompressed: 5 MB to 1 GB.
     pub bytes_max: u64,
 }
 
@@ -100,7 +100,7 @@ impl Client {
             .await
     }
 
-    /// The fields that a dataset has now, with what each means.
+    /// The current fields of a dataset, with their descriptions.
     ///
     /// # Errors
     ///
@@ -114,11 +114,11 @@ impl Client {
             .await
     }
 
-    /// Makes a job that runs at once, with times to the nanosecond as text.
+    /// Creates an enabled job with nanosecond times as text.
     ///
     /// # Errors
     ///
-    /// Refused when the destination does not take the test upload.
+    /// Refused if the destination does not accept the test upload.
     pub async fn logpush_job_create(
         &self,
         account: &AccountId,
@@ -138,11 +138,11 @@ impl Client {
             .await
     }
 
-    /// Sends a whole job back, changed. The dataset of a job cannot be changed.
+    /// Updates a whole job. The dataset of a job cannot be changed.
     ///
     /// # Errors
     ///
-    /// Refused when the destination does not take the test upload.
+    /// Refused if the destination does not accept the test upload.
     pub async fn logpush_job_put(
         &self,
         account: &AccountId,
@@ -167,7 +167,7 @@ impl Client {
             .await
     }
 
-    /// What Gateway writes down: `redact_pii`, and `log_all` and `log_blocks` of each kind of rule.
+    /// Gateway's logging settings: `redact_pii`, and `log_all` and `log_blocks` of each kind of rule.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Client {
         self.get(&account.path("/gateway/logging"), &[]).await
     }
 
-    /// The regions that logs must stay in, if the account has such a rule.
+    /// The regions that logs must stay in, if the account has such a restriction.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! The lists of an account that are kept as Cloudflare gives them, and what only one object's own address gives.
+//! The lists of an account that are stored as Cloudflare returns them, and details that only the URL of a single object
+//! returns.
 
 use crate::account::AccountId;
 use crate::client::Client;
@@ -7,25 +8,25 @@ use crate::paging::{self, Listed, Style};
 use futures::TryStreamExt;
 use serde_json::Value;
 
-/// A list of an account: its name here, where it is, how it is cut into pages, and what allows reading it.
+/// A list of an account: its name, path, pagination style, and the permission to read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountList {
     /// The name.
     pub kind: &'static str,
-    /// In words.
+    /// The name in prose.
     pub words: &'static str,
-    /// Below the account.
+    /// The path under the account.
     pub path: &'static str,
-    /// How it is cut.
+    /// The pagination style.
     pub style: Style,
-    /// The permission group that allows reading it, as Cloudflare names it.
+    /// Cloudflare's name of the permission group that allows reading it.
     pub permission: &'static str,
 }
 
-/// Every such list.
+/// All such lists.
 ///
-/// Source: Cloudflare's API description; the lists of service tokens, account tokens and Zero Trust lists from
-/// its documentation of those products.
+/// Source: Cloudflare's API description; for service tokens, account tokens and Zero Trust lists, its documentation of
+/// those products.
 pub const LISTS: &[AccountList] = &[
     AccountList {
         kind: "identity_providers",
@@ -92,7 +93,7 @@ pub const LISTS: &[AccountList] = &[
     },
 ];
 
-/// A part of a path that holds nothing but one id.
+/// A path segment that contains exactly one id.
 pub(crate) fn segment(id: &str) -> Result<&str, CloudflareError> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !id.is_empty() && id.bytes().all(good) {
@@ -105,7 +106,7 @@ pub(crate) fn segment(id: &str) -> Result<&str, CloudflareError> {
 }
 
 impl Client {
-    /// The objects of a list, page by page, as they come.
+    /// The objects of a list, page by page, as received.
     pub fn objects(&self, account: &AccountId, list: &AccountList) -> paging::Pages<Value> {
         self.pages(account.path(list.path), Vec::new(), list.style)
     }
@@ -125,11 +126,11 @@ impl Client {
         self.listed(path, Vec::new(), style).await
     }
 
-    /// The values on a Zero Trust list that says of itself to have `count`.
+    /// The items of a Zero Trust list that announces `count` items.
     ///
-    /// The call may give the first fifty alone, without saying so and whatever page is asked for; `limit`, which
-    /// its description does not have, makes it give more.
-    /// Source: cloudflare/terraform-provider-cloudflare issue 1422.
+    /// The call may return only the first fifty, without an indication and regardless of the requested page. With
+    /// `limit`, which is not in its description, it returns more. Source: cloudflare/terraform-provider-cloudflare
+    /// issue 1422.
     ///
     /// # Errors
     ///
@@ -173,8 +174,8 @@ impl Client {
         Ok(found)
     }
 
-    /// Who an Access user was when last seen: provider, groups there, device. Refused with 404 for someone who
-    /// never signed in.
+    /// An Access user's identity when last seen: provider, groups there, device. Refused with 404 for a user who never
+    /// signed in.
     ///
     /// # Errors
     ///
@@ -216,7 +217,7 @@ impl Client {
         self.list(path, Vec::new(), Style::Single).try_collect().await
     }
 
-    /// One member as Cloudflare has it now.
+    /// The current state of one member.
     ///
     /// # Errors
     ///
@@ -226,7 +227,7 @@ impl Client {
             .await
     }
 
-    /// One Access group as Cloudflare has it now.
+    /// The current state of one Access group.
     ///
     /// # Errors
     ///
@@ -236,7 +237,7 @@ impl Client {
             .await
     }
 
-    /// One Access user as Cloudflare has it now.
+    /// The current state of one Access user.
     ///
     /// # Errors
     ///

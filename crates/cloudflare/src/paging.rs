@@ -1,10 +1,10 @@
-//! Lists as streams, in every style that the API has.
+//! Lists as streams, in every pagination style of the API.
 //!
-//! Once the first page says how many there are, later pages are fetched a few at a time; their things still
-//! come in order. A page that fails ends the stream with its error, so that a caller never takes a part for
-//! the whole. So does a list that was not given whole, as far as it says: fewer things than its `total_count`, fewer
-//! on a page than its `count`, things in a form that is not known, or an end where an answer is cut while asking for
-//! the next page gives the same again. `docs/cloudflare-lists.md` has every list and what tells that it is whole.
+//! After the first page with a total count, several pages are fetched at the same time; their items still arrive in
+//! order. A page that fails ends the stream with its error, so that a caller never takes a partial list for a complete
+//! one. The stream also ends with an error if the list is incomplete: fewer items than its `total_count`, fewer items
+//! on a page than its `count`, an item in an unknown format, or a possibly truncated page after which the next page is
+//! the same again. `docs/cloudflare-lists.md` describes every list and its check for completeness.
 
 use crate::client::{Answer, Client};
 use crate::error::CloudflareError;
@@ -14,30 +14,31 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Pages that are fetched at once. Chosen: enough to hide latency, few enough to share the budget fairly.
+/// The number of pages that are fetched at the same time. Chosen: enough to hide latency, few enough to share the
+/// budget fairly.
 const PAGES_AT_ONCE: usize = 4;
-/// No list is followed further: a server that never ends its list must not hold us for ever.
+/// The maximum number of pages, so that a server with an endless list does not block us for ever.
 const PAGES_MAX: u64 = 100_000;
 
-/// How a list is cut into pages.
+/// The pagination style of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `page` and `per_page`, with `result_info.total_count`.
     Counted {
-        /// Things asked for on a page.
+        /// The requested number of items on a page.
         per_page: u64,
     },
     /// `page` and `per_page` without any count: a page that is not full is the last.
     Uncounted {
-        /// Things asked for on a page.
+        /// The requested number of items on a page.
         per_page: u64,
     },
-    /// `limit` and `cursor`: the answer names the next page.
+    /// `limit` and `cursor`: the response contains the cursor of the next page.
     Cursor {
-        /// Things asked for on a page.
+        /// The requested number of items on a page.
         limit: u64,
     },
-    /// All at once.
+    /// One response.
     Single,
 }
 
@@ -49,18 +50,18 @@ pub const ACCESS: Style = Style::Counted { per_page: 1_000 };
 /// One page of a list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// Its things.
+    /// Its items.
     pub items: Vec<T>,
-    /// How many the whole list has, if it says so.
+    /// The number of items in the whole list, if announced.
     pub total: Option<u64>,
 }
 
-/// The things of a list, and why there may be more.
+/// The items of a list, and why there may be more.
 #[derive(Debug, Clone)]
 pub struct Listed<T> {
-    /// What came.
+    /// The received items.
     pub items: Vec<T>,
-    /// Why it is only a part of the list; `None` when it is whole.
+    /// Why the list is partial; `None` if it is complete.
     pub partial: Option<String>,
 }
 
@@ -78,8 +79,8 @@ impl Client {
         self.pages_from(path, query, style, 1)
     }
 
-    /// The same from a page on, for going on with a list of counted pages that was read in part. Other styles
-    /// begin at their start.
+    /// The same starting at a page, to resume a list of counted pages that was read in part. Other styles start at the
+    /// beginning.
     pub fn pages_from<T: DeserializeOwned + Send + 'static>(
         &self,
         path: String,
@@ -121,11 +122,11 @@ impl Client {
             .boxed()
     }
 
-    /// All things of the list at `path`, also where it was given in part: then with the reason.
+    /// All items of the list at `path`. If the list is partial, returns the received items with the reason.
     ///
     /// # Errors
     ///
-    /// See [`CloudflareError`]; none that [says](CloudflareError::is_partial) that a part came.
+    /// See [`CloudflareError`]; never one for which [`CloudflareError::is_partial`] is true.
     pub async fn listed<T: DeserializeOwned + Send + 'static>(
         &self,
         path: String,
@@ -145,7 +146,7 @@ impl Client {
         Ok(Listed { items, partial })
     }
 
-    /// The things of the list at `path`.
+    /// The items of the list at `path`.
     pub fn list<T: DeserializeOwned + Send + 'static>(
         &self,
         path: String,
@@ -167,10 +168,10 @@ struct List {
     style: Style,
 }
 
-/// A page with what tells whether it is the same as another.
+/// A page with the data that shows whether it is the same as another.
 struct Fetched<T> {
     page: Page<T>,
-    /// The list as it came.
+    /// The list as received.
     text: Box<str>,
 }
 
@@ -301,7 +302,7 @@ impl List {
     }
 }
 
-/// Reads the things of a page. Some services give a list in a list.
+/// Reads the items of a page. Some services return a list inside a list.
 fn things<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
     let is_nested = text
         .trim_start()
@@ -325,13 +326,14 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// Whether a page without a count is the last: it is not full, and not of a length at which answers are cut.
+/// Whether a page without a count is the last: it is not full, and its length is not one at which responses are often
+/// truncated.
 fn is_last(len: u64, per_page: u64) -> bool {
     let may_be_cut = len >= 10 && (len.is_multiple_of(10) || len.is_multiple_of(25));
     len < per_page && !may_be_cut
 }
 
-/// The same pages, and an error at the end where fewer things came than the last page said there are.
+/// The same pages, with an error at the end if there were fewer items than the last page announced.
 fn counted<T: Send + 'static>(
     pages: impl futures::Stream<Item = Result<Page<T>, CloudflareError>> + Send + 'static,
     call: String,
@@ -354,7 +356,7 @@ fn counted<T: Send + 'static>(
     )
 }
 
-/// A number of the answer about where in a list it stands.
+/// A number in the response that describes its position in a list.
 pub(crate) fn number(info: &Value, member: &str) -> Option<u64> {
     // Some services send their counts as text.
     match info.get(member)? {

@@ -1,23 +1,23 @@
-//! When a call is made again, and after how long.
+//! When a call is retried, and after which delay.
 
 use rand::RngExt;
 use std::time::Duration;
 
-/// How often and how long a call is tried.
+/// How often and for how long a call is tried.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included.
+    /// The number of attempts, including the first.
     pub attempts: u32,
-    /// The first wait is drawn from zero to this; each further one from twice the range before.
+    /// The first delay is a random time from zero to this; each further range is twice as long.
     pub base: Duration,
-    /// No single wait is longer.
+    /// The maximum of a single delay.
     pub cap: Duration,
-    /// The longest that a call waits for its budget before it gives up.
+    /// The maximum time that a call waits for its budget.
     pub budget_wait: Duration,
 }
 
 impl RetryPolicy {
-    /// For calls that someone waits for.
+    /// For calls that a person waits for.
     pub const INTERACTIVE: Self = Self {
         attempts: 3,
         base: Duration::from_millis(200),
@@ -33,7 +33,7 @@ impl RetryPolicy {
         budget_wait: Duration::from_secs(330),
     };
 
-    /// The wait before attempt `attempt` (the second is 2): full jitter, drawn evenly from zero to the range.
+    /// The delay before attempt `attempt` (the second is 2): full jitter, uniformly random from zero to the range.
     pub fn wait(&self, attempt: u32) -> Duration {
         let range = self
             .base

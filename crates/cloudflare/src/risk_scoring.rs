@@ -1,4 +1,4 @@
-//! Cloudflare's own risk scores, which the Enterprise plan has.
+//! Cloudflare's own risk scores, which require the Enterprise plan.
 
 use crate::Others;
 use crate::account::AccountId;
@@ -21,12 +21,12 @@ pub struct RiskSummaryUser {
     /// `low`, `medium`, `high`.
     #[serde(default)]
     pub max_risk_level: Option<String>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
 
-/// Something that raised a level.
+/// An event that raised a level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RiskEvent {
     /// Its id.
@@ -37,7 +37,7 @@ pub struct RiskEvent {
     /// `low`, `medium`, `high`.
     #[serde(default)]
     pub risk_level: String,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -45,13 +45,13 @@ pub struct RiskEvent {
 /// One user's score.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRisk {
-    /// `low`, `medium`, `high`; absent when nothing was triggered since the last reset.
+    /// `low`, `medium`, `high`; absent if nothing was triggered since the last reset.
     #[serde(default)]
     pub risk_level: Option<String>,
-    /// What raised it.
+    /// The events that raised it.
     #[serde(default)]
     pub events: Vec<RiskEvent>,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
@@ -59,19 +59,19 @@ pub struct UserRisk {
 /// A behaviour's setting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RiskBehavior {
-    /// Whether it is watched.
+    /// Whether it is enabled.
     #[serde(default)]
     pub enabled: bool,
-    /// The level that it gives.
+    /// Its level.
     #[serde(default)]
     pub risk_level: String,
-    /// Everything else.
+    /// All other fields.
     #[serde(flatten)]
     pub other: Others,
 }
 
 impl Client {
-    /// Everyone with a score.
+    /// All users with a score.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Client {
             .await
     }
 
-    /// Takes a user's score back to nothing.
+    /// Resets a user's score.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Client {
         Ok(())
     }
 
-    /// The behaviours, by key. The keys are data: there may be any.
+    /// The behaviours, by key. The set of keys is not fixed.
     ///
     /// # Errors
     ///

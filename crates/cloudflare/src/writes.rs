@@ -1,5 +1,5 @@
-//! The calls that change access. Each is made once: after a failure whose outcome is not known, the caller reads
-//! again before it writes again.
+//! The calls that change access. Each is sent once: after a failure with an unknown outcome, the caller reads again
+//! before it writes again.
 
 use crate::account::AccountId;
 use crate::client::{Answer, Client};
@@ -9,14 +9,14 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// A call that changes something, so that it can be shown before it is made.
+/// A call that changes something, as data, so that it can be shown before it is sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Write {
     /// `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: &'static str,
-    /// Below the account.
+    /// The path under the account.
     pub path: String,
-    /// What is sent.
+    /// The body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
 }
@@ -26,11 +26,11 @@ impl Write {
         Self { method, path, body }
     }
 
-    /// Replaces an Access group by `group`: what is left out of it is lost.
+    /// Replaces an Access group with `group`; missing fields are lost.
     ///
     /// # Errors
     ///
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn access_group(id: &str, group: &Value) -> Result<Self, CloudflareError> {
         Ok(Self::new(
             "PUT",
@@ -43,7 +43,7 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn member_roles(id: &str, roles: &[String]) -> Result<Self, CloudflareError> {
         let roles: Vec<Value> = roles.iter().map(|role| json!({ "id": role })).collect();
         Ok(Self::new(
@@ -57,7 +57,7 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn member_policies(id: &str, policies: &[Value]) -> Result<Self, CloudflareError> {
         Ok(Self::new(
             "PUT",
@@ -66,7 +66,7 @@ impl Write {
         ))
     }
 
-    /// Invites someone with roles, whose ids are plain text here, unlike in a replacement.
+    /// Invites someone with roles. Unlike in a replacement, the role ids are plain strings.
     pub fn member_invite(email: &str, roles: &[String]) -> Self {
         Self::new(
             "POST",
@@ -88,12 +88,12 @@ impl Write {
     ///
     /// # Errors
     ///
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn member_remove(id: &str) -> Result<Self, CloudflareError> {
         Ok(Self::new("DELETE", format!("/members/{}", segment(id)?), None))
     }
 
-    /// Makes an Access user.
+    /// Creates an Access user.
     pub fn access_user_create(email: &str, name: Option<&str>) -> Self {
         let mut body = json!({ "email": email });
         if let Some(name) = name {
@@ -102,11 +102,11 @@ impl Write {
         Self::new("POST", "/access/users".to_owned(), Some(body))
     }
 
-    /// Removes an Access user, with their seats and tokens. They come back with their next sign-in.
+    /// Removes an Access user, with their seats and tokens. The user is created again at the next sign-in.
     ///
     /// # Errors
     ///
-    /// When the id is none.
+    /// If the id is invalid.
     pub fn access_user_remove(id: &str) -> Result<Self, CloudflareError> {
         Ok(Self::new(
             "DELETE",
@@ -121,7 +121,7 @@ impl Write {
         Self::new("PATCH", "/access/seats".to_owned(), Some(json!([seat])))
     }
 
-    /// Ends every session of someone, with those of their devices if asked.
+    /// Revokes every session of a user, and those of their devices if requested.
     pub fn sessions_revoke(email: &str, devices: bool) -> Self {
         Self::new(
             "POST",

@@ -1,15 +1,15 @@
-//! E-mail addresses and domains: the form in which they are compared, and the form in which they are shown.
+//! E-mail addresses and domains: the form for comparison, and the form for display.
 //!
 //! Cloudflare writes an international domain in either of its two spellings (`bücher.example` and
-//! `xn--bcher-kva.example`), in rules as in lists. Everything here is stored and compared in one form: the local part
-//! in Unicode normal form C and lower case, the domain as A-labels in lower case. People are shown the Unicode form.
-//! Pure. Start reading at [`canonical`].
+//! `xn--bcher-kva.example`), in rules and in lists. Flareward stores and compares one form: the local part in Unicode
+//! normal form C and lower case, the domain as A-labels in lower case. People see the Unicode form. Pure. Start reading
+//! at [`canonical`].
 //!
 //! Source: RFC 6532, section 3.1 (normal form C); UTS #46, non-transitional (domains).
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The form in which an address is compared; `None` for what is no address.
+/// The form of an address for comparison; `None` if the text is not an address.
 pub fn canonical(text: &str) -> Option<String> {
     let (local, domain) = text.trim().rsplit_once('@')?;
     let is_text = |part: &str| !part.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -20,12 +20,13 @@ pub fn canonical(text: &str) -> Option<String> {
     (!domain.is_empty()).then(|| format!("{}@{domain}", folded(local)))
 }
 
-/// The same for a value that may be something else than an address, such as a name in a log: that is only folded.
+/// The same for a value that may be something other than an address, such as a name in a log. Such a value is only
+/// folded.
 pub fn compared(text: &str) -> String {
     canonical(text).unwrap_or_else(|| folded(text.trim()))
 }
 
-/// The form in which a domain is compared: A-labels in lower case, without a leading `@` or a trailing dot.
+/// The form of a domain for comparison: A-labels in lower case, without a leading `@` or a trailing dot.
 pub fn canonical_domain(text: &str) -> String {
     let text = text.trim().trim_start_matches('@').trim_end_matches('.');
     let is_plain = text.is_ascii() && !text.to_ascii_lowercase().contains("xn--");
@@ -40,7 +41,7 @@ pub fn canonical_domain(text: &str) -> String {
         .unwrap_or_else(|| folded(text))
 }
 
-/// The form in which an address or a domain is shown to people: its domain in Unicode.
+/// The form of an address or a domain for display: its domain in Unicode.
 pub fn shown(text: &str) -> String {
     let (local, domain) = match text.rsplit_once('@') {
         Some((local, domain)) => (Some(local), domain),
@@ -57,7 +58,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// The domain of an address in its compared form.
+/// The domain of an address in its form for comparison.
 pub fn domain_of(address: &str) -> Option<&str> {
     address.rsplit_once('@').map(|(_, domain)| domain)
 }

@@ -1,63 +1,63 @@
-//! What the audit log can say someone did, and what came of it.
+//! The actions and outcomes of the audit log.
 
 use crate::state::word_enum;
 
 word_enum! {
-    /// What someone did or tried, `noun.verb`.
+    /// Something that an actor did or tried, as `noun.verb`.
     AuditAction {
         /// Granted or revoked access.
         AccessChange = "access.change",
-        /// Adopted or removed objects of the archive that the database did not know.
+        /// Adopted or removed archive objects that were unknown to the database.
         ArchiveSweep = "archive.sweep",
-        /// Wrote a campaign.
+        /// Created or changed a campaign.
         CampaignPut = "campaign.put",
         /// Called a capability.
         CapabilityCall = "capability.call",
-        /// Had a connection's credential checked.
+        /// Checked a connection's credential.
         ConnectionCheck = "connection.check",
-        /// Made a connection.
+        /// Created a connection.
         ConnectionConnect = "connection.connect",
-        /// Asked for a sync.
+        /// Requested a sync.
         ConnectionSync = "connection.sync",
         /// Tagged a connection.
         ConnectionTag = "connection.tag",
         /// Removed a person's events.
         EventsPurge = "events.purge",
-        /// Had the rules run again over received records.
+        /// Ran the rules again over received records.
         EventsReplay = "events.replay",
         /// Cancelled a backtest, a replay, a sync or a purge.
         OperationCancel = "operation.cancel",
         /// Muted a finding.
         FindingMute = "finding.mute",
-        /// Ended the muting of a finding.
+        /// Unmuted a finding.
         FindingUnmute = "finding.unmute",
-        /// Made an integration.
+        /// Created an integration.
         IntegrationCreate = "integration.create",
         /// Changed an integration.
         IntegrationUpdate = "integration.update",
-        /// Removed an integration.
+        /// Deleted an integration.
         IntegrationDelete = "integration.delete",
-        /// Switched log sources off.
+        /// Disabled log sources.
         LogsDisable = "logs.disable",
-        /// Switched log sources on.
+        /// Enabled log sources.
         LogsEnable = "logs.enable",
-        /// Named a bucket to read logs from.
+        /// Configured a bucket to read logs from.
         LogsObjects = "logs.objects",
-        /// Ended the reading of a bucket.
+        /// Stopped reading a bucket.
         LogsObjectsForget = "logs.objects_forget",
-        /// Had a bucket read at once.
+        /// Requested an immediate read of a bucket.
         LogsObjectsRead = "logs.objects_read",
-        /// Had logs pulled at once.
+        /// Requested an immediate pull of logs.
         LogsPull = "logs.pull",
-        /// Gave a person another address.
+        /// Added an address to a person.
         PersonAliasAdd = "person.alias.add",
-        /// Took an address from a person.
+        /// Removed an address from a person.
         PersonAliasRemove = "person.alias.remove",
-        /// Joined two people into one.
+        /// Merged two people.
         PersonMerge = "person.merge",
         /// Reset a person's risk.
         RiskReset = "risk.reset",
-        /// Wrote or removed a rule.
+        /// Created, changed or removed a rule.
         RuleDocument = "rule.document",
         /// Changed a rule's mode.
         RuleMode = "rule.mode",
@@ -65,7 +65,7 @@ word_enum! {
         RuleParameter = "rule.parameter",
         /// Logged in to the console.
         SessionOpen = "session.open",
-        /// Made an API token.
+        /// Created an API token.
         TokenCreate = "token.create",
         /// Revoked an API token.
         TokenRevoke = "token.revoke",
@@ -73,23 +73,23 @@ word_enum! {
 }
 
 word_enum! {
-    /// What came of what someone did.
+    /// The outcome of an action.
     AuditOutcome {
-        /// Recorded before it is done: it may have failed afterwards.
+        /// Recorded before the action: it may have failed afterwards.
         Asked = "asked",
-        /// It is being done; another entry says how it ended.
+        /// In progress; another entry records the outcome.
         Begun = "begun",
-        /// Only looked at: nothing was written.
+        /// Only planned: nothing was written.
         Planned = "planned",
-        /// It was so before.
+        /// Already in the desired state.
         Already = "already",
-        /// It is so now.
+        /// Changed.
         Changed = "changed",
-        /// Not allowed; nothing is different.
+        /// Not allowed; nothing changed.
         Refused = "refused",
         /// It went wrong.
         Failed = "failed",
-        /// It was sent and could not be read back.
+        /// Sent, but could not be verified.
         Unverified = "unverified",
     }
 }

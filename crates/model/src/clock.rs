@@ -1,15 +1,15 @@
 //! Time and ids as parameters.
 //!
-//! Tests stop the clock and seed the ids; nothing else in the project asks the system for either.
+//! Tests stop the clock and seed the ids. No other code in the project asks the system for either.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::sync::Mutex;
 use uuid::{Builder, Uuid};
 
-/// Says what time it is.
+/// Provides the time.
 pub trait Clock: Send + Sync {
-    /// The present, in UTC, cut to microseconds: the precision that both databases keep.
+    /// The current time in UTC, truncated to microseconds: the precision of both databases.
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -27,12 +27,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told otherwise.
+/// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub struct StoppedClock(Mutex<DateTime<Utc>>);
 
 impl StoppedClock {
-    /// A clock that stands at `instant`.
+    /// A clock that is stopped at `instant`.
     pub fn at(instant: DateTime<Utc>) -> Self {
         Self(Mutex::new(cut_to_micros(instant)))
     }
@@ -50,9 +50,9 @@ impl Clock for StoppedClock {
     }
 }
 
-/// Makes new ids. They sort by the time given.
+/// Creates ids that sort by the given time.
 pub trait IdSource: Send + Sync {
-    /// A new version 7 UUID for something that begins at `now`.
+    /// A new version 7 UUID for something that starts at `now`.
     fn new_uuid(&self, now: DateTime<Utc>) -> Uuid;
 
     /// The same as text.
@@ -78,7 +78,7 @@ impl IdSource for RandomIds {
 pub struct SeededIds(Mutex<StdRng>);
 
 impl SeededIds {
-    /// Ids that follow from `seed` alone.
+    /// Ids that depend only on `seed`.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(StdRng::seed_from_u64(seed)))
     }

@@ -1,4 +1,4 @@
-//! Ids as types of their own, so that a person's id cannot be passed for a detection's.
+//! Ids as separate types, so that a person's id cannot be passed as a detection's.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ macro_rules! id {
         pub struct $name(pub String);
 
         impl $name {
-            /// The id as text, as it is stored and served.
+            /// The id as text, as stored and served.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -35,12 +35,12 @@ id! {
     ConnectionId
 }
 id! {
-    /// One human, or service, across all connections.
+    /// One human or service across all connections.
     PersonId
 }
 id! {
-    /// One log record: a digest of connection, dataset and the record's own key, so that the same record
-    /// delivered twice has one id.
+    /// One log record: a digest of connection, dataset and the record's own key, so that a record that is delivered
+    /// twice has one id.
     EventId
 }
 id! {
@@ -48,7 +48,7 @@ id! {
     DetectionId
 }
 id! {
-    /// Who is coached for what.
+    /// Defines who is coached for what.
     CampaignId
 }
 id! {
@@ -56,7 +56,7 @@ id! {
     MessageId
 }
 id! {
-    /// A risk score integration, as Cloudflare's API calls it: a UUID.
+    /// A risk score integration, as in Cloudflare's API: a UUID.
     IntegrationId
 }
 id! {

@@ -1,53 +1,53 @@
-//! What the journal can say happened.
+//! The kinds of journal entries.
 
 use crate::state::word_enum;
 
 word_enum! {
     /// The kind of a journal entry, `noun.verb`.
     JournalKind {
-        /// A change of access was made, or refused.
+        /// A change of access was made or refused.
         AccessChanged = "access.changed",
-        /// A person's access was taken away everywhere.
+        /// A person's access was revoked everywhere.
         AccessOffboarded = "access.offboarded",
         /// A timed grant ends soon.
         AccessExpiresSoon = "access.expires_soon",
-        /// A timed grant is over and could not be taken away.
+        /// A timed grant has ended but could not be revoked.
         AccessExpiryFailed = "access.expiry_failed",
-        /// A timed grant that could not be taken away is gone now.
+        /// A timed grant that could not be revoked is now gone.
         AccessExpiryEnded = "access.expiry_ended",
-        /// How long the archive keeps objects was changed.
+        /// The archive's retention was changed.
         ArchiveRetention = "archive.retention",
-        /// Objects of the archive that the database did not know were adopted or removed.
+        /// Archive objects that were unknown to the database were adopted or removed.
         ArchiveSwept = "archive.swept",
-        /// A connection came to another state.
+        /// The state of a connection changed.
         ConnectionState = "connection.state",
-        /// A rule found something.
+        /// A rule matched.
         DetectionCreated = "detection.created",
-        /// The person behind a detection became known.
+        /// The person behind a detection was identified.
         DetectionMapped = "detection.mapped",
-        /// A detection no longer holds.
+        /// A detection is no longer valid.
         DetectionWithdrawn = "detection.withdrawn",
         /// A person's events were removed.
         EventsPurged = "events.purged",
         /// A posture check found something.
         FindingOpened = "finding.opened",
-        /// A log source fails.
+        /// A log source started to fail.
         LogSourceFailing = "log_source.failing",
         /// A log source works again.
         LogSourceRecovered = "log_source.recovered",
-        /// An object of a bucket was set aside, as it cannot be read.
+        /// A bucket object was set aside because it cannot be read.
         LogSourceObjectSetAside = "log_source.object_set_aside",
         /// A coaching message was delivered.
         MessageDelivered = "message.delivered",
-        /// A coaching message was given up.
+        /// The delivery of a coaching message failed permanently.
         MessageFailed = "message.failed",
         /// A person's risk level changed.
         RiskChanged = "risk.changed",
         /// A person's risk was reset.
         RiskReset = "risk.reset",
-        /// A receiver took a signal.
+        /// A receiver accepted a signal.
         SignalDelivered = "signal.delivered",
-        /// A receiver refused a signal for good.
+        /// A receiver refused a signal permanently.
         SignalDead = "signal.dead",
         /// A sync ended.
         SyncFinished = "sync.finished",

@@ -1,7 +1,7 @@
-//! Flareward's nouns: ids, levels, states and the clock.
+//! Flareward's domain types: ids, levels, states and the clock.
 //!
-//! Every other crate of ours speaks with these. Nothing here reads a file, a database, the network or
-//! (outside [`clock::SystemClock`]) the time. Start reading at [`risk::RiskLevel`] and [`state`].
+//! All our other crates share these types. This crate does not read files, databases, the network or (except in
+//! [`clock::SystemClock`]) the time. Start reading at [`risk::RiskLevel`] and [`state`].
 
 pub mod address;
 pub mod audit;

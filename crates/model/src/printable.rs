@@ -1,7 +1,7 @@
-//! Characters that are more, or less, than something to be seen.
+//! Characters that are invisible or change how text is displayed.
 
-/// Whether a character does something else than to be seen: moves a cursor, turns the direction of text, or shows
-/// nothing at all. Ends of lines and tabs are among them.
+/// Whether a character is invisible or has an effect other than its glyph: it moves the cursor, changes the text
+/// direction, or shows nothing at all. This includes line ends and tabs.
 pub fn is_unprintable(sign: char) -> bool {
     match sign {
         // Marks and overrides of direction, zero-width signs, and separators of lines that no terminal counts.

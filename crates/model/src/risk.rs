@@ -1,22 +1,21 @@
-//! How risky a person is held to be.
+//! A person's risk level.
 
 use crate::state::word_enum;
 
 word_enum! {
     /// The highest level of a behaviour that was triggered since the last reset.
     ///
-    /// Ordered: unscored < low < medium < high. `Unscored` means that nothing was triggered, which is not
-    /// the same as low.
+    /// Ordered: unscored < low < medium < high. `Unscored` means that nothing was triggered, which differs from low.
     #[derive(Default)]
     RiskLevel {
         /// Nothing triggered since the last reset.
         #[default]
         Unscored = "unscored",
-        /// Worth knowing.
+        /// For information.
         Low = "low",
-        /// Worth looking into.
+        /// Should be investigated.
         Medium = "medium",
-        /// Worth acting on now.
+        /// Needs immediate action.
         High = "high",
     }
 }

@@ -1,12 +1,12 @@
-//! The states that things pass through, each with one spelling in Rust, SQL, JSON and the documentation.
+//! The states of objects, each with one spelling in Rust, SQL, JSON and the documentation.
 
-/// A word from outside that names none of the known values.
+/// An unknown value from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{word}\" is not one of {known}")]
 pub struct UnknownWord {
-    /// What was given.
+    /// The given value.
     pub word: String,
-    /// What would have been understood, comma-separated.
+    /// The known values, comma-separated.
     pub known: String,
 }
 
@@ -22,7 +22,7 @@ macro_rules! word_enum {
             /// Every value, in order.
             pub const ALL: &[$name] = &[$($name::$variant),+];
 
-            /// The one spelling.
+            /// The only spelling.
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $word),+ }
             }
@@ -58,17 +58,17 @@ macro_rules! word_enum {
 pub(crate) use word_enum;
 
 word_enum! {
-    /// Where a connection stands. The reason stands beside it.
+    /// The state of a connection. The reason is stored next to it.
     ConnectionState {
-        /// Made, not yet checked.
+        /// Created, but not checked yet.
         New = "new",
         /// The credential is being checked.
         Validating = "validating",
         /// A sync is running.
         Syncing = "syncing",
-        /// Everything that was asked for works.
+        /// Everything that was requested works.
         Connected = "connected",
-        /// Some part is dark or stale; the rest works.
+        /// A part is inaccessible or stale; the rest works.
         Degraded = "degraded",
         /// Waits for a person to confirm.
         Paused = "paused",
@@ -78,25 +78,25 @@ word_enum! {
 }
 
 word_enum! {
-    /// What kind of secret a connection signs its calls with.
+    /// The kind of credential of a connection.
     CredentialKind {
         /// An API token that belongs to a user.
         UserToken = "user_token",
         /// An API token that belongs to the account.
         AccountToken = "account_token",
-        /// E-mail and global API key: every right of that user.
+        /// E-mail and global API key, with all permissions of that user.
         GlobalKey = "global_key",
     }
 }
 
 word_enum! {
-    /// What can be held.
+    /// The kinds of grants.
     GrantKind {
         /// Membership of an Access group.
         AccessGroup = "access-group",
-        /// Reaching an application behind Access.
+        /// Access to an application behind Access.
         App = "app",
-        /// A permission group over some resources, by a policy.
+        /// A permission group for some resources, through a policy.
         PermissionGroup = "permission-group",
         /// A dashboard role.
         Role = "role",
@@ -108,17 +108,17 @@ word_enum! {
 word_enum! {
     /// Whether someone holds a grant.
     Certainty {
-        /// The rules that can be evaluated say so.
+        /// The rules that can be evaluated confirm it.
         Yes = "yes",
-        /// It depends on something known only at the moment of access, such as the country.
+        /// Depends on sign-in context, such as the country.
         Conditional = "conditional",
-        /// A rule cannot be evaluated from what is known here.
+        /// A rule cannot be evaluated with the available data.
         Unknown = "unknown",
     }
 }
 
 word_enum! {
-    /// How far the processing of a log batch has come.
+    /// The processing state of a log batch.
     BatchState {
         /// Durable in the archive.
         Archived = "archived",
@@ -126,55 +126,55 @@ word_enum! {
         Stored = "stored",
         /// The rules have seen its events.
         Detected = "detected",
-        /// Its object cannot be read; the reason is kept with it.
+        /// Its object cannot be read; the reason is stored with it.
         Failed = "failed",
     }
 }
 
 word_enum! {
-    /// What became of a coaching message.
+    /// The state of a coaching message.
     MessageState {
         /// To be delivered.
         Pending = "pending",
-        /// The channel took it.
+        /// The channel accepted it.
         Delivered = "delivered",
-        /// Held back: the reason says by which limit.
+        /// Not sent because of a limit, which the reason names.
         Suppressed = "suppressed",
         /// The campaign is in test mode: counted, not sent.
         Test = "test",
-        /// Given up after the last attempt.
+        /// Failed after the last attempt.
         Failed = "failed",
     }
 }
 
 word_enum! {
-    /// What became of a signal.
+    /// The state of a signal.
     SignalState {
         /// To be delivered.
         Pending = "pending",
-        /// The receiver took it.
+        /// The receiver accepted it.
         Delivered = "delivered",
-        /// The receiver refused it for good; kept for a person to look at.
+        /// The receiver refused it permanently; kept for inspection.
         Dead = "dead",
-        /// Its integration was switched off or removed before delivery.
+        /// Its integration was disabled or removed before delivery.
         Cancelled = "cancelled",
     }
 }
 
 word_enum! {
-    /// How a sync ended, or that it runs.
+    /// The outcome of a sync, or that it is running.
     SyncOutcome {
-        /// It runs, or its process was killed.
+        /// In progress, or its process was killed.
         Running = "running",
         /// Everything was read.
         Complete = "complete",
-        /// Some lists could not be read whole; the others are up to date.
+        /// Some lists could not be read completely; the others are up to date.
         Partial = "partial",
         /// It ended early.
         Failed = "failed",
-        /// So much is gone that a person has to confirm it.
+        /// So many items are gone that a person must confirm.
         Paused = "paused",
-        /// Its process was killed, and another sync has begun since.
+        /// Its process was killed, and another sync has started since.
         Interrupted = "interrupted",
         /// Someone cancelled it.
         Cancelled = "cancelled",
@@ -182,7 +182,7 @@ word_enum! {
 }
 
 impl Default for SyncOutcome {
-    /// What a sync begins with.
+    /// The initial state of a sync.
     fn default() -> Self {
         Self::Running
     }
@@ -211,125 +211,125 @@ word_enum! {
 }
 
 word_enum! {
-    /// What became of a change of access. The later of two is the worse.
+    /// The outcome of a change of access, from best to worst.
     ChangeOutcome {
-        /// It is being made, or its process was killed.
+        /// In progress, or its process was killed.
         Running = "running",
-        /// It was so before.
+        /// Already in the desired state.
         Already = "already",
-        /// It is so now, and was read back.
+        /// Changed and verified.
         Changed = "changed",
-        /// A guard, or Cloudflare, said no; nothing is different.
+        /// Refused by a guard or by Cloudflare; nothing changed.
         Refused = "refused",
-        /// It was sent and could not be read back.
+        /// Sent, but could not be verified.
         Unverified = "unverified",
     }
 }
 
 word_enum! {
-    /// Where a grant that has an end stands.
+    /// The state of a timed grant.
     TimedGrantState {
-        /// The change that makes it has not ended: whether it holds is not known yet.
+        /// The change that makes it is still running, so its outcome is not known yet.
         Pending = "pending",
-        /// It holds, and its end is to come.
+        /// In force, with its end in the future.
         Active = "active",
-        /// Its end has passed and it could not be taken away.
+        /// Its end has passed, but it could not be revoked.
         Overdue = "overdue",
-        /// It was taken away at its end.
+        /// Revoked at its end.
         Revoked = "revoked",
         /// It has no end any more.
         Permanent = "permanent",
-        /// It was taken away by someone else before its end.
+        /// Someone else revoked it before its end.
         Gone = "gone",
     }
 }
 
 word_enum! {
-    /// Where a finding stands.
+    /// The state of a finding.
     FindingState {
-        /// The check finds it.
+        /// The check fails for it.
         Open = "open",
-        /// The check finds it, and someone has accepted it.
+        /// The check fails for it, and someone has accepted that.
         Muted = "muted",
-        /// The check does not find it any more.
+        /// The check no longer fails for it.
         Resolved = "resolved",
     }
 }
 
 word_enum! {
-    /// How a sync found an object, compared with the sync before.
+    /// The change of an object since the previous sync.
     ObjectChange {
-        /// It was not there before.
+        /// New.
         Added = "added",
-        /// It is different.
+        /// Changed.
         Changed = "changed",
-        /// It is not there any more.
+        /// No longer listed.
         Removed = "removed",
     }
 }
 
 word_enum! {
-    /// How bad it is when a posture check does not hold. The later of two is the worse.
+    /// The severity of a posture check, from low to critical.
     Severity {
-        /// Untidy.
+        /// Minor.
         Low = "low",
-        /// Weakens something, or costs money.
+        /// Weakens security, or costs money.
         Medium = "medium",
         /// One mistake away from harm.
         High = "high",
-        /// Open now.
+        /// An open exposure now.
         Critical = "critical",
     }
 }
 
 impl Severity {
-    /// All of them, the worst first.
+    /// All severities, worst first.
     pub const WORST_FIRST: [Severity; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
 
-    /// This one and those that are worse, the worst first.
+    /// This severity and the worse ones, worst first.
     pub fn and_worse(self) -> impl Iterator<Item = Severity> {
         Self::WORST_FIRST.into_iter().filter(move |other| *other >= self)
     }
 }
 
 word_enum! {
-    /// What a posture check came to.
+    /// The result of a posture check.
     CheckVerdict {
-        /// It holds.
+        /// Passed.
         Pass = "pass",
-        /// It does not hold for something.
+        /// Failed for at least one object.
         Fail = "fail",
-        /// What it reads could not be read.
+        /// The data that it needs could not be read.
         Unknown = "unknown",
     }
 }
 
 word_enum! {
-    /// How a log source fares.
+    /// The state of a log source.
     SourceState {
-        /// Never looked at.
+        /// Never checked.
         New = "new",
-        /// Records come without our doing.
+        /// Records arrive through a job that Flareward did not create.
         Unmanaged = "unmanaged",
-        /// Records come.
+        /// Records arrive.
         Working = "working",
-        /// Nothing has come yet, and nothing went wrong.
+        /// No records yet, and no errors.
         Waiting = "waiting",
         /// The last attempt failed.
         Failing = "failing",
-        /// Switched off at Cloudflare, though someone wants it here.
+        /// Disabled at Cloudflare, although it is enabled in Flareward.
         Disabled = "disabled",
         /// Removed at Cloudflare.
         Missing = "missing",
-        /// Cloudflare does not let us look.
+        /// Cloudflare does not allow reading it.
         Unreadable = "unreadable",
-        /// Switched off here.
+        /// Disabled in Flareward.
         Off = "off",
     }
 }
 
 impl SourceState {
-    /// Whether someone should look.
+    /// Whether someone should look at it.
     pub fn is_bad(self) -> bool {
         matches!(
             self,
@@ -339,7 +339,7 @@ impl SourceState {
 }
 
 word_enum! {
-    /// A list that a sync reads of an account, and the kind of the things on it.
+    /// A list that a sync reads from an account, and the kind of its items.
     ListKind {
         /// Members of the account.
         Members = "members",
@@ -361,15 +361,15 @@ word_enum! {
         AccountTokens = "account_tokens",
         /// What a member's policy can permit.
         PermissionGroups = "permission_groups",
-        /// What a member's policy can cover.
+        /// What a member's policy can apply to.
         ResourceGroups = "resource_groups",
         /// User groups of the account.
         UserGroups = "user_groups",
-        /// Who is in each user group.
+        /// The members of each user group.
         UserGroupMembers = "user_group_members",
         /// Zero Trust lists.
         Lists = "lists",
-        /// What is on each Zero Trust list.
+        /// The items of each Zero Trust list.
         ListItems = "list_items",
         /// The account itself and its settings.
         Account = "account",

@@ -1,11 +1,12 @@
-//! Cases of rules: records, or sequences of them, on which a rule fires or stays silent. `flareward rules test`.
+//! Test cases of rules: records, or sequences of records, on which a rule fires or stays silent. `flareward rules
+//! test`.
 //!
-//! They stand beside a rule's file as `NAME.cases.yml` and are judged by the same code that runs in production,
-//! offline; docs/rules.md shows their form.
+//! They are in `NAME.cases.yml` next to a rule's file. The production code evaluates them offline. docs/rules.md
+//! describes their format.
 
 use super::detector::DetectorScratch;
-use super::file_run::fire;
-use super::kept::Groups;
+use super::firing::fire;
+use super::matches::Groups;
 use crate::book::{BookRule, RuleBook, words};
 use crate::{Dataset, dataset_of};
 use serde::Deserialize;
@@ -16,9 +17,9 @@ use sigma::PartOf;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cases {
-    /// Where it must fire.
+    /// Cases in which it must fire.
     pub fires: Expectations,
-    /// Where it must not.
+    /// Cases in which it must not fire.
     pub silent: Expectations,
 }
 
@@ -26,7 +27,7 @@ pub struct Cases {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Expectations {
-    /// Each record by itself.
+    /// Single records.
     Events(Vec<Case>),
     /// Several records together.
     #[expect(missing_docs, reason = "the sequences")]
@@ -37,7 +38,7 @@ pub enum Expectations {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What it shows.
+    /// Its name.
     pub name: String,
     /// The record.
     pub event: Value,
@@ -47,18 +48,18 @@ pub struct Case {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
-    /// What it shows.
+    /// Its name.
     pub name: String,
-    /// The records, each with its time and identity.
+    /// The records, each with a time and an identity.
     pub events: Vec<Value>,
 }
 
-/// A case that came out otherwise.
+/// A failed case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which case.
+    /// The case.
     pub case: String,
-    /// What it was to be, and why it is not.
+    /// The expected result, and why it was not reached.
     pub reason: String,
 }
 
@@ -66,14 +67,14 @@ pub struct Failure {
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The problem with the text.
 pub fn read(text: &str) -> Result<Cases, String> {
     let yaml = sigma::parse_yaml(text).map_err(|error| error.to_string())?;
     let record = yaml.map(|yaml| yaml.record()).unwrap_or_default();
     serde_json::from_value(record).map_err(|error| words::plain(&error))
 }
 
-/// Judges a rule by its cases. Answers how many there were, and those that came out otherwise.
+/// Tests a rule with its cases. Returns the number of cases, and the failed ones.
 pub fn judge(book: &RuleBook, rule: &BookRule, cases: &Cases) -> (usize, Vec<Failure>) {
     let mut count = 0;
     let mut failures = Vec::new();
@@ -133,8 +134,8 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
             fired |= matched;
         }
         let Some(at_ns) = found.at_ns else { continue };
-        for trace in found.traces {
-            groups.keep(trace, at_ns, place as u64);
+        for one in found.matches {
+            groups.add(one, at_ns, place as u64);
         }
     }
     if rule.is_stateful() {
@@ -149,7 +150,7 @@ fn judged(book: &RuleBook, rule: &BookRule, events: &[&Value], expected: bool) -
     }
 }
 
-/// The dataset that a case's record is meant to be of: the rule's own; among several, the one that its fields tell.
+/// The dataset of a case's record: the rule's own; if it has several, the one that matches the record's fields.
 fn dataset_for(rule: &BookRule, event: &Value) -> Option<&'static Dataset> {
     let datasets = rule.datasets();
     if let [only] = datasets.as_slice() {

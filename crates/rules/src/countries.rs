@@ -1,7 +1,7 @@
-//! Where countries are: the middle of each, in whole degrees.
+//! The centre of each country, in whole degrees.
 //!
-//! Whole degrees are enough: the rule that asks looks at hundreds of kilometres. Common geographic knowledge,
-//! rounded.
+//! Whole degrees are enough, because the rule that uses them compares hundreds of kilometres. Common geographic
+//! knowledge, rounded.
 
 /// ISO 3166 code, latitude north, longitude east.
 const MIDDLES: &[(&str, i16, i16)] = &[
@@ -194,7 +194,7 @@ const MIDDLES: &[(&str, i16, i16)] = &[
 /// The Earth's mean radius in kilometres.
 const EARTH_RADIUS_KM: f64 = 6_371.0;
 
-/// Kilometres between the middles of two countries along the surface; `None` when one is not known.
+/// Kilometres between the centres of two countries along the surface; `None` if one is unknown.
 pub(super) fn distance_km(from: &str, to: &str) -> Option<f64> {
     let ((lat_a, lon_a), (lat_b, lon_b)) = (middle(from)?, middle(to)?);
     let half_lat = ((lat_b - lat_a) / 2.0).sin();

@@ -1,16 +1,17 @@
-//! Which fields hold country codes, and which codes are no countries.
+//! The fields that contain country codes, and the codes that are not countries.
 //!
-//! Source: Cloudflare's documentation of `CF-IPCountry`: `XX` where no country is known, `T1` for Tor.
+//! Source: Cloudflare's documentation of `CF-IPCountry`: `XX` for an unknown country, `T1` for Tor.
 
-/// What Cloudflare writes where it knows no country, and for Tor, which has none.
+/// Cloudflare's codes for an unknown country and for Tor.
 const NO_COUNTRIES: [&str; 2] = ["XX", "T1"];
 
-/// Whether a field holds country codes, by its name: `Country`, `SrcIPCountryCode`, `ResolvedIPCountryCodes`.
+/// Whether a field contains country codes, according to its name: `Country`, `SrcIPCountryCode`,
+/// `ResolvedIPCountryCodes`.
 pub(crate) fn is_field(name: &str) -> bool {
     name.to_ascii_lowercase().contains("country")
 }
 
-/// Whether a country code stands for no country: not known, or Tor.
+/// Whether a code is not a country: unknown, or Tor.
 pub(crate) fn is_none(code: &str) -> bool {
     NO_COUNTRIES
         .iter()

@@ -1,29 +1,30 @@
-//! The datasets that records belong to, and which of their fields mean what.
+//! The datasets of log records, and the meaning of their fields.
 //!
-//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026. One dataset is ours:
-//! [`RISK_SCORE_EVENTS`].
+//! Source: Cloudflare's Logpush field reference for account-scoped datasets, September 2026. One dataset is Flareward's
+//! own: [`RISK_SCORE_EVENTS`].
 
-/// Cloudflare's own risk events. It pushes them nowhere and has no name for them: they are pulled from its API.
+/// Cloudflare's own risk events. Cloudflare does not push them and has no name for them: Flareward pulls them from the
+/// API.
 pub const RISK_SCORE_EVENTS: &str = "risk_score_events";
 
-/// A dataset and the fields that its records are normalised by. A dot leads into an object.
+/// A dataset, and the fields that are used to normalise its records. A dot leads into an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dataset {
-    /// Cloudflare's name for it, or ours.
+    /// Cloudflare's name, or Flareward's own.
     pub name: &'static str,
-    /// When it happened.
+    /// The field with the time.
     pub time: &'static str,
-    /// Whose it is: the first that is not empty counts.
+    /// The fields with the identifier: the first one that is not empty is used.
     pub identifier: &'static [&'static str],
-    /// What makes a record itself; none: the whole line does.
+    /// The fields that form the record key; if empty, the whole line is the key.
     pub key: &'static [&'static str],
-    /// What was done or decided.
+    /// The fields with the action or decision.
     pub action: &'static [&'static str],
-    /// On what.
+    /// The fields with the target.
     pub target: &'static [&'static str],
-    /// From which address.
+    /// The fields with the source IP address.
     pub source_ip: &'static [&'static str],
-    /// From which country.
+    /// The fields with the country.
     pub country: &'static [&'static str],
 }
 
@@ -93,7 +94,7 @@ impl Dataset {
         self.name != RISK_SCORE_EVENTS
     }
 
-    /// All names, for a message.
+    /// All names, for messages.
     pub fn names() -> String {
         DATASETS
             .iter()

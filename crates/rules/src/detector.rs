@@ -1,22 +1,22 @@
-//! All rules against one record: which match, and what they leave behind for rules that look at several.
+//! Matches one record against all rules, and returns the matches and the data that correlations need.
 //!
-//! Pure: it reads no clock and no store. A record is shown to the rules of its dataset; one of no known dataset to
-//! every rule. What a *watch* (a correlation, a first sighting, a journey) needs of a matched record is a
-//! [`Trace`]. Start reading at [`Detector::look`].
+//! Pure: reads no clock and no store. A record is matched against the rules of its dataset; a record of an unknown
+//! dataset against all rules. A [`Match`] is the data that a *watch* (a correlation, a first sighting, impossible
+//! travel) needs from a matched record. Start reading at [`Detector::look`].
 
 use super::log_source::{is_of_cloudflare, runs_on};
 use super::watch::{BETWEEN, Watch, WatchKind};
 use crate::book::Own;
-use crate::recognise::{OTHER_KEY, key_weights, weighs_enough};
+use crate::recognise::own_fields;
 use crate::{DATASETS, country};
 use sha2::{Digest, Sha256};
 use sigma::{Collection, CompiledRule, Matcher, NotARecord, PERSON, PartOf, Scalar, Scratch};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-/// Values of one field that are followed; a list may have more.
+/// The maximum number of values of one field that are used; a list may have more.
 const VALUES_MAX: usize = 100;
-/// Where records of no known dataset may have their time.
+/// The possible time fields of records of unknown datasets.
 const OTHER_TIMES: [&str; 7] = [
     "UtcTime",
     "@timestamp",
@@ -30,91 +30,96 @@ const OTHER_TIMES: [&str; 7] = [
 /// Compiled rules by dataset, and the watches over their matches.
 #[derive(Debug)]
 pub struct Detector {
-    /// One for each dataset, as in [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
+    /// One for each dataset, in the order of [`DATASETS`]; then [`Detector::OTHER`] and [`Detector::UNTOLD`].
     sources: Vec<Source>,
-    /// What looks at several matches together; one stands after those that it refers to.
+    /// The watches, each after those that it refers to.
     pub watches: Vec<Watch>,
 }
 
 #[derive(Debug)]
 struct Source {
     matcher: Matcher,
-    /// Places in the matcher's wanted fields.
+    /// Indexes in the matcher's wanted fields.
     times: Vec<usize>,
-    taps: HashMap<usize, Vec<Tap>>,
+    /// Fields that only records of this source have, as indexes in the matcher's wanted fields.
+    own: Vec<usize>,
+    match_fields: HashMap<usize, Vec<MatchFields>>,
 }
 
-/// A rule's place in the collection, the rule with the source's names, and what it calls its fields otherwise.
+/// A rule's index in the collection, the rule with the source's field names, and its own names for renamed fields.
 type SourceRule = (usize, CompiledRule, BTreeMap<String, String>);
 
-/// What is taken from a match of one rule for one watch.
+/// The data that a watch takes from a match of one rule.
 #[derive(Debug)]
-struct Tap {
+struct MatchFields {
     watch: usize,
     part: usize,
-    key: Vec<TapField>,
-    value: Vec<TapField>,
+    key: Vec<MatchField>,
+    value: Vec<MatchField>,
     is_number: bool,
 }
 
-/// A field whose values are followed.
+/// A field whose values a watch uses.
 #[derive(Debug, Clone, Copy)]
-struct TapField {
-    /// Its place in the matcher's wanted fields.
+struct MatchField {
+    /// Its index in the matcher's wanted fields.
     place: usize,
     is_person: bool,
-    /// Letter case counts (`Field|cased`).
+    /// Comparison is case-sensitive (`Field|cased`).
     is_cased: bool,
     is_country: bool,
 }
 
-/// What a matched record leaves for a watch.
+/// The data of a matched record for a watch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trace {
-    /// Which watch, by its place.
+pub struct Match {
+    /// The index of the watch.
     pub watch: usize,
-    /// Which of its rules matched.
+    /// The index of the rule in the watch.
     pub part: usize,
-    /// The values of its `group-by` fields, as they compare.
+    /// The values of its `group-by` fields, in their form for comparison.
     pub key: Vec<String>,
-    /// The same as the record has them, where that is otherwise.
+    /// The same values as the record has them, if different.
     pub written: Option<Vec<String>>,
-    /// The value that it looks at, as the record has it.
-    pub value: Option<TraceValue>,
+    /// The compared value, as the record has it.
+    pub value: Option<MatchValue>,
 }
 
-/// A value that a watch looks at.
+/// A value that a watch compares.
 #[derive(Debug, Clone, PartialEq)]
-pub enum TraceValue {
-    /// To be told from others.
+pub enum MatchValue {
+    /// To be counted as a distinct value.
     Text(String),
     /// To be summed or ranked.
     Number(f64),
 }
 
-/// What was found in one record.
+/// The result for one record.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Rules that match, by their place in the collection.
+    /// Matching rules, by index in the collection.
     pub rules: Vec<usize>,
-    /// What they leave for watches.
-    pub traces: Vec<Trace>,
-    /// The record's time, in nanoseconds since 1970; only read where there are traces.
+    /// The matches for watches.
+    pub matches: Vec<Match>,
+    /// The record's time, in nanoseconds since 1970; only read if there are matches.
     pub at_ns: Option<i64>,
-    /// Traces that were not made because a `group-by` field is missing.
+    /// The number of matches that were not created because a `group-by` field is missing.
     pub without_key: usize,
+    /// Whether the record has the time of the source's dataset and a field of no other dataset. If not, it may still
+    /// belong to the dataset.
+    pub has_own_field: bool,
 }
 
-/// What [`Detector::look`] works with, for one dataset.
+/// The working memory of [`Detector::look`] for one dataset.
 #[derive(Debug, Default)]
 pub struct DetectorScratch {
     scratch: Scratch,
-    /// What was found in the last record.
+    /// The result for the last record.
     pub found: Found,
 }
 
 impl Detector {
-    /// A detector of the rules that `is_on` allows. `own` gives what a rule says beyond Sigma.
+    /// A detector with the rules that `is_on` allows. `own` returns the extensions of a rule.
     pub fn new(
         collection: &Collection,
         own: &impl Fn(usize) -> Own,
@@ -153,9 +158,8 @@ impl Detector {
             .iter()
             .map(|dataset| {
                 let rules = by_dataset.remove(dataset.name).unwrap_or_default();
-                let mut source = Source::new(&rules, dataset.identifier, &[dataset.time], &watches);
-                source.matcher = source.matcher.weighing(key_weights(dataset), OTHER_KEY);
-                source
+                let own = own_fields(dataset);
+                Source::new(&rules, dataset.identifier, &[dataset.time], &own, &watches)
             })
             .collect();
         let mut times: Vec<&str> = DATASETS.iter().map(|dataset| dataset.time).collect();
@@ -163,16 +167,17 @@ impl Detector {
         times.sort_unstable();
         times.dedup();
         let identity = ["Email", "UserEmail", "User"];
-        let untold = Source::new(&all, &identity, &times, &watches);
+        let untold = Source::new(&all, &identity, &times, &[], &watches);
         all.retain(|(_, compiled, _)| !is_of_cloudflare(compiled.rule()));
-        sources.push(Source::new(&all, &identity, &times, &watches));
+        sources.push(Source::new(&all, &identity, &times, &[], &watches));
         sources.push(untold);
         Self { sources, watches }
     }
 
-    /// The source of records of other products: every rule that is not for Cloudflare's alone, with its fields as written.
+    /// The source for records of other products: every rule that is not specific to Cloudflare, with field names as
+    /// written.
     pub const OTHER: usize = DATASETS.len();
-    /// The source of records that may be of several datasets: every rule, with its fields as written.
+    /// The source for records that could belong to several datasets: every rule, with field names as written.
     pub const UNTOLD: usize = DATASETS.len() + 1;
 
     /// The source of a dataset's records.
@@ -181,17 +186,17 @@ impl Detector {
         dataset.and_then(place).unwrap_or(Self::UNTOLD)
     }
 
-    /// The fields that the rules of a source ask for; none where a rule asks for any field.
+    /// The fields that the rules of a source use; `None` if a rule uses any field.
     pub(super) fn asked(&self, source: usize) -> Option<Vec<&str>> {
         self.sources[source].matcher.asked_names()
     }
 
-    /// Shows one line to the rules of `dataset`; of none, to every rule. `person` is who the record is about, where
-    /// that is known better than the record says. What is found stands in `scratch` afterwards.
+    /// Matches one line against the rules of `dataset`, or against every rule if it is `None`. `person` is the person
+    /// of the record, if the caller knows it better than the record. The result is in `scratch`.
     ///
     /// # Errors
     ///
-    /// When the line is no record.
+    /// If the line is not a record.
     pub fn look(
         &self,
         dataset: Option<&str>,
@@ -202,7 +207,7 @@ impl Detector {
         self.look_from(Self::source(dataset), line, person, scratch)
     }
 
-    /// The same for a source that is known by its number.
+    /// The same for a source that is identified by its number.
     pub(super) fn look_from(
         &self,
         source: usize,
@@ -213,34 +218,25 @@ impl Detector {
         let source = &self.sources[source];
         let found = &mut scratch.found;
         found.rules.clear();
-        found.traces.clear();
+        found.matches.clear();
         found.at_ns = None;
         found.without_key = 0;
+        found.has_own_field = false;
         source
             .matcher
             .scan(line, &mut scratch.scratch, |record, matched| {
+                let has = |places: &[usize]| places.iter().any(|place| record.wanted(*place, &mut |_| true));
+                found.has_own_field = has(&source.own) && has(&source.times);
                 found.rules.extend_from_slice(matched);
                 for rule in matched {
-                    for tap in source.taps.get(rule).into_iter().flatten() {
+                    for fields in source.match_fields.get(rule).into_iter().flatten() {
                         if found.at_ns.is_none() {
                             found.at_ns = source.times.iter().find_map(|place| time_of(record, *place));
                         }
-                        trace(tap, record, person, found);
+                        add_matches(fields, record, person, found);
                     }
                 }
             })
-    }
-}
-
-impl DetectorScratch {
-    /// Whether the last record had the same keys in the same order as the one before it.
-    pub fn is_same_shape(&self) -> bool {
-        self.scratch.is_same_shape()
-    }
-
-    /// Whether the keys of the last record tell that it is of the dataset whose source it was shown to.
-    pub(super) fn is_surely_of_source(&self) -> bool {
-        weighs_enough(self.scratch.weight())
     }
 }
 
@@ -260,9 +256,9 @@ fn time_of(record: &sigma::Scanned<'_>, place: usize) -> Option<i64> {
     at
 }
 
-fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
+fn add_matches(fields: &MatchFields, record: &sigma::Scanned<'_>, person: Option<&str>, found: &mut Found) {
     let mut keys: Vec<Vec<String>> = vec![Vec::new()];
-    for field in &tap.key {
+    for field in &fields.key {
         let values = match person.filter(|_| field.is_person) {
             Some(person) => vec![person.to_owned()],
             None => texts(record, *field),
@@ -281,23 +277,23 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
         found.without_key += 1;
         return;
     }
-    let mut values: Vec<Option<TraceValue>> = Vec::new();
-    if tap.value.is_empty() {
+    let mut values: Vec<Option<MatchValue>> = Vec::new();
+    if fields.value.is_empty() {
         values.push(None);
-    } else if tap.is_number {
-        record.wanted(tap.value[0].place, &mut |scalar| {
+    } else if fields.is_number {
+        record.wanted(fields.value[0].place, &mut |scalar| {
             let number = match scalar {
                 Scalar::Int(number) => Some(number as f64),
                 Scalar::Float(number) => Some(number),
                 Scalar::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
                 _ => None,
             };
-            values.extend(number.map(|number| Some(TraceValue::Number(number))));
+            values.extend(number.map(|number| Some(MatchValue::Number(number))));
             values.len() >= VALUES_MAX
         });
     } else {
         let mut joined: Vec<String> = vec![String::new()];
-        for (place, field) in tap.value.iter().enumerate() {
+        for (place, field) in fields.value.iter().enumerate() {
             let texts = texts(record, *field);
             joined = joined
                 .iter()
@@ -310,10 +306,10 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
                 .take(VALUES_MAX)
                 .collect();
         }
-        values.extend(joined.into_iter().map(|text| Some(TraceValue::Text(text))));
+        values.extend(joined.into_iter().map(|text| Some(MatchValue::Text(text))));
     }
     for written in keys {
-        let key: Vec<String> = tap
+        let key: Vec<String> = fields
             .key
             .iter()
             .zip(&written)
@@ -321,9 +317,9 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
             .collect();
         let written = (key != written).then_some(written);
         for value in &values {
-            found.traces.push(Trace {
-                watch: tap.watch,
-                part: tap.part,
+            found.matches.push(Match {
+                watch: fields.watch,
+                part: fields.part,
                 key: key.clone(),
                 written: written.clone(),
                 value: value.clone(),
@@ -332,8 +328,8 @@ fn trace(tap: &Tap, record: &sigma::Scanned<'_>, person: Option<&str>, found: &m
     }
 }
 
-/// The different values of a field as texts; none when it is missing, null, empty, or a country that is not known.
-fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
+/// The distinct values of a field as texts; empty if it is missing, null, empty, or an unknown country.
+fn texts(record: &sigma::Scanned<'_>, field: MatchField) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     record.wanted(field.place, &mut |scalar| {
         if let Some(text) = scalar.text()
@@ -350,7 +346,7 @@ fn texts(record: &sigma::Scanned<'_>, field: TapField) -> Vec<String> {
     texts
 }
 
-impl TapField {
+impl MatchField {
     fn compared(self, text: &str) -> Cow<'_, str> {
         if self.is_cased {
             Cow::Borrowed(text)
@@ -361,10 +357,11 @@ impl TapField {
 }
 
 impl Source {
-    fn new(rules: &[SourceRule], identity: &[&str], times: &[&str], watches: &[Watch]) -> Self {
-        let mut wanted: Vec<String> = times.iter().map(|name| (*name).to_owned()).collect();
-        let times = (0..wanted.len()).collect();
-        let mut taps: HashMap<usize, Vec<Tap>> = HashMap::new();
+    fn new(rules: &[SourceRule], identity: &[&str], times: &[&str], own: &[&str], watches: &[Watch]) -> Self {
+        let mut wanted: Vec<String> = times.iter().chain(own).map(|name| (*name).to_owned()).collect();
+        let own = (times.len()..wanted.len()).collect();
+        let times = (0..times.len()).collect();
+        let mut match_fields: HashMap<usize, Vec<MatchFields>> = HashMap::new();
         for (rule, _, renamed) in rules {
             let mut place = |field: &String| {
                 let (field, is_cased) = sigma::without_cased(field);
@@ -373,7 +370,7 @@ impl Source {
                     wanted.push(ours.to_owned());
                     wanted.len() - 1
                 });
-                TapField {
+                MatchField {
                     place,
                     is_person: field == PERSON,
                     is_cased,
@@ -386,7 +383,7 @@ impl Source {
                         continue;
                     }
                     let key = of.key.iter().map(&mut place).collect();
-                    taps.entry(*rule).or_default().push(Tap {
+                    match_fields.entry(*rule).or_default().push(MatchFields {
                         watch: number,
                         part,
                         key,
@@ -404,7 +401,8 @@ impl Source {
                 &wanted,
             ),
             times,
-            taps,
+            own,
+            match_fields,
         }
     }
 }
@@ -479,7 +477,7 @@ fn watches(
     watches
 }
 
-/// The watch's name and a digest of all that decides when it fires.
+/// The watch's name and a digest of everything that determines when it fires.
 fn identified(collection: &Collection, watches: &[Watch], place: usize) -> String {
     let watch = &watches[place];
     let mut meaning = String::new();

@@ -1,10 +1,10 @@
-//! The forms that a file or body of records may have, and records that are slightly damaged.
+//! The formats of a file or body of records, and repairs of slightly damaged records.
 //!
-//! Records are lines of JSON. What else is surely meant is read too: one JSON document (an array, an answer of the API,
+//! Records are lines of JSON. Other unambiguous formats are also read: one JSON document (an array, an API response,
 //! Logpush's `batch_prefix` and `batch_suffix`), records in an envelope, a byte order mark, half a surrogate pair, a
-//! number out of range. What is not read is told by name: CSV, UTF-16. Pure.
+//! number out of range. Unsupported formats are reported by name: CSV, UTF-16. Pure.
 //!
-//! [`Former`] is given the lines of one file; [`second_look`] reads a line that is no record as it stands.
+//! [`Former`] receives the lines of one file; [`second_look`] reads a line that is not a record as written.
 
 use super::dataset::Dataset;
 use super::reason::Reason;
@@ -13,32 +13,32 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// Bytes of one JSON document that are held to be read. Chosen; beyond it only lines are read.
+/// The maximum size of one JSON document, in bytes. Chosen; in larger files only lines are read.
 const DOCUMENT_BYTES_MAX: usize = 64 << 20;
-/// Envelopes inside each other that are opened.
+/// The maximum nesting depth of envelopes.
 const ENVELOPES_MAX: usize = 3;
 /// A byte order mark in UTF-8.
 const MARK: &[u8] = "\u{feff}".as_bytes();
-/// What an ownership challenge is shorter than: an encrypted token on one line.
+/// The maximum length of an ownership challenge: an encrypted token on one line.
 pub const CHALLENGE_BYTES: usize = 4096;
 
-/// A record that was read from a line which is none as it stands.
+/// A record from a line that is not a record as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
     /// The record, as JSON.
     pub text: String,
-    /// Whether something in it was not as it should be. An envelope is no damage.
+    /// Whether something was repaired. An envelope is not damage.
     pub is_repaired: bool,
 }
 
-/// A line that may be a record, or why lines are none.
+/// A line that may be a record, or the reason for rejecting lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formed {
-    /// Its number; of a document, the number of the record in it.
+    /// Its number; in a document, the number of the record.
     pub number: u64,
-    /// The line, or why it and the rest are no records.
+    /// The line, or why it and the remaining lines are rejected.
     pub line: Result<Vec<u8>, Reason>,
-    /// Whether something was repaired already.
+    /// Whether something was already repaired.
     pub is_repaired: bool,
 }
 
@@ -46,22 +46,22 @@ pub struct Formed {
 enum Mode {
     #[default]
     Start,
-    /// The first line may be that of a document: the second tells.
+    /// The first line may be the start of a document; the second line shows which.
     Held(u64, Vec<u8>),
     Lines,
     Document(Vec<u8>),
-    /// Nothing in it is a record, and that was said.
+    /// The file contains no record, and this was reported.
     Over,
 }
 
-/// Finds out what form a file has, from its first lines.
+/// Determines the format of a file from its first lines.
 #[derive(Debug, Default)]
 pub struct Former {
     mode: Mode,
 }
 
 impl Former {
-    /// Whether each further line is a record by itself, and need not be shown.
+    /// Whether every further line is a record by itself, so that the caller need not pass it.
     pub fn is_lines(&self) -> bool {
         matches!(self.mode, Mode::Lines)
     }
@@ -172,7 +172,8 @@ fn is_object(line: &[u8]) -> bool {
     line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
-/// Whether this is what Cloudflare asks the owner of a bucket to read back: an encrypted token (JWE), alone.
+/// Whether this is the token that Cloudflare asks the owner of a bucket to read back: an encrypted token (JWE) and
+/// nothing else.
 pub fn is_challenge(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     text.starts_with(b"eyJ")
@@ -182,12 +183,12 @@ pub fn is_challenge(text: &[u8]) -> bool {
         })
 }
 
-/// Whether an object of this name lies among logs and is none.
+/// Whether an object with this name is in a log folder but contains no logs.
 pub fn is_other_object(name: &str) -> bool {
     name.starts_with("ownership-challenge")
 }
 
-/// Why the beginning of a file is no text of ours.
+/// Why the start of a file is not readable text.
 fn not_text(line: &[u8]) -> Option<String> {
     let is_wide = line.starts_with(&[0xff, 0xfe])
         || line.starts_with(&[0xfe, 0xff])
@@ -213,7 +214,7 @@ fn not_text(line: &[u8]) -> Option<String> {
     None
 }
 
-/// Why a first line that is no JSON begins a table.
+/// Why a first line that is not JSON starts a table.
 fn delimited(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     for (delimiter, name) in [
@@ -245,7 +246,7 @@ fn delimited(line: &[u8]) -> Option<String> {
     None
 }
 
-/// The records of one JSON document, or of several behind each other.
+/// The records of one JSON document, or of several in sequence.
 fn document(bytes: &[u8], out: &mut Vec<Formed>) {
     let (text, is_repaired) = mend(bytes);
     let mut number = 0;
@@ -307,7 +308,7 @@ fn whole_records(text: &str) -> Vec<Value> {
     }
 }
 
-/// Reads a line that is no record of `dataset` as it stands: the records that are surely meant.
+/// Reads a line that is not a record of `dataset` as written, and returns the records that it unambiguously contains.
 pub fn second_look(line: &[u8], dataset: Option<&Dataset>) -> Result<Vec<Mended>, Reason> {
     let (text, is_repaired) = mend(line);
     let value: Value = serde_json::from_str(&text).map_err(|error| {
@@ -346,14 +347,14 @@ fn is_record(map: &Map<String, Value>, dataset: Option<&Dataset>) -> bool {
     }
 }
 
-/// The same for what an envelope holds, which has the time of a record.
+/// The same for the content of an envelope, which must have the time of a record.
 fn is_surely_record(map: &Map<String, Value>, dataset: Option<&Dataset>) -> bool {
     dataset
         .or_else(|| dataset_of(map.keys().map(String::as_str)))
         .is_some_and(|dataset| map.contains_key(dataset.time))
 }
 
-/// The records in a value: itself, the members of a list, what an envelope holds.
+/// The records in a value: the value itself, the members of a list, or the content of an envelope.
 fn records_in(value: Value, dataset: Option<&Dataset>) -> Result<Vec<Value>, Reason> {
     fn open(value: Value, dataset: Option<&Dataset>, depth: usize) -> Result<Vec<Value>, Reason> {
         match value {
@@ -381,7 +382,7 @@ fn records_in(value: Value, dataset: Option<&Dataset>) -> Result<Vec<Value>, Rea
     open(value, dataset, 0)
 }
 
-/// The key under which an envelope holds its records, if it surely is one.
+/// The key under which an envelope contains its records, if it certainly is one.
 fn envelope<'m>(map: &'m Map<String, Value>, dataset: Option<&Dataset>) -> Option<&'m str> {
     // An answer of the API, which may be empty.
     if map.contains_key("success") && map.get("result").is_some_and(Value::is_array) {
@@ -406,8 +407,8 @@ fn envelope<'m>(map: &'m Map<String, Value>, dataset: Option<&Dataset>) -> Optio
     (is_known || is_alone_list).then_some(only.as_str())
 }
 
-/// The text as JSON that can be read, and whether anything was changed: bytes that are no UTF-8, a byte order mark,
-/// halves of surrogate pairs and control characters in texts, numbers that no reader holds.
+/// The text as readable JSON, and whether anything was changed: bytes that are not UTF-8, a byte order mark, halves of
+/// surrogate pairs and control characters in texts, numbers outside every reader's range.
 pub fn mend(line: &[u8]) -> (Cow<'_, str>, bool) {
     let bare = line.strip_prefix(MARK).unwrap_or(line);
     let had_mark = bare.len() < line.len();
@@ -505,7 +506,7 @@ mod tests {
     const DNS: &str =
         r#"{"Datetime":"2026-11-27T08:10:00Z","Email":"a@x.example","QueryID":"q","QueryName":"b.example"}"#;
 
-    /// The records of a file, each by its QueryID or the reason why it is none.
+    /// The records of a file, each by its QueryID, or the reason for rejecting it.
     fn formed(text: impl AsRef<[u8]>) -> Vec<String> {
         let mut former = Former::default();
         let mut out = Vec::new();

@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest line that is looked at, in bytes; the default of `ingest.line_limit_bytes`.
+/// The maximum length of a line, in bytes; the default of `ingest.line_limit_bytes`.
 pub const LINE_LIMIT_BYTES: usize = 1 << 20;
-/// Bytes read at once.
+/// The number of bytes read at once.
 const READ_BYTES: usize = 256 << 10;
-/// Said of a file whose gzip is followed by something else.
+/// The message for a file with other data after its gzip.
 const GARBAGE: &str = "data after the last gzip member is not gzip";
 /// The first bytes of every gzip member (RFC 1952).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Counts what is read from a file.
+/// Counts the bytes read from a file.
 struct Counted {
     file: File,
     read: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ impl Read for Counted {
     }
 }
 
-/// What gzip members hold, one behind the other. Zeros behind the last fill a block up and are passed over.
+/// The content of gzip members in sequence. Zeros after the last one are padding and are skipped.
 enum Members<R: BufRead> {
     Inside(Box<GzDecoder<R>>),
     Between(R),
@@ -77,7 +77,7 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// A line with its number from 1; without it when it is too long.
+/// A line with its number from 1; without the line if it is too long.
 pub type Numbered<'a> = (u64, Option<&'a [u8]>);
 
 /// The lines of a file, plain or gzip, in bounded memory.
@@ -89,9 +89,9 @@ pub struct Lines {
     start: usize,
     end: usize,
     is_over: bool,
-    /// Why nothing more can be read.
+    /// The error that ended the reading.
     failed: Option<std::io::Error>,
-    /// Passing over the rest of a line that is too long.
+    /// Whether the rest of a line that is too long is being skipped.
     skipping: bool,
     /// The number of the last line, from 1.
     pub number: u64,
@@ -103,7 +103,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened or its beginning cannot be read.
+    /// If the file cannot be opened or its start cannot be read.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted {
@@ -116,16 +116,16 @@ impl Lines {
         })
     }
 
-    /// Bytes of the file that were read so far.
+    /// The number of bytes of the file read so far.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// The lines of what `from` gives.
+    /// The lines of a reader.
     ///
     /// # Errors
     ///
-    /// When the beginning cannot be read.
+    /// If the start cannot be read.
     pub fn new(from: Box<dyn Read + Send>) -> std::io::Result<Self> {
         let mut from = from;
         let mut head = Vec::new();
@@ -154,11 +154,11 @@ impl Lines {
         })
     }
 
-    /// The next line that is not blank, with its number from 1; without it when it is too long.
+    /// The next line that is not blank, with its number from 1; without the line if it is too long.
     ///
     /// # Errors
     ///
-    /// When the rest cannot be read or unpacked.
+    /// If the rest cannot be read or decompressed.
     pub fn next_line(&mut self) -> std::io::Result<Option<Numbered<'_>>> {
         let mut searched = self.start;
         loop {

@@ -1,8 +1,8 @@
-//! Which datasets a rule is for, and what its fields are called there.
+//! The datasets that a rule applies to, and the names of its fields there.
 //!
-//! A rule that names a dataset as its service or category runs on that. Rules that were written for any proxy or
-//! resolver (`category: proxy`, `dns`, `dns_query` of the Sigma taxonomy) run on Gateway's logs, with their fields
-//! under the names that Cloudflare gives them; `docs/rules.md` has the table.
+//! A rule that names a dataset as its service or category runs on that dataset. Rules for any proxy or resolver
+//! (`category: proxy`, `dns`, `dns_query` of the Sigma taxonomy) run on Gateway's logs, with their fields mapped to
+//! Cloudflare's names. `docs/rules.md` has the table.
 
 use crate::{DATASETS, Dataset, has_field};
 use sigma::{PERSON, Rule};
@@ -43,19 +43,19 @@ const DNS: &[(&str, &str)] = &[
     ("record_type", "QueryTypeName"),
     ("src_ip", "SrcIP"),
 ];
-/// Product of the rules that are for all datasets, when they name no more.
+/// The product of rules for all datasets that name no service or category.
 const PRODUCT: &str = "cloudflare";
 
 /// A dataset that a rule runs on.
 #[derive(Debug, Clone)]
 pub struct RunsOn {
-    /// Which.
+    /// The dataset.
     pub dataset: &'static Dataset,
-    /// What the rule's fields are called there, where they have another name.
+    /// The names of the rule's fields in the dataset, if different.
     pub renamed: BTreeMap<String, String>,
 }
 
-/// Whether a rule was written for Cloudflare's logs alone: it names the product, or one of its datasets.
+/// Whether a rule is specific to Cloudflare's logs: it names the product, or one of its datasets.
 pub fn is_of_cloudflare(rule: &Rule) -> bool {
     let source = &rule.logsource;
     let is = |part: &Option<String>, test: &dyn Fn(&str) -> bool| {
@@ -66,7 +66,7 @@ pub fn is_of_cloudflare(rule: &Rule) -> bool {
         || is(&source.category, &|word| Dataset::named(word).is_some())
 }
 
-/// The datasets that a rule runs on; none when it was written for other logs.
+/// The datasets that a rule runs on; empty if it is for other logs.
 pub fn runs_on(rule: &Rule) -> Vec<RunsOn> {
     let word = |part: &Option<String>| part.as_ref().map(|word| word.to_ascii_lowercase());
     let (category, product, service) = (

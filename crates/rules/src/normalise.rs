@@ -1,4 +1,4 @@
-//! One line of a batch becomes one event, or the reason why not.
+//! Converts one line of a batch to an event, or returns the reason for rejecting it.
 
 use super::country;
 use super::dataset::Dataset;
@@ -9,41 +9,41 @@ use model::{ConnectionId, EventId, address};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// How far ahead of our clock a record may claim to be: beyond that its time is a mistake.
+/// The maximum time that a record may be ahead of the clock. A later time is invalid.
 const AHEAD_MAX: TimeDelta = TimeDelta::hours(24);
-/// The longest value that is kept in a column, in characters; the whole record is kept beside it.
+/// The maximum length of a value in a column, in characters; the whole record is stored as well.
 const COLUMN_CHARS: usize = 512;
-/// Identities that one record may belong to. Chosen: mail to more goes through lists.
+/// The maximum number of identities of one record. Chosen: mail to more people uses lists.
 const IDENTITIES_MAX: usize = 500;
 
-/// What a record says, in the columns that every dataset shares.
+/// The content of a record, in the columns that all datasets share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Normalised {
-    /// Digest of connection, dataset and the record's key; of one without a key, of its line.
+    /// Digest of connection, dataset and the record key; for a record without a key, of its line.
     pub id: EventId,
-    /// Whether it has a key, so that it is the same record wherever it comes again.
+    /// Whether it has a key, so that it is the same record in every delivery.
     pub is_keyed: bool,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// The address or name that it carries, in lower case.
+    /// The address or name in it, in lower case.
     pub identifier: Option<String>,
-    /// Whether nobody may be found by the identifier: traffic without an identity.
+    /// Whether the identifier belongs to nobody: traffic without an identity.
     pub is_non_identity: bool,
-    /// What was done or decided.
+    /// The action or decision.
     pub action: Option<String>,
-    /// On what.
+    /// The target.
     pub target: Option<String>,
-    /// From which address.
+    /// The source IP address.
     pub source_ip: Option<String>,
-    /// From which country, upper case; nothing where Cloudflare knows none, and for Tor.
+    /// The country, in upper case; `None` if it is unknown, and for Tor.
     pub country: Option<String>,
 }
 
-/// Reads one line.
+/// Normalises one line.
 ///
 /// # Errors
 ///
-/// The reason, for the person who looks at rejects.
+/// The reason for rejecting it, for people.
 pub fn normalise(
     line: &str,
     dataset: &Dataset,
@@ -61,7 +61,7 @@ pub fn normalise(
     normalise_record(line, &record, dataset, connection, now)
 }
 
-/// [`normalise`] of a line that was read already.
+/// [`normalise`] for a line that was already parsed.
 pub fn normalise_record(
     line: &str,
     record: &Value,
@@ -128,15 +128,15 @@ pub fn normalise_record(
     })
 }
 
-/// The id of a record without a key: nothing but its batch and its place among lines that are alike tells it from
-/// another. The same batch again gives the same id; another batch brings another record, however alike.
+/// The id of a record without a key: only its batch and its position among identical lines distinguish it. The same
+/// batch gives the same id again; another batch gives other ids, even for identical lines.
 pub fn id_in_batch(alike: &EventId, batch: &str, occurrence: u32) -> EventId {
     let digest = Sha256::digest(format!("{}\n{batch}\n{occurrence}", alike.0));
     EventId(hex::encode(&digest[..16]))
 }
 
-/// The same record for each of its further identities: a mail belongs to all its recipients, and becomes an event
-/// of each. At most 500.
+/// The same record for each of its other identities: a mail belongs to all its recipients, and becomes one event for
+/// each. At most 500.
 pub fn others(record: &Normalised, line: &str, dataset: &Dataset) -> Vec<Normalised> {
     let is_shared = dataset.name == "email_security_alerts";
     let Some(first) = record.identifier.as_deref().filter(|_| is_shared) else {
@@ -169,8 +169,7 @@ pub fn others(record: &Normalised, line: &str, dataset: &Dataset) -> Vec<Normali
         .collect()
 }
 
-/// The same record has the same id, whichever batch brings it; records without a key of their own are known
-/// by their whole line.
+/// The same record has the same id in every batch. Records without a key are identified by their whole line.
 fn event_id(line: &str, record: &Value, dataset: &Dataset, connection: &ConnectionId) -> EventId {
     let mut digest = Sha256::new();
     let mut add = |part: &str| {
@@ -192,7 +191,7 @@ fn event_id(line: &str, record: &Value, dataset: &Dataset, connection: &Connecti
     EventId(hex::encode(&digest.finalize()[..16]))
 }
 
-/// The value at a path: the exact name first, then through objects.
+/// The value at a path: first as an exact name, then through objects.
 fn field<'a>(record: &'a Value, path: &str) -> Option<&'a Value> {
     record.get(path).or_else(|| {
         let (outer, inner) = path.split_once('.')?;
@@ -200,12 +199,12 @@ fn field<'a>(record: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// A value as it is kept in a column.
+/// A value in the form of a column.
 fn text(record: &Value, path: &str) -> Option<String> {
     whole_text(record, path).map(|words| shorten(&words))
 }
 
-/// A value as text: of a list its first member; nothing for what is empty.
+/// A value as text: for a list, its first member; `None` for an empty value.
 fn whole_text(record: &Value, path: &str) -> Option<String> {
     let words = match field(record, path)? {
         Value::String(text) => text.trim().to_owned(),
@@ -225,8 +224,8 @@ fn shorten(text: &str) -> String {
     text.chars().take(COLUMN_CHARS).collect()
 }
 
-/// Reads a time in each of the forms that Logpush has: RFC 3339 text, and seconds, milliseconds, microseconds or
-/// nanoseconds since 1970 as a number, also in quotes. The count of digits decides.
+/// Reads a time in each of Logpush's formats: RFC 3339 text, and seconds, milliseconds, microseconds or nanoseconds
+/// since 1970 as a number, also in quotes. The number of digits determines the unit.
 pub fn read_time(value: &Value) -> Option<DateTime<Utc>> {
     match value {
         Value::String(text) => read_time_text(text),

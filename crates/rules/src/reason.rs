@@ -1,21 +1,21 @@
-//! Why a line is no event.
+//! The reasons for rejecting a line.
 //!
-//! What differs from line to line is apart from the reason, so that a body of a million bad lines has a handful of
-//! reasons.
+//! The part that differs from line to line is separate from the reason, so that a body of a million bad lines has only
+//! a few reasons.
 
 use std::fmt;
 
-/// Why a line is no event.
+/// Why a line is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// In the same words for every line of its kind.
+    /// The reason, with the same text for every line of this kind.
     pub what: String,
-    /// What it means for this line; may be empty.
+    /// Details for this line; may be empty.
     pub detail: String,
 }
 
 impl Reason {
-    /// A reason in the same words for every line of its kind, and what it means for this one.
+    /// A reason with the same text for every line of its kind, and details for this one.
     pub fn with(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             what: what.into(),

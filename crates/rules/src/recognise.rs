@@ -1,12 +1,12 @@
-//! Which dataset a record belongs to, told by the names of its fields.
+//! Finds the dataset of a record by the names of its fields.
 
 use super::dataset::{DATASETS, Dataset};
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-/// Dataset, field, type and whether Cloudflare means to drop it, as its field reference has them; and the fields of the
-/// dataset that is ours.
+/// Dataset, field, type and whether Cloudflare plans to remove it, according to its field reference; and the fields of
+/// Flareward's own dataset.
 pub const FIELDS: &str = include_str!("dataset_fields.tsv");
 
 static KNOWN: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
@@ -26,14 +26,14 @@ fn documented() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// Whether this dataset is known to have this field.
+/// Whether this dataset has this field.
 pub fn has_field(dataset: &str, field: &str) -> bool {
     KNOWN
         .get(field)
         .is_some_and(|places| places.iter().any(|place| DATASETS[*place].name == dataset))
 }
 
-/// The dataset whose fields these names are, if one fits best and at least half of the names are its own.
+/// The dataset with these field names, if one fits best and has at least half of the names.
 pub fn dataset_of<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<&'static Dataset> {
     let mut counts = [0_usize; DATASETS.len()];
     let mut all = 0;
@@ -49,7 +49,7 @@ pub fn dataset_of<'k>(keys: impl IntoIterator<Item = &'k str>) -> Option<&'stati
     (fitting.next().is_none() && best * 2 >= all).then(|| &DATASETS[place])
 }
 
-/// Whether the names may be those of a dataset's fields, though none fits best.
+/// Whether the names could be fields of a dataset, although none fits best.
 pub(crate) fn may_be_ours<'k>(keys: impl IntoIterator<Item = &'k str>) -> bool {
     let mut counts = [0_usize; DATASETS.len()];
     let mut all = 0;
@@ -69,8 +69,8 @@ pub fn keys_of_line(line: &[u8]) -> Option<Vec<String>> {
     Some(record.into_keys().collect())
 }
 
-/// The other dataset that a record is plainly of: it has the keys of it that are `dataset`'s too, at least two more, and
-/// none that is `dataset`'s alone; or one more, where the time of `dataset` is missing.
+/// The other dataset that a record clearly belongs to: the record has at least two more keys of it in addition to those
+/// shared with `dataset`, and none that only `dataset` has; or one more, if the time of `dataset` is missing.
 pub(crate) fn plainly_other<'k, K: Iterator<Item = &'k str>>(
     keys: impl Fn() -> K,
     dataset: &Dataset,
@@ -105,37 +105,26 @@ pub(crate) fn plainly_other<'k, K: Iterator<Item = &'k str>>(
         .map(|place| &DATASETS[place])
 }
 
-/// Above this a record may have more keys than are counted by [`key_weights`].
-pub(crate) const WEIGHED_BYTES: usize = 256 << 10;
-/// A key of no dataset, as [`key_weights`] counts it.
-pub(crate) const OTHER_KEY: u64 = 1;
-const OWN_KEY: u64 = 1 << 16;
-const OWN_ALONE: u64 = 1 << 32;
-const FOREIGN_KEY: u64 = 1 << 48;
+/// The maximum number of [`own_fields`]. Chosen: a record rarely lacks all of them.
+const OWN_FIELDS_MAX: usize = 4;
 
-/// What each known key counts towards a record being of this dataset: all keys, those of the dataset, those of no
-/// other, and those of others alone, in sixteen bits each.
-pub(crate) fn key_weights(dataset: &Dataset) -> impl Iterator<Item = (String, u64)> {
-    let own = DATASETS.iter().position(|other| other.name == dataset.name);
-    KNOWN.iter().map(move |(key, places)| {
-        let weight = match own {
-            Some(own) if places.as_slice() == [own] => OWN_KEY | OWN_ALONE,
-            Some(own) if places.contains(&own) => OWN_KEY,
-            _ => FOREIGN_KEY,
-        };
-        ((*key).to_owned(), OTHER_KEY | weight)
-    })
+/// Fields other than the time that only this dataset has; those that normalising uses come first.
+pub(crate) fn own_fields(dataset: &Dataset) -> Vec<&'static str> {
+    let used = [dataset.key, dataset.target, dataset.action, dataset.identifier].concat();
+    let documented = documented()
+        .filter(|(name, _)| *name == dataset.name)
+        .map(|(_, field)| field);
+    let mut own: Vec<&str> = Vec::new();
+    for field in used.into_iter().chain(documented) {
+        let is_alone = has_field(dataset.name, field) && KNOWN[field].len() == 1;
+        if is_alone && field != dataset.time && !own.contains(&field) && own.len() < OWN_FIELDS_MAX {
+            own.push(field);
+        }
+    }
+    own
 }
 
-/// Whether a record whose keys weigh this is of the dataset, as [`dataset_of`] would say: no other can fit as well.
-/// When it does not, nothing is known.
-pub(crate) fn weighs_enough(sum: u64) -> bool {
-    let part = |place: u32| (sum >> place) & 0xffff;
-    let (all, own, alone, foreign) = (part(0), part(16), part(32), part(48));
-    foreign < alone && own * 2 >= all
-}
-
-/// The dataset of a line, if it is an object of one.
+/// The dataset of a line, if it is an object of a dataset.
 pub fn dataset_of_line(line: &[u8]) -> Option<&'static Dataset> {
     let record: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).ok()?;
     dataset_of(record.keys().map(String::as_str))
@@ -157,39 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn what_weighs_enough_is_of_the_dataset() {
-        let mut numbers = 1_u64;
-        let mut below = |end: usize| {
-            numbers = numbers.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (numbers >> 33) as usize % end
-        };
-        let fields: Vec<(&str, &str)> = documented().collect();
-        let mut enough = 0;
+    fn the_time_and_an_own_field_show_the_dataset() {
         for dataset in DATASETS {
-            let weights: HashMap<String, u64> = key_weights(dataset).collect();
-            let own: Vec<&str> = fields
-                .iter()
-                .filter(|(name, _)| *name == dataset.name)
-                .map(|(_, field)| *field)
-                .collect();
-            for _ in 0..300 {
-                let mut keys: Vec<&str> = (0..below(6)).map(|_| own[below(own.len())]).collect();
-                keys.extend((0..below(5)).map(|_| fields[below(fields.len())].1));
-                keys.extend(["NewField", "Another"].iter().take(below(3)));
-                keys.sort_unstable();
-                keys.dedup();
-                let sum = keys
-                    .iter()
-                    .map(|key| weights.get(*key).copied().unwrap_or(OTHER_KEY))
-                    .sum();
-                if weighs_enough(sum) {
-                    enough += 1;
-                    let found = dataset_of(keys.iter().copied());
-                    assert_eq!(found.map(|found| found.name), Some(dataset.name), "{keys:?}");
-                }
+            let own = own_fields(dataset);
+            assert!(!own.is_empty(), "{}", dataset.name);
+            for field in own {
+                let found = dataset_of([dataset.time, field]);
+                assert_eq!(found.map(|found| found.name), Some(dataset.name), "{field}");
             }
         }
-        assert!(enough > 1_000, "{enough}");
     }
 
     #[test]

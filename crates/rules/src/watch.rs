@@ -1,78 +1,76 @@
-//! What looks at several matches together: correlations, first sightings, journeys.
+//! Watches evaluate several matches together: correlations, first sightings, impossible travel.
 //!
-//! When a watch fires is a pure function of all traces of one group ([`Watch::firings`]), so that neither their
-//! order nor their batches make a difference. `docs/correlations.md` says it in words.
+//! The firings of a watch are a pure function of all matches of one group ([`Watch::firings`]), so their order and
+//! batches have no effect. `docs/correlations.md` describes the semantics.
 
 use super::countries;
-use super::detector::TraceValue;
+use super::detector::MatchValue;
 use crate::book::{FirstSeen, Travel};
-use sigma::{
-    CollectedCorrelation, Correlation, CorrelationKind, Hit, HitValue, PERSON, Part, PartOf, Sighting,
-};
+use sigma::{CollectedCorrelation, Correlation, CorrelationKind, PERSON, Part, PartOf, Sighting};
 use std::borrow::Cow;
 
-/// How far back an earlier sign-in counts for a journey. A day: no two places are farther apart by air.
+/// How long an earlier sign-in counts for impossible travel. One day: no two places are farther apart by air.
 const JOURNEY_NS: i64 = DAY_NS;
 const DAY_NS: i64 = 86_400_000_000_000;
-/// Matches that are named as the proof of a firing.
+/// The maximum number of matches in the evidence of a firing.
 pub const EVIDENCE_MAX: usize = 100;
 
-/// What stands between the values of several fields.
+/// The separator between the values of several fields.
 pub(super) const BETWEEN: &str = "\u{1f}";
 
 /// One watch.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// Its name with a digest of what it means: what was kept for another meaning is not looked at.
+    /// Its name with a digest of its definition: matches stored for another definition are ignored.
     pub id: String,
-    /// What it looks at.
+    /// What it evaluates.
     pub kind: WatchKind,
-    /// Which rule is reported when it fires.
+    /// The rule that is reported when it fires.
     pub reports: PartOf,
-    /// The rules whose matches it looks at.
+    /// The rules whose matches it evaluates.
     pub parts: Vec<Part>,
-    /// Names of the values that keep groups apart.
+    /// Names of the values that separate groups.
     pub group_by: Vec<String>,
-    /// Correlations that refer to this one: which, as which part, and which values of our key are theirs.
+    /// Correlations that refer to this one: their index, the part, and the indexes of their `group-by` values in ours.
     pub outers: Vec<(usize, usize, Vec<usize>)>,
 }
 
-/// What a watch looks at.
+/// What a watch evaluates.
 #[derive(Debug, Clone)]
 pub enum WatchKind {
     /// A correlation rule.
     Correlation(Box<Correlation>),
-    /// A value that was not there before.
+    /// A value that is seen for the first time.
     FirstSeen(FirstSeen),
-    /// A journey that nobody could make.
+    /// Impossible travel.
     Travel(Travel),
 }
 
-/// A match as a watch keeps it.
+/// A match, as stored by a watch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Kept {
-    /// When, in nanoseconds since 1970.
+pub struct WatchMatch {
+    /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
-    /// Which of the watch's rules matched.
+    /// The index of the rule in the watch.
     pub part: usize,
-    /// What tells the event from others.
+    /// Identifies the event.
     pub id: u128,
-    /// The value that is looked at.
-    pub value: Option<TraceValue>,
+    /// The compared value.
+    pub value: Option<MatchValue>,
 }
 
-/// A watch fired.
+/// A firing of a watch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WatchFiring {
-    /// When, in nanoseconds since 1970: the time of the event that made it fire.
+    /// The time of the event that made it fire, in nanoseconds since 1970.
     pub at_ns: i64,
     /// That event.
     pub id: u128,
-    /// The events that prove it, oldest first, at most [`EVIDENCE_MAX`], the last ones where there are more.
+    /// The events that are its evidence, oldest first; the latest [`EVIDENCE_MAX`] if there are more.
     pub evidence: Vec<u128>,
-    /// How many matches stand behind it.
+    /// The number of its matches.
     pub count: usize,
-    /// What was found, in words.
+    /// A description of the result.
     pub detail: String,
 }
 
@@ -136,7 +134,7 @@ impl Watch {
         }
     }
 
-    /// Whether matches of any age may bear on the next firing.
+    /// Whether matches of any age can affect the next firing.
     pub fn is_unbounded(&self) -> bool {
         match &self.kind {
             WatchKind::Correlation(correlation) => correlation.suppress_ns.is_some(),
@@ -145,7 +143,7 @@ impl Watch {
         }
     }
 
-    /// How far apart matches may lie that bear on each other, in nanoseconds.
+    /// The maximum time between matches that affect each other, in nanoseconds.
     pub fn reach_ns(&self) -> i64 {
         match &self.kind {
             WatchKind::Correlation(correlation) => {
@@ -158,14 +156,14 @@ impl Watch {
         }
     }
 
-    /// Whether one match of a day and value stands for all of them.
+    /// Whether one match per day and value represents all of them.
     pub fn is_daily(&self) -> bool {
         matches!(self.kind, WatchKind::FirstSeen(_))
     }
 
-    /// When it fires, given every match of one group. They are put in order of time first.
-    pub fn firings(&self, kept: &mut [Kept]) -> Vec<WatchFiring> {
-        kept.sort_by(|left, right| {
+    /// The firings, given every match of one group. Sorts the matches by time first.
+    pub fn firings(&self, matches: &mut [WatchMatch]) -> Vec<WatchFiring> {
+        matches.sort_by(|left, right| {
             (left.at_ns, left.part)
                 .cmp(&(right.at_ns, right.part))
                 .then_with(|| sigma::fold(text(left)).cmp(&sigma::fold(text(right))))
@@ -173,24 +171,25 @@ impl Watch {
                 .then_with(|| text(left).cmp(text(right)))
         });
         match &self.kind {
-            WatchKind::Correlation(correlation) => correlated(correlation, kept),
-            WatchKind::FirstSeen(first_seen) => sighted(first_seen, kept),
-            WatchKind::Travel(travel) => travelled(travel, kept),
+            WatchKind::Correlation(correlation) => correlated(correlation, matches),
+            WatchKind::FirstSeen(first_seen) => sighted(first_seen, matches),
+            WatchKind::Travel(travel) => travelled(travel, matches),
         }
     }
 }
 
-fn text(kept: &Kept) -> &str {
-    match &kept.value {
-        Some(TraceValue::Text(text)) => text,
+fn text(one: &WatchMatch) -> &str {
+    match &one.value {
+        Some(MatchValue::Text(text)) => text,
         _ => "",
     }
 }
 
-/// The digest of the value as it compares: the values of `fields`, of which those with `|cased` keep their letter case.
-fn digest(fields: &[String], kept: &Kept) -> u64 {
+/// The digest of the value in its form for comparison: the values of `fields`; those with `|cased` keep their letter
+/// case.
+fn digest(fields: &[String], one: &WatchMatch) -> u64 {
     let is_cased = |field: &String| sigma::without_cased(field).1;
-    let text = text(kept);
+    let text = text(one);
     let compared = if fields.iter().any(is_cased) {
         let parts = text.split(BETWEEN).zip(fields);
         let folded = parts.map(|(part, field)| match is_cased(field) {
@@ -201,9 +200,9 @@ fn digest(fields: &[String], kept: &Kept) -> u64 {
     } else {
         sigma::fold(text)
     };
-    match HitValue::digest_of(&compared) {
-        HitValue::Digest(digest) => digest,
-        HitValue::Number(_) => 0,
+    match sigma::MatchValue::digest_of(&compared) {
+        sigma::MatchValue::Digest(digest) => digest,
+        sigma::MatchValue::Number(_) => 0,
     }
 }
 
@@ -211,28 +210,28 @@ fn names(fields: &[String]) -> Vec<&str> {
     fields.iter().map(|field| sigma::without_cased(field).0).collect()
 }
 
-fn correlated(correlation: &Correlation, kept: &[Kept]) -> Vec<WatchFiring> {
-    let mut hits: Vec<Hit> = kept
+fn correlated(correlation: &Correlation, matches: &[WatchMatch]) -> Vec<WatchFiring> {
+    let mut inputs: Vec<sigma::Match> = matches
         .iter()
-        .map(|one| Hit {
+        .map(|one| sigma::Match {
             at_ns: one.at_ns,
             part: one.part,
             id: one.id,
             value: one.value.as_ref().map(|value| match value {
-                TraceValue::Text(_) => HitValue::Digest(digest(&correlation.fields, one)),
-                TraceValue::Number(number) => HitValue::Number(*number),
+                MatchValue::Text(_) => sigma::MatchValue::Digest(digest(&correlation.fields, one)),
+                MatchValue::Number(number) => sigma::MatchValue::Number(*number),
             }),
         })
         .collect();
-    let firings = correlation.firings(&mut hits);
+    let firings = correlation.firings(&mut inputs);
     firings
         .into_iter()
         .map(|firing| {
-            let window = &hits[firing.first..=firing.last];
+            let window = &inputs[firing.first..=firing.last];
             let mut evidence: Vec<u128> = Vec::new();
-            for hit in window.iter().rev() {
-                if !evidence.contains(&hit.id) && evidence.len() < EVIDENCE_MAX {
-                    evidence.push(hit.id);
+            for one in window.iter().rev() {
+                if !evidence.contains(&one.id) && evidence.len() < EVIDENCE_MAX {
+                    evidence.push(one.id);
                 }
             }
             evidence.reverse();
@@ -265,7 +264,7 @@ fn words(correlation: &Correlation, value: f64, is_estimate: bool) -> String {
     }
 }
 
-/// A span in the largest unit that it is a whole number of.
+/// A duration in the largest unit that divides it.
 fn span_words(ns: i64) -> String {
     let seconds = ns / 1_000_000_000;
     let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
@@ -276,11 +275,11 @@ fn span_words(ns: i64) -> String {
     format!("{count} {unit}{plural}")
 }
 
-fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
+fn sighted(first_seen: &FirstSeen, matches: &[WatchMatch]) -> Vec<WatchFiring> {
     let mut sightings: Vec<Sighting> = Vec::new();
-    for one in kept {
+    for one in matches {
         let (value, today) = (digest(&first_seen.fields, one), sigma::day(one.at_ns));
-        // Only the first of a day counts: kept is in order of time.
+        // Only the first of a day counts: the matches are in order of time.
         let is_there = sightings
             .iter()
             .rev()
@@ -298,7 +297,7 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
     new.into_iter()
         .map(|place| {
             let sighting = sightings[place];
-            let value = kept
+            let value = matches
                 .iter()
                 .find(|one| one.id == sighting.id && digest(&first_seen.fields, one) == sighting.value)
                 .map(|one| text(one).replace(BETWEEN, ", "))
@@ -318,8 +317,9 @@ fn sighted(first_seen: &FirstSeen, kept: &[Kept]) -> Vec<WatchFiring> {
         .collect()
 }
 
-fn travelled(travel: &Travel, kept: &[Kept]) -> Vec<WatchFiring> {
-    kept.windows(2)
+fn travelled(travel: &Travel, matches: &[WatchMatch]) -> Vec<WatchFiring> {
+    matches
+        .windows(2)
         .filter_map(|pair| {
             let (earlier, later) = (&pair[0], &pair[1]);
             let detail = journey(travel, earlier, later)?;
@@ -334,9 +334,9 @@ fn travelled(travel: &Travel, kept: &[Kept]) -> Vec<WatchFiring> {
         .collect()
 }
 
-/// The journey in words, if nobody could have made it. Distances are between the middles of countries, all that
-/// the record tells.
-fn journey(travel: &Travel, earlier: &Kept, later: &Kept) -> Option<String> {
+/// A description of the journey, if it is impossible. Distances are between the centres of countries, because the
+/// record contains nothing more precise.
+fn journey(travel: &Travel, earlier: &WatchMatch, later: &WatchMatch) -> Option<String> {
     let (from, to) = (text(earlier).to_uppercase(), text(later).to_uppercase());
     let apart_ns = later.at_ns - earlier.at_ns;
     if apart_ns > JOURNEY_NS {

@@ -1,7 +1,7 @@
-//! What every handler is given: who calls, for which account, with which parameters, and the world to answer from.
+//! The input of every handler: the caller, the account, the parameters, and the world.
 //!
-//! A call only reaches its handler with a valid credential and an account that exists; permissions are the handler's
-//! first line.
+//! A call reaches its handler only with a valid credential and an existing account. The first line of each handler
+//! checks permissions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ use crate::world::World;
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) credential: Credential,
-    /// The world of a call whose changes are to be lost.
+    /// The world of a call whose changes will be discarded.
     scratch: Option<Mutex<World>>,
     path: HashMap<String, String>,
     query: Vec<(String, String)>,
@@ -42,12 +42,12 @@ impl Call {
         self.shared.clock.now()
     }
 
-    /// A part of the path; empty if the path has none of this name.
+    /// A path parameter; empty if the path has none with this name.
     pub(crate) fn path(&self, name: &str) -> &str {
         self.path.get(name).map_or("", String::as_str)
     }
 
-    /// The first parameter of this name.
+    /// The first query parameter with this name.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.query
             .iter()
@@ -55,7 +55,7 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Every parameter of this name, written `a=1&a=2` or `a[]=1&a[]=2` or `a=1,2`.
+    /// Every query parameter with this name, written `a=1&a=2` or `a[]=1&a[]=2` or `a=1,2`.
     pub(crate) fn query_all(&self, name: &str) -> Vec<&str> {
         let listed = format!("{name}[]");
         self.query
@@ -70,12 +70,13 @@ impl Call {
         PageAsked::read(style, self.query("page"), self.query("per_page"))
     }
 
-    /// Whether members who hold roles are answered with policies that mirror them.
+    /// Whether the response about members with roles includes policies that mirror the roles.
     pub(crate) fn mirrors_policies(&self) -> bool {
         self.shared.faults.settings().mirrored_policies
     }
 
-    /// Lets a call pass that has one of the permissions. A missing one looks like a wrong credential.
+    /// Allows a call that has one of the permissions. The response for a missing permission looks like that for a wrong
+    /// credential.
     pub(crate) fn needs(&self, any_of: AnyOf) -> Result<(), Refusal> {
         if any_of.is_empty() || self.credential == Credential::Key || self.has(any_of) {
             Ok(())
@@ -135,7 +136,7 @@ impl FromRequestParts<Arc<Shared>> for Call {
     }
 }
 
-/// A copy of the world, in which no id comes up that the real one gives out later.
+/// A copy of the world, with different ids than those that the real world will generate later.
 fn scratch(shared: &Shared) -> Mutex<World> {
     let mut world = shared.world();
     let mut copy = world.clone();
@@ -195,7 +196,7 @@ fn credential(parts: &Parts, shared: &Shared, path: &str) -> Result<Credential, 
     }
 }
 
-/// Each service has its own words for a token that it does not know.
+/// Each service has its own message for an unknown token.
 fn unknown_token(path: &str) -> Refusal {
     if path.ends_with("/tokens/verify") {
         Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")

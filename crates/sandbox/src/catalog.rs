@@ -1,8 +1,9 @@
-//! The sites that exist in the simulated world, with Cloudflare's categories for each.
+//! The sites in the simulated world, with Cloudflare's categories for each.
 //!
-//! Intelligence answers and the story's events both read this, so that a host is the same thing in both.
+//! Intelligence responses and the story's events both use this catalogue, so that a host has the same categories in
+//! both.
 
-/// A category: its number, its name, and the number of the group above it.
+/// A category: its number, its name, and the number of its parent group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Category {
     pub(crate) id: i64,
@@ -38,7 +39,7 @@ pub(crate) struct Site {
     pub(crate) category: Category,
     pub(crate) ip: &'static str,
     pub(crate) country: &'static str,
-    /// Number and name of the application that Gateway knows the site as.
+    /// Number and name of the application that Gateway assigns to the site.
     pub(crate) application: Option<(i64, &'static str)>,
 }
 
@@ -81,7 +82,7 @@ pub(crate) const WEBMAIL_SITE: Site = application(
     site("mail.postoffice.example", WEBMAIL, "203.0.113.72", "US"),
 );
 
-/// What people do all day.
+/// Sites that people use all day.
 pub(crate) const ORDINARY: &[Site] = &[
     site("news.daily.example", NEWS, "203.0.113.101", "GB"),
     site("docs.toolkit.example", TECHNOLOGY, "203.0.113.102", "US"),
@@ -116,7 +117,7 @@ const SPECIAL: &[Site] = &[
     site("toolbar-helper.example", SPYWARE, "203.0.113.64", "US"),
 ];
 
-/// The site of a host name, or of a name above it.
+/// The site of a host name, or of a parent domain.
 pub(crate) fn site_of(host: &str) -> Option<&'static Site> {
     let host = host.trim_end_matches('.').to_lowercase();
     SPECIAL

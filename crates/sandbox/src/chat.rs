@@ -1,4 +1,4 @@
-//! The chat sinks: webhooks that look like those of Slack, Teams and Google Chat, and keep what they are sent.
+//! The chat sinks: webhooks that imitate Slack, Teams and Google Chat, and store received messages.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/google-chat/{*rest}", post(google_chat))
 }
 
-/// The refusal that was switched on for a sink.
+/// The response of an injected fault.
 pub(crate) fn fault(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if status == StatusCode::TOO_MANY_REQUESTS {
@@ -29,16 +29,16 @@ pub(crate) fn fault(status: u16) -> Response {
     (status, "out of order").into_response()
 }
 
-/// How a delivery to a chat sink ends.
+/// The outcome of a delivery to a chat sink.
 enum Outcome {
     Taken,
-    /// It does not have the shape that the real service takes.
+    /// The format that the real service requires is violated.
     Misshapen(String),
-    /// A fault was switched on.
+    /// A fault was injected.
     Fault(u16),
 }
 
-/// Keeps a message, whatever becomes of it.
+/// Stores a message, whatever its outcome.
 fn keep(
     shared: &Shared,
     sink: Sink,
@@ -72,7 +72,7 @@ fn keep(
     outcome
 }
 
-/// Whether a request came to the secret address that was handed out.
+/// Whether a request was sent to the secret URL of the sink.
 fn is_ours(uri: &Uri, address: &str) -> bool {
     address.ends_with(uri.path())
 }

@@ -1,6 +1,6 @@
 //! The sandbox's own time: stopped at a given instant, or the machine's.
 //!
-//! The sandbox stands for the outside world, so this is its one place that reads the clock.
+//! The sandbox simulates the outside world, so this is the only place in it that reads the clock.
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -14,7 +14,7 @@ impl Clock {
         Self { stopped_at }
     }
 
-    /// The present, cut to whole milliseconds.
+    /// The current time, truncated to milliseconds.
     pub(crate) fn now(self) -> DateTime<Utc> {
         #[expect(
             clippy::disallowed_methods,
@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// A time the way the API writes it, `2026-11-22T03:04:05Z`.
+/// A time in the API's format, `2026-11-22T03:04:05Z`.
 pub(crate) fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }

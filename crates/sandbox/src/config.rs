@@ -1,40 +1,39 @@
-//! What a sandbox is started with, and what it says about itself once it runs.
+//! The configuration of a sandbox, and its description once it runs.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How large the simulated account is and from which seed everything in it is made.
+/// The size of the simulated account, and the seed of everything in it.
 ///
-/// The same configuration gives the same ids, names, tokens and events, byte for byte; only ports differ, and times
-/// when [`SandboxConfig::now`] is left to the clock.
+/// The same configuration gives the same ids, names, tokens and events, byte for byte. Only ports differ, and times if
+/// [`SandboxConfig::now`] is not set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxConfig {
     /// The seed of every id, name and event.
     pub seed: u64,
-    /// The port on 127.0.0.1; 0 takes a free one.
+    /// The port on 127.0.0.1; 0 selects a free one.
     pub port: u16,
-    /// How many people may log in to the dashboard. With a story, never fewer than its cast.
+    /// The number of dashboard members. With a story, at least its cast.
     pub members: usize,
-    /// How many Zero Trust users there are. With a story, never fewer than its cast.
+    /// The number of Zero Trust users. With a story, at least its cast.
     pub access_users: usize,
-    /// How many Access groups there are. The hand-written ones come first.
+    /// The number of Access groups. The hand-written ones come first.
     pub groups: usize,
-    /// About how many rules each generated group ("Team 12") has: addresses mostly, with every kind of selector among
-    /// them. `None`: up to eight addresses.
+    /// The approximate number of rules in each generated group ("Team 12"): mostly addresses, and every kind of
+    /// selector among them. `None`: up to eight addresses.
     pub rules_per_group: Option<usize>,
-    /// How many applications there are, never fewer than the hand-written ones; those that are generated have several
-    /// policies each. `None`: the hand-written ones.
+    /// The number of applications, at least the hand-written ones. Generated ones have several policies each. `None`:
+    /// only the hand-written ones.
     pub apps: Option<usize>,
-    /// How many roles the listing shows; the real names come first.
+    /// The number of roles in the listing; the real names come first.
     pub roles: usize,
-    /// Whether the company has a week of events behind it.
+    /// Whether the account has a week of events.
     pub story: bool,
-    /// The instant that the story ends at, which is then also the time that the sandbox believes it is.
-    /// `None`: the clock.
+    /// The end of the story, which is also the sandbox's current time. `None`: the machine's clock.
     pub now: Option<DateTime<Utc>>,
-    /// The account's name; `None` gives it the story's company.
+    /// The account's name; `None` means the name of the story's company.
     pub account_name: Option<String>,
-    /// Whether logs may be pushed to, and keys fetched from, hosts that are not this machine.
+    /// Whether the sandbox may push logs to, and fetch keys from, hosts other than this machine.
     pub allow_any_destination: bool,
 }
 
@@ -57,13 +56,13 @@ impl Default for SandboxConfig {
     }
 }
 
-/// The most rules that all generated groups may have together; chosen, so that a slip does not fill the memory.
+/// The maximum total number of rules in generated groups; chosen, so that a typing error does not fill the memory.
 const MOST_RULES: usize = 2_000_000;
-/// The most applications; chosen likewise.
+/// The maximum number of applications; chosen for the same reason.
 const MOST_APPS: usize = 20_000;
 
 impl SandboxConfig {
-    /// Says why no account can be made of this, if so.
+    /// Why this configuration is invalid; `None` if it is valid.
     pub(crate) fn refusal(&self) -> Option<String> {
         let groups = self.groups;
         match (self.rules_per_group, self.apps) {
@@ -92,24 +91,24 @@ pub struct SandboxInfo {
     pub account_name: String,
     /// A token owned by a user, with every permission.
     pub token: String,
-    /// A token owned by the account, with every permission an account's token can have.
+    /// A token owned by the account, with every permission that such a token can have.
     pub account_token: String,
-    /// The address that belongs to `api_key`.
+    /// The address of `api_key`.
     pub email: String,
     /// The global API key of `email`.
     pub api_key: String,
     /// The Okta-like tenant: a risk integration's `tenant_url`, and the audience it accepts.
     pub okta_url: String,
-    /// Where a Slack message is sent.
+    /// The URL of the Slack webhook.
     pub slack_webhook_url: String,
-    /// Where a Teams message is sent.
+    /// The URL of the Teams webhook.
     pub teams_webhook_url: String,
-    /// Where a Google Chat message is sent.
+    /// The URL of the Google Chat webhook.
     pub google_chat_webhook_url: String,
     /// The host of the mail sink.
     pub smtp_host: String,
     /// The port of the mail sink.
     pub smtp_port: u16,
-    /// Where the sandbox itself is read and steered.
+    /// The URL to read and control the sandbox.
     pub control_url: String,
 }

@@ -1,4 +1,5 @@
-//! Reads and steers the sandbox over HTTP, for callers in other processes. README.md beside the crate lists the calls.
+//! Reads and controls the sandbox over HTTP, for callers in other processes. README.md in the crate's folder lists the
+//! calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,15 +62,15 @@ async fn pushed(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({ "expected": shared.story.expected(), "pushed": shared.pushed.pushed() }))
 }
 
-/// What to do with the story.
+/// A command for the story.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 enum StoryControl {
-    /// Push all of it and answer when it has arrived.
+    /// Push the whole story, and respond when it has arrived.
     Play { within_seconds: Option<u64> },
-    /// Keep life going.
+    /// Start to generate new events at intervals.
     Start { interval_ms: Option<u64> },
-    /// End that.
+    /// Stop that.
     Stop,
 }
 

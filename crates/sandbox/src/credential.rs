@@ -1,10 +1,10 @@
 //! What a caller proves with who it is.
 
-/// How the caller proved who it is.
+/// The credential of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Credential {
     UserToken,
     AccountToken,
-    /// The global key of a user, which may do everything that the user may.
+    /// The global key of a user, with all permissions of that user.
     Key,
 }

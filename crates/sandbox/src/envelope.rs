@@ -1,6 +1,6 @@
-//! The shape of every answer: `success`, `errors`, `messages`, `result` and, for lists, `result_info`.
+//! The envelope of every response: `success`, `errors`, `messages`, `result` and, for lists, `result_info`.
 //!
-//! Also cuts lists into pages, in the two styles that the service has.
+//! Also splits lists into pages, in the two pagination styles of the API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -17,17 +17,17 @@ pub(crate) fn found(result: impl Serialize) -> Answer {
     answer(StatusCode::OK, result)
 }
 
-/// A 201 with what was made.
+/// A 201 with the created object.
 pub(crate) fn created(result: impl Serialize) -> Answer {
     answer(StatusCode::CREATED, result)
 }
 
-/// A 202, which several deletions answer.
+/// A 202, the response of several deletions.
 pub(crate) fn accepted(result: impl Serialize) -> Answer {
     answer(StatusCode::ACCEPTED, result)
 }
 
-/// A 200 with one page and where it stands in the list.
+/// A 200 with one page and its position in the list.
 pub(crate) fn listed(page: Page) -> Answer {
     let body = Success {
         success: true,
@@ -50,7 +50,7 @@ fn answer(status: StatusCode, result: impl Serialize) -> Answer {
     Ok((status, Json(body)).into_response())
 }
 
-/// Written straight from what it holds: a page of groups can be many megabytes, and a copy of it takes longer than
+/// Serialized directly from the data: a page of groups can be many megabytes, and copying it would take longer than
 /// writing it.
 #[derive(Serialize)]
 struct Success<T> {
@@ -62,14 +62,14 @@ struct Success<T> {
     result_info: Option<Value>,
 }
 
-/// A call that is not answered: an HTTP status, and the service's own code and message.
+/// An error response: an HTTP status, and the service's own code and message.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) errors: Vec<(u32, String)>,
-    /// The newer audit log sends messages without codes.
+    /// Version 2 of the audit log sends messages without codes.
     pub(crate) without_codes: bool,
-    /// A second, nested reason, as header problems carry.
+    /// A second, nested reason, as in errors about headers.
     pub(crate) chain: Option<(u32, String)>,
 }
 
@@ -91,7 +91,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    /// An unknown route and an unknown account look the same.
+    /// The response is the same for an unknown route and an unknown account.
     pub(crate) fn no_route(path: &str) -> Self {
         let mut refusal = Self::not_found(
             7003,
@@ -101,7 +101,7 @@ impl Refusal {
         refusal
     }
 
-    /// A wrong credential and a missing permission cannot be told apart.
+    /// The response is the same for a wrong credential and a missing permission.
     pub(crate) fn authentication() -> Self {
         Self::new(StatusCode::FORBIDDEN, 10000, "Authentication error")
     }
@@ -128,7 +128,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// How one listing is cut into pages.
+/// The pagination style of a listing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageStyle {
     per_page: usize,
@@ -137,14 +137,14 @@ pub(crate) struct PageStyle {
     total_pages: bool,
 }
 
-/// Accounts, members, roles, memberships, permission groups: 20 a page, 5 to 50, and no count of pages.
+/// Accounts, members, roles, memberships, permission groups: 20 per page, 5 to 50, without a number of pages.
 pub(crate) const IAM_PAGES: PageStyle = PageStyle {
     per_page: 20,
     min: 5,
     max: 50,
     total_pages: false,
 };
-/// User groups and their members: 100 a page, 1 to 500.
+/// User groups and their members: 100 per page, 1 to 500.
 pub(crate) const USER_GROUP_PAGES: PageStyle = PageStyle {
     per_page: 100,
     min: 1,
@@ -152,7 +152,7 @@ pub(crate) const USER_GROUP_PAGES: PageStyle = PageStyle {
     total_pages: false,
 };
 
-/// Access listings say how many pages there are; their largest page is not published (1,000 is the default of most).
+/// Access listings return the number of pages. Their maximum page size is not published (1,000 is the default of most).
 pub(crate) const fn access_pages(per_page: usize) -> PageStyle {
     PageStyle {
         per_page,
@@ -162,7 +162,7 @@ pub(crate) const fn access_pages(per_page: usize) -> PageStyle {
     }
 }
 
-/// The numbers that a caller asked for, checked.
+/// The requested page and page size, validated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageAsked {
     pub(crate) page: usize,
@@ -171,7 +171,7 @@ pub(crate) struct PageAsked {
 }
 
 impl PageAsked {
-    /// Reads `page` and `per_page`; one that is out of bounds is refused, not corrected.
+    /// Reads `page` and `per_page`; values out of bounds are refused, not corrected.
     pub(crate) fn read(
         style: PageStyle,
         page: Option<&str>,
@@ -192,7 +192,7 @@ impl PageAsked {
         })
     }
 
-    /// Cuts the page out of `items`, writing only what is on it.
+    /// Selects the page from `items`, and serializes only its items.
     pub(crate) fn cut<'a, T, W: Serialize>(self, items: &'a [T], write: impl Fn(&'a T) -> W) -> Page {
         let on_page: Vec<W> = items
             .iter()
@@ -213,7 +213,7 @@ impl PageAsked {
     }
 }
 
-/// One page, ready to be sent.
+/// One page, ready to send.
 #[derive(Debug)]
 pub(crate) struct Page {
     items: Box<RawValue>,

@@ -17,7 +17,7 @@ use crate::faults::{Counting, Fate, FaultState, Faults, Ignored};
 use crate::route::API;
 use crate::shared::Shared;
 
-/// The layer around the simulated API: counts calls, adds the limit headers, and makes happen what is switched on.
+/// The layer around the simulated API: counts calls, adds the rate limit headers, and applies the faults.
 pub(crate) async fn layer(
     State(shared): State<Arc<Shared>>,
     matched: Option<MatchedPath>,
@@ -63,7 +63,7 @@ pub(crate) async fn layer(
     response
 }
 
-/// The real answer, unless the call is a write that is to go wrong.
+/// The real response, unless the call is a write with an injected failure.
 async fn answered(faults: &FaultState, mut request: Request, next: Next) -> Response<Body> {
     if [Method::GET, Method::HEAD].contains(request.method()) {
         return next.run(request).await;
@@ -93,7 +93,7 @@ async fn answered(faults: &FaultState, mut request: Request, next: Next) -> Resp
     }
 }
 
-/// What is answered in place of the real answer, if anything.
+/// The response that replaces the real one, if there is one.
 fn refusal(faults: &Faults, counting: &Counting, path: &str, query: &str) -> Option<Response<Body>> {
     if let Some(wait) = counting.retry_after {
         let message = "More than 1200 requests per 300 seconds reached. Please wait and consider throttling your request speed";
@@ -151,7 +151,7 @@ fn refusal(faults: &Faults, counting: &Counting, path: &str, query: &str) -> Opt
     None
 }
 
-/// Announces the whole body and sends half of it.
+/// Announces the whole body, but sends only half of it.
 async fn truncated(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();

@@ -1,6 +1,6 @@
-//! What can be made to go wrong while the sandbox runs. [`crate::fault_layer`] makes it go wrong.
+//! Faults that tests can inject while the sandbox runs, and the layer that applies them.
 //!
-//! Faults touch the simulated API only (`/client/v4`); how the sinks refuse is in [`SinkFaults`].
+//! Faults affect only the simulated API (`/client/v4`); [`SinkFaults`] defines how the sinks refuse.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,78 +13,79 @@ use tokio::time::Instant;
 const QUOTA: u64 = 1200;
 const WINDOW: Duration = Duration::from_secs(300);
 
-/// Every fault, all off by default. Switching one on replaces what was on before.
+/// Every fault, all off by default. Setting faults replaces the previous ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// Refuse with 429 for five minutes once the quota of 1,200 calls in five minutes is used up.
+    /// Refuse with 429 for five minutes after 1,200 calls in five minutes.
     pub enforce_rate_limit: bool,
-    /// Refuse everything with 429 for this many seconds from now.
+    /// Refuse everything with 429 for this number of seconds from now.
     pub rate_limited_for_seconds: Option<u64>,
-    /// Refuse with 429 after this many more calls, until the faults are changed.
+    /// Refuse with 429 after this number of further calls, until the faults are changed.
     pub rate_limited_after_requests: Option<u64>,
-    /// What `Retry-After` says then; 1 if left out.
+    /// The value of `Retry-After` for these; default 1.
     pub retry_after_seconds: Option<u64>,
     /// Every n-th call fails with `server_error_status`.
     pub server_error_every: Option<u64>,
-    /// 500 if left out.
+    /// Default 500.
     pub server_error_status: Option<u16>,
-    /// Wait this long before answering.
+    /// Delay each response by this time.
     pub latency_ms: u64,
-    /// Every n-th answer ends in the middle of its body.
+    /// Every n-th response ends in the middle of its body.
     pub truncate_every: Option<u64>,
-    /// Answers for paths that end so end in the middle.
+    /// Responses for paths with this ending end in the middle of their body.
     pub truncate_path: Option<String>,
     /// These pages of listings fail with 500.
     pub failing_pages: Vec<FailingPage>,
-    /// Answers for paths that end so are 200 and a web page.
+    /// Responses for paths with this ending are 200 with a web page.
     pub not_json_path: Option<String>,
-    /// Answers for paths that end so are 200 with `success: false`.
+    /// Responses for paths with this ending are 200 with `success: false`.
     pub unsuccessful_path: Option<String>,
-    /// The next writes are answered 503 and not done. A write is every call but GET.
+    /// The next writes are answered 503 and not applied. A write is every call except GET.
     pub writes_fail_before_applying: u64,
-    /// The next writes that could be done are done and answered 503 all the same, as when an answer is lost on its way.
+    /// The next valid writes are applied but answered 503, as if the response was lost.
     pub writes_fail_after_applying: u64,
-    /// The next writes that could be done are answered as if they were, and leave nothing behind.
+    /// The next valid writes are answered as successful but not applied.
     pub writes_ignored: u64,
-    /// Ids of groups and members. Right after the next PUT of each, somebody else who had read it before saves what
-    /// they read, so that the PUT is answered 200 and its change is gone. An id that is here twice is lost twice.
+    /// Ids of groups and members. Right after the next PUT of each, another client saves the version that it had read
+    /// before. The PUT is answered 200, and its change is lost. An id that is listed twice is lost twice.
     pub writes_lost: Vec<String>,
-    /// What somebody else adds to groups right after each has been read by its id, so that whoever writes back what
-    /// they read takes it away again.
+    /// Rules that another client adds to groups, right after each group is read by its id. A caller that writes back
+    /// what it read removes the rule again.
     pub rules_added_after_read: Vec<AddedRule>,
     /// Permission groups that the tokens have lost, by name.
     pub removed_permissions: Vec<String>,
-    /// Risk scoring is not part of the plan: its calls answer 403.
+    /// The plan does not include risk scoring: its calls return 403.
     pub risk_not_entitled: bool,
-    /// Members who hold roles are answered with policies that mirror them as well: other ids, the same names.
+    /// The response about members with roles also includes policies that mirror the roles, with other ids and the same
+    /// names.
     pub mirrored_policies: bool,
-    /// The call for the items of a Zero Trust list gives this many at most, whatever page is asked for, unless it is
-    /// given a `limit`, which its description does not have.
+    /// The call for the items of a Zero Trust list returns at most this number, whatever page is requested, unless it
+    /// has a `limit`, which is not in its description.
     pub list_items_cap: Option<usize>,
-    /// The same call takes no notice of a `limit` either.
+    /// The same call ignores a `limit` as well.
     pub list_items_limit_ignored: bool,
-    /// Calls that are refused in these words.
+    /// Calls that are refused with these errors.
     pub refusals: Vec<PathRefusal>,
     /// How the chat and mail sinks and the Okta-like receiver refuse.
     pub sinks: SinkFaults,
 }
 
-/// How calls of some paths are refused.
+/// The error for calls of some paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PathRefusal {
-    /// What the path contains; empty for every call.
+    /// A part of the path; empty for every call.
     pub path: String,
     /// The HTTP status.
     pub status: u16,
-    /// Cloudflare's number.
+    /// Cloudflare's code.
     pub code: u32,
-    /// The words.
+    /// The message.
     pub message: String,
 }
 
-/// A rule that somebody else adds to a group's `include`.
+/// A rule that another client adds to a group's `include`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddedRule {
@@ -98,13 +99,13 @@ pub struct AddedRule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailingPage {
-    /// How the path ends, for example `/members`.
+    /// The end of the path, for example `/members`.
     pub path: String,
     /// The page, from 1.
     pub page: u64,
 }
 
-/// How often each sink refuses before it works again.
+/// The number of refusals of each sink before it works again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinkFaults {
@@ -114,27 +115,27 @@ pub struct SinkFaults {
     pub teams: SinkFault,
     /// The Google Chat webhook.
     pub google_chat: SinkFault,
-    /// The mail server, which answers a message with a temporary 451.
+    /// The mail server, which responds to a message with a temporary 451.
     pub smtp: SinkFault,
     /// The Okta-like receiver.
     pub okta: SinkFault,
 }
 
-/// The next `times` deliveries are refused with `status`; a 429 carries `Retry-After: 1`.
+/// The next `times` deliveries are refused with `status`; a 429 has `Retry-After: 1`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinkFault {
-    /// How many are refused.
+    /// The number of refusals.
     pub times: u64,
-    /// 500 if left out.
+    /// Default 500.
     pub status: Option<u16>,
 }
 
-/// Marks a call whose changes go to a copy of the world that nobody else sees.
+/// Marks a call whose changes are applied to a discarded copy of the world.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ignored;
 
-/// What becomes of a write that reaches its operation.
+/// The fate of a write that reaches its operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Usual,
@@ -154,14 +155,14 @@ impl Fate {
     }
 }
 
-/// The faults that are on, and what they count.
+/// The active faults, and their counters.
 #[derive(Debug)]
 pub(crate) struct FaultState(Mutex<Counted>);
 
 #[derive(Debug)]
 struct Counted {
     settings: Faults,
-    /// Calls since the faults were last changed.
+    /// The number of calls since the faults were last changed.
     calls: u64,
     since: Instant,
     window_began: Instant,
@@ -200,7 +201,7 @@ impl FaultState {
         counted.window_began = Instant::now();
     }
 
-    /// Uses up one refusal of a sink, if it has any left: the status to refuse with.
+    /// Uses one refusal of a sink, if there are any left; returns the status.
     pub(crate) fn sink_refuses(&self, sink: impl Fn(&mut SinkFaults) -> &mut SinkFault) -> Option<u16> {
         let mut counted = self.lock();
         let fault = sink(&mut counted.settings.sinks);
@@ -208,12 +209,12 @@ impl FaultState {
         Some(fault.status.unwrap_or(500))
     }
 
-    /// Changes what is on without counting anew.
+    /// Changes the active faults without resetting the counters.
     pub(crate) fn arm(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.lock().settings);
     }
 
-    /// Uses up one of the writes that are to go wrong.
+    /// Uses one of the injected write failures.
     pub(crate) fn fate_take(&self) -> Fate {
         let mut counted = self.lock();
         [Fate::FailBefore, Fate::FailAfter, Fate::Ignore]
@@ -228,28 +229,28 @@ impl FaultState {
             .unwrap_or(Fate::Usual)
     }
 
-    /// A write that was refused anyway did not use up its fate.
+    /// Returns the failure of a write that was refused for another reason.
     pub(crate) fn fate_return(&self, fate: Fate) {
         if let Some(left) = fate.left(&mut self.lock().settings) {
             *left += 1;
         }
     }
 
-    /// Uses up one lost write of an object: whether there was one.
+    /// Uses one lost write of an object; returns whether there was one.
     pub(crate) fn write_is_lost(&self, id: &str) -> bool {
         let lost = &mut self.lock().settings.writes_lost;
         let at = lost.iter().position(|lost| lost == id);
         at.map(|at| lost.remove(at)).is_some()
     }
 
-    /// Uses up one rule that is to be added to a group.
+    /// Uses one rule that should be added to a group.
     pub(crate) fn rule_added(&self, group_id: &str) -> Option<Value> {
         let rules = &mut self.lock().settings.rules_added_after_read;
         let at = rules.iter().position(|added| added.group_id == group_id)?;
         Some(rules.remove(at).rule)
     }
 
-    /// Counts a call and says what is left of the quota and whether the call is over it.
+    /// Counts a call; returns the remaining quota and whether the call exceeds it.
     pub(crate) fn count(&self) -> Counting {
         let mut counted = self.lock();
         let now = Instant::now();

@@ -1,7 +1,7 @@
-//! Makes ids, tokens and choices from the seed.
+//! Generates ids, tokens and random choices from the seed.
 //!
-//! Two kinds: values drawn in order from a generator (an object's id), and values that follow from a name alone, which
-//! therefore stay the same in every sandbox (a role's id, as with the real service).
+//! There are two kinds: values drawn in order from a generator (an object's id), and values derived only from a name,
+//! which are the same in every sandbox (a role's id, as at Cloudflare).
 
 use chrono::{DateTime, Utc};
 use rand::{RngExt, SeedableRng};
@@ -13,7 +13,8 @@ use uuid::Uuid;
 pub(crate) struct Ids(ChaCha8Rng);
 
 impl Ids {
-    /// A generator for one purpose: each has its own order, so that a larger list of one kind changes no other kind.
+    /// A generator for one purpose. Each purpose has its own sequence, so that a larger list of one kind does not
+    /// change other kinds.
     pub(crate) fn new(seed: u64, purpose: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(seed.to_be_bytes());
@@ -37,7 +38,7 @@ impl Ids {
         hex::encode(self.0.random::<[u8; 8]>())
     }
 
-    /// A secret with a prefix, 40 letters and digits and a checksum, as the service has handed out since 2026.
+    /// A secret with a prefix, 40 letters and digits and a checksum, as issued by Cloudflare since 2026.
     pub(crate) fn secret(&mut self, prefix: &str) -> String {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let body: String = (0..40)
@@ -52,12 +53,12 @@ impl Ids {
         self.0.random_range(0..end)
     }
 
-    /// A number from `from` to `to`, both included.
+    /// A number from `from` to `to`, both inclusive.
     pub(crate) fn between(&mut self, from: i64, to: i64) -> i64 {
         self.0.random_range(from..=to)
     }
 
-    /// True once in `times`.
+    /// True with a probability of one in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -66,7 +67,7 @@ impl Ids {
         &from[self.below(from.len())]
     }
 
-    /// Puts `items` into another order.
+    /// Shuffles `items`.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -74,19 +75,19 @@ impl Ids {
     }
 }
 
-/// The 32 hexadecimal digits that always belong to `name`.
+/// The 32 hexadecimal digits for `name`, always the same.
 pub(crate) fn hex32_of(name: &str) -> String {
     hex::encode(&Sha256::digest(name.as_bytes())[..16])
 }
 
-/// The UUID that always belongs to `name`.
+/// The UUID for `name`, always the same.
 pub(crate) fn uuid_of(name: &str) -> String {
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&Sha256::digest(name.as_bytes())[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// Whether `text` is a UUID, which several paths insist on.
+/// Whether `text` is a UUID, which several paths require.
 pub(crate) fn is_uuid(text: &str) -> bool {
     Uuid::try_parse(text).is_ok()
 }

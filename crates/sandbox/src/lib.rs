@@ -1,12 +1,10 @@
 //! A simulated Cloudflare account with an Okta-like receiver, chat and mail sinks.
 //!
-//! A real HTTP server on a loopback port that answers as the Cloudflare API does: the same envelopes, pages, limits and
-//! refusals. State changes as calls come in, and what is received is kept to be looked at. Everything in it is made from
+//! A real HTTP server on a loopback port that responds as the Cloudflare API does: the same envelopes, pages, limits
+//! and refusals. Calls change its state, and received messages are stored for inspection. Everything is generated from
 //! a seed, so the same configuration gives the same account.
 //!
-//! No module names one that names it, from the bottom up: `world` holds the account, `shared` what a running sandbox
-//! has beside it, `api` answers calls, `server` serves them. Start reading at [`Sandbox::start`]; each family of
-//! calls is a module of `api` with its routes first.
+//! Start reading at [`Sandbox::start`]. Each family of calls is a module that starts with its routes.
 
 // The record with the most fields is one literal, deeper than the default allows.
 #![recursion_limit = "256"]

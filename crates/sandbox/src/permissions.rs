@@ -1,6 +1,6 @@
 //! The permission groups that a token can have, and which of them each family of calls accepts.
 
-/// A permission group: its name, and whether it belongs to a user rather than to an account.
+/// A permission group: its name, and whether it belongs to a user instead of an account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PermissionGroup {
     pub(crate) name: &'static str,
@@ -46,7 +46,7 @@ pub(crate) const ALL: &[PermissionGroup] = &[
     user("User Details Write"),
 ];
 
-/// The groups of which any one is enough for a call. Empty: a valid credential is enough.
+/// The groups of which one is enough for a call. Empty: any valid credential is enough.
 pub(crate) type AnyOf = &'static [&'static str];
 
 pub(crate) const NONE_PUBLISHED: AnyOf = &[];

@@ -1,4 +1,4 @@
-//! Which hosts the sandbox itself may call: this machine, and others only where the configuration says so.
+//! The hosts that the sandbox itself may call: this machine, and others only if the configuration allows them.
 
 use url::{Host, Url};
 

@@ -1,4 +1,4 @@
-//! What others sent to the sandbox: signals to the Okta-like receiver, messages to chat and mail.
+//! Everything that others sent to the sandbox: signals to the Okta-like receiver, messages to chat and mail.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,38 +6,38 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-/// A Security Event Token, taken or refused.
+/// A Security Event Token, accepted or refused.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReceivedSignal {
-    /// When it came.
+    /// When it arrived.
     pub received_at: DateTime<Utc>,
-    /// Whether it was answered 202.
+    /// Whether the response was 202.
     pub accepted: bool,
     /// `err` and `description` of a refusal.
     pub refusal: Option<(String, String)>,
-    /// Whether a token with this `jti` had been accepted before. It was taken and did nothing.
+    /// Whether a token with this `jti` was accepted before. It was accepted without effect.
     pub duplicate: bool,
-    /// Whether nobody has the address. It was taken and did nothing.
+    /// Whether no user has the address. It was accepted without effect.
     pub unknown_user: bool,
-    /// The token's id; empty if it could not be read, as all that follow.
+    /// The token's id; like all following fields, empty if it could not be read.
     pub jti: String,
-    /// Who issued it.
+    /// The issuer.
     pub issuer: String,
     /// The type of its event, a URI.
     pub event_type: String,
-    /// The address of the user that it is about.
+    /// The address of its subject.
     pub subject_email: String,
-    /// The level before.
+    /// The previous level.
     pub previous_level: String,
-    /// The level now.
+    /// The current level.
     pub current_level: String,
-    /// The event as it came.
+    /// The event as received.
     pub event: Value,
-    /// The token as it came.
+    /// The token as received.
     pub token: String,
 }
 
-/// Where a message was sent.
+/// The destination of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sink {
@@ -51,20 +51,20 @@ pub enum Sink {
     Smtp,
 }
 
-/// A chat or mail message, taken or refused.
+/// A chat or mail message, accepted or refused.
 #[derive(Debug, Clone, Serialize)]
 pub struct ReceivedMessage {
-    /// When it came.
+    /// When it arrived.
     pub received_at: DateTime<Utc>,
-    /// Where.
+    /// The sink.
     pub sink: Sink,
-    /// Whether it was taken.
+    /// Whether it was accepted.
     pub accepted: bool,
-    /// Why not.
+    /// The reason for a refusal.
     pub refusal: Option<String>,
-    /// The sender of a mail, as the envelope says.
+    /// The sender of a mail, from the envelope.
     pub from: String,
-    /// The recipients of a mail, as the envelope says.
+    /// The recipients of a mail, from the envelope.
     pub to: Vec<String>,
     /// The subject of a mail, not decoded.
     pub subject: String,
@@ -86,7 +86,7 @@ impl Received {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a signal; one that was accepted is marked if its `jti` had been accepted before.
+    /// Stores a signal. An accepted one is marked if its `jti` was accepted before.
     pub(crate) fn signal(&self, mut signal: ReceivedSignal) {
         let mut lists = self.lock();
         let same = |before: &ReceivedSignal| before.accepted && before.jti == signal.jti;

@@ -1,14 +1,14 @@
-//! A list that keeps its order and finds by id at once, for the lists that grow to tens of thousands.
+//! A list that keeps its order and finds items by id quickly, for lists with tens of thousands of items.
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
-/// Something with an id that never changes.
+/// An item with an id that never changes.
 pub(crate) trait HasId {
     fn id(&self) -> &str;
 }
 
-/// Reads as a slice; grows and shrinks only through its own methods, which keep the index right.
+/// Can be read as a slice. Only its own methods add and remove items, to keep the index correct.
 #[derive(Debug, Clone)]
 pub(crate) struct Register<T> {
     items: Vec<T>,

@@ -8,10 +8,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::shared::Shared;
 
-/// Where the simulated API begins.
+/// The base path of the simulated API.
 pub(crate) const API: &str = "/client/v4";
 
-/// One served operation: its method, its path as the API description writes it, and its handler.
+/// One operation: its method, its path as in the API description, and its handler.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) method: Method,

@@ -1,4 +1,4 @@
-//! Puts the sandbox together and serves it: one HTTP port for everything, one port for mail.
+//! Assembles the sandbox and serves it: one HTTP port for everything, and one port for mail.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -29,24 +29,24 @@ use crate::{api, chat, control, fault_layer, okta, smtp};
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The configuration asks for what cannot be.
+    /// The configuration is invalid.
     #[error("{0}")]
     Config(String),
-    /// The port is taken, or may not be used.
+    /// The port is in use, or not allowed.
     #[error("could not listen on 127.0.0.1:{port}")]
     Listen {
-        /// The port that was asked for.
+        /// The requested port.
         port: u16,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The client that pushes logs could not be made.
+    /// The client that pushes logs could not be created.
     #[error("could not prepare the client that pushes logs")]
     Client(#[from] reqwest::Error),
 }
 
-/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits until it has.
+/// A running sandbox. Dropping it stops it; [`Sandbox::stop`] also waits for the end.
 #[derive(Debug)]
 pub struct Sandbox {
     shared: Arc<Shared>,
@@ -54,11 +54,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes the account and serves it on 127.0.0.1.
+    /// Creates the account and serves it on 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Config`] if there can be no such account; [`SandboxError::Listen`] if the port cannot be had.
+    /// [`SandboxError::Config`] if the configuration is invalid; [`SandboxError::Listen`] if the port is not available.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
         if let Some(why) = config.refusal() {
             return Err(SandboxError::Config(why));
@@ -112,19 +112,19 @@ impl Sandbox {
         })
     }
 
-    /// Where everything is, and the credentials.
+    /// The URLs and the credentials.
     #[must_use]
     pub fn info(&self) -> &SandboxInfo {
         &self.shared.info
     }
 
-    /// Reads and changes the world while it is being served.
+    /// Reads and changes the world while it is served.
     #[must_use]
     pub fn world(&self) -> WorldHandle {
         WorldHandle::new(Arc::clone(&self.shared))
     }
 
-    /// Stops serving and waits until connections have ended, at most two seconds.
+    /// Stops serving and waits for connections to end, at most two seconds.
     pub async fn stop(mut self) {
         self.shared.stopping.cancel();
         for mut task in std::mem::take(&mut self.tasks) {
@@ -169,7 +169,7 @@ fn info(config: &SandboxConfig, world: &World, http_port: u16, smtp_port: u16) -
     }
 }
 
-/// The operations of the simulated API, as method and path template, for tests that must call every one.
+/// The operations of the simulated API, as method and path template, for tests that must call each of them.
 #[must_use]
 pub fn served_operations() -> Vec<(String, String)> {
     api::routes()

@@ -15,7 +15,7 @@ use crate::story::Story;
 use crate::story::trickle::Trickle;
 use crate::world::World;
 
-/// What all parts of a running sandbox reach.
+/// The state that all parts of a running sandbox share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: SandboxConfig,
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The world. A panic of another holder does not make it unreadable.
+    /// The world. It stays readable after a panic of another holder.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,7 +44,7 @@ impl Shared {
         *requests.entry(endpoint.to_owned()).or_default() += 1;
     }
 
-    /// Calls so far, by method and path template.
+    /// The number of calls so far, by method and path template.
     pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
         self.requests
             .lock()

@@ -1,7 +1,7 @@
-//! A mail server that takes everything and delivers nothing: it keeps what it is sent.
+//! A mail server that accepts and stores every message, and delivers nothing.
 //!
-//! Speaks as much of SMTP as a client needs (EHLO, HELO, MAIL, RCPT, DATA, RSET, NOOP, QUIT), without TLS and without
-//! authentication.
+//! Supports the SMTP commands that a client needs (EHLO, HELO, MAIL, RCPT, DATA, RSET, NOOP, QUIT), without TLS and
+//! without authentication.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::received::{ReceivedMessage, Sink};
 use crate::shared::Shared;
 
-/// The largest message, which is also announced.
+/// The maximum size of a message, which the server also announces.
 const LARGEST_BYTES: usize = 10_000_000;
-/// RFC 5321, 4.5.3.1.6: a line of text has at most 1,000 bytes; commands get the same.
+/// RFC 5321, 4.5.3.1.6: a line of text has at most 1,000 bytes. The same limit applies to commands.
 const LONGEST_LINE: u64 = 1_000;
 
-/// Takes connections until the sandbox stops.
+/// Accepts connections until the sandbox stops.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         tokio::select! {
@@ -104,15 +104,15 @@ async fn converse(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     Ok(())
 }
 
-/// One line with its end; `None` when the client has hung up.
+/// One line with its line end; `None` if the client has disconnected.
 async fn line(reading: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let read = reading.take(LONGEST_LINE).read_until(b'\n', &mut line).await?;
     Ok((read > 0).then_some(line))
 }
 
-/// Everything up to the line that is one dot, doubled dots at the beginning of lines made single again.
-/// `None` when the client has hung up before; an empty message when it was too large.
+/// Everything up to the line with a single dot; doubled dots at the start of lines become single. `None` if the client
+/// disconnected before; an empty message if it was too large.
 async fn message(reading: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut message: Vec<u8> = Vec::new();
     let mut at_line_start = true;
@@ -133,7 +133,7 @@ async fn message(reading: &mut (impl AsyncBufReadExt + Unpin)) -> std::io::Resul
     }
 }
 
-/// What stands between angle brackets.
+/// The text between angle brackets.
 fn address(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('<')?;
     let (address, _) = rest.split_once('>')?;

@@ -1,8 +1,8 @@
-//! Documents put together: filters applied to their rules, correlations tied to theirs.
+//! Combines documents: applies filters to their rules and links correlations to the rules that they refer to.
 //!
-//! What cannot be honoured is left out and told of; the rest works. Start reading at [`Collection::build`].
+//! Documents that cannot be used are left out and reported; the others work. Start reading at [`Collection::build`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::compile::CompiledRule;
 use crate::correlation::Correlation;
@@ -11,7 +11,7 @@ use crate::filter::{Filter, FilterTarget};
 use crate::resolve::Placeholders;
 use crate::rule::{Rule, canonical_name};
 
-/// How deep correlations may refer to correlations. Chosen.
+/// The maximum nesting depth of correlations that refer to correlations. Chosen.
 const MAX_NESTING: usize = 8;
 
 /// Rules and correlations that work together.
@@ -19,34 +19,34 @@ const MAX_NESTING: usize = 8;
 pub struct Collection {
     /// Rules with their filters applied.
     pub rules: Vec<CollectedRule>,
-    /// Correlations; one stands after those that it refers to.
+    /// Correlations, each after those that it refers to.
     pub correlations: Vec<CollectedCorrelation>,
-    /// What was left out, and why.
+    /// Documents that were left out, with the reason.
     pub problems: Vec<Problem>,
 }
 
 /// A rule of a collection.
 #[derive(Debug)]
 pub struct CollectedRule {
-    /// Where its document came from, as the caller named it.
+    /// The origin of its document, as named by the caller.
     pub origin: String,
     /// The rule with its filters.
     pub compiled: CompiledRule,
-    /// Whether its matches are reported. Those of a rule that a correlation refers to are not, unless that says
-    /// `generate: true`.
+    /// Whether its matches are reported. Matches of a rule that a correlation refers to are not, unless the correlation
+    /// sets `generate: true`.
     pub is_reported: bool,
 }
 
 /// A correlation of a collection.
 #[derive(Debug)]
 pub struct CollectedCorrelation {
-    /// Where its document came from, as the caller named it.
+    /// The origin of its document, as named by the caller.
     pub origin: String,
     /// The correlation as written.
     pub correlation: Correlation,
     /// The rules it refers to, in the order written.
     pub parts: Vec<Part>,
-    /// Whether it is reported, as with [`CollectedRule::is_reported`].
+    /// Whether its firings are reported, as for [`CollectedRule::is_reported`].
     pub is_reported: bool,
 }
 
@@ -64,9 +64,9 @@ pub struct Part {
 /// What a correlation refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PartOf {
-    /// A rule, by its place in [`Collection::rules`].
+    /// A rule, by its index in [`Collection::rules`].
     Rule(usize),
-    /// A correlation, by its place in [`Collection::correlations`].
+    /// A correlation, by its index in [`Collection::correlations`].
     Correlation(usize),
 }
 
@@ -74,9 +74,9 @@ pub enum PartOf {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin}: {reason}")]
 pub struct Problem {
-    /// Where the document came from, as the caller named it.
+    /// The origin of the document, as named by the caller.
     pub origin: String,
-    /// What cannot be honoured, with the rule's name.
+    /// What is not supported or invalid, with the rule's name.
     pub reason: String,
 }
 
@@ -88,7 +88,7 @@ struct Names<'a> {
 }
 
 impl Collection {
-    /// Puts documents together. Each comes with a word for where it is from, by custom the file's name.
+    /// Combines documents. Each comes with its origin, by convention the name of its file.
     pub fn build(documents: Vec<(String, Document)>, placeholders: &Placeholders) -> Self {
         let mut collection = Self::default();
         let (mut rules, mut correlations, mut filters) = (Vec::new(), Vec::new(), Vec::new());
@@ -162,7 +162,7 @@ impl Collection {
         }
     }
 
-    /// Ties correlations to what they refer to, those first whose parts are tied already.
+    /// Links correlations to what they refer to. A correlation is linked after all of its parts.
     fn tie(&mut self, mut waiting: Vec<(String, Correlation)>) {
         let mut hidden: Vec<PartOf> = Vec::new();
         let mut shown: Vec<PartOf> = Vec::new();
@@ -225,7 +225,7 @@ impl Collection {
         }
     }
 
-    /// The place of what is called `name`.
+    /// The index of the rule or correlation that is called `name`.
     pub fn find(&self, name: &str) -> Option<PartOf> {
         let rule = self
             .rules
@@ -239,7 +239,7 @@ impl Collection {
         })
     }
 
-    /// The parts of a correlation; nothing while one of them is not tied yet.
+    /// The parts of a correlation; `None` while one of them is not linked yet.
     fn parts(&self, correlation: &Correlation) -> Result<Option<Vec<Part>>, String> {
         let mut parts = Vec::new();
         for name in &correlation.rules {
@@ -287,25 +287,12 @@ impl Collection {
         }
         Ok(Some(parts))
     }
-
-    /// For each rule, the correlations that look at its matches, and as which of their parts.
-    pub fn taps(&self) -> HashMap<usize, Vec<(usize, usize)>> {
-        let mut taps: HashMap<usize, Vec<(usize, usize)>> = HashMap::new();
-        for (place, collected) in self.correlations.iter().enumerate() {
-            for (part, of) in collected.parts.iter().enumerate() {
-                if let PartOf::Rule(rule) = of.of {
-                    taps.entry(rule).or_default().push((place, part));
-                }
-            }
-        }
-        taps
-    }
 }
 
-/// After the name of a field whose values are compared: letter case counts. Without it, it does not.
+/// Suffix of the name of a compared field: comparison is case-sensitive. Without the suffix, it ignores case.
 const CASED: &str = "|cased";
 
-/// The name of a field of a correlation, and whether the letter case of its values counts (`Field|cased`).
+/// The field name in a correlation, and whether its values are compared case-sensitively (`Field|cased`).
 pub fn without_cased(field: &str) -> (&str, bool) {
     match field.strip_suffix(CASED) {
         Some(bare) => (bare, true),
@@ -335,7 +322,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Why the document cannot have its names: another has one of them.
+/// Why the document cannot use its names: another document already has one of them.
 fn claim(taken: &mut HashSet<String>, names: Names<'_>) -> Option<String> {
     let own = [names.id, names.name];
     for word in own.into_iter().flatten() {

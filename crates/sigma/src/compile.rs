@@ -1,7 +1,7 @@
-//! A rule made ready to be matched: its items as predicates, its condition over them.
+//! A compiled rule: its items as predicates, and its condition over them.
 //!
-//! Predicates are kept in one list apart from the condition, so that they can later be shared by
-//! many rules and found through an index. Start reading at [`CompiledRule::compile`].
+//! Predicates are in one list, separate from the condition, so that many rules can later share them and find them
+//! through an index. Start reading at [`CompiledRule::compile`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,25 +16,25 @@ use crate::modifier::Modifier;
 use crate::resolve::{Placeholders, resolve};
 use crate::rule::Rule;
 
-/// How many regular expressions one rule may have; each may take some megabytes. Chosen; public
-/// rules stay under 50.
+/// The maximum number of regular expressions in one rule; each may need some megabytes. Chosen; public rules stay under
+/// 50.
 const MAX_REGEXES: usize = 200;
 
-/// Why a rule that reads well cannot be used.
+/// Why a valid document cannot be compiled to a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("rule {rule}, selection {selection}: {reason} ({advice})")]
 pub struct CompileError {
     /// Title and id of the rule.
     pub rule: String,
-    /// In which selection.
+    /// The selection with the problem.
     pub selection: String,
-    /// What cannot be honoured.
+    /// What is not supported or invalid.
     pub reason: String,
-    /// What to do about it.
+    /// How to fix it.
     pub advice: String,
 }
 
-/// A rule that can be matched. Cheap to clone.
+/// A rule that is ready to be matched. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CompiledRule {
     rule: Arc<Rule>,
@@ -66,12 +66,12 @@ enum Expression {
 }
 
 impl CompiledRule {
-    /// Makes `rule` ready, with `placeholders` for its items that `expand`.
+    /// Compiles `rule`. `placeholders` are the values for items with `expand`.
     ///
     /// # Errors
     ///
-    /// [`CompileError`] for the first item that cannot be honoured: modifiers that do not go
-    /// together, a regular expression that is refused or too large, a placeholder without a value.
+    /// [`CompileError`] for the first invalid or unsupported item: modifiers that cannot be combined, a regular
+    /// expression that is refused or too large, a placeholder without a value.
     pub fn compile(rule: &Rule, placeholders: &Placeholders) -> Result<Self, CompileError> {
         let refused = |selection: &str, refusal: Refusal| CompileError {
             rule: rule.label(),
@@ -125,19 +125,18 @@ impl CompiledRule {
         &self.resolved
     }
 
-    /// A text that is another one when the rule means something else: its selections with lists filled in, and its
-    /// condition.
+    /// A text that changes when the meaning of the rule changes: its selections with lists expanded, and its condition.
     pub fn meaning(&self) -> String {
         format!("{:?} {:?}", self.resolved, self.rule.detection.condition)
     }
 
-    /// Whether the rule matches. The log source is not looked at: that is the caller's business.
+    /// Whether the rule matches. Ignores the log source, which the caller checks.
     pub fn matches<E: Event + ?Sized>(&self, event: &E) -> bool {
         self.program.condition.holds(&self.program.predicates, event)
     }
 
-    /// Says which selections and items match which values. Slow, looks at everything, and shares
-    /// no matching code with [`CompiledRule::matches`], with which it always agrees.
+    /// Shows which selections and items match which values. Slow: it evaluates everything and shares no matching code
+    /// with [`CompiledRule::matches`], with which it always agrees.
     pub fn explain(&self, event: &serde_json::Value) -> Explanation {
         explain::explain(&self.rule, &self.resolved, event)
     }

@@ -1,24 +1,24 @@
 //! The condition of a rule: `selection and not 1 of filter_*`.
 //!
-//! Binds from weakest to strongest: `or`, `and`, `not`, `x of`, parentheses. Start reading at [`parse`].
+//! Precedence from lowest to highest: `or`, `and`, `not`, `x of`, parentheses. Start reading at [`parse`].
 
 use crate::detection::Refusal;
 
-/// How deep a condition may be nested. Chosen; public rules stay under 10.
+/// The maximum nesting depth of a condition. Chosen; public rules stay under 10.
 const MAX_DEPTH: usize = 64;
-/// How long a condition may be, in bytes. Chosen; public rules stay under 1 000.
+/// The maximum length of a condition, in bytes. Chosen; public rules stay under 1 000.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// A condition over selections, which are named by their place in the detection.
+/// A condition over selections, which are identified by their index in the detection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// The selection at this place matches.
+    /// The selection at this index matches.
     Selection(usize),
-    /// Every one holds.
+    /// All are true.
     And(Vec<Condition>),
-    /// At least one holds.
+    /// At least one is true.
     Or(Vec<Condition>),
-    /// The inner one does not hold.
+    /// The inner condition is false.
     Not(Box<Condition>),
     /// At least this many of the selections match.
     AtLeast(usize, Vec<usize>),
@@ -33,7 +33,7 @@ impl Condition {
         }
     }
 
-    /// The same condition over selections that stand `by` places later.
+    /// The same condition with all selection indexes increased by `by`.
     pub(crate) fn shifted(&self, by: usize) -> Self {
         let all = |inner: &[Self]| inner.iter().map(|one| one.shifted(by)).collect();
         match self {
@@ -56,7 +56,7 @@ impl Condition {
     }
 }
 
-/// Reads a condition over selections of these names.
+/// Parses a condition over selections with these names.
 pub(crate) fn parse(text: &str, names: &[&str]) -> Result<Condition, Refusal> {
     if text.len() > MAX_BYTES {
         return Err(Refusal::new(
@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a name fits a pattern with `*` anywhere.
+/// Whether a name matches a pattern with `*` anywhere.
 fn fits(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == name;
@@ -275,7 +275,7 @@ mod tests {
 
     const NAMES: [&str; 5] = ["a", "b", "c", "sel_x", "_hidden"];
 
-    /// A condition with every pair of parentheses written.
+    /// A condition with all parentheses written.
     fn shown(condition: &Condition) -> String {
         let joined = |inner: &[Condition], word: &str| {
             format!("({})", inner.iter().map(shown).collect::<Vec<_>>().join(word))

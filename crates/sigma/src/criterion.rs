@@ -1,7 +1,7 @@
-//! What a value of an event can be held against: the common ground of both evaluators.
+//! The tests that a value of an event can be compared with, shared by both evaluators.
 //!
-//! Only types; [`crate::resolve`] makes them, [`crate::matching`] and [`crate::explain`] each
-//! evaluate them in their own way.
+//! Only types: [`crate::resolve`] creates them, and [`crate::matching`] and [`crate::explain`] each evaluate them
+//! independently.
 
 use ipnet::IpNet;
 use regex::Regex;
@@ -9,7 +9,7 @@ use regex::Regex;
 use crate::modifier::TimePart;
 use crate::pattern::Pattern;
 
-/// A number as rules and events have it; whole ones are exact.
+/// A number in rules and events; integers are exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Number {
     Int(i128),
@@ -24,8 +24,8 @@ impl Number {
             .or_else(|| value.as_f64().map(Self::Float))
     }
 
-    /// Reads a number in plain decimals, as a text in an event may hold. One with an exponent is not taken for a number:
-    /// it may be the hexadecimal digits of an id.
+    /// Parses a number in plain decimals from a text of an event. A text with an exponent does not count as a number,
+    /// because it may be the hexadecimal digits of an id.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
         let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
@@ -61,7 +61,7 @@ pub(crate) enum Order {
     GreaterOrEqual,
 }
 
-/// One thing that a value of an event can be held against.
+/// One test on a value of an event.
 #[derive(Debug, Clone)]
 pub(crate) enum Test {
     Text {
@@ -69,9 +69,9 @@ pub(crate) enum Test {
         cased: bool,
     },
     Regex(Regex),
-    /// A number, or a text that reads as it.
+    /// A number, or a text that reads as the same number.
     Number(Number),
-    /// A number of the record itself, not a text.
+    /// A number in the record itself, not a text.
     NumberAlone(Number),
     Bool(bool),
     /// Absent or null.
@@ -88,15 +88,15 @@ pub(crate) enum Test {
     },
 }
 
-/// An item ready to be evaluated.
+/// An item that is ready to be evaluated.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolved {
-    /// Nothing means that every value of the event is looked at.
+    /// `None` means that every value of the event is tested.
     pub(crate) field: Option<String>,
-    /// One group per value as written; a group holds when one of its tests does.
+    /// One group for each value as written; a group is true if one of its tests is true.
     pub(crate) groups: Vec<Vec<Test>>,
-    /// Whether every group must hold.
+    /// Whether every group must be true.
     pub(crate) all: bool,
-    /// Whether the outcome is turned round.
+    /// Whether the result is negated.
     pub(crate) negated: bool,
 }

@@ -1,7 +1,7 @@
-//! Fields that are worked out from others: `URL.extension`, `QueryName.longest_label`, `person`.
+//! Fields that are derived from others: `URL.extension`, `QueryName.longest_label`, `person`.
 //!
-//! A name `<Field>.<what>` that a record does not have, neither as a key nor as a path, is worked out from the
-//! texts of `<Field>`. [`add_to`] puts such values into a record, so that whoever reads it sees them.
+//! If a record has no key and no path with the name `<Field>.<what>`, the value is derived from the texts of `<Field>`.
+//! [`add_to`] adds such values to a record for display.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,39 +10,39 @@ use serde_json::Value;
 
 use crate::event::{Event, Scalar};
 
-/// The name under which a record's identity is found, in every dataset.
+/// The field name for a record's identity, in every dataset.
 pub const PERSON: &str = "person";
 
-/// What is worked out of a text.
+/// What is derived from a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Derivation {
-    /// Its count of characters.
+    /// The number of characters.
     Length,
     /// The path of a URL, without query.
     Path,
-    /// What follows the first `?` of a URL, without the fragment.
+    /// The text after the first `?` of a URL, without the fragment.
     Query,
-    /// What follows the last dot of the path's last part, in lower case.
+    /// The text after the last dot of the last path segment, in lower case.
     Extension,
-    /// The host of a URL, or the name itself, in lower case.
+    /// The host of a URL, or the host name itself, in lower case.
     Host,
-    /// The domain that someone registered, by the public suffix list.
+    /// The registered domain, according to the public suffix list.
     Etld1,
     /// The last label.
     Tld,
-    /// The count of labels.
+    /// The number of labels.
     Labels,
-    /// The longest label's count of characters.
+    /// The number of characters of the longest label.
     LongestLabel,
     /// The host with its Punycode labels decoded.
     Unicode,
     /// Bits per character of the longest label (Shannon).
     Entropy,
-    /// Whether the host is an address.
+    /// Whether the host is an IP address.
     IsAddress,
 }
 
-/// A value that was worked out.
+/// A derived value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Derived<'a> {
     Bool(bool),
@@ -72,7 +72,7 @@ impl Derived<'_> {
 }
 
 impl Derivation {
-    /// The field and what is worked out of it, if the name asks for that.
+    /// The field and the derivation, if the name has this form.
     pub(crate) fn of_name(name: &str) -> Option<(&str, Self)> {
         let (field, what) = name.rsplit_once('.')?;
         let derivation = match what {
@@ -93,7 +93,7 @@ impl Derivation {
         (!field.is_empty()).then_some((field, derivation))
     }
 
-    /// The value of a text; nothing where the text has no such part.
+    /// The derived value of a text; `None` if the text has no such part.
     pub(crate) fn apply(self, text: &str) -> Option<Derived<'_>> {
         let some_text = |text: &str| !text.is_empty();
         Some(match self {
@@ -127,7 +127,7 @@ struct Parts<'a> {
     query: Option<&'a str>,
 }
 
-/// The parts of a URL; a text without `://` is taken as host and path.
+/// The parts of a URL; a text without `://` is read as host and path.
 fn parts(text: &str) -> Parts<'_> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or_default();
@@ -207,8 +207,8 @@ fn entropy(label: &str) -> f64 {
     (bits * 1000.0).round() / 1000.0
 }
 
-/// The identities of a record: the texts of the first of these fields that holds any, in lower case. More than one
-/// where the field is a list, as of a mail's recipients.
+/// The identities of a record: the texts of the first of these fields that has any, in lower case. There are several if
+/// the field is a list, such as the recipients of a mail.
 pub(crate) fn people(record: &Value, identity: &[String]) -> Vec<String> {
     identity
         .iter()
@@ -234,8 +234,8 @@ pub(crate) fn add_person(scalar: Scalar<'_>, found: &mut Vec<String>) {
     }
 }
 
-/// Puts the value of `name` into `record`, when the name asks for something that is worked out and the record has
-/// nothing of that name. `identity` names the fields that may hold the record's identity.
+/// Adds the value of `name` to `record`, if `name` is a derived field and the record has no value with that name.
+/// `identity` lists the fields that may contain the record's identity.
 pub fn add_to(record: &mut Value, name: &str, identity: &[String]) {
     if !record.is_object() || record.field(name, &mut |_| true) {
         return;

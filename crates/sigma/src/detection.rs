@@ -1,7 +1,6 @@
-//! What a rule looks for: selections made of items, and the condition that joins them.
+//! The detection of a rule: selections that consist of items, and the condition that combines them.
 //!
-//! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at
-//! [`Detection::parse`].
+//! Reads the `detection` mapping into types; it knows modifiers by name only. Start reading at [`Detection::parse`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +9,13 @@ use serde_json::{Map, Value};
 use crate::condition::{self, Condition};
 use crate::modifier::Modifier;
 
-/// How many selections one rule may have. Chosen; the largest public rule has under 100.
+/// The maximum number of selections in one rule. Chosen; the largest public rule has under 100.
 const MAX_SELECTIONS: usize = 500;
-/// How many values one item may have. Chosen; the largest public list has under 2 000.
+/// The maximum number of values in one item. Chosen; the largest public list has under 2 000.
 const MAX_VALUES: usize = 20_000;
-/// How deep lists and mappings may lie in a selection. The specification uses two levels.
+/// The maximum nesting depth of lists and mappings in a selection. The specification uses two levels.
 const MAX_DEPTH: usize = 8;
-/// How long a field's name may be, in bytes. Chosen, nothing depends on it.
+/// The maximum length of a field name, in bytes. Chosen, nothing depends on it.
 const MAX_FIELD_BYTES: usize = 512;
 
 /// The `detection` section of a rule.
@@ -24,22 +23,22 @@ const MAX_FIELD_BYTES: usize = 512;
 pub struct Detection {
     /// In the order of the document.
     pub selections: Vec<NamedSelection>,
-    /// How the selections are joined; refers to them by place.
+    /// How the selections are combined; refers to them by index.
     pub condition: Condition,
-    /// The condition as written; several are joined with `or`.
+    /// The condition as written; several conditions are joined with `or`.
     pub condition_text: String,
 }
 
-/// A search identifier and what stands under it.
+/// A search identifier and its selection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedSelection {
     /// The identifier.
     pub name: String,
-    /// What stands under it.
+    /// The selection.
     pub selection: Selection,
 }
 
-/// What stands under a search identifier.
+/// The content of a search identifier.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Selection {
     /// A mapping: every item must match.
@@ -83,10 +82,10 @@ impl Selection {
     }
 }
 
-/// One line of a selection: a field, how to compare, and with what.
+/// One line of a selection: a field, its modifiers and its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// The field; nothing means that the whole event is searched.
+    /// The field; `None` means that the whole event is searched.
     pub field: Option<String>,
     /// In the order written.
     pub modifiers: Vec<Modifier>,
@@ -99,9 +98,9 @@ pub struct Item {
 /// A scalar of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Literal {
-    /// The value as YAML has it; no list and no mapping.
+    /// The value with its YAML type; never a list or a mapping.
     pub value: Value,
-    /// The text that was written, without quotes.
+    /// The text as written, without quotes.
     pub text: String,
 }
 
@@ -117,18 +116,18 @@ impl Literal {
         }
     }
 
-    /// The text, where it is one by its type.
+    /// The text, if the value is a text.
     pub fn as_str(&self) -> Option<&str> {
         self.value.is_string().then_some(self.text.as_str())
     }
 }
 
-/// Why something in a rule cannot be honoured, and what to do about it.
+/// Why a part of a rule is not supported or invalid, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: String,
     pub(crate) advice: String,
-    /// A text of the document near which the cause stands.
+    /// A text of the document near the cause.
     pub(crate) near: Option<String>,
 }
 
@@ -148,7 +147,7 @@ impl Refusal {
 }
 
 impl Detection {
-    /// Reads the section; `texts` is the same with scalars as they were written.
+    /// Parses the section. `texts` is the same section with scalars as written.
     pub(crate) fn parse(section: &Map<String, Value>, texts: &Value) -> Result<Self, Refusal> {
         if section.contains_key("timeframe") {
             return Err(Refusal::new(
@@ -209,7 +208,8 @@ impl Detection {
 }
 
 impl Detection {
-    /// This detection where `filter` holds as well. `label` says in explanations whose selections came in.
+    /// This detection, combined with `filter`: both must be true. `label` names the source of the added selections in
+    /// explanations.
     pub(crate) fn and(&self, filter: &Self, label: &str) -> Self {
         let mut selections = self.selections.clone();
         let offset = selections.len();

@@ -1,7 +1,7 @@
-//! YAML in, rules, correlations and filters out: the only place that reads text.
+//! Reads YAML text into rules, correlations and filters: the only file that reads text.
 //!
-//! Documents are split at their `---` lines before they are read, so that a mistake is reported
-//! with the line of the whole text. Start reading at [`parse_documents`].
+//! Splits the text at `---` lines before parsing, so that an error is reported with its line in the whole text. Start
+//! reading at [`parse_documents`].
 
 use std::fmt;
 
@@ -13,23 +13,23 @@ use crate::filter::{self, Filter};
 use crate::rule::{Header, Level, LogSource, Rule, Status};
 use crate::yaml::{self, Yaml};
 
-/// How long a text with rules may be, in bytes.
+/// The maximum length of a text with rules, in bytes.
 ///
 /// Chosen; the largest public rule has under 200 kB.
 pub const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 
-/// Why a document is not a usable rule, where, and what to do about it.
+/// Why a document is not a usable rule, with the location and a fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
-    /// Line in the whole text, from 1, where known.
+    /// Line in the whole text, from 1, if known.
     pub line: Option<usize>,
-    /// Column in that line, from 1, where known.
+    /// Column in that line, from 1, if known.
     pub column: Option<usize>,
-    /// Title or id of the rule, where known.
+    /// Title or id of the rule, if known.
     pub rule: Option<String>,
-    /// What cannot be honoured.
+    /// What is not supported or invalid.
     pub reason: String,
-    /// What to do about it.
+    /// How to fix it.
     pub advice: String,
 }
 
@@ -58,11 +58,11 @@ pub enum Document {
     Rule(Box<Rule>),
     /// A rule about the matches of other rules.
     Correlation(Box<Correlation>),
-    /// A further condition on other rules.
+    /// An additional condition for other rules.
     Filter(Box<Filter>),
 }
 
-/// Reads the rules of a YAML text that has nothing else.
+/// Parses a YAML text that contains only rules.
 ///
 /// # Errors
 ///
@@ -85,18 +85,18 @@ pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ParseError> {
         .collect()
 }
 
-/// Reads every document of a YAML text, in order. An empty text has none.
+/// Parses every document of a YAML text, in order. An empty text has none.
 ///
 /// # Errors
 ///
-/// [`ParseError`] for the first document that cannot be honoured, for instance because of old aggregations or
+/// [`ParseError`] for the first document that is invalid or not supported, for example because of old aggregations or
 /// unknown modifiers.
 pub fn parse_documents(yaml: &str) -> Result<Vec<Document>, ParseError> {
     parse_each(yaml).into_iter().collect()
 }
 
-/// Reads every document of a YAML text, in order: each by itself, so that one that cannot be honoured keeps no other
-/// from being read.
+/// Parses every document of a YAML text, in order. Each is parsed separately, so that an invalid document does not
+/// affect the others.
 pub fn parse_each(yaml: &str) -> Vec<Result<Document, ParseError>> {
     if yaml.len() > MAX_DOCUMENT_BYTES {
         return vec![Err(ParseError {
@@ -266,8 +266,8 @@ fn parse_document(document: &Yaml) -> Result<Document, Refusal> {
     })))
 }
 
-/// Reads what describes a document. Nothing in it decides what matches, so nothing in it refuses the document: what
-/// cannot be understood is left out with a warning.
+/// Parses the descriptive keys of a document. They do not affect what matches, so errors in them do not refuse the
+/// document: invalid values are left out with a warning.
 fn parse_header(document: &Yaml, sections: &[&str]) -> Header {
     const OWN: [&str; 13] = [
         "title",
@@ -318,7 +318,7 @@ fn parse_header(document: &Yaml, sections: &[&str]) -> Header {
 }
 
 fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Result<LogSource, Refusal> {
-    /// Keys that say something about the log source and do not narrow it.
+    /// Keys that describe the log source without restricting it.
     const ABOUT: [&str; 9] = [
         "definition",
         "description",
@@ -368,7 +368,7 @@ fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Resul
     Ok(source)
 }
 
-/// Keys that describe a document, as texts, and where warnings about them go.
+/// The descriptive keys of a document, as texts, and the list for warnings about them.
 struct Described<'a>(&'a Map<String, Value>, &'a mut Vec<String>);
 
 impl Described<'_> {

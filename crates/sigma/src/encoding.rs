@@ -1,4 +1,4 @@
-//! How malware and logs write text: UTF-16 and base64, for the modifiers of those names.
+//! UTF-16 and base64 encodings of text, as malware and logs write them, for the modifiers of those names.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,8 +25,8 @@ pub(crate) fn utf16(text: &str, modifier: Modifier) -> Vec<u8> {
     }
 }
 
-/// The base64 characters that `bytes` surely has when `shift` bytes stand before it: those at the
-/// edges that also depend on neighbours are cut off.
+/// The base64 characters of `bytes` that do not depend on adjacent bytes, when `shift` bytes precede it. Characters at
+/// the edges that also depend on adjacent bytes are cut off.
 pub(crate) fn base64_at(bytes: &[u8], shift: usize) -> String {
     let shifted: Vec<u8> = std::iter::repeat_n(0, shift)
         .chain(bytes.iter().copied())

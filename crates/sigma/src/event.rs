@@ -1,20 +1,20 @@
-//! What a rule looks at: a record with named fields.
+//! The record that a rule is matched against, with named fields.
 //!
-//! [`Event`] lets a caller match over its own representation; the implementation for
-//! [`serde_json::Value`] says what names and lists mean.
+//! Implement [`Event`] to match over your own representation. The implementation for [`serde_json::Value`] defines the
+//! meaning of names and lists.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// One value without inner structure.
+/// One scalar value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scalar<'a> {
     /// JSON's null.
     Null,
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i128),
     /// Any other number.
     Float(f64),
@@ -24,14 +24,14 @@ pub enum Scalar<'a> {
 
 /// A record that rules can be matched against.
 pub trait Event {
-    /// Shows `visit` each scalar of the field, members of lists one by one, until it says `true`.
-    /// Returns whether the field is there at all, be it null, an empty list or an object.
+    /// Calls `visit` with each scalar of the field, and with each member of lists, until it returns `true`. Returns
+    /// whether the field exists, even if it is null, an empty list or an object.
     ///
-    /// A name is first taken as a key as it stands, then as a path of keys with dots; a path goes
-    /// through lists to each member.
+    /// A name is first looked up as a key as written, then as a path of keys separated by dots. A path goes through
+    /// lists to each member.
     fn field(&self, name: &str, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool;
 
-    /// Shows `visit` each scalar of the whole record, at any depth, until it says `true`.
+    /// Calls `visit` with each scalar of the whole record, at any depth, until it returns `true`.
     fn each(&self, visit: &mut dyn FnMut(Scalar<'_>) -> bool);
 }
 
@@ -95,7 +95,7 @@ fn scalar(value: &Value) -> Option<Scalar<'_>> {
 }
 
 impl<'a> Scalar<'a> {
-    /// The value as a text the way JSON writes it; nothing for null.
+    /// The value as text in JSON's notation; `None` for null.
     pub fn text(self) -> Option<Cow<'a, str>> {
         Some(match self {
             Self::Null => return None,

@@ -1,7 +1,7 @@
-//! Says why a rule matches or not, by a second, plain evaluator.
+//! Explains why a rule matches or not, with a second, simple evaluator.
 //!
-//! Looks at everything, never stops early, and does not use the production matcher, its lookup or
-//! its calendar: what both agree on is unlikely to be one mistake. Start reading at [`explain`].
+//! It evaluates every part, never stops early, and does not use the production matcher, its lookup or its calendar. So
+//! both evaluators are unlikely to share a mistake. Start reading at [`explain`].
 
 mod plain;
 
@@ -14,7 +14,7 @@ use crate::criterion::Resolved;
 use crate::detection::{Item, Selection};
 use crate::rule::Rule;
 
-/// How many values are shown per item.
+/// The maximum number of values shown for each item.
 const MAX_SHOWN: usize = 20;
 
 /// Why a rule matches an event, or not.
@@ -28,18 +28,18 @@ pub struct Explanation {
     pub selections: Vec<SelectionExplanation>,
 }
 
-/// What became of one selection.
+/// The result of one selection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SelectionExplanation {
     /// The search identifier.
     pub name: String,
     /// Whether the selection matches.
     pub matched: bool,
-    /// Every item, also those of lists inside.
+    /// Every item, including those of nested lists.
     pub items: Vec<ItemExplanation>,
 }
 
-/// What became of one item.
+/// The result of one item.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ItemExplanation {
     /// The key as written, for instance `QueryName|endswith`.
@@ -48,9 +48,9 @@ pub struct ItemExplanation {
     pub wanted: Vec<Value>,
     /// Whether the item matches.
     pub matched: bool,
-    /// The values of the event that made it match (that would have, for `neq`), at most 20.
+    /// The values of the event that made it match (for `neq`, that would have matched), at most 20.
     pub matching: Vec<Value>,
-    /// The values that the event has there, at most 20; nothing when it has no such field.
+    /// The values in the event's field, at most 20; `None` if the event has no such field.
     pub found: Option<Vec<Value>>,
 }
 

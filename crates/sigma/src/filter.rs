@@ -1,7 +1,7 @@
-//! Filters: a further condition on other rules, kept apart from them.
+//! Filters: additional conditions for rules, in documents of their own.
 //!
-//! A filtered rule matches where its own condition and the filter's hold, so a filter that excludes says
-//! `condition: not selection` (Sigma filters specification 2.1.0).
+//! A filtered rule matches if its own condition and the filter's condition are true. A filter that excludes records
+//! uses `condition: not selection` (Sigma filters specification 2.1.0).
 
 use serde_json::{Map, Value};
 
@@ -11,27 +11,27 @@ use crate::rule::{Header, LogSource, Rule};
 /// One filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
-    /// Title, id, name and the rest of what describes it.
+    /// Title, id, name and the other descriptive keys.
     pub header: Header,
-    /// The log source that a rule must have; what is left open here is open there.
+    /// The log source that a rule must have. Parts that are unset here match any value.
     pub logsource: Option<LogSource>,
-    /// Which rules it is for.
+    /// The rules that the filter applies to.
     pub target: FilterTarget,
     /// Selections and the condition over them.
     pub detection: Detection,
 }
 
-/// Which rules a filter is for.
+/// The rules that a filter applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FilterTarget {
     /// Every rule of its log source.
     Any,
-    /// Those with one of these ids or names.
+    /// Rules with one of these ids or names.
     Named(Vec<String>),
 }
 
 impl Filter {
-    /// Whether the filter's log source allows the rule.
+    /// Whether the filter's log source includes the rule.
     pub fn fits(&self, rule: &Rule) -> bool {
         let same = |wanted: &Option<String>, has: &Option<String>| {
             wanted
@@ -45,7 +45,7 @@ impl Filter {
         })
     }
 
-    /// The rule where this filter's condition holds as well.
+    /// The rule, restricted by this filter's condition.
     #[must_use]
     pub fn apply(&self, rule: &Rule) -> Rule {
         let mut filtered = rule.clone();
@@ -54,7 +54,7 @@ impl Filter {
     }
 }
 
-/// Reads the `filter` section.
+/// Parses the `filter` section.
 pub(crate) fn parse(
     header: Header,
     logsource: Option<LogSource>,

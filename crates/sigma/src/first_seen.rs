@@ -1,6 +1,6 @@
-//! Which sightings of a value are the first for a long time. Our extension of Sigma rules.
+//! Finds values that are seen for the first time in a long period. This is our extension to Sigma rules.
 //!
-//! A pure function of all sightings of one group, so the order in which they came makes no difference.
+//! A pure function of all sightings of one group, independent of their order.
 
 use std::collections::HashMap;
 
@@ -9,18 +9,18 @@ const DAY_NS: i64 = 86_400_000_000_000;
 /// The earliest event of a day (UTC) that a rule selected with this value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    /// When, in nanoseconds since 1970.
+    /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
     /// Digest of the value.
     pub value: u64,
-    /// What tells the event from others.
+    /// Identifies the event.
     pub id: u128,
 }
 
-/// The places of the sightings that are new: their value was not seen on the `days` days before, and the group was
-/// first seen at least `learning_days` days before. Later sightings of the same day are not new.
+/// The indexes of the new sightings: their value was not seen in the previous `days` days, and the group was first seen
+/// at least `learning_days` days before. Later sightings on the same day are not new.
 ///
-/// `sightings` are put in order of time first.
+/// Sorts `sightings` by time first.
 pub fn first_seen(sightings: &mut [Sighting], days: i64, learning_days: i64) -> Vec<usize> {
     sightings.sort_unstable_by_key(|sighting| (sighting.at_ns, sighting.value, sighting.id));
     let Some(begin) = sightings.first().map(|first| day(first.at_ns)) else {
@@ -39,7 +39,7 @@ pub fn first_seen(sightings: &mut [Sighting], days: i64, learning_days: i64) -> 
     new
 }
 
-/// The day (UTC) of a time in nanoseconds since 1970, counted from there.
+/// The day (UTC) of a time in nanoseconds since 1970, as days since 1970.
 pub fn day(at_ns: i64) -> i64 {
     at_ns.div_euclid(DAY_NS)
 }

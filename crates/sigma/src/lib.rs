@@ -1,25 +1,26 @@
 //! Sigma detection rules: parse, compile, match. No I/O and no clock.
 //!
-//! [`parse_documents`] reads YAML into [`Document`]s, [`CompiledRule::compile`] makes a rule ready to be
-//! matched, [`Collection`] puts rules, filters and correlations together, and a [`Matcher`] shows a record to many
-//! rules at once. [`CompiledRule::explain`] says which part of a rule matched which value; it is a second evaluator
-//! that shares no matching code with the first, so each can check the other. [`Correlation::firings`] says when a
-//! correlation fires.
+//! - [`parse_documents`] reads YAML into [`Document`]s.
+//! - [`CompiledRule::compile`] prepares a rule for matching.
+//! - [`Collection`] combines rules, filters and correlations.
+//! - [`Matcher`] matches a record against many rules at once.
+//! - [`CompiledRule::explain`] shows which part of a rule matched which value. It is a second evaluator that shares no
+//!   matching code with the first, so that tests can compare the two.
+//! - [`Correlation::firings`] computes when a correlation fires.
 //!
-//! What cannot be honoured is refused with a reason, never ignored: unknown modifiers, look-around in regular
-//! expressions, placeholders without a value, rules that a correlation or filter names and nobody has.
+//! Anything that this crate does not support is refused with a reason, never ignored: unknown modifiers, look-around in
+//! regular expressions, placeholders without a value, references from a correlation or filter to a missing rule.
 //!
-//! Meaning follows the Sigma specification 2.1.0. Where that is silent, this crate decides:
+//! The semantics follow the Sigma specification 2.1.0. Where it leaves a case open, this crate decides:
 //!
-//! - a field that holds a list matches when any member does; with `all`, each value needs some member;
+//! - a field with a list matches if any member matches; with `all`, each value must match some member;
 //! - `null` matches a field that is absent or null, but not an empty list or an empty text;
-//! - a whole number matches a text that reads as the same number in plain decimals; any other number is compared with
-//!   texts as it is written (`1.10` is not `1.1`), and with numbers by its value;
-//! - `neq` is the exact negation of the item without it, so it holds for an absent field;
-//! - letter case is folded per character where Unicode's lower case is one character (`İ` and `ß`
-//!   stay as they are);
-//! - times are read as UTC, a number of them by its count of digits (seconds to nanoseconds);
-//! - a keyword is found anywhere inside any value of the event, at any depth; names are not searched.
+//! - an integer matches a text that reads as the same number in plain decimals; any other number is compared with texts
+//!   as written (`1.10` is not `1.1`), and with numbers by value;
+//! - `neq` is the exact negation of the item without it, so it is true for an absent field;
+//! - letter case is folded per character if Unicode's lower case is one character (`İ` and `ß` are unchanged);
+//! - times are read as UTC; the number of digits of a numeric time determines its unit (seconds to nanoseconds);
+//! - a keyword matches anywhere inside any value of the event, at any depth; field names are not searched.
 
 mod collection;
 mod compile;
@@ -48,7 +49,7 @@ pub use collection::{CollectedCorrelation, CollectedRule, Collection, Part, Part
 pub use compile::{CompileError, CompiledRule};
 pub use condition::Condition;
 pub use correlation::{
-    Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Hit, HitValue,
+    Bound, Correlation, CorrelationCondition, CorrelationKind, EXACT_DISTINCT_MAX, Firing, Match, MatchValue,
 };
 pub use derived::{PERSON, add_to as add_derived};
 pub use detection::{Detection, Item, Literal, NamedSelection, Selection};

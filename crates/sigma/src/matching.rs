@@ -1,4 +1,4 @@
-//! Holds values of an event against what a rule wants: the evaluator that runs in production.
+//! Compares values of an event with the tests of a rule: the evaluator that runs in production.
 //!
 //! Start reading at [`Predicate::holds`]. The other evaluator is [`crate::explain`]; neither calls the other.
 
@@ -15,7 +15,7 @@ use crate::modifier::TimePart;
 use crate::pattern::{DASHES, Part, Pattern};
 use crate::timestamp;
 
-/// One compiled item: what is asked of one field, or of the whole event.
+/// One compiled item: the test on one field, or on the whole event.
 #[derive(Debug, Clone)]
 pub(crate) struct Predicate {
     field: Option<String>,
@@ -214,7 +214,7 @@ pub(crate) fn compare(left: Number, right: Number) -> Option<Ordering> {
     }
 }
 
-/// Lower case, character by character; a character whose lower case is longer stays as it is.
+/// Lower case, character by character. A character whose lower case is longer is unchanged.
 pub(crate) fn fold_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
@@ -226,7 +226,7 @@ pub(crate) fn fold_char(c: char) -> char {
     }
 }
 
-/// The text as it compares where letter case does not count: two that match each other have the same.
+/// The text for case-insensitive comparison: two texts that match have the same folded text.
 pub fn fold(text: &str) -> Cow<'_, str> {
     folded(text, false)
 }
@@ -282,8 +282,8 @@ fn tokens(part: &Part, cased: bool) -> Vec<Token> {
     }
 }
 
-/// Matches the whole text. On a mismatch only the last run is made longer, so the time is at most
-/// the product of both lengths.
+/// Matches the whole text. After a mismatch, only the last `*` is extended, so the time is at most proportional to the
+/// product of both lengths.
 fn glob(tokens: &[Token], text: &[char]) -> bool {
     let (mut at_token, mut at_char) = (0, 0);
     let mut last_run: Option<(usize, usize)> = None;

@@ -1,13 +1,13 @@
-//! The names after a field: `Field|contains|all`.
+//! The modifiers after a field name: `Field|contains|all`.
 //!
-//! Only names here; what they do is [`crate::resolve`]'s business. Source: Sigma modifiers appendix 2.1.0.
+//! Only their names; [`crate::resolve`] implements them. Source: Sigma modifiers appendix 2.1.0.
 
 /// One modifier of a detection item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Modifier {
-    /// The value is somewhere in the field.
+    /// The field contains the value.
     Contains,
-    /// The field begins with the value.
+    /// The field starts with the value.
     StartsWith,
     /// The field ends with the value.
     EndsWith,
@@ -15,15 +15,15 @@ pub enum Modifier {
     All,
     /// The field is present (`true`) or absent (`false`).
     Exists,
-    /// Letter case counts.
+    /// Comparison is case-sensitive.
     Cased,
-    /// The item holds when it would not hold without this modifier.
+    /// Negates the item.
     Neq,
-    /// A dash that begins a Windows command-line option stands for any of five.
+    /// A dash that starts a Windows command-line option stands for any of five characters.
     Windash,
     /// The value is a regular expression.
     Regex,
-    /// After [`Modifier::Regex`]: letter case does not count.
+    /// After [`Modifier::Regex`]: comparison ignores case.
     RegexIgnoreCase,
     /// After [`Modifier::Regex`]: `^` and `$` match at line ends.
     RegexMultiLine,
@@ -47,13 +47,13 @@ pub enum Modifier {
     Gt,
     /// The field is a number above or equal to the value.
     Gte,
-    /// A part of the time in the field is compared, in UTC.
+    /// Compares a part of the time in the field, in UTC.
     Time(TimePart),
     /// The field is an address in the network.
     Cidr,
     /// `%name%` in the value stands for the placeholder's values.
     Expand,
-    /// The value is the name of another field, whose value is compared.
+    /// The value is the name of another field; the two fields are compared.
     FieldRef,
 }
 
@@ -66,16 +66,16 @@ pub enum TimePart {
     Hour,
     /// Day of the month, 1 to 31.
     Day,
-    /// Week of the year as ISO 8601 counts, 1 to 53.
+    /// Week of the year according to ISO 8601, 1 to 53.
     Week,
     /// 1 to 12.
     Month,
-    /// For instance 2026.
+    /// For example 2026.
     Year,
 }
 
 impl Modifier {
-    /// The modifier of that name (lower case, as rules write it); nothing when there is none.
+    /// The modifier with this name (lower case, as in rules); `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "contains" => Self::Contains,

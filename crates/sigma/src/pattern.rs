@@ -1,10 +1,10 @@
-//! A text with wildcards, as a rule writes it, and what modifiers make of it.
+//! A text with wildcards, as a rule writes it, and its transformations by modifiers.
 //!
-//! `*` is any run of characters, `?` is exactly one; a backslash takes their meaning from `*`, `?`
-//! and itself, and stands for itself elsewhere (Sigma specification 2.1.0, "Escaping").
-//! Matching is not here: see [`crate::matching`] and [`crate::explain`].
+//! `*` is any sequence of characters, `?` is exactly one. A backslash escapes `*`, `?` and itself, and is a literal
+//! backslash elsewhere (Sigma specification 2.1.0, "Escaping"). Matching is in [`crate::matching`] and
+//! [`crate::explain`].
 
-/// What a dash that begins an option may look like: hyphen, slash, en dash, em dash, horizontal bar.
+/// The characters that can start an option: hyphen, slash, en dash, em dash, horizontal bar.
 pub(crate) const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +20,14 @@ pub(crate) enum Part {
     Placeholder(String),
 }
 
-/// The parts in order; no two literals follow each other, and neither do two [`Part::AnyRun`].
+/// The parts in order. Two literals are never adjacent, and neither are two [`Part::AnyRun`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pub(crate) parts: Vec<Part>,
 }
 
 impl Pattern {
-    /// Reads a value; `%name%` is a placeholder only when the item has the modifier `expand`.
+    /// Parses a value. `%name%` is a placeholder only if the item has the modifier `expand`.
     pub(crate) fn parse(text: &str, with_placeholders: bool) -> Self {
         let mut pattern = Self::default();
         let mut rest = text.chars();
@@ -72,7 +72,7 @@ impl Pattern {
         Self { parts }
     }
 
-    /// The text, when there is no wildcard in it.
+    /// The text, if it contains no wildcard.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
@@ -97,7 +97,7 @@ impl Pattern {
         }
     }
 
-    /// The pattern with a run of anything before and after it, as asked.
+    /// The pattern with `*` added before and after it, as requested.
     pub(crate) fn open(self, before: bool, after: bool) -> Self {
         let mut opened = Self::default();
         if before {
@@ -112,11 +112,10 @@ impl Pattern {
         opened
     }
 
-    /// The pattern in which each dash that begins an option stands for all five: a dash that does
-    /// not follow a word character, and that a word character follows.
+    /// The pattern in which each dash that starts an option stands for all five characters: a dash that does not follow
+    /// a word character, and that is followed by a word character.
     ///
-    /// One part that matches five characters says the same as a list of all combinations, which
-    /// would grow as 5ⁿ.
+    /// One part that matches five characters is equivalent to a list of all combinations, which would grow as 5ⁿ.
     pub(crate) fn windash(self) -> Self {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let mut out = Self::default();
@@ -150,7 +149,7 @@ impl Pattern {
         })
     }
 
-    /// The pattern with its first placeholder replaced by `value`, which may itself have wildcards.
+    /// The pattern with its first placeholder replaced by `value`, which may contain wildcards.
     pub(crate) fn with_placeholder(&self, value: &str) -> Self {
         let mut out = Self::default();
         let mut replaced = false;
@@ -179,7 +178,7 @@ fn placeholder_name(rest: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// A pattern the way it reads: `[*]` and `[?]` are wildcards, `[-]` any dash.
+    /// A pattern in readable form: `[*]` and `[?]` are wildcards, `[-]` is any dash.
     fn shown(pattern: &Pattern) -> String {
         pattern
             .parts

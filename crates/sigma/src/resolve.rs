@@ -1,6 +1,6 @@
-//! What an item tests once its modifiers were applied in the order written.
+//! The test of an item after its modifiers are applied in the order written.
 //!
-//! Both evaluators begin here and share nothing after it. Start reading at [`resolve`].
+//! Both evaluators start from this and share nothing after it. Start reading at [`resolve`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::pattern::{Part, Pattern};
 use crate::pcre;
 use crate::yaml::is_plain_number;
 
-/// How long a regular expression may be, in bytes. Chosen; public rules stay under 2 000.
+/// The maximum length of a regular expression, in bytes. Chosen; public rules stay under 2 000.
 const MAX_REGEX_BYTES: usize = 16 * 1024;
-/// How large a compiled regular expression may become, in bytes: the library's own limit.
+/// The maximum size of a compiled regular expression, in bytes: the library's own limit.
 const MAX_REGEX_COMPILED_BYTES: usize = 10 * 1024 * 1024;
-/// How many values the placeholders of one item may expand to.
+/// The maximum number of values that the placeholders of one item may expand to.
 const MAX_EXPANDED: usize = 20_000;
 
 /// The values that stand for `%name%` in items with the modifier `expand`.
@@ -34,8 +34,8 @@ impl Placeholders {
         Self::default()
     }
 
-    /// Sets the values of a placeholder (its name without percent signs). They may have wildcards; none match
-    /// nothing.
+    /// Sets the values of a placeholder (its name without percent signs). They may contain wildcards; an empty list
+    /// matches nothing.
     pub fn set(&mut self, name: impl Into<String>, values: impl IntoIterator<Item = impl Into<String>>) {
         Arc::make_mut(&mut self.0).insert(name.into(), values.into_iter().map(Into::into).collect());
     }
@@ -45,7 +45,7 @@ impl Placeholders {
 enum Operand {
     Null,
     Bool(bool, String),
-    /// With the text that it was written as.
+    /// With the text as written.
     Number(serde_json::Number, String),
     Text(Pattern),
     Bytes(Vec<u8>),
@@ -280,8 +280,8 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
         .collect()
 }
 
-/// The number that a scalar is beside its text: one that is not a whole number in plain decimals is compared with texts
-/// as it was written.
+/// The number of a scalar, in addition to its text. A number that is not an integer in plain decimals is compared with
+/// texts as written.
 fn number_beside(number: &serde_json::Number, text: &str) -> Option<Number> {
     let is_whole = is_plain_number(text) && !text.contains('.');
     if is_whole {
@@ -405,7 +405,7 @@ fn test(
     })
 }
 
-/// A translated expression that the library does not take has the right syntax: it is too large or too deep.
+/// If the library rejects a translated expression, its syntax is valid, but it is too large or nested too deeply.
 fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
     let reason = match error {
         regex::Error::CompiledTooBig(limit) => {

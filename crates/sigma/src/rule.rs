@@ -11,55 +11,54 @@ use crate::detection::Detection;
 /// One Sigma rule. Keys of the document that are not fields here are in [`Rule::custom`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// What it finds, in a few words.
+    /// What it detects, in a few words.
     pub title: String,
-    /// Its identity, by custom a UUID.
+    /// Its id, by convention a UUID.
     pub id: Option<String>,
     /// A name by which other documents refer to it.
     pub name: Option<String>,
-    /// How ripe it is.
+    /// How mature it is.
     pub status: Option<Status>,
-    /// What it finds, at length.
+    /// What it detects, in full.
     pub description: Option<String>,
     /// Who wrote it.
     pub author: Option<String>,
     /// Sources.
     pub references: Vec<String>,
-    /// When it was written, as written (`YYYY-MM-DD`).
+    /// The creation date, as written (`YYYY-MM-DD`).
     pub date: Option<String>,
-    /// When it was last changed, as written.
+    /// The date of the last change, as written.
     pub modified: Option<String>,
-    /// How bad it is when it matches.
+    /// The severity of a match.
     pub level: Option<Level>,
-    /// Which records it is for.
+    /// The records that it applies to.
     pub logsource: LogSource,
-    /// For instance `attack.t1566.002`.
+    /// For example `attack.t1566.002`.
     pub tags: Vec<String>,
-    /// What else may make it match.
+    /// Known false positives.
     pub falsepositives: Vec<String>,
-    /// Which fields help to judge a match.
+    /// Fields that help to assess a match.
     pub fields: Vec<String>,
-    /// What it looks for.
+    /// The detection logic.
     pub detection: Detection,
-    /// Every other top-level key, as it stands.
+    /// Every other top-level key, unchanged.
     pub custom: Map<String, Value>,
-    /// What of the description cannot be understood and was left out; what the rule matches does not hang on it.
+    /// Problems in descriptive keys, which were left out. They do not affect what the rule matches.
     pub warnings: Vec<String>,
 }
 
 impl Rule {
-    /// How to call the rule in a message: its title, with its id when it has one.
+    /// The name of the rule in messages: its title, with its id if it has one.
     pub fn label(&self) -> String {
         label(&self.title, self.id.as_deref())
     }
 
-    /// Whether other documents may mean this one by `word`.
+    /// Whether other documents can refer to this one as `word`.
     pub fn is_called(&self, word: &str) -> bool {
         is_called(self.id.as_deref(), self.name.as_deref(), word)
     }
 
-    /// The rule with the names of its fields replaced where `names` has another for them, as a
-    /// field mapping of a log source asks.
+    /// The rule with its field names replaced according to `names`, as a field mapping of a log source requires.
     #[must_use]
     pub fn with_fields_renamed(&self, names: &BTreeMap<String, String>) -> Self {
         let mut renamed = self.clone();
@@ -69,7 +68,7 @@ impl Rule {
         renamed
     }
 
-    /// Every field that the rule's selections name, in order of the alphabet.
+    /// Every field name in the rule's selections, in alphabetical order.
     pub fn field_names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for named in &self.detection.selections {
@@ -79,7 +78,7 @@ impl Rule {
     }
 }
 
-/// What describes a correlation or a filter, as in a [`Rule`].
+/// The descriptive keys of a correlation or a filter, as in a [`Rule`].
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of Rule")]
 pub struct Header {
@@ -100,12 +99,12 @@ pub struct Header {
 }
 
 impl Header {
-    /// How to call the document in a message: its title, with its id when it has one.
+    /// The name of the document in messages: its title, with its id if it has one.
     pub fn label(&self) -> String {
         label(&self.title, self.id.as_deref())
     }
 
-    /// Whether other documents may mean this one by `word`.
+    /// Whether other documents can refer to this one as `word`.
     pub fn is_called(&self, word: &str) -> bool {
         is_called(self.id.as_deref(), self.name.as_deref(), word)
     }
@@ -119,8 +118,8 @@ fn is_called(id: Option<&str>, name: Option<&str>, word: &str) -> bool {
         .any(|own| canonical_name(own) == word)
 }
 
-/// A name as it compares: a UUID in small letters with dashes, whatever its letter case, braces or missing dashes;
-/// anything else as it is.
+/// A name in its form for comparison: a UUID in lower case with dashes, whatever its letter case, braces or missing
+/// dashes; any other name unchanged.
 pub fn canonical_name(name: &str) -> Cow<'_, str> {
     let trimmed = name.trim();
     let bare = trimmed.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
@@ -160,22 +159,22 @@ fn label(title: &str, id: Option<&str>) -> String {
     }
 }
 
-/// Which records a rule is for. At least one of the three is there.
+/// The records that a rule applies to. At least one of the three is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct LogSource {
-    /// A kind of record over many products, for instance `dns`.
+    /// A kind of record across products, for example `dns`.
     pub category: Option<String>,
-    /// A product, for instance `cloudflare`.
+    /// A product, for example `cloudflare`.
     pub product: Option<String>,
-    /// A part of a product, for instance `gateway_dns`.
+    /// A part of a product, for example `gateway_dns`.
     pub service: Option<String>,
 }
 
-/// How bad a match is.
+/// The severity of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Worth knowing.
+    /// For information.
     Informational,
     /// Low.
     Low,
@@ -183,28 +182,28 @@ pub enum Level {
     Medium,
     /// High.
     High,
-    /// Someone should act now.
+    /// Needs immediate action.
     Critical,
 }
 
-/// How ripe a rule is.
+/// How mature a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// In use without known trouble.
+    /// In use without known problems.
     Stable,
-    /// Being tried.
+    /// Being tested.
     Test,
     /// May match too much.
     Experimental,
     /// Replaced.
     Deprecated,
-    /// Not usable as it is.
+    /// Not usable as written.
     Unsupported,
 }
 
 impl Level {
-    /// Each with the word that rules write.
+    /// Each with its spelling in rules.
     pub(crate) const NAMES: [(&str, Self); 5] = [
         ("informational", Self::Informational),
         ("low", Self::Low),
@@ -215,7 +214,7 @@ impl Level {
 }
 
 impl Status {
-    /// Each with the word that rules write.
+    /// Each with its spelling in rules.
     pub(crate) const NAMES: [(&str, Self); 5] = [
         ("stable", Self::Stable),
         ("test", Self::Test),

@@ -1,11 +1,11 @@
 //! Parts of a time, for the modifiers `minute` to `year`. All in UTC.
 //!
-//! Reads RFC 3339 (a missing zone means UTC) and Unix times, whose unit the count of digits tells.
+//! Reads RFC 3339 (a missing zone means UTC) and Unix times; the number of digits determines the unit.
 
 use crate::event::Scalar;
 use crate::modifier::TimePart;
 
-/// The part of the time that a value holds; nothing when it holds none.
+/// The part of the time in a value; `None` if the value is not a time.
 pub(crate) fn part(scalar: Scalar<'_>, part: TimePart) -> Option<i64> {
     let seconds = match scalar {
         Scalar::Int(number) => from_number(number)?,

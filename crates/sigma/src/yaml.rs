@@ -1,10 +1,9 @@
-//! YAML as values, with the text of each scalar as it was written.
+//! YAML values, with the text of each scalar as written.
 //!
-//! YAML makes a number of `61e9540` (infinity), `1.10` and `0x1F`, which rules mean as texts. So each document is read
-//! twice: once as YAML has it, and once with every scalar as its text. Whoever compares texts takes the second.
+//! YAML converts `61e9540` (infinity), `1.10` and `0x1F` to numbers, but rules mean text. So each document is read
+//! twice: once with YAML's types, and once with every scalar as text. Code that compares text uses the second.
 //!
-//! What is wrong with a document is said in YAML's words, not in those of the libraries that read it. Start reading at
-//! [`parse_yaml`].
+//! Errors describe the YAML, without the terms of the libraries that read it. Start reading at [`parse_yaml`].
 
 use std::fmt;
 
@@ -15,20 +14,20 @@ use serde_saphyr::Error;
 
 use crate::document::ParseError;
 
-/// How deep a document may be nested.
+/// The maximum nesting depth of a document.
 const MAX_DEPTH: usize = 32;
 
 /// A YAML document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Yaml {
-    /// Its values, with their types by YAML 1.2.
+    /// Its values, with their YAML 1.2 types.
     pub value: Value,
-    /// The same with each scalar but null as the text that was written.
+    /// The same with each scalar except null as the text that was written.
     pub texts: Value,
 }
 
 impl Yaml {
-    /// The values, where a number is one only when it was written in plain decimals: a record of a log.
+    /// The values for a log record: a scalar is a number only if it was written in plain decimals.
     pub fn record(&self) -> Value {
         fn merged(value: &Value, texts: &Value) -> Value {
             match (value, texts) {
@@ -53,7 +52,7 @@ impl Yaml {
     }
 }
 
-/// Whether the text is a number in plain decimals: no exponent, no other base, no zero before it.
+/// Whether the text is a number in plain decimals: no exponent, no other base, no leading zero.
 pub(crate) fn is_plain_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -64,11 +63,11 @@ pub(crate) fn is_plain_number(text: &str) -> bool {
     digits(whole) && (whole == "0" || !whole.starts_with('0')) && fraction.is_none_or(digits)
 }
 
-/// Reads one document; nothing when it is empty.
+/// Parses one document; `None` if it is empty.
 ///
 /// # Errors
 ///
-/// [`ParseError`] when it is not YAML.
+/// [`ParseError`] if it is not YAML.
 pub fn parse_yaml(document: &str) -> Result<Option<Yaml>, ParseError> {
     read(document, 1)
 }
@@ -112,7 +111,7 @@ fn texts_of(value: &Value) -> Value {
     }
 }
 
-/// Reads what has this shape with scalars as texts.
+/// Deserializes a type with all scalars as texts.
 struct Texts<'v>(&'v Value);
 
 impl<'de> DeserializeSeed<'de> for Texts<'_> {
@@ -202,7 +201,7 @@ fn refused(error: &Error, first_line: usize) -> ParseError {
     }
 }
 
-/// The parser's message without the place, which is inside the document and is told apart.
+/// The parser's message without the position, which is relative to the document and is reported separately.
 fn plain_words(message: &str) -> String {
     let message = message.lines().next().unwrap_or_default();
     let message = message.split(" at byte ").next().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What happened: the events a risk transmitter sends, and how each dialect spells them.
+//! The events that a risk transmitter sends, and their form in each dialect.
 //!
-//! One [`RiskChange`] becomes Okta's `user-risk-change` or CAEP's `risk-level-change`. The two
-//! stream events of SSF 1.0 are spelt the same everywhere. Start reading at [`RiskChange::between`].
+//! One [`RiskChange`] becomes Okta's `user-risk-change` or CAEP's `risk-level-change`. The two stream events of SSF 1.0
+//! have the same form in every dialect. Start reading at [`RiskChange::between`].
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,14 @@ pub const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-ty
 /// SSF 1.0 §8.1.5.
 pub const STREAM_UPDATED: &str = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated";
 
-/// A text in several languages: BCP 47 tag to text.
+/// A text in several languages, by BCP 47 tag.
 pub type Reasons = BTreeMap<String, String>;
 
-/// How risky a user is.
+/// The risk level of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RiskLevel {
-    /// Never scored, or nothing left after a reset.
+    /// Never scored, or reset.
     None,
     /// Low.
     Low,
@@ -46,8 +46,8 @@ impl RiskLevel {
         }
     }
 
-    /// The level a receiver is told for the present: there is no word for "unscored" in CAEP, and
-    /// receivers take "low" as the baseline, so a reset is told as low.
+    /// The current level as reported to a receiver. CAEP has no value for "unscored", and receivers use "low" as the
+    /// baseline, so a reset is reported as low.
     fn as_current(self) -> Self {
         self.max(Self::Low)
     }
@@ -57,7 +57,7 @@ impl RiskLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Initiator {
-    /// An administrator, for instance by a reset.
+    /// An administrator, for example through a reset.
     Admin,
     /// The user.
     User,
@@ -67,12 +67,12 @@ pub enum Initiator {
     System,
 }
 
-/// The risk level of a user changed. Made by [`RiskChange::between`].
+/// A change of a user's risk level. Create it with [`RiskChange::between`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RiskChange {
     previous: RiskLevel,
     current: RiskLevel,
-    /// When the level changed, in Unix seconds (not when the token is issued).
+    /// When the level changed, in Unix seconds (not when the token was issued).
     pub changed_at: i64,
     /// Who caused it.
     pub initiator: Initiator,
@@ -85,12 +85,12 @@ pub struct RiskChange {
 }
 
 impl RiskChange {
-    /// The change from what the receiver last heard to what holds now; `None` when a receiver
-    /// would be told the same level twice, for then nothing is sent.
+    /// The change from the level that the receiver last received to the current one. `None` if the receiver would get
+    /// the same level twice; nothing is sent then.
     ///
-    /// A reset has `current` [`RiskLevel::None`] and is told as low; a user who was never scored
-    /// has `previous` [`RiskLevel::None`]. After a reset the receiver's last word is low, so the
-    /// next change starts from [`RiskLevel::Low`].
+    /// A reset has `current` [`RiskLevel::None`] and is reported as low. For a user who was never scored, `previous` is
+    /// [`RiskLevel::None`]. After a reset, the receiver's last level is low, so the next change starts from
+    /// [`RiskLevel::Low`].
     pub fn between(
         previous: RiskLevel,
         current: RiskLevel,
@@ -116,23 +116,23 @@ impl RiskChange {
         self
     }
 
-    /// The level before, as given.
+    /// The previous level, as given.
     pub fn previous(&self) -> RiskLevel {
         self.previous
     }
 
-    /// The level now, as given ([`RiskLevel::None`] for a reset).
+    /// The current level, as given ([`RiskLevel::None`] for a reset).
     pub fn current(&self) -> RiskLevel {
         self.current
     }
 
-    /// The level the receiver believes once it took the event.
+    /// The level that the receiver has after it accepts the event.
     pub fn told(&self) -> RiskLevel {
         self.current.as_current()
     }
 
-    /// Okta reads lower-case levels, wants `previous_level` always, one of the two reasons, and
-    /// the subject inside the event.
+    /// Okta expects levels in lower case, always `previous_level`, one of the two reasons, and the subject inside the
+    /// event.
     pub(crate) fn okta_payload(&self, subject: &Subject) -> Value {
         let subject = match subject {
             Subject::Complex(_) => {
@@ -156,7 +156,7 @@ impl RiskChange {
         Value::Object(payload)
     }
 
-    /// CAEP 1.0 §3.8: upper-case levels; `previous_level` is left out when it is unknown.
+    /// CAEP 1.0 §3.8: levels in upper case; `previous_level` is omitted if unknown.
     pub(crate) fn standard_payload(&self) -> Value {
         let mut payload = Map::new();
         payload.insert("principal".into(), "USER".into());
@@ -205,27 +205,27 @@ impl RiskChange {
 pub enum StreamStatus {
     /// Events are sent.
     Enabled,
-    /// Events are held and may be sent later.
+    /// Events are queued and may be sent later.
     Paused,
-    /// Events are neither sent nor held.
+    /// Events are neither sent nor queued.
     Disabled,
 }
 
 /// One event of a SET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The risk level of a user changed.
+    /// A user's risk level changed.
     RiskChange(RiskChange),
     /// Proof that the stream works. The subject is the stream.
     Verification {
-        /// What the receiver asked to be echoed; nothing when the transmitter began.
+        /// The text that the receiver wants echoed; `None` if the transmitter sent the event on its own initiative.
         state: Option<String>,
     },
     /// The stream's status changed. The subject is the stream.
     StreamUpdated {
         /// The new status.
         status: StreamStatus,
-        /// Why, for people.
+        /// The reason, for people.
         reason: Option<String>,
     },
 }

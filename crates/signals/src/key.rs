@@ -1,9 +1,9 @@
-//! Signing keys: RSA, RS256, and how their public half is published.
+//! Signing keys (RSA, RS256) and the published form of their public half.
 //!
-//! The private key is parsed once and kept, because parsing costs more than signing. It leaves a
-//! [`SigningKey`] only through [`SigningKey::to_pkcs8`], for encrypted storage.
+//! The private key is parsed once and kept, because parsing costs more than signing. It leaves a [`SigningKey`] only
+//! through [`SigningKey::to_pkcs8`], for encrypted storage.
 //!
-//! Every receiver seen takes RS256, and CAEP Interop asks for it with at least 2048 bit.
+//! Every tested receiver accepts RS256, and CAEP Interop requires it with at least 2048 bits.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A private key that signs tokens. Printing it shows its `kid` only.
+/// A private key that signs tokens. Its debug output contains only the `kid`.
 pub struct SigningKey {
     pair: KeyPair,
     public: PublicJwk,
@@ -36,11 +36,11 @@ pub struct PublicJwk {
     pub kid: String,
     /// The modulus, base64url, big-endian without leading zeros.
     pub n: String,
-    /// The public exponent, likewise.
+    /// The public exponent, in the same encoding.
     pub e: String,
 }
 
-/// A JWK set document (RFC 7517 §5): the current key, and during a rotation the next and the former.
+/// A JWK set document (RFC 7517 §5): the current key, and during a rotation also the next and the previous one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwks {
     /// The keys; receivers choose by `kid`.
@@ -55,7 +55,7 @@ pub struct Header {
     typ: String,
 }
 
-/// Why a key cannot be made or used.
+/// Why a key cannot be created or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The random generator or the key generation failed.
@@ -64,10 +64,10 @@ pub enum KeyError {
     /// The bytes are not an RSA private key in PKCS#8.
     #[error("not an unencrypted PKCS#8 RSA private key of at least 2048 bits: {reason}")]
     Parse {
-        /// What the cryptographic library says.
+        /// The cryptographic library's error.
         reason: String,
     },
-    /// The key could not be written.
+    /// The key could not be exported.
     #[error("could not write the key as PKCS#8")]
     Export,
     /// Signing failed.
@@ -76,16 +76,16 @@ pub enum KeyError {
 }
 
 impl SigningKey {
-    /// A new RSA key of 2048 bit, from the system's secure random source.
+    /// A new RSA key with 2048 bits, from the system's secure random source.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Generate`] when the system gives no randomness.
+    /// [`KeyError::Generate`] if the system provides no randomness.
     pub fn generate() -> Result<Self, KeyError> {
         Self::from_pair(KeyPair::generate(KeySize::Rsa2048).map_err(|_| KeyError::Generate)?)
     }
 
-    /// The key in unencrypted PKCS#8 DER bytes. Keys under 2048 bit are refused.
+    /// A key from unencrypted PKCS#8 DER bytes. Keys with fewer than 2048 bits are refused.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl SigningKey {
         Ok(Self { pair, public })
     }
 
-    /// The private key as unencrypted PKCS#8 DER. Encrypt it before it is stored.
+    /// The private key as unencrypted PKCS#8 DER. Encrypt it before you store it.
     ///
     /// # Errors
     ///
@@ -123,12 +123,12 @@ impl SigningKey {
             .to_vec())
     }
 
-    /// The key's name: its RFC 7638 thumbprint.
+    /// The key id: its RFC 7638 thumbprint.
     pub fn kid(&self) -> &str {
         &self.public.kid
     }
 
-    /// The public half, to be published.
+    /// The public half, for publication.
     pub fn public(&self) -> &PublicJwk {
         &self.public
     }
@@ -189,7 +189,7 @@ impl PublicJwk {
 }
 
 impl Jwks {
-    /// The document with these keys; a key that comes twice is listed once.
+    /// The document with these keys. A repeated key is listed once.
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a PublicJwk>) -> Self {
         let mut listed: Vec<PublicJwk> = Vec::new();
         for key in keys {

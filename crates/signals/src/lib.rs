@@ -1,14 +1,14 @@
 //! OpenID Shared Signals: subjects, events, Security Event Tokens. No I/O.
 //!
-//! A transmitter built on this crate keeps its own queue, clock and connections; what is here
-//! decides what a token says ([`Token`]), signs it ([`SigningKey`]), describes the transmitter
-//! ([`TransmitterMetadata`]) and reads what a receiver answered ([`classify`]).
+//! A transmitter that uses this crate has its own queue, clock and connections. This crate defines the content of a
+//! token ([`Token`]), signs it ([`SigningKey`]), describes the transmitter ([`TransmitterMetadata`]) and interprets a
+//! receiver's response ([`classify`]).
 //!
-//! Two dialects exist because Okta takes an event type, letter case and place of the subject of
-//! its own; see [`Profile`]. Start reading at [`Token::sign`].
+//! There are two dialects because Okta uses its own event type, letter case and subject position; see [`Profile`].
+//! Start reading at [`Token::sign`].
 //!
-//! Sources: OpenID Shared Signals Framework 1.0, CAEP 1.0, CAEP Interoperability Profile 1.0
-//! draft 02, RFC 7517, 7638, 8417, 8935 and 9493, and Okta's management OpenAPI 2026.06.3.
+//! Sources: OpenID Shared Signals Framework 1.0, CAEP 1.0, CAEP Interoperability Profile 1.0 draft 02, RFC 7517, 7638,
+//! 8417, 8935 and 9493, and Okta's management OpenAPI 2026.06.3.
 
 mod event;
 mod key;

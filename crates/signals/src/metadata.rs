@@ -1,6 +1,6 @@
-//! Where a transmitter is described and where its tokens go: addresses and the metadata document.
+//! The URLs of a transmitter and its metadata document.
 //!
-//! Only text is made here; nothing is fetched. Start reading at [`TransmitterMetadata::new`].
+//! Only creates text; makes no requests. Start reading at [`TransmitterMetadata::new`].
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -10,15 +10,15 @@ pub const DELIVERY_PUSH: &str = "urn:ietf:rfc:8935";
 /// Delivery by poll (RFC 8936), as SSF 1.0 §7.1 names it.
 pub const DELIVERY_POLL: &str = "urn:ietf:rfc:8936";
 
-/// Where Okta takes tokens, below the org URL (Okta management OpenAPI 2026.06.3).
+/// Where Okta receives tokens, relative to the org URL (Okta management OpenAPI 2026.06.3).
 const OKTA_PUSH_PATH: &str = "/security/api/v1/security-events";
 
-/// Under which name a transmitter's metadata is found.
+/// The well-known name of a transmitter's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WellKnown {
     /// `ssf-configuration`, SSF 1.0.
     Ssf,
-    /// `sse-configuration`, the first drafts; the name that Cloudflare's real integrations use.
+    /// `sse-configuration`, from the first drafts; Cloudflare's own integrations use it.
     Sse,
 }
 
@@ -32,27 +32,27 @@ impl WellKnown {
     }
 }
 
-/// Why an address cannot be used.
+/// Why a URL cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// It does not parse.
+    /// It is not a valid URL.
     #[error("{address:?} is not a valid URL: {reason}")]
     NotAUrl {
-        /// What was given.
+        /// The given text.
         address: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// Neither `https`, nor `http` to this machine.
     #[error("{address:?} must start with https (http is allowed only for loopback addresses)")]
     NotHttps {
-        /// What was given.
+        /// The given text.
         address: String,
     },
     /// It has a query, a fragment or a user name.
     #[error("{address:?} must not contain a query, a fragment or a user name")]
     NotPlain {
-        /// What was given.
+        /// The given text.
         address: String,
     },
 }
@@ -60,25 +60,25 @@ pub enum AddressError {
 /// A way to authorise management calls (SSF 1.0 §7.1.1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationScheme {
-    /// For instance `urn:ietf:rfc:6749` (OAuth 2.0) or `urn:ietf:rfc:6750` (bearer tokens).
+    /// For example `urn:ietf:rfc:6749` (OAuth 2.0) or `urn:ietf:rfc:6750` (bearer tokens).
     pub spec_urn: String,
 }
 
 /// The transmitter configuration metadata (SSF 1.0 §7.1).
 ///
-/// Empty lists are left out when it is written, as §7.2.3 demands.
+/// Empty lists are omitted in the document, as §7.2.3 requires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransmitterMetadata {
-    /// `1_0` (CAEP Interop demands `1_0` or greater).
+    /// `1_0` (CAEP Interop requires `1_0` or later).
     pub spec_version: String,
     /// The `iss` of every token, byte for byte.
     pub issuer: String,
-    /// Where the public keys are.
+    /// The URL of the public keys.
     pub jwks_uri: String,
     /// [`DELIVERY_PUSH`], [`DELIVERY_POLL`] or both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delivery_methods_supported: Vec<String>,
-    /// Where streams are made and changed.
+    /// Where streams are created and changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration_endpoint: Option<String>,
     /// Where a stream's status is read and set.
@@ -90,7 +90,7 @@ pub struct TransmitterMetadata {
     /// Where subjects are removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove_subject_endpoint: Option<String>,
-    /// Where a verification event is asked for.
+    /// Where a verification event is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_endpoint: Option<String>,
     /// How management calls are authorised.
@@ -99,18 +99,18 @@ pub struct TransmitterMetadata {
     /// Members of complex subjects that a receiver must understand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub critical_subject_members: Vec<String>,
-    /// `ALL` or `NONE`: whether a new stream has every subject.
+    /// `ALL` or `NONE`: whether a new stream includes every subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_subjects: Option<String>,
 }
 
 impl TransmitterMetadata {
-    /// The document of a transmitter that pushes and offers no stream management: what an Okta
-    /// integration needs. Other members are set by the caller.
+    /// The document of a transmitter that pushes and has no stream management: what an Okta integration needs. The
+    /// caller sets other members.
     ///
     /// # Errors
     ///
-    /// [`AddressError`] when the issuer is not a plain `https` address.
+    /// [`AddressError`] if the issuer is not a plain `https` URL.
     pub fn new(issuer: &str, jwks_uri: &str) -> Result<Self, AddressError> {
         plain_url(issuer)?;
         plain_url(jwks_uri)?;
@@ -131,12 +131,12 @@ impl TransmitterMetadata {
     }
 }
 
-/// Where the metadata of `issuer` is found: the well-known path goes between host and path, after
-/// a closing slash was taken off (SSF 1.0 §7.2).
+/// The URL of the metadata of `issuer`: the well-known path goes between host and path, after removing a trailing slash
+/// (SSF 1.0 §7.2).
 ///
 /// # Errors
 ///
-/// [`AddressError`] when the issuer is not a plain `https` address.
+/// [`AddressError`] if the issuer is not a plain `https` URL.
 pub fn well_known_url(issuer: &str, name: WellKnown) -> Result<String, AddressError> {
     let url = plain_url(issuer)?;
     let path = url.path().strip_suffix('/').unwrap_or(url.path());
@@ -147,17 +147,17 @@ pub fn well_known_url(issuer: &str, name: WellKnown) -> Result<String, AddressEr
     ))
 }
 
-/// Where a token for the Okta org at `tenant_url` is posted.
+/// The URL to post a token for the Okta org at `tenant_url`.
 ///
 /// # Errors
 ///
-/// [`AddressError`] when it is not a plain `https` address. Whether the host may be reached, and
-/// whether it is Okta's, is the sender's business.
+/// [`AddressError`] if it is not a plain `https` URL. The sender checks whether the host is allowed, and whether it is
+/// Okta's.
 pub fn okta_push_url(tenant_url: &str) -> Result<String, AddressError> {
     Ok(format!("{}{OKTA_PUSH_PATH}", okta_audience(tenant_url)?))
 }
 
-/// The `aud` that the Okta org at `tenant_url` accepts: its URL without a closing slash.
+/// The `aud` that the Okta org at `tenant_url` accepts: its URL without a trailing slash.
 ///
 /// # Errors
 ///

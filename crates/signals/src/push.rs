@@ -1,73 +1,74 @@
-//! What a receiver's answer to a pushed token means, and how long to wait before the next try.
+//! The meaning of a receiver's response to a pushed token, and the delay before the next attempt.
 //!
-//! Pure: the caller sends, counts attempts and gives time and randomness. The token keeps its
-//! `jti` and its bytes on every try, so a repeat does no harm. Start reading at [`classify`].
+//! Pure: the caller sends, counts attempts, and provides time and randomness. The token keeps its `jti` and its bytes
+//! on every attempt, so a repetition does no harm. Start reading at [`classify`].
 //!
-//! RFC 8935 §2.4 leaves the choice per error to the transmitter; the choices here follow what
-//! receivers were seen to answer.
+//! RFC 8935 §2.4 lets the transmitter choose how to handle each error. The choices here match the observed responses of
+//! receivers.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// After how many tries that ended in [`PushOutcome::RetryBounded`] the integration is suspended.
+/// The number of attempts with [`PushOutcome::RetryBounded`] after which the integration is suspended.
 ///
-/// Enough for a receiver that caches the JWKS document to ask again. Chosen, nothing depends on it.
+/// Enough for a receiver that caches the JWKS document to fetch it again. Chosen, nothing depends on it.
 pub const SUSPEND_AFTER_BOUNDED_RETRIES: u32 = 5;
 
-/// How much of a receiver's own words is kept.
+/// The maximum length of the receiver's own message that is kept.
 const DESCRIPTION_MAX_CHARS: usize = 500;
 
-/// What came back. A push that got no answer (no connection, time-out) is [`PushOutcome::Retry`] without asking.
+/// The response. A push without a response (no connection, time-out) is [`PushOutcome::Retry`] without calling
+/// [`classify`].
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {
     /// The HTTP status.
     pub status: u16,
     /// The `Retry-After` header, if any.
     pub retry_after: Option<&'a str>,
-    /// The body, possibly cut off by the caller.
+    /// The body, possibly truncated by the caller.
     pub body: &'a [u8],
 }
 
-/// What to do with the token after an answer.
+/// What to do with the token after a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushOutcome {
-    /// The receiver has it (202).
+    /// The receiver accepted it (202).
     Delivered,
-    /// The receiver has it, but answered 200 or 204 where the RFC says 202.
+    /// The receiver accepted it, but responded 200 or 204 where the RFC requires 202.
     DeliveredFlagged {
-        /// What it answered.
+        /// The status of the response.
         status: u16,
     },
-    /// Back-pressure: wait at least this long; nothing when the receiver did not say.
+    /// Rate limit: wait at least this long; `None` if the receiver did not say how long.
     RetryAfter(Option<Duration>),
-    /// A passing fault: try again after [`backoff`].
+    /// A temporary failure: try again after [`backoff`].
     Retry,
-    /// May heal once caches or credentials were renewed: try again a few times
-    /// ([`SUSPEND_AFTER_BOUNDED_RETRIES`]), then suspend the integration.
+    /// May succeed after caches or credentials are renewed: try again a few times ([`SUSPEND_AFTER_BOUNDED_RETRIES`]),
+    /// then suspend the integration.
     RetryBounded {
-        /// The code of RFC 8935 §2.4, or the HTTP status in words.
+        /// The code of RFC 8935 §2.4, or the HTTP status as text.
         err: String,
-        /// The receiver's own words.
+        /// The receiver's own message.
         description: String,
     },
-    /// This token will never be taken; the next one may be.
+    /// The receiver will never accept this token, but may accept the next one.
     DeadLetter {
         /// The code of RFC 8935 §2.4.
         err: String,
-        /// The receiver's own words.
+        /// The receiver's own message.
         description: String,
     },
-    /// Nothing will be taken until someone changes the configuration: keep the backlog, stop sending.
+    /// The receiver will accept nothing until someone changes the configuration: keep the backlog, stop sending.
     SuspendIntegration {
-        /// The code of RFC 8935 §2.4, or the HTTP status in words.
+        /// The code of RFC 8935 §2.4, or the HTTP status as text.
         err: String,
-        /// The receiver's own words.
+        /// The receiver's own message.
         description: String,
     },
 }
 
-/// Reads an answer. `now` is the time in Unix seconds, for a `Retry-After` that names a date.
+/// Interprets a response. `now` is the time in Unix seconds, for a `Retry-After` with a date.
 pub fn classify(answer: Answer<'_>, now: i64) -> PushOutcome {
     let wait = answer.retry_after.and_then(|header| retry_after(header, now));
     let of_status = || (format!("http_{}", answer.status), description(answer.body));
@@ -92,9 +93,9 @@ pub fn classify(answer: Answer<'_>, now: i64) -> PushOutcome {
     }
 }
 
-/// How long to wait before try number `attempt` + 1: a random part of a doubling limit ("full jitter").
+/// The delay before attempt `attempt` + 1: a random part of a doubling limit ("full jitter").
 ///
-/// `random` is in `0.0..=1.0`; what lies outside is brought inside. The result is at most `cap`.
+/// `random` is in `0.0..=1.0`; other values are clamped. The result is at most `cap`.
 pub fn backoff(attempt: u32, base: Duration, cap: Duration, random: f64) -> Duration {
     let limit = base
         .saturating_mul(2_u32.saturating_pow(attempt.min(31)))
@@ -143,8 +144,8 @@ fn cut(text: &str) -> String {
         .collect()
 }
 
-/// `Retry-After` in its two shapes (RFC 9110 §10.2.3): seconds, or a date such as
-/// `Fri, 31 Dec 1999 23:59:59 GMT`. The two obsolete date shapes are not read.
+/// `Retry-After` in its two formats (RFC 9110 §10.2.3): seconds, or a date such as `Fri, 31 Dec 1999 23:59:59 GMT`. The
+/// two obsolete date formats are not supported.
 fn retry_after(header: &str, now: i64) -> Option<Duration> {
     let header = header.trim();
     if let Ok(seconds) = header.parse::<u64>() {

@@ -1,16 +1,16 @@
-//! Whom an event is about: RFC 9493 subject identifiers and the complex subject of SSF 1.0.
+//! The subject of an event: RFC 9493 subject identifiers and the complex subject of SSF 1.0.
 //!
 //! Only the formats that a risk transmitter writes. Start reading at [`Subject`].
 
 use serde::{Deserialize, Serialize};
 
-/// One subject identifier, in the JSON shape of RFC 9493 §3 (`{"format": ...}`).
+/// One subject identifier, in the JSON format of RFC 9493 §3 (`{"format": ...}`).
 ///
-/// Reading refuses members that a format does not define, as the RFC does.
+/// Parsing refuses members that a format does not define, as the RFC requires.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Subject {
-    /// A mail address (RFC 9493 §3.2.2). The receiver decides about letter case.
+    /// A mail address (RFC 9493 §3.2.2). The receiver decides whether letter case matters.
     Email {
         /// The address (`addr-spec` of RFC 5322), never empty.
         email: String,
@@ -22,7 +22,7 @@ pub enum Subject {
         /// The subject, as in the `sub` of its tokens.
         sub: String,
     },
-    /// A name that only sender and receiver understand (RFC 9493 §3.2.4). SSF uses it for streams.
+    /// A name that has meaning only for sender and receiver (RFC 9493 §3.2.4). SSF uses it for streams.
     Opaque {
         /// The identifier, never empty.
         id: String,
@@ -31,7 +31,7 @@ pub enum Subject {
     Complex(Box<ComplexSubject>),
 }
 
-/// The members of a complex subject; each is a simple identifier, and at least one is there.
+/// The members of a complex subject. Each is a simple identifier, and at least one is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComplexSubject {
@@ -58,35 +58,35 @@ pub struct ComplexSubject {
     pub group: Option<Subject>,
 }
 
-/// Why a subject may not be sent.
+/// Why a subject cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// RFC 9493 §3: members of an identifier are never empty.
+    /// RFC 9493 §3: members of an identifier must not be empty.
     #[error("the field {member} of the subject is empty")]
     Empty {
-        /// Which member.
+        /// The member.
         member: &'static str,
     },
     /// A complex subject inside a complex subject.
     #[error("the field {member} of a complex subject is itself complex")]
     Nested {
-        /// Which member.
+        /// The member.
         member: &'static str,
     },
-    /// A complex subject that describes nobody.
+    /// A complex subject without members.
     #[error("a complex subject requires at least one field")]
     NoMember,
 }
 
 impl Subject {
-    /// A subject known by mail address.
+    /// A subject identified by mail address.
     pub fn email(address: impl Into<String>) -> Self {
         Self::Email {
             email: address.into(),
         }
     }
 
-    /// A subject known by the issuer and subject of its identity tokens.
+    /// A subject identified by the issuer and subject of its identity tokens.
     pub fn iss_sub(issuer: impl Into<String>, subject: impl Into<String>) -> Self {
         Self::IssSub {
             iss: issuer.into(),
@@ -94,16 +94,16 @@ impl Subject {
         }
     }
 
-    /// A subject whose identifier only sender and receiver understand.
+    /// A subject with an identifier that has meaning only for sender and receiver.
     pub fn opaque(id: impl Into<String>) -> Self {
         Self::Opaque { id: id.into() }
     }
 
-    /// Whether the subject keeps the rules that its types cannot express.
+    /// Checks the rules that the types cannot express.
     ///
     /// # Errors
     ///
-    /// [`SubjectError`] says which member breaks which rule.
+    /// [`SubjectError`] names the member and the rule.
     pub fn check(&self) -> Result<(), SubjectError> {
         let filled = |member, value: &str| {
             if value.trim().is_empty() {
@@ -134,7 +134,7 @@ impl Subject {
 }
 
 impl ComplexSubject {
-    /// The members that are there, in the order of SSF 1.0 §3.3.
+    /// The members that are set, in the order of SSF 1.0 §3.3.
     pub fn members(&self) -> Vec<(&'static str, &Subject)> {
         [
             ("user", &self.user),

@@ -1,6 +1,6 @@
-//! A Security Event Token: the claims of RFC 8417 as SSF 1.0 §4 narrows them, per dialect.
+//! A Security Event Token: the claims of RFC 8417 with the restrictions of SSF 1.0 §4, for each dialect.
 //!
-//! Never holds `exp` or `sub`, and holds exactly one event. Start reading at [`Token::sign`].
+//! Never contains `exp` or `sub`, and contains exactly one event. Start reading at [`Token::sign`].
 
 use serde_json::{Map, Value, json};
 
@@ -8,15 +8,15 @@ use crate::event::{Event, OKTA_USER_RISK_CHANGE};
 use crate::key::{Header, KeyError, SigningKey};
 use crate::subject::{Subject, SubjectError};
 
-/// In which dialect a token is written.
+/// The dialect of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// SSF 1.0 and CAEP 1.0: `sub_id` at the top, no subject inside the event.
     Standard,
     /// Okta as a receiver: its own event type with the subject inside the event.
     ///
-    /// `txn` and `sub_id` are beyond Okta's published schema. Receivers ignore what they do not
-    /// know (SSF 1.0 §4), so both are on in [`Profile::OKTA`] and can be left out for a tenant that objects.
+    /// `txn` and `sub_id` are not in Okta's published schema. Receivers ignore unknown claims (SSF 1.0 §4), so both are
+    /// on in [`Profile::OKTA`]. You can omit them for a tenant that refuses them.
     Okta {
         /// Whether the `txn` claim is written.
         txn: bool,
@@ -33,41 +33,41 @@ impl Profile {
     };
 }
 
-/// What one token says. Times are Unix seconds.
+/// The content of one token. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// `iss`: the transmitter's issuer, byte for byte as in its metadata.
     pub issuer: String,
-    /// `aud`: who the token is for. One string, which is all that Okta takes.
+    /// `aud`: the receiver of the token. One string, because Okta accepts no list.
     pub audience: String,
-    /// `iat`: when the token is issued. Must not lie ahead of the receiver's clock.
+    /// `iat`: when the token is issued. Must not be ahead of the receiver's clock.
     pub issued_at: i64,
-    /// `jti`: the token's identity. A repeated delivery keeps it, so that receivers can drop repeats.
+    /// `jti`: the token's identity. A repeated delivery keeps it, so that receivers can ignore repetitions.
     pub id: String,
-    /// `txn`: the cause, shared by all tokens of one cause.
+    /// `txn`: the cause, shared by all tokens with the same cause.
     pub transaction: Option<String>,
-    /// `sub_id`: whom the event is about; for stream events the stream (`opaque`).
+    /// `sub_id`: the subject of the event; for stream events the stream (`opaque`).
     pub subject: Subject,
     /// The event.
     pub event: Event,
 }
 
-/// Why a token cannot be made.
+/// Why a token cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// A claim that must say something is empty.
+    /// A required claim is empty.
     #[error("the claim {claim} is empty")]
     EmptyClaim {
-        /// Which claim.
+        /// The claim.
         claim: &'static str,
     },
-    /// The subject may not be sent.
+    /// The subject is invalid.
     #[error("the subject of the token is invalid")]
     Subject(#[from] SubjectError),
-    /// Okta takes no stream events.
+    /// Okta accepts no stream events.
     #[error("Okta supports only risk changes, not stream events")]
     NotForOkta,
-    /// Okta acts on a user or a device, and the subject names neither.
+    /// Okta acts on a user or a device, and the subject identifies neither.
     #[error("the subject is neither a user nor a device; Okta supports nothing else")]
     NoOktaSubject,
     /// Signing failed.
@@ -80,7 +80,7 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// Every [`TokenError`] but [`TokenError::Key`].
+    /// Every [`TokenError`] except [`TokenError::Key`].
     pub fn claims(&self, profile: Profile) -> Result<Value, TokenError> {
         for (claim, value) in [("iss", &self.issuer), ("aud", &self.audience), ("jti", &self.id)] {
             if value.trim().is_empty() {
@@ -118,7 +118,7 @@ impl Token {
         Ok(Value::Object(claims))
     }
 
-    /// The signed token in compact form, ready to be the body of a push or an entry of a poll answer.
+    /// The signed token in compact form, ready to be the body of a push or an entry of a poll response.
     ///
     /// # Errors
     ///

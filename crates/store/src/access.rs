@@ -1,7 +1,7 @@
-//! What Cloudflare lists: members, roles, Access users, Access groups.
+//! The lists that Cloudflare returns: members, roles, Access users, Access groups.
 //!
-//! A listing is written with the time its sync began; whatever was not written since is gone. Rows are never
-//! deleted: `gone_at` is set, and taken back when the thing is listed again.
+//! Each row is written with the start time of its sync. Rows that a complete sync did not write are gone. Rows are
+//! never deleted: `gone_at` is set, and cleared when the object is listed again.
 
 use crate::engine::{
     Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader, storable,
@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
 use sqlx::QueryBuilder;
 
-/// Rows in one statement: ten columns of these stay far below both engines' limit of bound values.
+/// Rows in one statement. With ten columns, this is far below both engines' limit of bound values.
 const ROWS_PER_STATEMENT: usize = 500;
 
-/// A member as it was listed.
+/// A member as listed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of MemberRow")]
 pub struct MemberSeen {
@@ -30,37 +30,37 @@ pub struct MemberSeen {
     pub fingerprint: String,
 }
 
-/// Someone who may log in to an account's dashboard.
+/// Someone who can log in to an account's dashboard.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct MemberRow {
-    /// Which connection lists this member.
+    /// The connection that lists this member.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
     /// The membership's id, not the user's.
     pub id: String,
-    /// The person behind the address.
+    /// The person with this address.
     pub person_id: Option<String>,
     /// As Cloudflare writes it.
     pub email: String,
     /// First and last name.
     pub name: Option<String>,
-    /// `accepted`, `pending`, or whatever else Cloudflare says.
+    /// `accepted`, `pending`, or another status from Cloudflare.
     pub status: String,
-    /// Whether the second factor is on; `None` when that is not known.
+    /// Whether the second factor is enabled; `None` if unknown.
     pub two_factor: Option<bool>,
     /// A JSON array of `{"id","name"}`.
     pub roles: String,
-    /// A JSON array of policies as Cloudflare gives them; a member has these or roles.
+    /// A JSON array of policies as Cloudflare returns them. A member has either policies or roles.
     pub policies: String,
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     pub raw: String,
     /// When a sync last saw it.
     pub seen_at: DateTime<Utc>,
-    /// When a whole listing no longer had it.
+    /// When a complete listing no longer included it.
     pub gone_at: Option<DateTime<Utc>>,
 }
 
-/// A role as it was listed.
+/// A role as listed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of RoleRow")]
 pub struct RoleSeen {
@@ -88,7 +88,7 @@ pub struct RoleRow {
     pub gone_at: Option<DateTime<Utc>>,
 }
 
-/// An Access user as it was listed.
+/// An Access user as listed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of AccessUserRow")]
 pub struct AccessUserSeen {
@@ -126,7 +126,7 @@ pub struct AccessUserRow {
     pub gone_at: Option<DateTime<Utc>>,
 }
 
-/// An Access group as it was listed.
+/// An Access group as listed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of AccessGroupRow")]
 pub struct AccessGroupSeen {
@@ -136,7 +136,7 @@ pub struct AccessGroupSeen {
     pub fingerprint: String,
 }
 
-/// An Access group: its rules are in `raw`, with every key that Cloudflare gave.
+/// An Access group. Its rules are in `raw`, with every key that Cloudflare returned.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -156,24 +156,24 @@ json_columns! {
     MemberRow in "member" by |row| format!("{} of connection {}", row.id, row.connection_id);
     /// The roles, each with `id` and `name`.
     roles_json = roles: Vec<serde_json::Value>;
-    /// The policies as Cloudflare gives them.
+    /// The policies as Cloudflare returns them.
     policies_json = policies: Vec<serde_json::Value>;
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     raw_json = raw: serde_json::Value;
 }
 json_columns! {
     RoleRow in "role" by |row| format!("{} of connection {}", row.id, row.connection_id);
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     raw_json = raw: serde_json::Value;
 }
 json_columns! {
     AccessUserRow in "access_user" by |row| format!("{} of connection {}", row.id, row.connection_id);
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     raw_json = raw: serde_json::Value;
 }
 json_columns! {
     AccessGroupRow in "access_group" by |row| format!("{} of connection {}", row.id, row.connection_id);
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     raw_json = raw: serde_json::Value;
 }
 
@@ -198,7 +198,7 @@ macro_rules! listed {
 
 listed!(MemberSeen by email, RoleSeen by name, AccessUserSeen by email, AccessGroupSeen by name);
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     MEMBER_GONE,
@@ -351,7 +351,7 @@ fn kept(text: Option<&String>) -> Option<String> {
 macro_rules! listed_things {
     ($kind:literal, $upsert:ident, $gone:ident, $live:ident, $fresh:ident, $list:ident, $seen:ty, $row:ty, $known:expr, $raw:expr, $head:expr, $tail:expr,
      $gone_sql:expr, $live_sql:expr, $fresh_sql:expr, $list_sql:expr, |$b:ident, $s:ident| $bind:expr) => {
-        /// Writes what one page listed. With a run, what is different from before is kept with it.
+        /// Stores the items of one page. With a run, also stores the differences.
         pub async fn $upsert(
             &self,
             connection: &ConnectionId,
@@ -394,8 +394,8 @@ macro_rules! listed_things {
             Ok(touched)
         }
 
-        /// Marks as gone what the sync begun at `started` did not see; answers their ids. With a run, what went
-        /// is kept with it.
+        /// Marks as gone everything that the sync started at `started` did not see; returns the ids. With a run, also
+        /// stores what is gone.
         pub async fn $gone(
             &self,
             connection: &ConnectionId,
@@ -414,14 +414,14 @@ macro_rules! listed_things {
             Ok(gone.into_iter().map(|(id, _, _)| id).collect())
         }
 
-        /// How many are not gone.
+        /// The number of rows that are not gone.
         pub async fn $live(&self, connection: &ConnectionId) -> Result<i64, StoreError> {
             Ok(on_reader!(self, pool => {
                 sqlx::query_scalar($live_sql).bind(&connection.0).fetch_one(pool).await?
             }))
         }
 
-        /// How many a sync has seen since `started`.
+        /// The number of rows that a sync has seen since `started`.
         pub async fn $fresh(
             &self,
             connection: &ConnectionId,
@@ -432,7 +432,7 @@ macro_rules! listed_things {
             }))
         }
 
-        /// Those that are not gone, after `(connection, id)`, by connection and id.
+        /// Rows that are not gone, after `(connection, id)`, ordered by connection and id.
         pub async fn $list(
             &self,
             connection: Option<&ConnectionId>,
@@ -568,7 +568,7 @@ impl Store {
         }))
     }
 
-    /// Members of every connection, without the objects that Cloudflare gave, after `(connection, id)`.
+    /// Members of every connection, without Cloudflare's objects, after `(connection, id)`.
     pub async fn member_brief(
         &self,
         after: Option<(&str, &str)>,
@@ -594,7 +594,7 @@ impl Store {
         }))
     }
 
-    /// Marks as gone the memberships of an address (in lower case), which Cloudflare no longer has.
+    /// Marks the memberships of an address (in lower case) as gone, because Cloudflare no longer has them.
     pub async fn member_forget(
         &self,
         connection: &ConnectionId,
@@ -631,7 +631,7 @@ impl Store {
         }))
     }
 
-    /// The Access groups of this exact name: Cloudflare lets several have one.
+    /// The Access groups with this exact name. Cloudflare allows several with the same name.
     pub async fn access_group_by_name(
         &self,
         connection: &ConnectionId,
@@ -649,7 +649,7 @@ impl Store {
         }))
     }
 
-    /// The roles of this exact name.
+    /// The roles with this exact name.
     pub async fn role_by_name(
         &self,
         connection: &ConnectionId,
@@ -660,7 +660,7 @@ impl Store {
         }))
     }
 
-    /// Everyone with their address, after the address `after`.
+    /// Every person with their address, after the address `after`.
     pub async fn person_brief(&self, after: &str, limit: i64) -> Result<Vec<(PersonId, String)>, StoreError> {
         let rows: Vec<(String, String)> = on_reader!(self, pool => {
             sqlx::query_as(PERSON_BRIEF).bind(after).bind(bounded(limit)).fetch_all(pool).await?

@@ -1,4 +1,4 @@
-//! Changes of access: what was asked, planned and done, and the request that would take it back.
+//! Changes of access: the request, the plan, the outcome, and the request that would undo the change.
 
 use crate::TimeCursor;
 use crate::engine::{
@@ -11,58 +11,58 @@ use model::{ChangeOutcome, ConnectionId};
 /// One change of access, or one step of a larger one.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccessChangeRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
-    /// In which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// The change that this is a step of.
+    /// The change that this step belongs to.
     pub parent_id: Option<String>,
     /// `group.grant`, `role.revoke`, `member.remove`, …
     pub action: String,
-    /// The group, role or membership that is changed, in words.
+    /// The changed group, role or membership, as text.
     pub object: String,
-    /// Whose access, by address.
+    /// The address of the person whose access changes.
     pub email: Option<String>,
-    /// What was asked, as JSON.
+    /// The request, as JSON.
     pub request: String,
     /// The plan, as JSON: before, after, calls, guards.
     pub plan: String,
-    /// Who asked.
+    /// The actor who requested it.
     pub actor: String,
-    /// Why, in their words.
+    /// The reason, as the actor wrote it.
     pub note: Option<String>,
-    /// What became of it.
+    /// The outcome.
     #[sqlx(try_from = "String")]
     pub outcome: ChangeOutcome,
-    /// Why that is the outcome.
+    /// The reason for the outcome.
     pub reason: Option<String>,
-    /// What else there is to say, as JSON: what remains, how often a lost write was repeated.
+    /// Further information, as JSON: what remains, how often a lost write was repeated.
     pub detail: String,
-    /// The request that takes it back, as JSON; `None` where nothing can.
+    /// The request that undoes it, as JSON; `None` if nothing can.
     pub undo: Option<String>,
-    /// When it was asked.
+    /// When it was requested.
     pub created_at: DateTime<Utc>,
-    /// When its outcome was known; `None` while it runs or when it was killed.
+    /// When its outcome was known; `None` while it runs or if it was killed.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
 json_columns! {
     AccessChangeRow in "access_change" by |row| &row.id;
-    /// What was asked.
+    /// The request.
     request_json = request: serde_json::Value;
     /// The plan.
     plan_json = plan: serde_json::Value;
-    /// What else there is to say.
+    /// Further information.
     detail_json = detail: serde_json::Value;
 }
 
 impl AccessChangeRow {
-    /// The request that takes it back.
+    /// The request that undoes it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it cannot be read.
+    /// [`StoreError::Damaged`] if it cannot be read.
     pub fn undo_json<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
         let undo = self.undo.as_deref();
         undo.map(|text| stored("access_change", &self.id, "undo", text))
@@ -73,19 +73,19 @@ impl AccessChangeRow {
 /// Which changes to list.
 #[derive(Debug, Clone, Default)]
 pub struct AccessChangeFilter {
-    /// Only of this connection.
+    /// Only for this connection.
     pub connection_id: Option<ConnectionId>,
-    /// Only of this person's access, by their main address in lower case; their further addresses count too.
+    /// Only for this person, by their main address in lower case; aliases are included.
     pub email: Option<String>,
     /// Only with this outcome.
     pub outcome: Option<ChangeOutcome>,
-    /// Only before this place.
+    /// Only before this position.
     pub before: Option<TimeCursor>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[INSERT, FINISH, GET, STEPS, LIST];
 
@@ -106,7 +106,7 @@ const LIST: &str = "
     ORDER BY created_at DESC, id DESC LIMIT $6";
 
 impl Store {
-    /// Writes a change down, before anything of it is done.
+    /// Stores a change before any part of it is done.
     pub async fn access_change_insert(&self, row: &AccessChangeRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(INSERT)
@@ -119,7 +119,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what became of a change, with its plan as it was last made, and says so in the journal.
+    /// Stores the outcome of a change, with the latest version of its plan, and writes a journal entry.
     pub async fn access_change_finish(
         &self,
         row: &AccessChangeRow,
@@ -140,7 +140,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// The steps of a change, in their order.
+    /// The steps of a change, in order.
     pub async fn access_change_steps(&self, id: &str) -> Result<Vec<AccessChangeRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(STEPS).bind(id).fetch_all(pool).await?))
     }

@@ -1,26 +1,26 @@
-//! What only a request for each Access user gives: last seen identity, sessions, failed logins.
+//! Data that needs one request for each Access user: last seen identity, sessions, failed logins.
 
 use crate::engine::{Store, StoreError, bounded, json_columns, on_engine, on_reader, stored};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 
-/// What was last read about one Access user.
+/// The data last read about one Access user.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccessUserDetailRow {
-    /// Whose user.
+    /// The user's connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
     /// Cloudflare's id.
     pub access_user_id: String,
-    /// The last seen identity as Cloudflare gave it; `None` for someone who never signed in.
+    /// The last seen identity as Cloudflare returned it; `None` for a user who never signed in.
     pub identity: Option<String>,
     /// A JSON array of active sessions.
     pub sessions: String,
     /// A JSON array of failed logins.
     pub failed_logins: String,
-    /// When this was read, or last tried.
+    /// When this was last read or tried.
     pub read_at: DateTime<Utc>,
-    /// Why it could not be read the last time; what stands beside it is from before.
+    /// Why the last read failed; the other fields are then older.
     pub problem: Option<String>,
 }
 
@@ -33,11 +33,11 @@ json_columns! {
 }
 
 impl AccessUserDetailRow {
-    /// The last seen identity; `None` for someone who never signed in.
+    /// The last seen identity; `None` for a user who never signed in.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it cannot be read.
+    /// [`StoreError::Damaged`] if it cannot be read.
     pub fn identity_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
         let row = || format!("{} of connection {}", self.access_user_id, self.connection_id);
         self.identity
@@ -47,7 +47,7 @@ impl AccessUserDetailRow {
     }
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[UPSERT, FAILED, LIST, BY_PERSON, OLDEST, SINCE];
 
@@ -78,12 +78,12 @@ const OLDEST: &str = "
 const SINCE: &str = "SELECT COUNT(*) FROM access_user_detail WHERE read_at > $1";
 
 impl Store {
-    /// About how many Access users something was read since `since`.
+    /// The number of Access users whose data was read since `since`.
     pub async fn access_user_detail_since(&self, since: DateTime<Utc>) -> Result<i64, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(SINCE).bind(since).fetch_one(pool).await?))
     }
 
-    /// Keeps what was read about an Access user.
+    /// Stores the data about an Access user.
     pub async fn access_user_detail_set(&self, detail: &AccessUserDetailRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(UPSERT)
@@ -94,7 +94,7 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers that an Access user could not be read about, and why: others have their turn first then.
+    /// Records that the data about an Access user could not be read, and why. The user goes to the end of the queue.
     pub async fn access_user_detail_failed(
         &self,
         connection: &ConnectionId,
@@ -110,7 +110,7 @@ impl Store {
         Ok(())
     }
 
-    /// What was read, after `(connection, Access user)`.
+    /// Stored data, after `(connection, Access user)`.
     pub async fn access_user_detail_list(
         &self,
         connection: Option<&ConnectionId>,
@@ -124,7 +124,7 @@ impl Store {
         }))
     }
 
-    /// What was read about the Access users of one person.
+    /// Stored data about the Access users of one person.
     pub async fn access_user_detail_by_person(
         &self,
         person: &model::PersonId,
@@ -132,7 +132,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_PERSON).bind(&person.0).fetch_all(pool).await?))
     }
 
-    /// Access users about whom nothing was read since `before`: never read first, then the oldest.
+    /// Access users whose data was not read since `before`: first those never read, then the oldest.
     pub async fn access_user_detail_due(
         &self,
         connection: &ConnectionId,

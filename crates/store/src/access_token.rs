@@ -1,14 +1,14 @@
-//! Tokens that callers of the API hold, and the console's sessions. Only digests are kept.
+//! API tokens and console sessions. Only digests are stored.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 
-/// A token for the API. The token itself is not here: only its digest.
+/// An API token. Only the digest of the token is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccessTokenRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
-    /// What people call it.
+    /// Its name.
     pub name: String,
     /// SHA-256 of the token, in hex.
     pub token_hash: String,
@@ -16,13 +16,13 @@ pub struct AccessTokenRow {
     pub fingerprint: String,
     /// A JSON array of permissions.
     pub permissions: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it was taken back.
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it ends by itself; `None` for a token without an end.
+    /// When it expires; `None` for a token without an expiry.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -37,17 +37,17 @@ pub struct SessionRow {
     pub access_token_id: Option<String>,
     /// A JSON array of permissions, for a session without a token.
     pub permissions: Option<String>,
-    /// What every form of this session must carry.
+    /// The CSRF token that every form of this session must contain.
     pub csrf: String,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
     /// When it was last used, to the minute.
     pub used_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT,
@@ -83,7 +83,7 @@ const SESSION_COUNT: &str = "SELECT COUNT(*) FROM session WHERE access_token_id 
 const SESSION_EXPIRE: &str = "DELETE FROM session WHERE expires_at <= $1";
 
 impl Store {
-    /// Keeps a new token. [`StoreError::Exists`] when one that was not revoked has its name.
+    /// Stores a new token. [`StoreError::Exists`] if a token with this name exists that is not revoked.
     pub async fn access_token_insert(&self, new: &AccessTokenRow) -> Result<(), StoreError> {
         let result = on_engine!(self, pool => {
             sqlx::query(INSERT)
@@ -99,28 +99,28 @@ impl Store {
         })
     }
 
-    /// The live token with this digest.
+    /// The valid token with this digest.
     pub async fn access_token_by_hash(&self, hash: &str) -> Result<Option<AccessTokenRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_HASH).bind(hash).fetch_optional(pool).await?))
     }
 
-    /// One live token.
+    /// One valid token.
     pub async fn access_token_get(&self, id: &str) -> Result<Option<AccessTokenRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// All tokens, also those taken back, oldest first.
+    /// All tokens, including revoked ones, oldest first.
     pub async fn access_token_list(&self) -> Result<Vec<AccessTokenRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(LIST).fetch_all(pool).await?))
     }
 
-    /// Remembers that a token was used.
+    /// Records that a token was used.
     pub async fn access_token_used(&self, id: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(USED).bind(id).bind(now).execute(pool).await?; });
         Ok(())
     }
 
-    /// Takes a token back; `false` when there is no such live token. Its sessions end with it.
+    /// Revokes a token; `false` if there is no such valid token. Its sessions end with it.
     pub async fn access_token_revoke(&self, id: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
         let revoked: Option<String> = on_engine!(self, pool => {
             sqlx::query_scalar(REVOKE).bind(id).bind(now).fetch_optional(pool).await?
@@ -128,7 +128,7 @@ impl Store {
         Ok(revoked.is_some())
     }
 
-    /// Opens a session and sweeps those that ended.
+    /// Opens a session and deletes expired ones.
     pub async fn session_insert(&self, new: &SessionRow) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             sqlx::query(SESSION_EXPIRE).bind(new.created_at).execute(&mut *tx).await?;
@@ -139,7 +139,7 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers that a session was used.
+    /// Records that a session was used.
     pub async fn session_used(&self, hash: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(SESSION_USED).bind(hash).bind(now).execute(pool).await?;
@@ -147,7 +147,7 @@ impl Store {
         Ok(())
     }
 
-    /// The session with this digest, if it has not ended.
+    /// The session with this digest, if it has not expired.
     pub async fn session_get(
         &self,
         hash: &str,
@@ -158,7 +158,7 @@ impl Store {
         }))
     }
 
-    /// How many sessions of a token have not ended.
+    /// The number of a token's sessions that have not expired.
     pub async fn session_count(&self, token: &str, now: DateTime<Utc>) -> Result<i64, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_scalar(SESSION_COUNT).bind(token).bind(now).fetch_one(pool).await?

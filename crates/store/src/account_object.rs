@@ -1,5 +1,5 @@
-//! What an account has beside people, roles and Access groups: one table for every kind, since all that is asked
-//! of them is their id, their name and the object as Cloudflare gave it.
+//! All objects of an account except people, roles and Access groups. One table holds every kind, because callers need
+//! only the id, the name and the object as Cloudflare returned it.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_reader, storable};
 use crate::sync_change::{self, Known, Listed, NewChange, Touched};
@@ -10,7 +10,7 @@ use sqlx::QueryBuilder;
 /// Rows in one statement.
 const ROWS_PER_STATEMENT: usize = 500;
 
-/// An object as it was listed.
+/// An object as listed.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of AccountObjectRow")]
 pub struct AccountObjectSeen {
@@ -38,31 +38,31 @@ impl Listed for AccountObjectSeen {
 /// An object of an account.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct AccountObjectRow {
-    /// Which connection lists it.
+    /// The connection that lists it.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Which list it is on.
+    /// The list that contains it.
     #[sqlx(try_from = "String")]
     pub kind: ListKind,
     /// Cloudflare's id.
     pub id: String,
-    /// Its name; empty where it has none.
+    /// Its name; empty if it has none.
     pub name: String,
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     pub raw: String,
     /// When a sync last saw it.
     pub seen_at: DateTime<Utc>,
-    /// When a whole listing no longer had it.
+    /// When a complete listing no longer included it.
     pub gone_at: Option<DateTime<Utc>>,
 }
 
 json_columns! {
     AccountObjectRow in "account_object" by |row| format!("{} {} of connection {}", row.kind, row.id, row.connection_id);
-    /// The whole object as Cloudflare gave it.
+    /// The whole object as Cloudflare returned it.
     raw_json = raw: serde_json::Value;
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[GONE, LIVE, LIST, GET, BY_NAME];
 
@@ -92,7 +92,7 @@ const BY_NAME: &str = "
     ORDER BY LOWER(id) LIMIT 100";
 
 impl Store {
-    /// Writes what one page listed. With a run, what is different from before is kept with it.
+    /// Stores the items of one page. With a run, also stores the differences.
     pub async fn account_object_upsert(
         &self,
         connection: &ConnectionId,
@@ -136,7 +136,7 @@ impl Store {
         Ok(touched)
     }
 
-    /// Marks as gone what the sync begun at `started` did not see; answers their ids.
+    /// Marks as gone everything that the sync started at `started` did not see; returns the ids.
     pub async fn account_object_mark_gone(
         &self,
         connection: &ConnectionId,
@@ -156,7 +156,7 @@ impl Store {
         Ok(gone.into_iter().map(|(id, _, _)| id).collect())
     }
 
-    /// How many of a kind are not gone.
+    /// The number of objects of a kind that are not gone.
     pub async fn account_object_live(
         &self,
         connection: &ConnectionId,
@@ -167,7 +167,7 @@ impl Store {
         }))
     }
 
-    /// Those of a kind that are not gone, after `(connection, id)`, by connection and id.
+    /// Objects of a kind that are not gone, after `(connection, id)`, ordered by connection and id.
     pub async fn account_object_list(
         &self,
         kind: &str,
@@ -182,7 +182,7 @@ impl Store {
         }))
     }
 
-    /// One that is not gone.
+    /// One object that is not gone.
     pub async fn account_object_get(
         &self,
         connection: &ConnectionId,
@@ -194,7 +194,7 @@ impl Store {
         }))
     }
 
-    /// Those of this exact name.
+    /// Objects with this exact name.
     pub async fn account_object_by_name(
         &self,
         connection: &ConnectionId,

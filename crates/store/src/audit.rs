@@ -1,28 +1,28 @@
-//! Who did what, each row chained to the one before by its digest.
+//! The audit log: who did what. Each row is chained to the previous one by its digest.
 
 use crate::engine::{Engine, Store, StoreError, bounded, on_reader, storable};
 use chrono::{DateTime, SecondsFormat, Utc};
 use model::{AuditAction, AuditOutcome};
 use serde_json::Value;
 
-/// Something that someone did or tried.
+/// Something that an actor did or tried.
 #[derive(Debug, Clone)]
 pub struct AuditEntry {
     /// When.
     pub at: DateTime<Utc>,
-    /// Who: `token:NAME`, `cli`, `system`.
+    /// The actor: `token:NAME`, `cli`, `system`.
     pub actor: String,
-    /// What.
+    /// The action.
     pub action: AuditAction,
-    /// On what.
+    /// Its target.
     pub target: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: AuditOutcome,
-    /// What else is worth keeping; never a secret.
+    /// Further information; never a secret.
     pub detail: Value,
 }
 
-/// An entry as it was written.
+/// A stored entry.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -42,7 +42,7 @@ pub struct AuditRow {
     pub hash: String,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[LAST, INSERT, LIST];
 // Two writers must not chain to the same row. SQLite's transaction holds the only write lock already.
@@ -54,7 +54,7 @@ const INSERT: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const LIST: &str = "SELECT * FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
 
-/// The digest that chains an entry to the one before: SHA-256 over the fields, each behind its length.
+/// The digest that chains an entry to the previous one: SHA-256 over the fields, each preceded by its length.
 pub fn audit_hash(previous: &str, at: DateTime<Utc>, fields: [&str; 5]) -> String {
     use sha2::{Digest, Sha256};
     let mut digest = Sha256::new();

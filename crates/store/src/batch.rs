@@ -1,4 +1,4 @@
-//! Log batches: where each lies in the archive and how far it has been processed.
+//! Log batches: the place of each in the archive, and its processing state.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::reject::{self, RejectRow, reject_write};
@@ -25,14 +25,14 @@ pub struct NewBatch {
 pub struct BatchRow {
     /// SHA-256 over connection, dataset and uncompressed content, in hex.
     pub id: String,
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
     /// `logpush`, `pull`, `object` or `file`.
     pub source: String,
-    /// Where it lies in the archive.
+    /// Its path in the archive.
     pub path: String,
     /// Its size, uncompressed.
     pub bytes: i64,
@@ -40,7 +40,7 @@ pub struct BatchRow {
     pub received_at: DateTime<Utc>,
     /// How often the same content was delivered.
     pub deliveries: i64,
-    /// How far it has come.
+    /// Its processing state.
     #[sqlx(try_from = "String")]
     pub state: BatchState,
     /// Why it cannot be processed.
@@ -49,17 +49,17 @@ pub struct BatchRow {
     pub records: i64,
     /// Records that became events of this batch.
     pub accepted: i64,
-    /// Records that were events already.
+    /// Records that were already events.
     pub duplicates: i64,
-    /// Lines that could not be understood.
+    /// Lines that could not be read.
     pub rejected: i64,
-    /// Records that became events although something in them was damaged.
+    /// Records that became events after a repair.
     pub repaired: i64,
-    /// How often it was asked that its events be looked at anew.
+    /// How many times a new look at its events was requested.
     pub again: i64,
 }
 
-/// What was received so far, over all batches.
+/// The totals over all batches.
 #[derive(Debug, Clone, Default, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -77,7 +77,7 @@ pub struct BatchCounts {
     pub failed: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     ARCHIVE,
@@ -159,9 +159,9 @@ const COUNTS: &str = "
     FROM batch WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1";
 
 impl Store {
-    /// Records that a batch lies in the archive. Answers `false` when the same content was there already; one
-    /// that could not be processed is then processed again, from where it lies now. `about` is what is wrong with the
-    /// batch as a whole.
+    /// Records that a batch is in the archive. Returns `false` if the same content already was. If that batch could not
+    /// be processed, it is then processed again from its new path. `about` describes a problem with the batch as a
+    /// whole.
     pub async fn batch_archive(&self, new: &NewBatch, about: &[RejectRow]) -> Result<bool, StoreError> {
         let deliveries: i64 = in_transaction!(self, tx => {
             let deliveries = sqlx::query_scalar(ARCHIVE)
@@ -178,7 +178,7 @@ impl Store {
         Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// Where those of these batches lie that are known, by their ids.
+    /// The paths of the known batches among these, by id.
     pub async fn batch_paths(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
         let mut all = HashMap::new();
         for part in ids.chunks(500) {
@@ -196,8 +196,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Ends the storing of a batch that held `records` lines, of which `rejects` could not become events. Another
-    /// process may have ended it before: then nothing changes.
+    /// Marks a batch as stored. It had `records` lines, of which `rejects` could not become events. If another process
+    /// already marked it, nothing changes.
     pub async fn batch_stored(
         &self,
         id: &str,
@@ -230,8 +230,8 @@ impl Store {
         }))
     }
 
-    /// Ends the detection over a batch, and the claim on it. When something asked for its events to be looked at
-    /// anew since `batch` was read, it stays in state `stored`.
+    /// Marks a batch as detected and ends the claim on it. If a new look at its events was requested since `batch` was
+    /// read, the batch stays in state `stored`.
     pub async fn batch_detected(&self, batch: &BatchRow, claimant: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(DETECTED).bind(&batch.id).bind(claimant).bind(batch.again).execute(pool).await?;
@@ -239,8 +239,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets a batch aside that cannot be read, with the reason, and ends the claim on it. Its object stays in the
-    /// archive.
+    /// Marks an unreadable batch as failed with the reason, and ends the claim on it. Its object stays in the archive.
     pub async fn batch_failed(&self, id: &str, claimant: &str, problem: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(FAILED).bind(id).bind(claimant).bind(storable(problem).into_owned()).execute(pool).await?;
@@ -262,8 +261,8 @@ impl Store {
         }))
     }
 
-    /// Batches that came since a time, and all that were not pushed, of these datasets (none: of any), in
-    /// the order of their arrival.
+    /// Batches received since a time, and all that were not pushed, of these datasets (an empty list means all), in
+    /// order of arrival.
     pub async fn batch_between(
         &self,
         since: DateTime<Utc>,
@@ -286,7 +285,7 @@ impl Store {
         Ok(all)
     }
 
-    /// Sends batches that came between two times through detection again, for the replay `id`. Answers which.
+    /// Queues the batches received between two times for detection again. Returns them.
     pub async fn batch_replay(
         &self,
         id: &str,
@@ -310,7 +309,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sums over all batches, of one connection or of all.
+    /// Totals over all batches, of one connection or of all.
     pub async fn batch_counts(&self, connection: Option<&ConnectionId>) -> Result<BatchCounts, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(COUNTS).bind(connection.map(ConnectionId::as_str)).fetch_one(pool).await?

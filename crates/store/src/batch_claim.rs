@@ -1,4 +1,4 @@
-//! Who works on a batch: one process at a time, until it is done or shows no sign of life.
+//! Claims on batches: one process at a time works on a batch, until it is done or its heartbeat stops.
 
 use crate::batch::BatchRow;
 use crate::database_clock::{postgres_now_ms, sqlite_now_ms};
@@ -6,10 +6,10 @@ use crate::engine::{Engine, Store, StoreError, on_engine, on_reader};
 use chrono::TimeDelta;
 use model::BatchState;
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[RELEASE, WAITS];
-/// What it sends to one of them.
+/// The statements for one engine only.
 #[cfg(test)]
 pub(crate) const OF_SQLITE: &[&str] = &[NEXT_SQLITE, ONE_SQLITE, RENEW_SQLITE];
 #[cfg(test)]
@@ -73,8 +73,8 @@ const WAITS: &str =
     "SELECT EXISTS (SELECT 1 FROM batch WHERE state = $1 AND state IN ('archived', 'stored'))";
 
 impl Store {
-    /// Claims the oldest batch in this state that nobody works on, for `length` from now. A claim that lasts longer
-    /// than that was taken before the clock was set back, and holds nobody off.
+    /// Claims the oldest unclaimed batch in this state, for `length` from now. A claim that ends later than that was
+    /// taken before the clock was set back, and is ignored.
     pub async fn batch_claim(
         &self,
         state: BatchState,
@@ -94,7 +94,7 @@ impl Store {
         })
     }
 
-    /// Claims one batch, if something is left to do for it and nobody works on it.
+    /// Claims one batch, if it is not done and nobody has claimed it.
     pub async fn batch_claim_one(
         &self,
         id: &str,
@@ -114,7 +114,7 @@ impl Store {
         })
     }
 
-    /// Gives a sign of life; `false` when the claim is lost.
+    /// Renews the claim; `false` if the claim is lost.
     pub async fn batch_claim_renew(
         &self,
         id: &str,
@@ -135,7 +135,7 @@ impl Store {
         Ok(renewed > 0)
     }
 
-    /// Gives a batch back, whatever was done for it.
+    /// Releases a batch, whatever its progress.
     pub async fn batch_claim_release(&self, id: &str, claimant: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(RELEASE).bind(id).bind(claimant).execute(pool).await?; });
         Ok(())

@@ -1,33 +1,33 @@
-//! Campaigns and the messages they send.
+//! Campaigns and the messages that they send.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};
 use chrono::{DateTime, Utc};
 use model::{CampaignId, MessageId, MessageState, PersonId};
 
-/// Who is coached for what, and how.
+/// A campaign: who is coached for what, and how.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct CampaignRow {
-    /// Our id.
+    /// Flareward's id.
     #[sqlx(try_from = "String")]
     pub id: CampaignId,
-    /// What people call it; unique.
+    /// Its unique name.
     pub name: String,
     /// A JSON array of rule names; `["*"]` for every rule that has a topic.
     pub rules: String,
     /// `webhook` or `email`.
     pub channel: String,
-    /// The sealed webhook address; for e-mail, the sealed sender address.
+    /// The encrypted webhook URL, or for e-mail the encrypted sender address.
     pub destination_sealed: Vec<u8>,
-    /// What may be shown of it.
+    /// The part of it that may be shown.
     pub destination_hint: String,
-    /// At most one message to a person in this many minutes.
+    /// The minimum number of minutes between two messages to a person.
     pub delivery_limit_minutes: i64,
-    /// Count what would be sent, send nothing.
+    /// Counts what would be sent, but sends nothing.
     pub test_mode: bool,
-    /// Whether it runs.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// When it was made: detections from before are not coached.
+    /// When it was created: earlier detections are not coached.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
@@ -49,44 +49,44 @@ pub struct NewMessage {
     pub created_at: DateTime<Utc>,
 }
 
-/// One delivery to one person, or why there was none.
+/// One delivery to one person, or the reason why there was none.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct MessageRow {
     /// Digest of campaign and detection.
     #[sqlx(try_from = "String")]
     pub id: MessageId,
-    /// Of which campaign.
+    /// The campaign.
     #[sqlx(try_from = "String")]
     pub campaign_id: CampaignId,
-    /// For which detection.
+    /// The detection.
     pub detection_id: String,
-    /// To whom.
+    /// The recipient.
     #[sqlx(try_from = "String")]
     pub person_id: PersonId,
-    /// About what.
+    /// The topic.
     pub topic: String,
-    /// The tip's heading.
+    /// The tip's title.
     pub title: String,
     /// The text, in Markdown.
     pub body: String,
-    /// What became of it.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: MessageState,
-    /// Why it was held back, or what the last attempt said.
+    /// Why it was suppressed, or the result of the last attempt.
     pub reason: Option<String>,
-    /// How often it was sent.
+    /// The number of attempts.
     pub attempts: i64,
-    /// When it may be sent next.
+    /// The earliest time of the next attempt.
     pub next_attempt_at: DateTime<Utc>,
-    /// When it was decided on.
+    /// When the campaign decided on it.
     pub created_at: DateTime<Utc>,
-    /// When the channel took it.
+    /// When the channel accepted it.
     pub delivered_at: Option<DateTime<Utc>>,
-    /// Since when a process has been sending it, or had when it ended early.
+    /// When a process started to send it; still set if that process was killed.
     pub sending_since: Option<DateTime<Utc>>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     CAMPAIGN_UPSERT,
@@ -144,11 +144,11 @@ const MESSAGE_LIST: &str = "
 const MESSAGE_WAITING: &str = "SELECT COUNT(*) FROM message WHERE state = 'pending'";
 
 impl Store {
-    /// Makes or changes a campaign.
+    /// Creates or changes a campaign.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exists`] when another campaign has the name.
+    /// [`StoreError::Exists`] if another campaign has the name.
     pub async fn campaign_put(&self, campaign: &CampaignRow) -> Result<(), StoreError> {
         let done = on_engine!(self, pool => {
             sqlx::query(CAMPAIGN_UPSERT)
@@ -165,7 +165,7 @@ impl Store {
         })
     }
 
-    /// All campaigns by name.
+    /// All campaigns, by name.
     pub async fn campaign_list(&self) -> Result<Vec<CampaignRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(CAMPAIGN_LIST).fetch_all(pool).await?))
     }
@@ -175,7 +175,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(CAMPAIGN_GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// Writes what the campaigns decided for the journal up to `position`, and that position with it.
+    /// Stores the decisions of the campaigns for the journal up to `position`, together with that position.
     pub async fn message_decide(
         &self,
         consumer: &str,
@@ -206,14 +206,14 @@ impl Store {
         }))
     }
 
-    /// Messages that may be sent at `now`.
+    /// Messages that are due at `now`.
     pub async fn message_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<MessageRow>, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(MESSAGE_DUE).bind(now).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 
-    /// Reserves a message that is due until `until`; `false` when someone else has it by now.
+    /// Reserves a due message until `until`; `false` if another process has reserved it.
     pub async fn message_claim(
         &self,
         message: &MessageRow,
@@ -227,7 +227,7 @@ impl Store {
         Ok(claimed.is_some())
     }
 
-    /// The channel took it. `reason` says what else is to be known; the journal is told `summary`.
+    /// Marks a message as accepted by the channel. `reason` is a further remark.
     pub async fn message_delivered(
         &self,
         message: &MessageRow,
@@ -246,7 +246,7 @@ impl Store {
         Ok(())
     }
 
-    /// To be tried again at `next`.
+    /// Schedules the next attempt at `next`.
     pub async fn message_retry(
         &self,
         id: &MessageId,
@@ -260,7 +260,7 @@ impl Store {
         Ok(())
     }
 
-    /// Given up. The journal is told `summary`.
+    /// Marks a message as failed permanently.
     pub async fn message_failed(
         &self,
         message: &MessageRow,
@@ -294,7 +294,7 @@ impl Store {
         }))
     }
 
-    /// How many messages wait to be delivered.
+    /// The number of messages that wait for delivery.
     pub async fn message_waiting(&self) -> Result<i64, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_scalar(MESSAGE_WAITING).fetch_one(pool).await?))
     }

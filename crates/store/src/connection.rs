@@ -1,55 +1,55 @@
-//! Connections and what their credential was found able to do.
+//! Connections, and the probe results of their credentials.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader};
 use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, ConnectionState, CredentialKind};
 
-/// A configured link to one Cloudflare account. Secrets are sealed: this crate cannot read them.
+/// A configured link to one Cloudflare account. Secrets are encrypted, and this crate cannot decrypt them.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ConnectionRow {
-    /// Our id.
+    /// Flareward's id.
     #[sqlx(try_from = "String")]
     pub id: ConnectionId,
-    /// The name that people use for it; unique.
+    /// Its unique name.
     pub label: String,
     /// Cloudflare's account id, 32 hex digits.
     pub account_id: String,
     /// The account's name at Cloudflare.
     pub account_name: String,
-    /// Where the API is, without a trailing slash.
+    /// The URL of the API, without a trailing slash.
     pub base_url: String,
-    /// What kind of secret signs the calls.
+    /// The kind of credential.
     #[sqlx(try_from = "String")]
     pub credential_kind: CredentialKind,
-    /// The address that goes with a global key.
+    /// The address of a global key.
     pub credential_email: Option<String>,
-    /// The sealed token or key.
+    /// The encrypted token or key.
     pub credential_sealed: Vec<u8>,
-    /// A digest's beginning, to tell credentials apart.
+    /// The start of a digest, to distinguish credentials.
     pub credential_fingerprint: String,
-    /// The sealed secret that log deliveries carry.
+    /// The encrypted secret for log deliveries.
     pub ingest_secret_sealed: Vec<u8>,
     /// Its SHA-256, in hex.
     pub ingest_secret_hash: String,
-    /// Where it stands.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: ConnectionState,
-    /// Why it stands there.
+    /// The reason for the state.
     pub state_reason: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When anything of it last changed.
+    /// When it last changed.
     pub updated_at: DateTime<Utc>,
-    /// When the last sync ended well.
+    /// When the last successful sync ended.
     pub synced_at: Option<DateTime<Utc>>,
-    /// A JSON array of words to group connections by.
+    /// A JSON array of tags that group connections.
     pub tags: String,
-    /// The address of the user whose credential it is, where Cloudflare says so.
+    /// The address of the credential's user, if Cloudflare returns it.
     pub credential_owner: Option<String>,
 }
 
-/// What a new connection needs.
+/// The data of a new connection.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of ConnectionRow")]
 pub struct NewConnection {
@@ -70,22 +70,22 @@ pub struct NewConnection {
 /// Whether one feature's calls work with a connection's credential.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ProbeRow {
-    /// Whose credential.
+    /// The connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// The feature, in the words that people see.
+    /// The feature, with its name for people.
     pub feature: String,
-    /// Whether its calls were answered.
+    /// Whether its calls succeed.
     pub works: bool,
-    /// The permission group that would light it up.
+    /// The permission group that would enable it.
     pub missing_permission: Option<String>,
-    /// What was answered.
+    /// The response.
     pub message: String,
     /// When.
     pub checked_at: DateTime<Utc>,
 }
 
-/// Everything this file sends, so that one test can prepare it all on both engines.
+/// All statements of this file, so that a test can prepare them on both engines.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT,
@@ -132,11 +132,11 @@ const PROBE_UPSERT: &str = "
 const PROBE_LIST: &str = "SELECT * FROM probe WHERE connection_id = $1 ORDER BY feature LIMIT 1000";
 
 impl Store {
-    /// Makes a connection in state `new`.
+    /// Creates a connection in state `new`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Exists`] when the label is taken.
+    /// [`StoreError::Exists`] if the label is taken.
     pub async fn connection_insert(&self, new: &NewConnection) -> Result<(), StoreError> {
         let done = on_engine!(self, pool => {
             sqlx::query(INSERT)
@@ -154,7 +154,7 @@ impl Store {
         })
     }
 
-    /// Gives a connection another credential; label, log secret and history stay.
+    /// Replaces the credential of a connection; label, log secret and history stay.
     pub async fn connection_credential_replace(&self, new: &NewConnection) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(CREDENTIAL_REPLACE)
@@ -166,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// All connections by label.
+    /// All connections, by label.
     pub async fn connection_list(&self) -> Result<Vec<ConnectionRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(LIST).fetch_all(pool).await?))
     }
@@ -186,8 +186,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_ACCOUNT).bind(account_id).fetch_optional(pool).await?))
     }
 
-    /// Moves a connection to a state and writes the move to the journal, as `summary`; saying the same again does
-    /// nothing.
+    /// Sets the state of a connection and writes the change to the journal. Setting the same state again does nothing.
     pub async fn connection_state_set(
         &self,
         id: &ConnectionId,
@@ -216,7 +215,7 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers when the last sync ended well.
+    /// Records when the last successful sync ended.
     pub async fn connection_synced(&self, id: &ConnectionId, now: DateTime<Utc>) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(SYNCED).bind(&id.0).bind(now).execute(pool).await?; });
         Ok(())
@@ -236,7 +235,7 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps whose credential it is.
+    /// Stores the address of the credential's user.
     pub async fn connection_owner_set(
         &self,
         id: &ConnectionId,
@@ -246,13 +245,13 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a connection that never became usable.
+    /// Deletes a connection that never became usable.
     pub async fn connection_delete(&self, id: &ConnectionId) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(DELETE).bind(&id.0).execute(pool).await?; });
         Ok(())
     }
 
-    /// Keeps what a probe of one feature found.
+    /// Stores the result of a probe of one feature.
     pub async fn probe_set(&self, probe: &ProbeRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PROBE_UPSERT)
@@ -263,7 +262,7 @@ impl Store {
         Ok(())
     }
 
-    /// The last finding for each feature of a connection.
+    /// The last result for each feature of a connection.
     pub async fn probe_list(&self, id: &ConnectionId) -> Result<Vec<ProbeRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(PROBE_LIST).bind(&id.0).fetch_all(pool).await?))
     }

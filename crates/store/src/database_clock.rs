@@ -1,9 +1,9 @@
-//! The database's own time, in milliseconds since 1970, as each engine says it.
+//! The database's own time, in milliseconds since 1970, on each engine.
 //!
-//! What ends by itself (leases, claims) ends by this clock: processes on several machines have one each, and one that
-//! is set back would hold what it held for as long as it was set back.
+//! Everything that expires automatically (leases, claims) uses this clock. Processes on several machines have different
+//! clocks, and a clock that is set back would extend every lease by the same time.
 
-/// SQLite's: the machine's.
+/// For SQLite: the machine's clock.
 macro_rules! sqlite_now_ms {
     () => {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
@@ -11,7 +11,7 @@ macro_rules! sqlite_now_ms {
 }
 pub(crate) use sqlite_now_ms;
 
-/// PostgreSQL's: the server's, at the moment of the row and not at the beginning of the transaction.
+/// For PostgreSQL: the server's clock, at the moment of the row and not at the start of the transaction.
 macro_rules! postgres_now_ms {
     () => {
         "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
@@ -19,5 +19,6 @@ macro_rules! postgres_now_ms {
 }
 pub(crate) use postgres_now_ms;
 
-/// What ends further ahead than it was taken for, in milliseconds, was taken before the clock was set back.
+/// A claim that ends further ahead than its length, by more than this many milliseconds, was taken before the clock was
+/// set back.
 pub(crate) const AHEAD_MS: i64 = 1_000;

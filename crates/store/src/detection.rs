@@ -9,7 +9,7 @@ use model::{ConnectionId, DetectionId, EventId, PersonId};
 use sqlx::QueryBuilder;
 use std::collections::{HashMap, HashSet};
 
-/// A rule that matched for a person, or for an identifier that nobody owns.
+/// A rule that matched for a person, or for an unmapped identifier.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct DetectionRow {
     /// Digest of rule and event.
@@ -19,56 +19,56 @@ pub struct DetectionRow {
     pub rule_id: String,
     /// Its short name.
     pub rule_name: String,
-    /// Its title at the time.
+    /// Its title at the time of the match.
     pub title: String,
     /// Its Sigma level: informational, low, medium, high, critical.
     pub level: String,
     /// The behaviour that it triggers.
     pub behaviour: Option<String>,
-    /// What to coach about.
+    /// The topic for coaching.
     pub topic: Option<String>,
     /// The event that matched.
     #[sqlx(try_from = "String")]
     pub event_id: EventId,
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
-    /// Whose it is.
+    /// The person.
     pub person_id: Option<String>,
-    /// The identifier that the event carries.
+    /// The identifier in the event.
     pub identifier: Option<String>,
     /// When the event happened.
     pub at: DateTime<Utc>,
     /// When the rule matched.
     pub detected_at: DateTime<Utc>,
-    /// What a rule found beyond its selections, for example the speed of a journey.
+    /// Further information from the rule, for example the speed of an impossible journey.
     pub detail: Option<String>,
-    /// The watch that fired, with a digest of what it means; nothing for detections of before watches were kept.
+    /// The watch that fired, with a digest of its definition; `None` for detections from before watches were stored.
     pub watch: Option<String>,
-    /// The values that keep the watch's groups apart, as JSON.
+    /// The values that separate the watch's groups, as JSON.
     pub group_key: Option<String>,
-    /// How many matches stand behind it.
+    /// The number of its matches.
     pub matches: i64,
-    /// When the last of them happened.
+    /// When the last match happened.
     pub last_at: DateTime<Utc>,
-    /// The events that prove it, as a JSON list of ids, oldest first.
+    /// The ids of the events that are its evidence, as a JSON list, oldest first.
     pub evidence: String,
 }
 
-/// What is to become of the detections of some groups.
+/// The required changes of the detections of some groups.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionChanges {
-    /// Detections that are not there yet.
+    /// Detections that do not exist yet.
     pub new: Vec<DetectionRow>,
-    /// Detections that are there, under their id, and now say something else.
+    /// Detections that exist under their id, with new content.
     pub revised: Vec<DetectionRow>,
-    /// Detections that later records showed to be none.
+    /// Detections that later records invalidated.
     pub withdrawn: Vec<DetectionRow>,
 }
 
-/// How often a rule matched.
+/// The number of matches of a rule.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -84,17 +84,17 @@ pub struct RuleCount {
 /// Which detections to list.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionFilter {
-    /// Only of this person.
+    /// Only for this person.
     pub person_id: Option<PersonId>,
-    /// Only of the rule with this name.
+    /// Only for the rule with this name.
     pub rule_name: Option<String>,
-    /// Only before this place.
+    /// Only before this position.
     pub before: Option<TimeCursor>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[REVISE, WITHDRAW, LIST, LIST_BY_PERSON, GET, COUNTS];
 
@@ -103,7 +103,7 @@ pub(crate) const INSERT_HEAD: &str = "
         dataset, person_id, identifier, at, detected_at, detail, watch, group_key, matches, last_at, evidence)";
 pub(crate) const INSERT_TAIL: &str = " ON CONFLICT DO NOTHING RETURNING id";
 pub(crate) const GET_MANY_HEAD: &str = "SELECT * FROM detection WHERE id IN (";
-/// Rows of one statement.
+/// Rows in one statement.
 const ROWS: usize = 200;
 const REVISE: &str = "
     UPDATE detection SET event_id = $2, connection_id = $3, dataset = $4, person_id = $5, identifier = $6, at = $7,
@@ -152,9 +152,9 @@ fn journal_entry(
 }
 
 impl Store {
-    /// Makes the detections what they should be and removes what was owed, in one transaction, with a journal entry for
-    /// each that is new or withdrawn, as `summary` of it. Answers how many were new; nothing when one of `paid` was paid by someone else, or
-    /// when more is owed to it since it was read: then nothing is changed, and the groups have to be looked at again.
+    /// Applies changes of detections and removes the paid debts, in one transaction, with a journal entry for each new
+    /// or withdrawn detection. Returns the number of new ones. Returns `None` without a change if another process paid
+    /// one of `paid`, or if its debt grew since it was read: the groups must then be evaluated again.
     pub async fn detection_change(
         &self,
         changes: &DetectionChanges,
@@ -220,7 +220,7 @@ impl Store {
         Ok(Some(new))
     }
 
-    /// The detections of these groups of a watch from a time on.
+    /// The detections of these groups of a watch, starting at a time.
     pub async fn detection_groups(
         &self,
         watch: &str,
@@ -263,7 +263,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// Those of these detections that are there, by id.
+    /// The detections among these ids that exist.
     pub async fn detection_get_many(
         &self,
         ids: &[String],
@@ -284,7 +284,7 @@ impl Store {
         Ok(all)
     }
 
-    /// How often each rule matched, by name.
+    /// The number of matches of each rule, by name.
     pub async fn detection_counts(&self) -> Result<Vec<RuleCount>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(COUNTS).fetch_all(pool).await?))
     }

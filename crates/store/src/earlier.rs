@@ -1,4 +1,4 @@
-//! What an earlier version left in its tables is what this version finds, on both engines.
+//! Tests that this version can read data that an earlier version stored, on both engines.
 
 use crate::Store;
 use crate::scratch::places;
@@ -8,13 +8,13 @@ const INSERT: &str = "
     INSERT INTO access_token (id, name, token_hash, fingerprint, permissions, created_at)
     VALUES ($1, $1, $1, 'abcd', $2, '2026-01-05T10:00:00Z')";
 
-/// Everything that a token could hold before there was `rules:write`.
+/// All permissions that existed before `rules:write`.
 const ALL_OF_THEN: &str = r#"["read","connections:write","access:write","coaching:write","risk:write","posture:write","integrations:write","capabilities:call","api:call:read","admin"]"#;
 const ALL_NOW: &str = r#"["read","connections:write","access:write","coaching:write","risk:write","posture:write","rules:write","integrations:write","capabilities:call","api:call:read","admin"]"#;
 const READER: &str = r#"["read"]"#;
 const ALL_BUT_ONE: &str = r#"["read","connections:write","access:write","coaching:write","risk:write","posture:write","integrations:write","capabilities:call","api:call:read"]"#;
 
-/// Makes the tables as they were after the fourth migration, with these tokens in them.
+/// Creates the tables as they were after the fourth migration, with these tokens.
 async fn as_of_the_fourth(address: &str, tokens: &[(&str, &str)]) {
     if address.starts_with("sqlite:") {
         let mut connection = SqliteConnection::connect(&format!("{address}?mode=rwc"))
@@ -63,7 +63,7 @@ async fn who_held_every_permission_before_rules_had_one_holds_every_permission()
     }
 }
 
-/// Two batches of before the twelfth migration: one with many lines that are no JSON, and one that was cut off.
+/// Two batches from before the twelfth migration: one with many lines that are not JSON, and one that was interrupted.
 const LINES: &[(&str, i64, &str, &str)] = &[
     ("b1", 1, "not JSON: expected value at column 1", "a"),
     ("b1", 2, "not JSON: expected value at column 2", "b"),

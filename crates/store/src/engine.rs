@@ -15,7 +15,7 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Engine {
-    /// SQLite has one writer: a pool of one queues the writers here instead of failing them there.
+    /// SQLite has one writer. A pool with one connection queues writers here, so that they do not fail in SQLite.
     Sqlite {
         write: SqlitePool,
         read: SqlitePool,
@@ -23,65 +23,65 @@ pub(crate) enum Engine {
     Postgres(PgPool),
 }
 
-/// Why the store could not do what it was asked.
+/// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address names no engine that we know.
+    /// The address is for an unknown engine.
     #[error("the database URL must start with sqlite:// or postgres://")]
     Address,
-    /// The database refused or could not be reached.
+    /// The database returned an error or could not be reached.
     #[error("a database operation failed")]
     Database(#[source] sqlx::Error),
-    /// A stored value is none that this version knows: it is damaged, or a newer version wrote it.
+    /// A stored value is unknown to this version: it is damaged, or a newer version wrote it.
     #[error(
         "column {column} contains an unreadable value: restore the row from a backup, or run the \
              version of Flareward that wrote it"
     )]
     Unread {
-        /// Which column.
+        /// The column.
         column: String,
-        /// What is wrong with it, where that is known.
+        /// The problem, if known.
         #[source]
         source: Option<sqlx::error::BoxDynError>,
     },
-    /// The tables could not be brought to this version's shape.
+    /// The tables could not be migrated to this version.
     #[error("could not migrate the database to this version")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// Stored JSON cannot be read back: it is damaged, which is never the same as empty.
+    /// Stored JSON cannot be read. It is damaged, which is never treated as empty.
     #[error(
         "table {table}, row {row}, column {column} contains invalid JSON: restore the row from a \
              backup, or sync again"
     )]
     Damaged {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// Which row, by its key.
+        /// The row, by its key.
         row: String,
-        /// Which column.
+        /// The column.
         column: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: serde_json::Error,
     },
-    /// A stored document cannot be read back.
+    /// A stored document cannot be read.
     #[error("the stored document of {what} is invalid")]
     Document {
-        /// Which column.
+        /// The column.
         what: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: serde_json::Error,
     },
-    /// What was there a moment ago is not any more.
+    /// A row that existed a moment ago is gone.
     #[error("{0} no longer exists")]
     Gone(&'static str),
-    /// A value that must be unique exists already.
+    /// A value that must be unique already exists.
     #[error("{0} already exists")]
     Exists(String),
 }
 
 impl StoreError {
-    /// Whether the statement broke a uniqueness rule.
+    /// Whether the statement violated a uniqueness constraint.
     pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
         error
             .as_database_error()
@@ -89,7 +89,7 @@ impl StoreError {
     }
 }
 
-/// Runs one expression on whichever engine this store has; `$pool` may write.
+/// Runs one expression on this store's engine; `$pool` may write.
 macro_rules! on_engine {
     ($store:expr, $pool:ident => $body:expr) => {
         match &$store.engine {
@@ -100,7 +100,7 @@ macro_rules! on_engine {
 }
 pub(crate) use on_engine;
 
-/// The same for reading alone: on SQLite readers do not wait for the writer.
+/// The same for reading only: on SQLite, readers do not wait for the writer.
 macro_rules! on_reader {
     ($store:expr, $pool:ident => $body:expr) => {
         match &$store.engine {
@@ -111,10 +111,10 @@ macro_rules! on_reader {
 }
 pub(crate) use on_reader;
 
-/// Runs a block in one transaction, which is undone when the block leaves by `?`.
+/// Runs a block in one transaction, which is rolled back if the block returns with `?`.
 ///
-/// SQLite takes the write lock at once: a transaction that reads first and writes later would be refused when
-/// another process wrote in between.
+/// SQLite takes the write lock at once. A transaction that reads first and writes later would fail if another process
+/// wrote in between.
 macro_rules! in_transaction {
     ($store:expr, $tx:ident => $body:expr) => {
         match &$store.engine {
@@ -136,12 +136,12 @@ macro_rules! in_transaction {
 pub(crate) use in_transaction;
 
 impl Store {
-    /// Opens the store at `address` (`sqlite:///path/file.db` or `postgres://…`), makes a SQLite file that is
-    /// missing, and brings the tables to this version's shape.
+    /// Opens the store at `address` (`sqlite:///path/file.db` or `postgres://…`), creates a missing SQLite file, and
+    /// migrates the tables to this version.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Address`] for another scheme; otherwise the database's own refusal.
+    /// [`StoreError::Address`] for another scheme; otherwise the database's own error.
     pub async fn connect(address: &str) -> Result<Store, StoreError> {
         let engine = if address.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(address)?
@@ -185,7 +185,7 @@ impl Store {
         Ok(Store { engine })
     }
 
-    /// Which engine this is, for messages: `SQLite` or `PostgreSQL`.
+    /// The name of the engine for messages: `SQLite` or `PostgreSQL`.
     pub fn engine_name(&self) -> &'static str {
         match self.engine {
             Engine::Sqlite { .. } => "SQLite",
@@ -193,16 +193,16 @@ impl Store {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database responds.
     pub async fn is_ready(&self) -> bool {
         on_reader!(self, pool => sqlx::query("SELECT 1").execute(pool).await.is_ok())
     }
 
-    /// Whether the database takes a write now: it may answer questions while its disk is full.
+    /// Whether the database accepts a write now. It may answer queries while its disk is full.
     ///
     /// # Errors
     ///
-    /// The database's own refusal.
+    /// The database's own error.
     pub async fn write_try(&self, now: chrono::DateTime<chrono::Utc>) -> Result<(), StoreError> {
         self.time_mark("write-tried", now).await.map(|_| ())
     }
@@ -219,8 +219,8 @@ impl Store {
     }
 }
 
-/// Makes the file of a SQLite database that is not there yet, for its owner alone: what SQLite puts beside it (`-wal`,
-/// `-shm`) gets the same mode.
+/// Creates the file of a new SQLite database, readable only by its owner. The files that SQLite creates next to it
+/// (`-wal`, `-shm`) get the same mode.
 fn make_private(file: &Path) -> Result<(), StoreError> {
     if file.as_os_str().is_empty() || file == Path::new(":memory:") {
         return Ok(());
@@ -249,11 +249,11 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Reads JSON that was stored in a column.
+/// Reads JSON from a column.
 ///
 /// # Errors
 ///
-/// [`StoreError::Damaged`], which names the row: what cannot be read is not empty.
+/// [`StoreError::Damaged`], which names the row: unreadable JSON is not treated as empty.
 pub fn stored<T: serde::de::DeserializeOwned>(
     table: &'static str,
     row: impl std::fmt::Display,
@@ -268,7 +268,7 @@ pub fn stored<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// Adds a method for each column of a row that holds JSON: it reads the column, or fails with the row's name.
+/// Adds a method for each JSON column of a row. It reads the column, or fails with the row's name.
 macro_rules! json_columns {
     ($row:ident in $table:literal by |$this:ident| $key:expr; $($(#[$doc:meta])* $method:ident = $column:ident: $type:ty;)+) => {
         impl $row {
@@ -276,7 +276,7 @@ macro_rules! json_columns {
             ///
             /// # Errors
             ///
-            /// [`StoreError::Damaged`](crate::StoreError::Damaged) when the column cannot be read.
+            /// [`StoreError::Damaged`](crate::StoreError::Damaged) if the column cannot be read.
             pub fn $method(&self) -> Result<$type, $crate::engine::StoreError> {
                 let $this = self;
                 $crate::engine::stored($table, $key, stringify!($column), &self.$column)
@@ -286,8 +286,8 @@ macro_rules! json_columns {
 }
 pub(crate) use json_columns;
 
-/// Whether the state of a connection is known: one that is still in a transaction that nobody holds, because its end
-/// failed, is closed instead of used again. A full disk leaves SQLite's only writer so.
+/// Whether the state of a database connection is known. A connection that is still in a transaction without an owner,
+/// because its end failed, is closed instead of reused. A full disk leaves SQLite's only writer in this state.
 async fn is_known<C: sqlx::Connection>(connection: &mut C) -> bool {
     if !connection.is_in_transaction() {
         return true;
@@ -301,12 +301,12 @@ async fn is_known<C: sqlx::Connection>(connection: &mut C) -> bool {
     false
 }
 
-/// A limit that a caller asked for, within what any list answers with.
+/// A caller's limit, bounded by the maximum for any list.
 pub(crate) fn bounded(limit: i64) -> i64 {
     limit.clamp(1, crate::LIST_LIMIT_MAX)
 }
 
-/// Text that both engines can keep: PostgreSQL refuses NUL in text.
+/// Text that both engines can store: PostgreSQL refuses NUL in text.
 pub(crate) fn storable(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains('\0') {
         text.replace('\0', "\u{fffd}").into()

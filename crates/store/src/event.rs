@@ -1,4 +1,4 @@
-//! Events, and the identifiers that no person owns.
+//! Events, and unmapped identifiers.
 
 use crate::TimeCursor;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
@@ -14,32 +14,32 @@ pub struct EventRow {
     /// Digest of connection, dataset and the record's key.
     #[sqlx(try_from = "String")]
     pub id: EventId,
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
     /// When it happened, by the record's own time.
     pub at: DateTime<Utc>,
-    /// Whose it is.
+    /// The person.
     pub person_id: Option<String>,
-    /// The address or name that the record carries, in lower case.
+    /// The address or name in the record, in lower case.
     pub identifier: Option<String>,
-    /// What was done or decided.
+    /// The action or decision.
     pub action: Option<String>,
-    /// On what: a name, an address, an application.
+    /// The target: a name, an address, an application.
     pub target: Option<String>,
-    /// From which address.
+    /// The source IP address.
     pub source_ip: Option<String>,
-    /// From which country, upper case.
+    /// The country, in upper case.
     pub country: Option<String>,
-    /// The batch that first brought it.
+    /// The batch that first contained it.
     pub batch_id: String,
-    /// The record as it came.
+    /// The record as received.
     pub raw: String,
 }
 
-/// An identifier in events that belongs to no person.
+/// An unmapped identifier: it occurs in events but belongs to no person.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -55,31 +55,31 @@ pub struct UnmappedRow {
     pub last_at: DateTime<Utc>,
 }
 
-/// What became of a part of a batch.
+/// The result of storing a part of a batch.
 #[derive(Debug)]
 pub struct EventsStored {
-    /// How many events are new.
+    /// The number of new events.
     pub new: usize,
-    /// Those that this batch was the first to bring, now or before an interruption.
+    /// The events that this batch was the first to contain, now or before an interruption.
     pub of_batch: Vec<EventRow>,
 }
 
 /// Which events to list.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
-    /// Only of this person.
+    /// Only for this person.
     pub person_id: Option<PersonId>,
-    /// Only of this dataset.
+    /// Only for this dataset.
     pub dataset: Option<String>,
-    /// Only of this connection.
+    /// Only for this connection.
     pub connection_id: Option<ConnectionId>,
-    /// Only before this place.
+    /// Only before this position.
     pub before: Option<TimeCursor>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     ADOPTABLE,
@@ -99,7 +99,7 @@ pub(crate) const INSERT_HEAD: &str = "
         country, batch_id, raw) ";
 pub(crate) const INSERT_TAIL: &str = " ON CONFLICT (id) DO NOTHING RETURNING id";
 pub(crate) const BATCH_HEAD: &str = "SELECT id, batch_id FROM event WHERE id IN (";
-/// Rows of one statement.
+/// Rows in one statement.
 const ROWS: usize = 500;
 
 pub(crate) const UNMAPPED_HEAD: &str =
@@ -150,8 +150,8 @@ const UNMAPPED_LIST: &str = "
     ORDER BY events DESC, identifier, dataset, connection_id LIMIT $2";
 
 impl Store {
-    /// Stores a part of a batch in one transaction: events that are new, and the counts of identifiers that nobody
-    /// owns (from new events alone, so that repeating a part changes nothing).
+    /// Stores a part of a batch in one transaction: new events, and the counts of unmapped identifiers (from new events
+    /// only, so that repeating a part changes nothing).
     pub async fn event_store(&self, mut events: Vec<EventRow>) -> Result<EventsStored, StoreError> {
         // The first of one record counts, here as in the table.
         let mut seen = HashSet::new();
@@ -268,7 +268,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// Those of these events that are there, in no order.
+    /// The events among these ids that exist, in no order.
     pub async fn event_get_many(&self, ids: &[String]) -> Result<Vec<EventRow>, StoreError> {
         let mut all = Vec::new();
         for part in ids.chunks(500) {
@@ -298,7 +298,7 @@ impl Store {
         }))
     }
 
-    /// Identifiers that no person owns, by how many events carry them.
+    /// Unmapped identifiers, ordered by their number of events.
     pub async fn unmapped_list(
         &self,
         connection: Option<&ConnectionId>,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use model::{CheckVerdict, ConnectionId, FindingState, Severity};
 use std::collections::{HashMap, HashSet};
 
-/// What a check found.
+/// A result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of FindingRow")]
 pub struct FindingSeen {
@@ -18,96 +18,96 @@ pub struct FindingSeen {
     pub evidence: String,
 }
 
-/// A posture check that does not hold for something.
+/// A posture check that failed for an object.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct FindingRow {
     /// A digest of connection, check and subject: the same finding keeps its id.
     pub id: String,
-    /// In which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Which check.
+    /// The check.
     pub check_id: String,
-    /// How bad it is.
+    /// Its severity.
     #[sqlx(try_from = "String")]
     pub severity: Severity,
     /// `member`, `app`, `policy`, `account`, …
     pub subject_kind: String,
-    /// Cloudflare's id of it.
+    /// Cloudflare's id of the object.
     pub subject_id: String,
     /// Its name or address.
     pub subject_name: String,
-    /// What was seen, as JSON.
+    /// The evidence, as JSON.
     pub evidence: String,
-    /// Where it stands.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: FindingState,
-    /// When it was first found; when it came back after being resolved, that time.
+    /// When it was first found, or found again after it was resolved.
     pub first_seen_at: DateTime<Utc>,
     /// When it was last found.
     pub last_seen_at: DateTime<Utc>,
-    /// When it was no longer found.
+    /// When it was resolved.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Why it is muted.
+    /// The reason for muting it.
     pub mute_reason: Option<String>,
-    /// By whom.
+    /// The actor who muted it.
     pub muted_by: Option<String>,
-    /// Until when; `None` is without end.
+    /// The end of the mute; `None` means no end.
     pub muted_until: Option<DateTime<Utc>>,
 }
 
-/// What a check came to when it last ran.
+/// The last result of a check.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct CheckResultRow {
-    /// In which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Which check.
+    /// The check.
     pub check_id: String,
-    /// What it came to.
+    /// Its result.
     #[sqlx(try_from = "String")]
     pub verdict: CheckVerdict,
-    /// Why it could not tell.
+    /// The reason, if the result is unknown.
     pub unknown_reason: Option<String>,
-    /// How many findings it has, muted ones too.
+    /// The number of its findings, including muted ones.
     pub findings: i64,
     /// When.
     pub checked_at: DateTime<Utc>,
 }
 
-/// How many findings of one severity are in one state.
+/// The number of findings with one severity and state.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct FindingCount {
-    /// How bad they are.
+    /// The severity.
     #[sqlx(try_from = "String")]
     pub severity: Severity,
-    /// Where they stand.
+    /// The state.
     #[sqlx(try_from = "String")]
     pub state: FindingState,
-    /// How many.
+    /// The number.
     pub findings: i64,
 }
 
 /// Which findings to list.
 #[derive(Debug, Clone, Default)]
 pub struct FindingFilter {
-    /// Only of this connection.
+    /// Only for this connection.
     pub connection_id: Option<ConnectionId>,
-    /// Only of this check.
+    /// Only for this check.
     pub check_id: Option<String>,
     /// Only in this state.
     pub state: Option<FindingState>,
-    /// Only about the thing with this id.
+    /// Only for the object with this id.
     pub subject_id: Option<String>,
-    /// Only of these severities; empty for all.
+    /// Only with these severities; an empty list means all.
     pub severities: Vec<String>,
     /// Only after the finding with this check and id.
     pub after: Option<(String, String)>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     KNOWN,
@@ -174,9 +174,9 @@ const COUNTS: &str = "
 const LAST: &str = "SELECT MAX(checked_at) FROM check_result WHERE connection_id = $1";
 
 impl Store {
-    /// Brings the findings of one check in step with what it found now: new ones open, those that are no longer
-    /// found are resolved, muted ones stay so. Those in `unjudged` are about what the check could not tell this
-    /// time: they stay as they were. Answers how many opened and how many were resolved.
+    /// Updates the findings of one check to its new result. New ones open, findings that no longer occur are resolved,
+    /// and muted ones stay muted. Findings about the objects in `unjudged`, for which the check has no result this
+    /// time, do not change. Returns the numbers of opened and resolved findings.
     pub async fn finding_replace(
         &self,
         result: &CheckResultRow,
@@ -218,7 +218,7 @@ impl Store {
         Ok(counts)
     }
 
-    /// Keeps that a check could not tell: its findings stay as they were.
+    /// Records that a check has no result: its findings do not change.
     pub async fn check_result_unknown(&self, result: &CheckResultRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(RESULT)
@@ -229,7 +229,7 @@ impl Store {
         Ok(())
     }
 
-    /// What checks last came to, after `(connection, check)`.
+    /// The last results of checks, after `(connection, check)`.
     pub async fn check_result_list(
         &self,
         connection: Option<&ConnectionId>,
@@ -243,7 +243,7 @@ impl Store {
         }))
     }
 
-    /// Findings by check and id.
+    /// Findings, ordered by check and id.
     pub async fn finding_list(&self, filter: &FindingFilter) -> Result<Vec<FindingRow>, StoreError> {
         let empty = (String::new(), String::new());
         let after = filter.after.as_ref().unwrap_or(&empty);
@@ -264,7 +264,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// Mutes a finding; `false` when it is resolved or unknown.
+    /// Mutes a finding; `false` if it is resolved or unknown.
     pub async fn finding_mute(
         &self,
         id: &str,
@@ -279,7 +279,7 @@ impl Store {
         Ok(rows > 0)
     }
 
-    /// Opens a muted finding again; `false` when it was not muted.
+    /// Unmutes a finding; `false` if it was not muted.
     pub async fn finding_unmute(&self, id: &str) -> Result<bool, StoreError> {
         let rows = on_engine!(self, pool => {
             sqlx::query(UNMUTE).bind(id).execute(pool).await?.rows_affected()
@@ -287,7 +287,7 @@ impl Store {
         Ok(rows > 0)
     }
 
-    /// Opens every finding whose mute has run out, and tells the journal; answers them as they were.
+    /// Reopens every finding whose mute has expired, and writes journal entries; returns the previous findings.
     pub async fn finding_unmute_expired(
         &self,
         now: DateTime<Utc>,
@@ -313,7 +313,7 @@ impl Store {
         Ok(opened)
     }
 
-    /// How many findings there are by severity and state, without resolved ones.
+    /// The number of findings by severity and state, without resolved ones.
     pub async fn finding_counts(
         &self,
         connection: Option<&ConnectionId>,

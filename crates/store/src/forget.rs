@@ -1,4 +1,4 @@
-//! What is removed on purpose: batches that are older than they may be, and what is held of one person.
+//! Deletions on purpose: batches past their retention, and the data of one person.
 
 use crate::TimeCursor;
 use crate::batch::BatchRow;
@@ -8,44 +8,44 @@ use crate::person::like_anywhere;
 use chrono::{DateTime, Utc};
 use model::PersonId;
 
-/// A request to remove what the logs hold of one person.
+/// A request to delete the log data of one person.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PurgeRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
-    /// Whose records.
+    /// The person.
     pub person_id: String,
-    /// Why, in the words of who asked.
+    /// The reason, as the actor wrote it.
     pub reason: String,
-    /// Who asked.
+    /// The actor.
     pub actor: String,
-    /// When it began.
+    /// When it started.
     pub started_at: DateTime<Utc>,
-    /// When it ended; `None` while it runs or when it was killed.
+    /// When it ended; `None` while it runs or if it was killed.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The last batch whose object was looked through.
+    /// The last batch that was searched.
     pub position: String,
-    /// Batches that were looked through.
+    /// The number of batches searched.
     pub batches: i64,
-    /// Objects that were written anew.
+    /// The number of objects rewritten.
     pub objects: i64,
-    /// Records that were left out of them.
+    /// The number of records removed from them.
     pub records: i64,
-    /// Events that were removed.
+    /// The number of events removed.
     pub events: i64,
-    /// Why it could not go on.
+    /// Why it could not continue.
     pub problem: Option<String>,
     /// Who cancelled it. What was removed before stays removed.
     pub cancelled_by: Option<String>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     OLD,
     FORGET_EVENTS,
     FORGET_REJECTS,
-    FORGET_HITS,
+    FORGET_MATCHES,
     FORGET,
     PURGE_START,
     PURGE_OPEN,
@@ -59,7 +59,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_FINISH,
     BATCHES_AFTER,
     IDENTIFIERS,
-    HITS_OF_PERSON,
+    MATCHES_OF_PERSON,
     TEST_MATCHES_OF_PERSON,
     EVENTS_OF_PERSON,
     EVENTS_OF_IDENTIFIER,
@@ -74,7 +74,7 @@ const OLD: &str = "
     ORDER BY received_at, id LIMIT $3";
 const FORGET_EVENTS: &str = "DELETE FROM event WHERE batch_id = $1";
 const FORGET_REJECTS: &str = "DELETE FROM reject WHERE batch_id = $1";
-const FORGET_HITS: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
+const FORGET_MATCHES: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
 const FORGET: &str = "DELETE FROM batch WHERE id = $1";
 const PURGE_START: &str = "
     INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
@@ -102,7 +102,7 @@ const IDENTIFIERS: &str = "
 const EVENTS_OF_PERSON: &str = "
     DELETE FROM event WHERE id IN (SELECT id FROM event WHERE person_id = $1 ORDER BY at, id LIMIT 1000)";
 // What rules remember of events, for correlations and for rules in test mode.
-const HITS_OF_PERSON: &str = "
+const MATCHES_OF_PERSON: &str = "
     DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
 const TEST_MATCHES_OF_PERSON: &str = "
     DELETE FROM test_match WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
@@ -116,7 +116,7 @@ const REJECT_SAMPLES: &str = "
     DELETE FROM reject_sample WHERE LOWER(excerpt) LIKE $1 ESCAPE '!' OR LOWER(detail) LIKE $1 ESCAPE '!'";
 
 impl Store {
-    /// Batches of a dataset that were received before `before` and are processed, oldest first.
+    /// Processed batches of a dataset that were received before `before`, oldest first.
     pub async fn batch_old(
         &self,
         dataset: &str,
@@ -128,8 +128,8 @@ impl Store {
         }))
     }
 
-    /// Forgets batches with their events and rejects, and tells the journal, as `summary` of the number of events.
-    /// Answers that number.
+    /// Deletes batches with their events and rejects, and writes the number to the journal. Returns the number of
+    /// events.
     pub async fn batch_forget(
         &self,
         ids: &[String],
@@ -143,7 +143,7 @@ impl Store {
             for id in ids {
                 events += sqlx::query(FORGET_EVENTS).bind(id).execute(&mut *tx).await?.rows_affected();
                 sqlx::query(FORGET_REJECTS).bind(id).execute(&mut *tx).await?;
-                sqlx::query(FORGET_HITS).bind(id).execute(&mut *tx).await?;
+                sqlx::query(FORGET_MATCHES).bind(id).execute(&mut *tx).await?;
                 sqlx::query(FORGET).bind(id).execute(&mut *tx).await?;
             }
             let batches = ids.len();
@@ -161,7 +161,7 @@ impl Store {
         }))
     }
 
-    /// Begins a purge.
+    /// Starts a purge.
     pub async fn purge_start(
         &self,
         id: &str,
@@ -177,14 +177,14 @@ impl Store {
         Ok(())
     }
 
-    /// The purge of a person that has not ended.
+    /// The unfinished purge of a person.
     pub async fn purge_open(&self, person: &PersonId) -> Result<Option<PurgeRow>, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(PURGE_OPEN).bind(&person.0).fetch_optional(pool).await?
         }))
     }
 
-    /// Purges that have not ended, oldest first, at most 100.
+    /// Unfinished purges, oldest first, at most 100.
     pub async fn purge_open_list(&self) -> Result<Vec<PurgeRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(PURGE_OPEN_LIST).fetch_all(pool).await?))
     }
@@ -222,7 +222,7 @@ impl Store {
         }))
     }
 
-    /// Keeps why a purge could not go on; `None` when it goes on again.
+    /// Stores why a purge could not continue; `None` when it continues.
     pub async fn purge_problem_set(&self, id: &str, problem: Option<&str>) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PURGE_PROBLEM).bind(id).bind(problem.map(|text| storable(text).into_owned()))
@@ -231,7 +231,7 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps how far a purge has come.
+    /// Stores the progress of a purge.
     pub async fn purge_progress(&self, row: &PurgeRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PURGE_PROGRESS).bind(&row.id).bind(&row.position).bind(row.batches).bind(row.objects)
@@ -272,38 +272,38 @@ impl Store {
         }))
     }
 
-    /// The identifiers that a person's events carry.
+    /// The identifiers in a person's events.
     pub async fn event_identifiers(&self, person: &PersonId) -> Result<Vec<String>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_scalar(IDENTIFIERS).bind(&person.0).fetch_all(pool).await?
         }))
     }
 
-    /// Removes what rules remember of a person's events.
+    /// Deletes the matches and sightings that rules stored from a person's events.
     pub async fn event_memory_purge(&self, person: &PersonId) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            sqlx::query(HITS_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+            sqlx::query(MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
             sqlx::query(TEST_MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
         });
         Ok(())
     }
 
-    /// Removes up to 1,000 events of a person. Answers how many; 0 when none is left.
+    /// Deletes up to 1,000 events of a person. Returns the number; 0 if none is left.
     pub async fn event_purge(&self, person: &PersonId) -> Result<u64, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query(EVENTS_OF_PERSON).bind(&person.0).execute(pool).await?.rows_affected()
         }))
     }
 
-    /// Removes up to 1,000 events that carry an identifier and belong to nobody. Answers how many.
+    /// Deletes up to 1,000 events with an unmapped identifier. Returns the number.
     pub async fn event_purge_unmapped(&self, identifier: &str) -> Result<u64, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query(EVENTS_OF_IDENTIFIER).bind(identifier).execute(pool).await?.rows_affected()
         }))
     }
 
-    /// How many events a purge would remove: those of the person, and those of nobody that carry an identifier of
-    /// theirs.
+    /// The number of events that a purge would delete: those of the person, and unmapped ones with one of the person's
+    /// identifiers.
     pub async fn event_purge_count(
         &self,
         person: &PersonId,
@@ -321,7 +321,7 @@ impl Store {
         Ok(count)
     }
 
-    /// Removes an identifier from those that belong to nobody, and the samples of rejected lines that name it.
+    /// Deletes an unmapped identifier, and the samples of rejected lines that contain it.
     pub async fn identifier_purge(&self, identifier: &str) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             sqlx::query(UNMAPPED).bind(identifier).execute(&mut *tx).await?;

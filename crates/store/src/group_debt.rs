@@ -1,25 +1,25 @@
-//! Groups whose matches changed and whose detections are not made anew yet.
+//! Groups whose matches changed and whose detections are not recomputed yet.
 //!
-//! A debt is written with what causes it ([`crate::rule_hit`]) and removed with the detections that follow
-//! ([`Store::detection_change`]), so that whoever is killed in between leaves it to the next.
+//! A row is written in the same transaction as its cause ([`crate::matches`]) and removed together with the recomputed
+//! detections ([`Store::detection_change`]). If a process is killed in between, the next one finds the row.
 
 use crate::engine::{Store, StoreError, bounded, on_engine};
 use chrono::{DateTime, Utc};
 
-/// A group that is owed its detections.
+/// A group whose detections must be recomputed.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct GroupDebt {
-    /// Which watch, with a digest of what it means.
+    /// The watch, with a digest of its definition.
     pub watch: String,
-    /// The values that keep groups apart, as JSON.
+    /// The values that separate groups, as JSON.
     pub group_key: String,
-    /// The earliest time at which something changed, in microseconds since 1970.
+    /// The earliest time of a change, in microseconds since 1970.
     pub from_us: i64,
-    /// Another one with each change.
+    /// A new value with each change.
     pub stamp: String,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[WATCHES, LIST, FORGET];
 
@@ -41,8 +41,8 @@ const LIST: &str = "
     SELECT watch, group_key, from_us, stamp FROM group_debt WHERE watch = $1 ORDER BY group_key LIMIT $2";
 const FORGET: &str = "DELETE FROM group_debt WHERE watch = $1 AND owed_at < $2";
 
-/// Writes in the transaction `$tx` that groups are owed their detections: `(watch, group_key, from_us)`, each group
-/// once.
+/// Records in the transaction `$tx` that the detections of groups must be recomputed: `(watch, group_key, from_us)`,
+/// each group once.
 macro_rules! groups_owe {
     ($tx:expr, $groups:expr, $stamp:expr, $now:expr) => {{
         let groups: Vec<(&str, &str, i64)> = $groups;
@@ -63,19 +63,19 @@ macro_rules! groups_owe {
 pub(crate) use groups_owe;
 
 impl Store {
-    /// The watches that have groups which are owed something.
+    /// The watches with such groups.
     pub async fn group_debt_watches(&self) -> Result<Vec<String>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
     }
 
-    /// Groups of a watch that are owed something, at most `limit`.
+    /// Such groups of a watch, at most `limit`.
     pub async fn group_debt_list(&self, watch: &str, limit: i64) -> Result<Vec<GroupDebt>, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(LIST).bind(watch).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 
-    /// Forgets what is owed to groups of a watch that there is no more.
+    /// Deletes the records for groups of a watch that no longer exists.
     pub async fn group_debt_forget(
         &self,
         watch: &str,

@@ -1,10 +1,10 @@
-//! Risk score integrations, and the keys that sign what they send.
+//! Risk score integrations, and the keys that sign their signals.
 
 use crate::engine::{Store, StoreError, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, IntegrationId};
 
-/// A risk score integration, with the members that Cloudflare's API gives it.
+/// A risk score integration, with the fields of Cloudflare's API.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct IntegrationRow {
     /// A UUID.
@@ -17,36 +17,36 @@ pub struct IntegrationRow {
     pub account_id: String,
     /// `Okta`.
     pub integration_type: String,
-    /// The receiver's base address.
+    /// The receiver's base URL.
     pub tenant_url: String,
     /// The caller's own reference.
     pub reference_id: Option<String>,
     /// Whether changes are sent.
     pub active: bool,
-    /// Why nothing is sent although it is active: the receiver refuses issuer, audience or key.
+    /// Why nothing is sent although it is active: the receiver refuses the issuer, audience or key.
     pub suspended_reason: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it was removed.
+    /// When it was deleted.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A key that signs tokens. The private half is sealed.
+/// A key that signs tokens. The private half is encrypted.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SigningKeyRow {
     /// RFC 7638 thumbprint.
     pub kid: String,
-    /// The sealed PKCS#8 document.
+    /// The encrypted PKCS#8 document.
     pub key_sealed: Vec<u8>,
     /// The public half as a JWK.
     pub public_jwk: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Since when it signs no more.
+    /// Since when it is no longer used for signing.
     pub retired_at: Option<DateTime<Utc>>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[INSERT, UPDATE, DELETE, SUSPEND, LIST, GET, KEY_INSERT, KEY_LIST];
 
@@ -70,7 +70,7 @@ const KEY_INSERT: &str = "
 const KEY_LIST: &str = "SELECT * FROM signing_key ORDER BY created_at, kid LIMIT 100";
 
 impl Store {
-    /// Makes an integration.
+    /// Creates an integration.
     pub async fn integration_insert(&self, new: &IntegrationRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(INSERT)
@@ -81,7 +81,7 @@ impl Store {
         Ok(())
     }
 
-    /// Overwrites address, reference and activity, and lifts a suspension.
+    /// Updates URL, reference and activity, and ends a suspension.
     pub async fn integration_update(&self, changed: &IntegrationRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(UPDATE)
@@ -91,7 +91,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes an integration; `false` when there is none.
+    /// Deletes an integration; `false` if there is none.
     pub async fn integration_delete(
         &self,
         id: &IntegrationId,
@@ -103,7 +103,7 @@ impl Store {
         Ok(gone.is_some())
     }
 
-    /// Holds an integration's signals back until someone looks, or (with `None`) lets them go on.
+    /// Suspends an integration's signals until someone changes it, or (with `None`) resumes them.
     pub async fn integration_suspend(
         &self,
         id: &IntegrationId,
@@ -123,7 +123,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// Keeps a new signing key.
+    /// Stores a new signing key.
     pub async fn signing_key_insert(&self, key: &SigningKeyRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(KEY_INSERT)

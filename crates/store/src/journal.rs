@@ -1,18 +1,18 @@
-//! The append-only record of what happened, and how far each consumer has read it.
+//! The journal: the append-only record of everything that happened, and the position of each consumer.
 //!
-//! Rows are written by the operations whose change they record, in the same transaction.
+//! The operations that change data write its rows in the same transaction.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, JournalKind, PersonId};
 use serde_json::Value;
 
-/// Something that happened, to be written with the change that it records.
+/// A new journal entry, to be written together with the change that it records.
 #[derive(Debug, Clone)]
 pub struct JournalEntry {
     /// When.
     pub at: DateTime<Utc>,
-    /// What kind of thing.
+    /// The kind.
     pub kind: JournalKind,
     /// The person concerned.
     pub person_id: Option<PersonId>,
@@ -20,20 +20,20 @@ pub struct JournalEntry {
     pub connection_id: Option<ConnectionId>,
     /// The id of the thing that changed.
     pub subject_id: Option<String>,
-    /// One sentence for people.
+    /// A sentence for people.
     pub summary: String,
-    /// The same for programs.
+    /// Data for programs.
     pub data: Value,
 }
 
-/// An entry as it was written.
+/// A stored entry.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct JournalRow {
-    /// Its place; later entries have larger ones, with gaps.
+    /// Its position. Later entries have larger ones, with gaps.
     pub seq: i64,
     /// When it happened.
     pub at: DateTime<Utc>,
-    /// What kind of thing.
+    /// The kind.
     #[sqlx(try_from = "String")]
     pub kind: JournalKind,
     /// The person concerned.
@@ -42,13 +42,13 @@ pub struct JournalRow {
     pub connection_id: Option<String>,
     /// The id of the thing that changed.
     pub subject_id: Option<String>,
-    /// One sentence for people.
+    /// A sentence for people.
     pub summary: String,
     /// A JSON object for programs.
     pub data: String,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     LATEST,
@@ -113,7 +113,7 @@ macro_rules! journal_write {
 pub(crate) use journal_write;
 
 impl Store {
-    /// Writes an entry of which there is nothing else to write.
+    /// Writes an entry that records no other change.
     pub async fn journal_append(&self, entry: &JournalEntry) -> Result<(), StoreError> {
         in_transaction!(self, tx => { journal_write!(tx, entry); });
         Ok(())
@@ -134,7 +134,8 @@ impl Store {
         }))
     }
 
-    /// Entries after `position` whose kind is like `kind` (`detection.%`), oldest first, without ever skipping one.
+    /// Entries after `position` whose kind matches the pattern `kind` (`detection.%`), oldest first, without ever
+    /// skipping one.
     pub async fn journal_after(
         &self,
         position: i64,
@@ -146,20 +147,20 @@ impl Store {
         }))
     }
 
-    /// Whether any entry whose kind is like `kind` lies after `position`.
+    /// Whether there is an entry after `position` whose kind matches the pattern `kind`.
     pub async fn journal_has_after(&self, position: i64, kind: &str) -> Result<bool, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_scalar(HAS_AFTER).bind(position).bind(kind).fetch_one(pool).await?
         }))
     }
 
-    /// The number of the newest entry; 0 when there is none.
+    /// The position of the newest entry; 0 if there is none.
     pub async fn journal_newest(&self) -> Result<i64, StoreError> {
         let newest: Option<i64> = on_engine!(self, pool => sqlx::query_scalar(NEWEST).fetch_one(pool).await?);
         Ok(newest.unwrap_or(0))
     }
 
-    /// How far a consumer has read: a `seq`, 0 at first.
+    /// The position of a consumer: a `seq`, 0 at first.
     pub async fn consumer_position(&self, name: &str) -> Result<i64, StoreError> {
         let position: Option<i64> =
             on_reader!(self, pool => sqlx::query_scalar(POSITION).bind(name).fetch_optional(pool).await?);

@@ -1,13 +1,13 @@
-//! Leases: at most one process at a time does what has a name. They end by the database's clock.
+//! Leases: at most one process at a time runs a named task. Leases use the database's clock.
 
 use crate::database_clock::{AHEAD_MS, postgres_now_ms, sqlite_now_ms};
 use crate::engine::{Engine, Store, StoreError, on_engine};
 use chrono::TimeDelta;
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[RELEASE];
-/// What it sends to one of them.
+/// The statements for one engine only.
 #[cfg(test)]
 pub(crate) const OF_SQLITE: &[&str] = &[TAKE_SQLITE, LEFT_SQLITE];
 #[cfg(test)]
@@ -43,9 +43,9 @@ const LEFT_POSTGRES: &str = left!(postgres_now_ms);
 const RELEASE: &str = "DELETE FROM lease WHERE name = $1 AND holder = $2";
 
 impl Store {
-    /// Takes or renews the lease `name` for `length` from now; `false` when another holder's has not run out. One that
-    /// lasts longer than `length` from now was taken before the clock was set back: it is taken over, and told of.
-    /// Everyone takes the lease of one name for the same length.
+    /// Takes or renews the lease `name` for `length` from now; `false` if another holder's lease is still valid. A
+    /// lease that ends later than `length` from now was taken before the clock was set back: it is taken over and
+    /// reported. All processes must take the lease of one name for the same length.
     pub async fn lease_take(&self, name: &str, holder: &str, length: TimeDelta) -> Result<bool, StoreError> {
         if self.lease_try(name, holder, length).await? {
             return Ok(true);
@@ -85,7 +85,7 @@ impl Store {
         Ok(taken.is_some())
     }
 
-    /// Who holds a lease, and for how many milliseconds more.
+    /// The holder of a lease, and the remaining time in milliseconds.
     async fn lease_left(&self, name: &str) -> Result<Option<(String, i64)>, StoreError> {
         Ok(match &self.engine {
             Engine::Sqlite { read, .. } => {
@@ -103,7 +103,7 @@ impl Store {
         })
     }
 
-    /// Whether somebody holds the lease.
+    /// Whether the lease is held.
     pub async fn lease_is_held(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self
             .lease_left(name)
@@ -111,7 +111,7 @@ impl Store {
             .is_some_and(|(_, left_ms)| left_ms > 0))
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     pub async fn lease_release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(RELEASE).bind(name).bind(holder).execute(pool).await?; });
         Ok(())

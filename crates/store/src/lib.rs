@@ -1,9 +1,9 @@
 //! SQLite and PostgreSQL behind one [`Store`]: all SQL and all migrations.
 //!
-//! One SQL text serves both engines. Where an engine truly needs its own words, two constants stand side by
-//! side. Each file holds one family of tables with its rows, its statements and its operations; what writes
-//! more than one family in one transaction (the journal goes with the change it records) is an operation here
-//! too, so that no caller can forget it. This crate does not know why anything is written.
+//! One SQL text serves both engines. Where an engine needs a different text, two constants are side by side. Each file
+//! contains one family of tables with its rows, statements and operations. If several families must change in one
+//! transaction (such as a change and its journal entry), the transaction is one operation here, so that no caller can
+//! forget a part. This crate does not know why data is written.
 //!
 //! Start reading at [`Store::connect`].
 
@@ -29,6 +29,7 @@ mod journal;
 mod lease;
 mod listing;
 mod log_source;
+mod matches;
 mod operation;
 mod person;
 mod person_alias;
@@ -37,7 +38,6 @@ mod reject;
 mod risk;
 mod risk_score_read;
 mod rule_admin;
-mod rule_hit;
 mod sealing_key;
 mod signal;
 mod sync_change;
@@ -75,6 +75,7 @@ pub use integration::{IntegrationRow, SigningKeyRow};
 pub use journal::{JournalEntry, JournalRow};
 pub use listing::{ListingRow, Overview};
 pub use log_source::{LastBatch, LogSourceRow, ObjectReadRow};
+pub use matches::{MATCHES_MAX, MatchGroup, MatchRow, MatchRun, WatermarkRow};
 pub use operation::{OperationEnd, OperationRow};
 pub use person::{PersonFilter, PersonRow, PersonSeen};
 pub use person_alias::PersonAliasRow;
@@ -83,27 +84,26 @@ pub use reject::{RejectRow, RejectSample};
 pub use risk::{NewRiskChange, RiskChangeRow, RiskCount};
 pub use risk_score_read::RiskScoreReadRow;
 pub use rule_admin::{RuleDocumentRow, RuleModeRow, RuleParameterRow, TestCount};
-pub use rule_hit::{HITS_MAX, HitGroup, HitRun, RuleHitRow, WatermarkRow};
 pub use signal::{NewSignal, SignalRow};
 pub use sync_change::{GrantChangeRow, SyncChangeRow, Touched};
 pub use sync_request::SyncRequestRow;
 pub use sync_run::SyncRunRow;
 pub use timed_grant::TimedGrantRow;
 
-/// The most rows that any list answers with, whatever was asked for.
+/// The maximum number of rows of any list, whatever limit is requested.
 pub const LIST_LIMIT_MAX: i64 = 1_000;
 
-/// A place in a list that is ordered by time, newest first: the last row that was seen.
+/// A position in a list that is ordered by time, newest first: the last row that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeCursor {
-    /// When the last row seen happened.
+    /// The time of that row.
     pub at: chrono::DateTime<chrono::Utc>,
-    /// Its id, which decides between equal times.
+    /// Its id, which orders rows with equal times.
     pub id: String,
 }
 
 impl TimeCursor {
-    /// The place before which everything lies: the first instant of the year 9000, which both engines can keep.
+    /// The position before all rows: the first instant of the year 9000, which both engines can store.
     pub(crate) fn end() -> TimeCursor {
         let at = chrono::DateTime::from_timestamp(221_845_392_000, 0).expect("the year 9000 is within range");
         TimeCursor {

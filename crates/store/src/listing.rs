@@ -1,23 +1,23 @@
-//! Which listings of a connection are whole, and the counts that the overview shows.
+//! The listings of a connection with their completeness, and the counts for the overview.
 
 use crate::engine::{Store, StoreError, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, ListKind};
 
-/// How fresh one listing of a connection is.
+/// The state of one listing of a connection.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct ListingRow {
-    /// Whose listing.
+    /// The connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Which list.
+    /// The list.
     #[sqlx(try_from = "String")]
     pub kind: ListKind,
-    /// When it was last read to its end.
+    /// When it was last read completely.
     pub complete_at: Option<DateTime<Utc>>,
-    /// Why what is shown may be old; `None` when it is fresh.
+    /// Why the data may be old; `None` if it is current.
     pub stale_reason: Option<String>,
-    /// Whether the last reading gave only a part of the list: what is not on it may be there all the same.
+    /// Whether the last read returned only a part of the list. Items that are missing from it may exist.
     pub is_partial: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Overview {
     pub unmapped_identifiers: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[COMPLETE, STALE, LIST, OVERVIEW];
 
@@ -70,7 +70,7 @@ const OVERVIEW: &str = "
         (SELECT COUNT(DISTINCT identifier) FROM unmapped_identifier) AS unmapped_identifiers";
 
 impl Store {
-    /// Remembers that a listing was read to its end.
+    /// Records that a listing was read completely.
     pub async fn listing_complete(
         &self,
         connection: &ConnectionId,
@@ -83,8 +83,8 @@ impl Store {
         Ok(())
     }
 
-    /// Marks a listing as stale: its rows stay as they were. `is_partial` says that Cloudflare gave only a part of
-    /// it, and stays until the list is read to its end.
+    /// Marks a listing as stale: its rows stay unchanged. `is_partial` means that Cloudflare returned only a part of
+    /// it, and stays set until the list is read completely.
     pub async fn listing_stale(
         &self,
         connection: &ConnectionId,

@@ -1,4 +1,4 @@
-//! Where log records come from, how each source fares, and which objects of a bucket have been read.
+//! The sources of log records, the state of each, and the bucket objects that have been read.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
@@ -7,51 +7,51 @@ use model::{ConnectionId, SourceState};
 use sqlx::QueryBuilder;
 use std::collections::HashSet;
 
-/// One dataset of one connection through one source.
+/// One dataset of one connection through one delivery method.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct LogSourceRow {
-    /// Of which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Which dataset.
+    /// The dataset.
     pub dataset: String,
     /// `logpush`, `pull` or `object`.
     pub source: String,
-    /// Whether someone wants it to run.
+    /// Whether it is enabled in Flareward.
     pub wanted: bool,
-    /// How it fares.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: SourceState,
-    /// Why, when it does not fare well.
+    /// The problem, if there is one.
     pub problem: Option<String>,
-    /// The address pushed to, or the bucket read from. Never with a secret.
+    /// The destination URL, or the bucket. Never with a secret.
     pub place: Option<String>,
-    /// Where the bucket's service is, when it is not the usual one.
+    /// The URL of the bucket's service, if it is not the default.
     pub endpoint: Option<String>,
-    /// The sealed keys of the bucket.
+    /// The encrypted keys of the bucket.
     pub keys_sealed: Option<Vec<u8>>,
     /// The job at Cloudflare.
     pub job_id: Option<i64>,
-    /// Up to which time a pulled log has been read to its end.
+    /// The time up to which a pulled log has been read completely.
     pub cursor_at: Option<DateTime<Utc>>,
-    /// When the source last gave records.
+    /// When it last delivered records.
     pub last_complete_at: Option<DateTime<Utc>>,
     /// When it last failed.
     pub last_error_at: Option<DateTime<Utc>>,
-    /// With which words.
+    /// The error message.
     pub error_message: Option<String>,
-    /// A JSON array: the fields that the dataset has and the job does not ask for.
+    /// A JSON array: the fields of the dataset that the job does not request.
     pub missing_fields: String,
     /// A JSON array of sentences.
     pub warnings: String,
-    /// When it was last looked at.
+    /// When it was last checked.
     pub checked_at: Option<DateTime<Utc>>,
     /// When the fields of the dataset were last compared.
     pub fields_checked_at: Option<DateTime<Utc>>,
 }
 
 impl LogSourceRow {
-    /// A source that was never looked at.
+    /// A source that was never checked.
     pub fn new(connection_id: ConnectionId, dataset: &str, source: &str) -> Self {
         Self {
             connection_id,
@@ -76,45 +76,45 @@ impl LogSourceRow {
     }
 }
 
-/// The newest batch of a dataset through one source.
+/// The newest batch of a dataset through one delivery method.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct LastBatch {
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
-    /// Through which source.
+    /// The delivery method.
     pub source: String,
     /// When it was received.
     pub received_at: DateTime<Utc>,
 }
 
-/// An object of a bucket that was read, or could not be.
+/// A bucket object that was read or tried.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct ObjectReadRow {
-    /// For which account.
+    /// The connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// As which dataset.
+    /// The dataset.
     pub dataset: String,
-    /// Its address, the bucket included.
+    /// Its URL, including the bucket.
     pub location: String,
-    /// What the store calls its content; empty when it says nothing.
+    /// The object store's identifier of its content; empty if there is none.
     pub etag: String,
-    /// Its size as it lies there.
+    /// Its stored size.
     pub bytes: i64,
-    /// The batch that it became.
+    /// The batch that was created from it.
     pub batch_id: Option<String>,
-    /// Why it became none.
+    /// Why no batch was created.
     pub problem: Option<String>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: i64,
     /// When.
     pub read_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     PUT,
@@ -171,7 +171,7 @@ pub(crate) const KNOWN_HEAD: &str = "SELECT id FROM event WHERE id IN ";
 pub(crate) const OBJECTS_HEAD: &str = "SELECT * FROM object_read WHERE connection_id = ";
 
 impl Store {
-    /// Keeps a source as it was found. `entry` goes to the journal with it, when something is to be told.
+    /// Stores the state of a source, together with `entry` for the journal if there is one.
     pub async fn log_source_put(
         &self,
         row: &LogSourceRow,
@@ -193,7 +193,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sources, of one connection or of all, of one kind or of every.
+    /// Sources, of one connection or all, of one delivery method or all.
     pub async fn log_source_list(
         &self,
         connection: Option<&ConnectionId>,
@@ -216,7 +216,7 @@ impl Store {
         }))
     }
 
-    /// Remembers up to which time a source has been read. It never goes back.
+    /// Stores the time up to which a source has been read. It never moves back.
     pub async fn log_source_cursor_set(
         &self,
         connection: &ConnectionId,
@@ -231,7 +231,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a source, and which objects were read for it.
+    /// Deletes a source, and the record of the objects read for it.
     pub async fn log_source_delete(
         &self,
         connection: &ConnectionId,
@@ -247,14 +247,14 @@ impl Store {
         Ok(())
     }
 
-    /// When the newest batch of each dataset came, by source.
+    /// When the newest batch of each dataset arrived, by delivery method.
     pub async fn batch_last(&self, connection: Option<&ConnectionId>) -> Result<Vec<LastBatch>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(LAST_BATCHES).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
         }))
     }
 
-    /// Which of these events are stored already.
+    /// Which of these events are already stored.
     pub async fn event_known(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
         let mut known = HashSet::new();
         // Below the number of parameters that either engine takes.
@@ -274,8 +274,7 @@ impl Store {
         Ok(known)
     }
 
-    /// Keeps that an object was read, or why it could not be, with what the journal is to be told. Its attempts are
-    /// counted here.
+    /// Records that an object was read, or why it could not be, together with a journal entry. Counts the attempts.
     pub async fn object_read_put(
         &self,
         row: &ObjectReadRow,
@@ -294,7 +293,7 @@ impl Store {
         Ok(())
     }
 
-    /// Of these objects, those that were read or tried.
+    /// The objects among these that were read or tried.
     pub async fn object_read_known(
         &self,
         connection: &ConnectionId,
@@ -318,7 +317,7 @@ impl Store {
         Ok(known)
     }
 
-    /// How many objects of a bucket were read or tried.
+    /// The number of objects of a bucket that were read or tried.
     pub async fn object_read_count(
         &self,
         connection: &ConnectionId,
@@ -329,7 +328,7 @@ impl Store {
         }))
     }
 
-    /// The objects that could not be read, newest first.
+    /// The unreadable objects, newest first.
     pub async fn object_read_problems(
         &self,
         connection: &ConnectionId,

@@ -9,7 +9,7 @@ use sqlx::FromRow;
 /// One operation.
 #[derive(Debug, Clone, FromRow)]
 pub struct OperationRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
     /// Which operation.
     #[sqlx(try_from = "String")]
@@ -18,7 +18,7 @@ pub struct OperationRow {
     pub target: String,
     /// The request, a JSON object.
     pub request: String,
-    /// Who asked.
+    /// The actor who requested it.
     pub actor: String,
     /// When.
     pub asked_at: DateTime<Utc>,
@@ -54,7 +54,7 @@ pub struct OperationEnd {
     pub at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[ASK, SAME, GET, LIST, OPEN, PROGRESS, CANCEL, FINISH];
 

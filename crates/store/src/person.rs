@@ -1,4 +1,4 @@
-//! People, joined over all connections by address.
+//! People, joined across all connections by address.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};
@@ -6,20 +6,20 @@ use model::{PersonId, RiskLevel};
 use sqlx::QueryBuilder;
 use std::collections::HashMap;
 
-/// One human, or service, across all connections.
+/// One human or service across all connections.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PersonRow {
-    /// Our id.
+    /// Flareward's id.
     #[sqlx(try_from = "String")]
     pub id: PersonId,
     /// The address that joins the lists, in lower case; unique.
     pub email: String,
-    /// A name, where some list has one.
+    /// A name, if a list has one.
     pub name: Option<String>,
     /// The highest level triggered since the last reset.
     #[sqlx(try_from = "String")]
     pub risk_level: RiskLevel,
-    /// Since when that level holds.
+    /// Since when the person has that level.
     pub risk_since: Option<DateTime<Utc>>,
     /// When the level was last reset.
     pub risk_reset_at: Option<DateTime<Utc>>,
@@ -29,12 +29,12 @@ pub struct PersonRow {
     pub updated_at: DateTime<Utc>,
 }
 
-/// An address in some list of a connection.
+/// An address in a list of a connection.
 #[derive(Debug, Clone)]
 pub struct PersonSeen {
-    /// The id to use if nobody has this address yet.
+    /// The id for a new person, if nobody has this address yet.
     pub new_id: PersonId,
-    /// Lower case, without surrounding space.
+    /// In lower case, without surrounding whitespace.
     pub email: String,
     /// A name, if the list has one.
     pub name: Option<String>,
@@ -43,20 +43,20 @@ pub struct PersonSeen {
 /// Which people to list.
 #[derive(Debug, Clone, Default)]
 pub struct PersonFilter {
-    /// Part of the address or name, whatever the case.
+    /// Part of the address or name; ignores case.
     pub search: Option<String>,
-    /// Only this level.
+    /// Only with this level.
     pub risk_level: Option<RiskLevel>,
-    /// Only addresses after this one: the last of the page before.
+    /// Only addresses after this one: the last of the previous page.
     pub after_email: Option<String>,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[GET, BY_EMAIL, LIST, COUNT];
-/// Begins the statement that a builder completes with rows.
+/// The start of the statement; a builder adds the rows.
 pub(crate) const UPSERT_HEAD: &str =
     "INSERT INTO person (id, email, name, risk_level, created_at, updated_at) ";
 pub(crate) const UPSERT_TAIL: &str = "
@@ -78,7 +78,7 @@ const COUNT: &str = "SELECT COUNT(*) FROM person";
 pub(crate) const ALIAS_HEAD: &str = "SELECT address, person_id FROM person_alias WHERE address IN ";
 pub(crate) const FIND_HEAD: &str = "SELECT email, id FROM person WHERE email IN ";
 
-/// The pattern that finds `text` anywhere, with LIKE's own characters taken literally.
+/// The pattern that finds `text` anywhere; LIKE's special characters in it are literal.
 pub(crate) fn like_anywhere(text: &str) -> String {
     let mut pattern = String::from("%");
     for letter in text.to_lowercase().chars() {
@@ -92,7 +92,7 @@ pub(crate) fn like_anywhere(text: &str) -> String {
 }
 
 impl Store {
-    /// Makes sure that there is a person for every address; answers each address's person.
+    /// Creates a person for every address that has none; returns each address's person.
     pub async fn person_ensure(
         &self,
         seen: &[PersonSeen],
@@ -129,12 +129,12 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
     }
 
-    /// The person with this main or further address, which must be in lower case.
+    /// The person with this main address or alias, which must be in lower case.
     pub async fn person_by_email(&self, email: &str) -> Result<Option<PersonRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(BY_EMAIL).bind(email).fetch_optional(pool).await?))
     }
 
-    /// People by address.
+    /// People, ordered by address.
     pub async fn person_list(&self, filter: &PersonFilter) -> Result<Vec<PersonRow>, StoreError> {
         let search = filter.search.as_deref().map(like_anywhere);
         Ok(on_reader!(self, pool => {
@@ -145,12 +145,12 @@ impl Store {
         }))
     }
 
-    /// How many people there are.
+    /// The number of people.
     pub async fn person_count(&self) -> Result<i64, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(COUNT).fetch_one(pool).await?))
     }
 
-    /// The people who have these as a further address.
+    /// The people with these aliases.
     async fn person_by_alias(&self, addresses: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
         let mut found = HashMap::new();
         for part in addresses.chunks(500) {
@@ -169,7 +169,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The people behind these addresses, which must be in lower case; addresses of nobody are left out.
+    /// The people with these addresses, which must be in lower case. Unknown addresses are left out.
     pub async fn person_find(&self, emails: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
         let mut found = self.person_by_alias(emails).await?;
         for part in emails.chunks(500) {

@@ -1,26 +1,26 @@
-//! Further addresses of a person, and making one person of two.
+//! Additional addresses of a person, and merging two people.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};
 use model::PersonId;
 
-/// A further address of a person.
+/// An alias: an additional address of a person.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct PersonAliasRow {
     /// In lower case.
     pub address: String,
-    /// Whose.
+    /// The person.
     #[sqlx(try_from = "String")]
     pub person_id: PersonId,
     /// Their main address.
     pub email: String,
-    /// Who said so: `csv`, `command line`, `token NAME`.
+    /// Who added it: `csv`, `command line`, `token NAME`.
     pub source: String,
     /// When.
     pub created_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     SET,
@@ -65,7 +65,7 @@ const MOVE_ALIAS: &str = "UPDATE person_alias SET person_id = $2 WHERE person_id
 const DELETE: &str = "DELETE FROM person WHERE id = $1";
 
 impl Store {
-    /// Gives a person a further address.
+    /// Adds an alias to a person.
     pub async fn person_alias_set(
         &self,
         address: &str,
@@ -80,7 +80,7 @@ impl Store {
         self.access_revision_bump().await
     }
 
-    /// Takes a further address away; `false` when nobody had it.
+    /// Removes an alias; `false` if nobody had it.
     pub async fn person_alias_remove(&self, address: &str) -> Result<bool, StoreError> {
         let removed = on_engine!(self, pool => {
             sqlx::query(REMOVE).bind(storable(address).as_ref()).execute(pool).await?.rows_affected()
@@ -89,7 +89,7 @@ impl Store {
         Ok(removed > 0)
     }
 
-    /// Further addresses after `after`.
+    /// Aliases after `after`.
     pub async fn person_alias_list(
         &self,
         after: Option<&str>,
@@ -100,12 +100,12 @@ impl Store {
         }))
     }
 
-    /// The further addresses of one person.
+    /// The aliases of one person.
     pub async fn person_alias_by_person(&self, person: &PersonId) -> Result<Vec<String>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(BY_PERSON).bind(&person.0).fetch_all(pool).await?))
     }
 
-    /// Makes one person of two: everything of `from` becomes `into`'s, with the higher of the two risk levels.
+    /// Merges two people: moves everything of `from` to `into`, with the higher of the two risk levels.
     pub async fn person_merge(
         &self,
         from: &PersonId,

@@ -1,7 +1,8 @@
-//! Every statement's plan, asked of both engines on filled tables: reading or sorting a table that grows fails.
+//! Tests the query plan of every statement on both engines with filled tables: reading or sorting a whole growing table
+//! fails.
 //!
-//! Reads the statements of [`crate::prepared`]. A statement that must read a whole table stands in [`ALLOWED`] with
-//! its reason; a reason that no statement needs any more fails as well.
+//! Reads the statements of [`crate::prepared`]. A statement that must read a whole table is listed in [`ALLOWED`] with
+//! a reason; a listed reason that no statement needs also fails.
 
 use crate::engine::Engine;
 use crate::prepared::statements;
@@ -10,10 +11,10 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows of each table. Enough for PostgreSQL to prefer an index for what is selective.
+/// Rows in each table. Enough for PostgreSQL to prefer an index for a selective condition.
 const ROWS: i64 = 10_000;
 
-/// Tables that do not grow with records, time or people: one row for each thing that an administrator sets up.
+/// Tables that do not grow with records, time or people: one row for each object that an administrator configures.
 const SMALL: &[&str] = &[
     "campaign",
     "access_token",
@@ -39,7 +40,7 @@ const SMALL: &[&str] = &[
     "watermark",
 ];
 
-/// Columns that hold few different values.
+/// Columns with few distinct values.
 const FEW: &[&str] = &[
     "check_id",
     "connection_id",
@@ -52,16 +53,16 @@ const FEW: &[&str] = &[
     "watch",
 ];
 
-/// Columns by which many rows are found at once: sorting those is sorting a table that grows.
+/// Columns that select many rows at once: sorting those means sorting a growing table.
 const MANY: &[&str] = &["batch_id", "event_id", "state"];
 
-/// Indexes of what is still to be done alone: reading one of them in full is what a stage does.
+/// Partial indexes of pending work: reading one of them completely is what a stage does.
 const WAITING: &[&str] = &["batch_waiting"];
 
-/// Columns that say that something is over, which most things are not.
+/// Columns that mark a finished row; most rows are not finished.
 const ENDS: &[&str] = &["deleted_at", "gone_at", "revoked_at"];
 
-/// States that most rows are in for ever, by table: what is still to be done is one row in a hundred.
+/// The final states of most rows, by table: one row in a hundred is pending.
 const SETTLED: &[(&str, &str, &str)] = &[
     ("batch", "state", "processed"),
     ("message", "state", "sent"),
@@ -73,7 +74,7 @@ const SETTLED: &[(&str, &str, &str)] = &[
     ("purge", "state", "finished"),
 ];
 
-/// Statements that read or sort a table that grows: a part of their text, and why it is right.
+/// Statements that may read or sort a growing table: a part of their text, and the reason.
 const ALLOWED: &[(&str, &str)] = &[
     // A page that ends at its limit. With a filter that few rows pass it reads further.
     (
@@ -161,7 +162,7 @@ const TABLES_POSTGRES: &str = r"
     WHERE c.table_schema = 'public' AND c.table_name NOT LIKE '\_sqlx%' AND c.is_generated = 'NEVER'
     ORDER BY c.table_name, c.ordinal_position";
 
-/// The value of one column in row `i`, in the words of both engines.
+/// The value of one column in row `i`, in SQL for both engines.
 fn value(table: &str, column: &Column, is_sqlite: bool) -> String {
     let value = some_value(table, column, is_sqlite);
     if !column.may_be_null {
@@ -279,14 +280,14 @@ async fn fill_all(scratch: &Scratch) {
     assert!(tables.len() > 40, "{} tables", tables.len());
 }
 
-/// What a plan does that costs more the more rows a table has.
+/// Operations of a plan that become more expensive as the table grows.
 type Faults = BTreeSet<String>;
 
 fn grows(table: &str, tables: &BTreeSet<String>) -> bool {
     tables.contains(table) && !SMALL.contains(&table)
 }
 
-/// The names that a statement gives to tables.
+/// The aliases of tables in a statement.
 fn aliases(text: &str, tables: &BTreeSet<String>) -> BTreeMap<String, String> {
     let words: Vec<&str> = text
         .split(|c: char| !c.is_alphanumeric() && c != '_')
@@ -313,7 +314,7 @@ fn aliases(text: &str, tables: &BTreeSet<String>) -> BTreeMap<String, String> {
     names
 }
 
-/// Whether a search finds few rows: it compares a column that differs from row to row.
+/// Whether a search finds few rows: it compares a column with many distinct values.
 fn is_selective(search: &str) -> bool {
     search
         .split(|c: char| !c.is_alphanumeric() && !"_=".contains(c))

@@ -1,11 +1,11 @@
-//! What posture checks ask beside the lists: since when members are known, what the audit log says of them, and who
-//! is no longer an Access user.
+//! Data that posture checks need in addition to the lists: when each member was first seen, the audit log's events
+//! about members, and former Access users.
 
 use crate::engine::{Store, StoreError, bounded, on_reader};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[ADDED, RUN_FIRST, AUDIT_FIRST, AUDIT_LAST, USER_GONE];
 
@@ -28,7 +28,7 @@ const USER_GONE: &str = "
     WHERE m.connection_id = $1 AND m.gone_at IS NULL AND m.id > $2
     GROUP BY m.id HAVING COUNT(u.gone_at) = COUNT(*) ORDER BY m.id LIMIT $3";
 
-/// An id with the time that was asked for.
+/// An id with the requested time.
 pub type IdAndTime = (String, DateTime<Utc>);
 
 macro_rules! by_id {
@@ -58,27 +58,27 @@ macro_rules! one_time {
 
 impl Store {
     by_id!(
-        /// Members that a kept sync found new, with when, after a member's id.
+        /// Members that a stored sync found to be new, with the time, after a member's id.
         posture_member_added,
         ADDED
     );
     by_id!(
-        /// People with their last entry in the account's audit log, as far as it was delivered here, after an id.
+        /// People with their last entry in the account's audit log, as far as Flareward received it, after an id.
         posture_audit_last,
         AUDIT_LAST
     );
     by_id!(
-        /// Members who were Access users and no longer are, with since when, after a member's id.
+        /// Members who were Access users and no longer are, with the time, after a member's id.
         posture_user_gone,
         USER_GONE
     );
     one_time!(
-        /// When the oldest sync that is kept began.
+        /// When the oldest stored sync started.
         posture_run_first,
         RUN_FIRST
     );
     one_time!(
-        /// The time of the oldest entry of the account's audit log that was delivered here.
+        /// The time of the oldest entry of the account's audit log that Flareward received.
         posture_audit_first,
         AUDIT_FIRST
     );

@@ -1,4 +1,4 @@
-//! Every statement of this crate is prepared on both engines, and both have the same tables.
+//! Tests that both engines can prepare every statement of this crate and have the same tables.
 
 use crate::engine::Engine;
 use crate::scratch::Scratch;
@@ -13,8 +13,8 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, batch, detection, event, group_debt, journal, log_source, person, reject,
-        rule_hit, sync_change,
+        access, account_object, batch, detection, event, group_debt, journal, log_source, matches, person,
+        reject, sync_change,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
@@ -47,12 +47,12 @@ fn built() -> Vec<String> {
             group_debt::PAID_HEAD,
             group_debt::PAID_STAMPS
         ),
-        with_rows(rule_hit::HIT_HEAD, 9, rule_hit::HIT_TAIL),
+        with_rows(matches::MATCH_HEAD, 9, matches::MATCH_TAIL),
         format!(
             "{}$1 AND group_key IN ($2, $3{}$4{}$5",
-            rule_hit::GROUPS_HEAD,
-            rule_hit::GROUPS_TAIL,
-            rule_hit::GROUPS_ORDER
+            matches::GROUPS_HEAD,
+            matches::GROUPS_TAIL,
+            matches::GROUPS_ORDER
         ),
         format!(
             "{}$1 AND group_key IN ($2, $3{}$4{}",
@@ -63,7 +63,7 @@ fn built() -> Vec<String> {
     ]
 }
 
-/// Every statement that both engines are sent.
+/// Every statement for both engines.
 pub(crate) fn statements() -> Vec<String> {
     let files = [
         crate::access::STATEMENTS,
@@ -93,7 +93,7 @@ pub(crate) fn statements() -> Vec<String> {
         crate::risk::STATEMENTS,
         crate::risk_score_read::STATEMENTS,
         crate::rule_admin::STATEMENTS,
-        crate::rule_hit::STATEMENTS,
+        crate::matches::STATEMENTS,
         crate::sealing_key::STATEMENTS,
         crate::signal::STATEMENTS,
         crate::sync_change::STATEMENTS,
@@ -110,7 +110,7 @@ pub(crate) fn statements() -> Vec<String> {
         .collect()
 }
 
-/// Statements in the words of one engine.
+/// The statements for one engine only.
 pub(crate) fn of_engine(engine: &Engine) -> Vec<String> {
     let own = match engine {
         Engine::Sqlite { .. } => [crate::batch_claim::OF_SQLITE, crate::lease::OF_SQLITE].concat(),
@@ -148,7 +148,7 @@ const COLUMNS_POSTGRES: &str = r"
     SELECT table_name || '.' || column_name || CASE WHEN is_nullable = 'YES' THEN ' or nothing' ELSE '' END
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\_sqlx%'";
 
-/// What all migrations together have made, asked of the databases themselves: an engine may need other steps.
+/// Compares the tables after all migrations, as the databases report them: the engines may need different steps.
 #[tokio::test]
 async fn both_engines_have_the_same_tables_and_columns() {
     let mut of_engines: Vec<BTreeSet<String>> = Vec::new();

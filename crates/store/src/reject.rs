@@ -1,7 +1,7 @@
-//! What could not become an event: counted by batch and reason, with a few of the lines.
+//! Rejected records: the number for each batch and reason, with a few samples.
 //!
-//! The rows of a batch are written together, at the end of its processing: however often it is processed, they say
-//! what the last time found.
+//! The rows of a batch are written together at the end of processing. If a batch is processed again, they contain the
+//! last result.
 
 use crate::engine::{Store, StoreError, bounded, on_reader};
 use chrono::{DateTime, Utc};
@@ -9,37 +9,37 @@ use model::ConnectionId;
 use sqlx::QueryBuilder;
 use std::collections::HashMap;
 
-/// Lines of a batch that could not become events for one reason.
+/// Records of a batch that were rejected for one reason.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct RejectRow {
-    /// In which batch.
+    /// The batch.
     pub batch_id: String,
-    /// Why; the same words for every line of this kind.
+    /// The reason, with the same text for every record of this kind.
     pub reason: String,
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
-    /// How many lines.
+    /// The number of records.
     pub count: i64,
-    /// The first of them, from 1; 0 where the reason is about the whole batch.
+    /// The line number of the first, from 1; 0 if the reason is about the whole batch.
     pub first_line: i64,
-    /// When they were looked at.
+    /// When they were rejected.
     pub rejected_at: DateTime<Utc>,
-    /// Some of them, in their order.
+    /// Samples, in their order.
     #[sqlx(skip)]
     pub samples: Vec<RejectSample>,
 }
 
-/// One rejected line.
+/// One rejected record.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RejectSample {
-    /// Which, from 1.
+    /// Its line number, from 1.
     pub line: i64,
-    /// What the reason means for this line: which column, which value. May be empty.
+    /// Details of the reason for this record: the column, the value. May be empty.
     pub detail: String,
-    /// Its beginning.
+    /// Its start.
     pub excerpt: String,
 }
 
@@ -51,7 +51,7 @@ struct SampleOf {
     sample: RejectSample,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[INSERT, INSERT_SAMPLE, CLEAR, LIST, OF_BATCH];
 
@@ -103,7 +103,7 @@ macro_rules! reject_write {
 pub(crate) use reject_write;
 
 impl Store {
-    /// What was rejected, newest first: one row for each batch and reason.
+    /// Rejects, newest first: one row for each batch and reason.
     pub async fn reject_list(
         &self,
         connection: Option<&ConnectionId>,
@@ -116,7 +116,7 @@ impl Store {
         self.with_samples(rows).await
     }
 
-    /// What was rejected of a batch, in the order of the first lines.
+    /// The rejects of a batch, in the order of their first lines.
     pub async fn reject_of_batch(&self, batch: &str) -> Result<Vec<RejectRow>, StoreError> {
         let rows = on_reader!(self, pool => {
             sqlx::query_as(OF_BATCH).bind(batch).fetch_all(pool).await?

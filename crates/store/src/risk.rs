@@ -1,40 +1,40 @@
-//! Risk levels of people and every change of them.
+//! Risk levels of people, and every change of a level.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};
 use chrono::{DateTime, Utc};
 use model::{PersonId, RiskLevel};
 
-/// A change to be made, if the person still stands at `previous`.
+/// A change to apply if the person's level is still `previous`.
 #[derive(Debug, Clone)]
 pub struct NewRiskChange {
-    /// The change's id; the same cause always gives the same one.
+    /// The change's id; the same cause always gives the same id.
     pub id: String,
-    /// Whose level.
+    /// The person.
     pub person_id: PersonId,
-    /// Their address, which the journal's readers are told.
+    /// Their address, for the text of the journal entry.
     pub email: String,
-    /// The level that the caller saw.
+    /// The level that the caller read.
     pub previous: RiskLevel,
-    /// The new one.
+    /// The new level.
     pub current: RiskLevel,
     /// `policy` for a behaviour, `admin` for a reset.
     pub initiator: &'static str,
-    /// Why, in one sentence.
+    /// The reason, in one sentence.
     pub reason: String,
     /// The behaviour that was triggered.
     pub behaviour: Option<String>,
     /// The detection that triggered it.
     pub detection_id: Option<String>,
-    /// When the level changed here.
+    /// When Flareward changed the level.
     pub at: DateTime<Utc>,
-    /// When what changed it happened: earlier than `at`, by as much as the log record was late.
+    /// When the cause happened: earlier than `at` by the delay of the log record.
     pub happened_at: DateTime<Utc>,
     /// The journal's sentence.
     pub summary: String,
 }
 
-/// A change that was made.
+/// A stored change.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -55,17 +55,17 @@ pub struct RiskChangeRow {
     pub happened_at: DateTime<Utc>,
 }
 
-/// How many people stand at a level.
+/// The number of people with a level.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct RiskCount {
     /// The level.
     #[sqlx(try_from = "String")]
     pub risk_level: RiskLevel,
-    /// How many people.
+    /// The number of people.
     pub people: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[MOVE, RESET, INSERT, LIST_BY_PERSON, SINCE, COUNTS];
 
@@ -86,9 +86,10 @@ const COUNTS: &str = "
     SELECT risk_level, COUNT(*) AS people FROM person GROUP BY risk_level ORDER BY risk_level LIMIT 10";
 
 impl Store {
-    /// Changes a level, with its journal entry, all or nothing. The entry holds what its readers need.
+    /// Changes a level and writes its journal entry, in one transaction. The entry contains everything that its readers
+    /// need.
     ///
-    /// Answers `false`, having done nothing, when the person no longer stands at `previous`: look again.
+    /// Returns `false` without a change if the person's level is no longer `previous`: read it again.
     pub async fn risk_change(&self, change: &NewRiskChange) -> Result<bool, StoreError> {
         let is_reset = change.current == RiskLevel::Unscored;
         let entry = JournalEntry {
@@ -131,7 +132,7 @@ impl Store {
         Ok(moved)
     }
 
-    /// Remembers how far a consumer has read the journal. It never goes back.
+    /// Stores the position of a consumer in the journal. It never moves back.
     pub async fn consumer_advance(&self, name: &str, position: i64) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             sqlx::query(POSITION_SET).bind(name).bind(position).execute(&mut *tx).await?;
@@ -150,7 +151,7 @@ impl Store {
         }))
     }
 
-    /// Everyone's changes that happened since `from`, oldest first.
+    /// All changes since `from`, oldest first.
     pub async fn risk_change_since(
         &self,
         from: DateTime<Utc>,
@@ -161,7 +162,7 @@ impl Store {
         }))
     }
 
-    /// How many people stand at each level that anyone stands at.
+    /// The number of people with each level, without levels that nobody has.
     pub async fn risk_counts(&self) -> Result<Vec<RiskCount>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(COUNTS).fetch_all(pool).await?))
     }

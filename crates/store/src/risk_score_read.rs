@@ -1,30 +1,30 @@
-//! What was read of Cloudflare's risk events of each user.
+//! The position up to which Cloudflare's risk events were read, for each user.
 
 use crate::engine::{Store, StoreError, in_transaction, on_reader, storable};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 
-/// One user's events, as they were last read.
+/// The state of the last read of one user's events.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct RiskScoreReadRow {
-    /// Of which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
     /// The Access user's id.
     pub user_id: String,
-    /// How many events the summary counted; `None` before they were read.
+    /// The number of events in the summary; `None` before they were read.
     pub event_count: Option<i64>,
-    /// When the newest one was, in the summary's spelling.
+    /// The time of the newest one, as written in the summary.
     pub last_event: Option<String>,
     /// A JSON array: the ids of the events.
     pub event_ids: String,
-    /// Why they could not be read the last time.
+    /// Why the last read failed.
     pub problem: Option<String>,
-    /// When that was tried.
+    /// When it was last tried.
     pub read_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[PUT, LIST, GET];
 
@@ -41,7 +41,7 @@ const LIST: &str = "
 const GET: &str = "SELECT * FROM risk_score_read WHERE connection_id = $1 AND user_id = $2";
 
 impl Store {
-    /// Keeps what was read of some users.
+    /// Stores the read state of some users.
     pub async fn risk_score_read_put(&self, rows: &[RiskScoreReadRow]) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
             for row in rows {
@@ -55,7 +55,7 @@ impl Store {
         Ok(())
     }
 
-    /// Every user of whom something was read, without the ids of their events.
+    /// The read state of every user, without the ids of their events.
     pub async fn risk_score_read_list(
         &self,
         connection: &ConnectionId,
@@ -65,7 +65,7 @@ impl Store {
         }))
     }
 
-    /// What was read of one user.
+    /// The read state of one user.
     pub async fn risk_score_read_get(
         &self,
         connection: &ConnectionId,

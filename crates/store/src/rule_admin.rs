@@ -1,10 +1,10 @@
-//! What an organisation says about rules: modes, its own documents with their versions, lists; and what rules in
-//! test mode matched.
+//! An organisation's configuration of rules: modes, its own documents with versions, lists; and the matches of rules in
+//! test mode.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use chrono::{DateTime, Utc};
 
-/// The mode of a rule, where it is not on.
+/// The mode of a rule, if it is not enabled normally.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -20,15 +20,15 @@ pub struct RuleModeRow {
 /// One version of a document.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct RuleDocumentRow {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// From 1.
     pub version: i64,
-    /// Its text; nothing says that it was removed.
+    /// Its text; `None` means that it was removed.
     pub text: Option<String>,
     /// When.
     pub written_at: DateTime<Utc>,
-    /// By whom.
+    /// The actor who wrote it.
     pub written_by: String,
 }
 
@@ -42,7 +42,7 @@ pub struct RuleParameterRow {
     pub set_by: String,
 }
 
-/// How often a rule in test mode matched.
+/// The number of matches of a rule in test mode.
 #[derive(Debug, Clone, sqlx::FromRow)]
 #[expect(
     missing_docs,
@@ -55,7 +55,7 @@ pub struct TestCount {
     pub last_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     MODES,
@@ -106,7 +106,7 @@ const TEST_COUNTS: &str = "
 const TEST_PRUNE: &str = "DELETE FROM test_match WHERE at < $1";
 
 impl Store {
-    /// Modes of rules that were ever set.
+    /// All rule modes that were ever set.
     pub async fn rule_modes(&self) -> Result<Vec<RuleModeRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(MODES).fetch_all(pool).await?))
     }
@@ -125,7 +125,7 @@ impl Store {
         Ok(())
     }
 
-    /// The documents that count now.
+    /// The current documents.
     pub async fn rule_documents(&self) -> Result<Vec<RuleDocumentRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(DOCUMENTS).fetch_all(pool).await?))
     }
@@ -141,7 +141,7 @@ impl Store {
         }))
     }
 
-    /// Adds a version of a document; without a text, the document is removed. Answers the version.
+    /// Adds a version of a document; without a text, removes the document. Returns the version.
     pub async fn rule_document_write(
         &self,
         name: &str,
@@ -156,12 +156,12 @@ impl Store {
         }))
     }
 
-    /// Lists that were set.
+    /// Lists that have been set.
     pub async fn rule_parameters(&self) -> Result<Vec<RuleParameterRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(PARAMETERS).fetch_all(pool).await?))
     }
 
-    /// Sets a list (as JSON), or removes what was set.
+    /// Sets a list (as JSON), or removes it.
     pub async fn rule_parameter_set(
         &self,
         name: &str,
@@ -183,12 +183,12 @@ impl Store {
         Ok(())
     }
 
-    /// A text that is another one whenever modes, documents or lists were changed.
+    /// A text that differs after each change of modes, documents or lists.
     pub async fn rule_revision(&self) -> Result<String, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_scalar(REVISION).fetch_one(pool).await?))
     }
 
-    /// Notes what rules in test mode matched: rule, event, whose, when. What is noted already stays as it is.
+    /// Stores matches of rules in test mode: rule, event, person, time. Existing rows are unchanged.
     pub async fn test_match_record(
         &self,
         matches: &[(String, String, String, DateTime<Utc>)],
@@ -205,12 +205,12 @@ impl Store {
         Ok(())
     }
 
-    /// How often each rule in test mode matched.
+    /// The number of matches of each rule in test mode.
     pub async fn test_counts(&self) -> Result<Vec<TestCount>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(TEST_COUNTS).fetch_all(pool).await?))
     }
 
-    /// Forgets matches of test mode from before a time.
+    /// Deletes test-mode matches from before a time.
     pub async fn test_prune(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query(TEST_PRUNE).bind(before).execute(pool).await?.rows_affected()

@@ -1,26 +1,26 @@
-//! Throw-away stores for tests: SQLite always, PostgreSQL where `FLAREWARD_TEST_POSTGRES` names a server
-//! (`postgres://user@host:port`), in a database of its own.
+//! Temporary stores for tests: SQLite always, and PostgreSQL if `FLAREWARD_TEST_POSTGRES` names a server
+//! (`postgres://user@host:port`). Each has its own database.
 
 use crate::engine::on_engine;
 use crate::{Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An empty store that nothing else uses.
+/// An empty store for one test.
 pub struct Scratch {
     /// The store.
     pub store: Store,
-    /// Its address, to be opened a second time, as another process would.
+    /// Its address, so that a test can open it a second time, as another process would.
     pub address: String,
     _folder: Option<tempfile::TempDir>,
 }
 
 impl Store {
-    /// Lets all leases and claims run out, as the time after a kill does.
+    /// Lets all leases and claims expire, as if enough time had passed after a kill.
     ///
     /// # Errors
     ///
-    /// When the database refuses.
+    /// If the database returns an error.
     pub async fn leases_run_out(&self) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query("DELETE FROM lease").execute(pool).await?;
@@ -30,7 +30,7 @@ impl Store {
     }
 }
 
-/// A database without tables that nothing else uses.
+/// An empty database, without tables, for one test.
 pub(crate) struct Place {
     pub(crate) address: String,
     folder: Option<tempfile::TempDir>,
@@ -47,11 +47,11 @@ impl Place {
 }
 
 impl Scratch {
-    /// Makes the store one of before it was written down which key seals its secrets.
+    /// Makes the store look like one from before the fingerprint of its key was stored.
     ///
     /// # Errors
     ///
-    /// When the database refuses.
+    /// If the database returns an error.
     pub async fn sealing_key_forget(&self) -> Result<(), StoreError> {
         crate::engine::on_engine!(self.store, pool => {
             sqlx::query("DELETE FROM sealing_key").execute(pool).await?;
@@ -60,11 +60,11 @@ impl Scratch {
     }
 }
 
-/// One empty store for each engine that is at hand.
+/// One empty store for each available engine.
 ///
 /// # Errors
 ///
-/// When a store cannot be made.
+/// If a store cannot be created.
 pub async fn stores() -> Result<Vec<Scratch>, StoreError> {
     let mut made = Vec::new();
     for place in places().await? {
@@ -77,12 +77,12 @@ pub async fn stores() -> Result<Vec<Scratch>, StoreError> {
 ///
 /// # Errors
 ///
-/// When it cannot be made.
+/// If it cannot be created.
 pub async fn sqlite() -> Result<Scratch, StoreError> {
     sqlite_place()?.open().await
 }
 
-/// One database without tables for each engine that is at hand.
+/// One database without tables for each available engine.
 pub(crate) async fn places() -> Result<Vec<Place>, StoreError> {
     let mut made = vec![sqlite_place()?];
     match std::env::var("FLAREWARD_TEST_POSTGRES") {

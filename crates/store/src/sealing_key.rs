@@ -1,9 +1,9 @@
-//! Which key the secrets in this database are sealed with: its fingerprint, never the key.
+//! The fingerprint of the key that encrypts the secrets in this database; never the key itself.
 
 use crate::engine::{Store, StoreError, on_engine};
 use chrono::{DateTime, Utc};
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[SET, GET];
 
@@ -12,12 +12,12 @@ const SET: &str = "
 const GET: &str = "SELECT fingerprint FROM sealing_key WHERE place = 1";
 
 impl Store {
-    /// The fingerprint of the key; `None` where none was ever used, or a version of before used it.
+    /// The fingerprint of the key; `None` if no key was ever used, or only by an earlier version.
     pub async fn sealing_key(&self) -> Result<Option<String>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_scalar(GET).fetch_optional(pool).await?))
     }
 
-    /// Writes down which key is used, unless one is written down. Answers which it is.
+    /// Stores the fingerprint of the key, unless one is stored. Returns the stored one.
     pub async fn sealing_key_first(
         &self,
         fingerprint: &str,

@@ -1,11 +1,11 @@
-//! The outbox of signals: one row per integration for every change of a risk level.
+//! The outbox of signals: one row for each integration and change of a risk level.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, POSITION_SET, journal_write};
 use chrono::{DateTime, Utc};
 use model::{IntegrationId, PersonId, RiskLevel, SignalId, SignalState};
 
-/// A signal to be sent.
+/// A new signal.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the fields are those of SignalRow")]
 pub struct NewSignal {
@@ -26,46 +26,46 @@ pub struct SignalRow {
     /// The token's `jti`.
     #[sqlx(try_from = "String")]
     pub id: SignalId,
-    /// Through which integration.
+    /// The integration.
     #[sqlx(try_from = "String")]
     pub integration_id: IntegrationId,
-    /// About whom.
+    /// The person.
     #[sqlx(try_from = "String")]
     pub person_id: PersonId,
-    /// The change that it tells of.
+    /// The change that it reports.
     pub risk_change_id: String,
-    /// The subject's address as the receiver gets it.
+    /// The subject's address as sent to the receiver.
     pub subject: String,
-    /// The level before.
+    /// The previous level.
     #[sqlx(try_from = "String")]
     pub previous: RiskLevel,
-    /// The level after.
+    /// The new level.
     #[sqlx(try_from = "String")]
     pub current: RiskLevel,
     /// The claims, as JSON.
     pub claims: String,
-    /// The signed token, once it was signed: repeated attempts send the same bytes.
+    /// The token after signing: repeated attempts send the same bytes.
     pub token: Option<String>,
-    /// What became of it.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: SignalState,
-    /// How often it was sent.
+    /// The number of attempts.
     pub attempts: i64,
-    /// When it may be sent next.
+    /// The earliest time of the next attempt.
     pub next_attempt_at: DateTime<Utc>,
     /// The last HTTP status.
     pub last_status: Option<i64>,
-    /// What the last attempt said.
+    /// The result of the last attempt.
     pub problem: Option<String>,
     /// When the change happened.
     pub created_at: DateTime<Utc>,
-    /// Its place among the signals about one person through one integration.
+    /// Its position among the signals about one person through one integration.
     pub position: i64,
-    /// When the receiver took it.
+    /// When the receiver accepted it.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT, DUE, SIGNED, DELIVERED, RETRY, DEAD, CANCEL, UNSIGN, LAST_TOLD, LIST, WAITING,
@@ -113,8 +113,8 @@ const WAITING: &str = "
     WHERE s.state = 'pending' AND i.active AND i.deleted_at IS NULL AND i.suspended_reason IS NULL";
 
 impl Store {
-    /// Writes the signals that the journal up to `position` causes, and that position with them. A signal that is
-    /// there already stays as it is.
+    /// Stores the signals that follow from the journal up to `position`, together with that position. An existing
+    /// signal is unchanged.
     pub async fn signal_decide(
         &self,
         consumer: &str,
@@ -134,20 +134,20 @@ impl Store {
         Ok(())
     }
 
-    /// Signals that may be sent at `now`, at most one per person and integration.
+    /// Signals that are due at `now`, at most one per person and integration.
     pub async fn signal_due(&self, now: DateTime<Utc>, limit: i64) -> Result<Vec<SignalRow>, StoreError> {
         Ok(on_engine!(self, pool => {
             sqlx::query_as(DUE).bind(now).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 
-    /// Keeps the signed bytes, so that every attempt sends the same.
+    /// Stores the signed token, so that every attempt sends the same bytes.
     pub async fn signal_signed(&self, id: &SignalId, token: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(SIGNED).bind(&id.0).bind(token).execute(pool).await?; });
         Ok(())
     }
 
-    /// The receiver took it. The journal is told `summary`.
+    /// Marks a signal as accepted by the receiver.
     pub async fn signal_delivered(
         &self,
         signal: &SignalRow,
@@ -166,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// To be tried again at `next`.
+    /// Schedules the next attempt at `next`.
     pub async fn signal_retry(
         &self,
         id: &SignalId,
@@ -181,7 +181,7 @@ impl Store {
         Ok(())
     }
 
-    /// The receiver refused it for good. The journal is told `summary`.
+    /// Marks a signal as refused permanently by the receiver.
     pub async fn signal_dead(
         &self,
         signal: &SignalRow,
@@ -202,7 +202,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up what an integration has not sent, since it was switched off or removed.
+    /// Cancels the unsent signals of an integration that was disabled or removed.
     pub async fn signal_cancel(&self, integration: &IntegrationId, reason: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(CANCEL).bind(&integration.0).bind(reason).execute(pool).await?;
@@ -210,7 +210,7 @@ impl Store {
         Ok(())
     }
 
-    /// Lets what an integration has not sent be signed anew, since issuer or audience may have changed.
+    /// Deletes the signatures of an integration's unsent signals, because issuer or audience may have changed.
     pub async fn signal_unsign(&self, integration: &IntegrationId) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(UNSIGN).bind(&integration.0).execute(pool).await?;
@@ -218,8 +218,8 @@ impl Store {
         Ok(())
     }
 
-    /// The level that an integration's receiver was last told of a person, or will have been once it took what
-    /// waits; `None` when it was told nothing.
+    /// The last level that an integration's receiver received for a person, or will receive from the pending signals;
+    /// `None` if there is none.
     pub async fn signal_last_told(
         &self,
         integration: &IntegrationId,
@@ -249,7 +249,7 @@ impl Store {
         }))
     }
 
-    /// How many signals wait for a receiver that is switched on.
+    /// The number of pending signals for enabled receivers.
     pub async fn signal_waiting(&self) -> Result<i64, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_scalar(WAITING).fetch_one(pool).await?))
     }

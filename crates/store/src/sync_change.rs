@@ -1,4 +1,4 @@
-//! What each sync changed: of the lists, and of the grants that follow from them; and where a sync stands.
+//! The changes that each sync found in the lists and in the resulting grants; and the progress of a sync.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use chrono::{DateTime, Utc};
@@ -9,17 +9,17 @@ use std::collections::HashMap;
 /// Rows in one statement.
 const ROWS_PER_STATEMENT: usize = 500;
 
-/// How much of what was written is different from before.
+/// The number of differences between the written rows and the previous ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Touched {
-    /// Not there before, or gone before.
+    /// New, or gone before.
     pub added: usize,
-    /// There before, and different.
+    /// Existing, and different.
     pub changed: usize,
 }
 
 impl Touched {
-    /// Adds what one statement found.
+    /// Adds the result of one statement.
     pub(crate) fn count(&mut self, differences: &[NewChange]) {
         for change in differences {
             match change.change {
@@ -30,7 +30,7 @@ impl Touched {
     }
 }
 
-/// A thing that a list has.
+/// An item of a list.
 pub(crate) trait Listed {
     fn id(&self) -> &str;
     fn name(&self) -> &str;
@@ -38,7 +38,7 @@ pub(crate) trait Listed {
     fn fingerprint(&self) -> &str;
 }
 
-/// A row as it was before.
+/// A row before the change.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct Known {
     id: String,
@@ -46,7 +46,7 @@ pub(crate) struct Known {
     gone_at: Option<DateTime<Utc>>,
 }
 
-/// A difference that is about to be kept.
+/// A difference to store.
 #[derive(Debug)]
 pub(crate) struct NewChange {
     pub(crate) id: String,
@@ -68,7 +68,7 @@ impl NewChange {
     }
 }
 
-/// What of `seen` is new or different. What it was before is filled in by [`befores`].
+/// The items of `seen` that are new or different. [`befores`] adds their previous state.
 pub(crate) fn differences(seen: &[impl Listed], known: Vec<Known>) -> Vec<NewChange> {
     let mut known: HashMap<String, Known> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
     seen.iter()
@@ -91,7 +91,7 @@ pub(crate) fn differences(seen: &[impl Listed], known: Vec<Known>) -> Vec<NewCha
         .collect()
 }
 
-/// Reads what the things that changed were before; `$query` is about to be told their ids.
+/// Reads the previous state of the changed items; `$query` receives their ids.
 macro_rules! befores {
     ($tx:ident, $query:expr, $changes:expr) => {{
         let changed: Vec<String> = $changes
@@ -117,7 +117,7 @@ macro_rules! befores {
 }
 pub(crate) use befores;
 
-/// Keeps differences with a run; what was first seen of a thing in a run stays its "before".
+/// Stores differences for a run. The first state of an item in a run stays its "before".
 macro_rules! changes_write {
     ($tx:ident, $run:expr, $kind:expr, $changes:expr, $now:expr) => {
         for part in $changes.chunks(500) {
@@ -139,44 +139,44 @@ macro_rules! changes_write {
 }
 pub(crate) use changes_write;
 
-/// One thing that a sync found added, changed or removed.
+/// One object that a sync found added, changed or removed.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SyncChangeRow {
-    /// Which run.
+    /// The run.
     pub run_id: String,
-    /// Which list.
+    /// The list.
     #[sqlx(try_from = "String")]
     pub kind: ListKind,
     /// Cloudflare's id.
     pub object_id: String,
-    /// Its name, or address.
+    /// Its name or address.
     pub name: String,
-    /// How it was found.
+    /// The kind of change.
     #[sqlx(try_from = "String")]
     pub change: ObjectChange,
-    /// The whole object before.
+    /// The whole object before the change.
     pub before: Option<String>,
-    /// The whole object after.
+    /// The whole object after the change.
     pub after: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
 }
 
 impl SyncChangeRow {
-    /// The whole object before.
+    /// The whole object before the change.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it cannot be read.
+    /// [`StoreError::Damaged`] if it cannot be read.
     pub fn before_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
         self.object("before", self.before.as_deref())
     }
 
-    /// The whole object after.
+    /// The whole object after the change.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it cannot be read.
+    /// [`StoreError::Damaged`] if it cannot be read.
     pub fn after_json(&self) -> Result<Option<serde_json::Value>, StoreError> {
         self.object("after", self.after.as_deref())
     }
@@ -192,7 +192,7 @@ impl SyncChangeRow {
     }
 }
 
-/// A grant that someone got, lost, or holds with another certainty after a sync.
+/// A grant that a person gained, lost, or holds with a different certainty after a sync.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 #[expect(missing_docs, reason = "as in grants; before and after are certainties")]
 pub struct GrantChangeRow {
@@ -206,7 +206,7 @@ pub struct GrantChangeRow {
     pub after: Option<String>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     OPEN_CHANGES,
@@ -258,7 +258,7 @@ const REVISION_BUMP: &str = "
     ON CONFLICT (name) DO UPDATE SET value = revision.value + 1";
 
 impl Store {
-    /// What runs found whose grants have not been compared yet, after `(run, kind, id)`.
+    /// Changes of runs whose grants have not been compared yet, after `(run, kind, id)`.
     pub async fn sync_change_open(
         &self,
         connection: &ConnectionId,
@@ -272,7 +272,7 @@ impl Store {
         }))
     }
 
-    /// What a run changed of the lists, after `(kind, id)`.
+    /// The changes that a run found in the lists, after `(kind, id)`.
     pub async fn sync_change_list(
         &self,
         run: &str,
@@ -285,7 +285,7 @@ impl Store {
         }))
     }
 
-    /// What a run changed of the grants, after `(kind, entitlement, address)`.
+    /// The changes of grants after a run, after `(kind, entitlement, address)`.
     pub async fn grant_change_list(
         &self,
         run: &str,
@@ -299,7 +299,7 @@ impl Store {
         }))
     }
 
-    /// Keeps what became of the grants, and that every run of the connection so far has been compared.
+    /// Stores the changes of grants, and that every run of the connection so far has been compared.
     pub async fn grant_change_keep(
         &self,
         connection: &ConnectionId,
@@ -321,7 +321,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all runs of a connection but the newest `keep`, with what they changed.
+    /// Deletes all runs of a connection except the newest `keep`, with their changes.
     pub async fn sync_run_prune(&self, connection: &ConnectionId, keep: i64) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PRUNE).bind(&connection.0).bind(keep.max(1)).execute(pool).await?;
@@ -329,7 +329,7 @@ impl Store {
         Ok(())
     }
 
-    /// Remembers the page that a run reads next, for a run that goes on after it was killed.
+    /// Stores the next page of a run, so that the run can resume after it was killed.
     pub async fn listing_progress_set(
         &self,
         connection: &ConnectionId,
@@ -344,7 +344,7 @@ impl Store {
         Ok(())
     }
 
-    /// The page that this run would read next of a list.
+    /// The next page of a list in this run.
     pub async fn listing_progress_get(
         &self,
         connection: &ConnectionId,
@@ -357,7 +357,7 @@ impl Store {
         Ok(page.and_then(|page| u64::try_from(page).ok()))
     }
 
-    /// Whether a run stopped in the midst of some list.
+    /// Whether a run stopped in the middle of a list.
     pub async fn listing_progress_any(&self, run: &str) -> Result<bool, StoreError> {
         let lists: i64 = on_reader!(self, pool => {
             sqlx::query_scalar(PROGRESS_ANY).bind(run).fetch_one(pool).await?
@@ -365,7 +365,7 @@ impl Store {
         Ok(lists > 0)
     }
 
-    /// Forgets where a list stood.
+    /// Deletes the stored position of a list.
     pub async fn listing_progress_clear(
         &self,
         connection: &ConnectionId,
@@ -377,7 +377,7 @@ impl Store {
         Ok(())
     }
 
-    /// How often the lists have changed: what is worked out from them is old when this has moved.
+    /// The number of changes of the lists. Data computed from the lists is outdated if this has changed.
     pub async fn access_revision(&self) -> Result<i64, StoreError> {
         let value: Option<i64> = on_reader!(self, pool => {
             sqlx::query_scalar(REVISION).bind("access").fetch_optional(pool).await?
@@ -385,7 +385,7 @@ impl Store {
         Ok(value.unwrap_or(0))
     }
 
-    /// Says that the lists have changed.
+    /// Records that the lists have changed.
     pub async fn access_revision_bump(&self) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(REVISION_BUMP).bind("access").execute(pool).await?; });
         Ok(())

@@ -1,24 +1,24 @@
-//! Syncs that were asked for and have not been done.
+//! Requested syncs that have not run yet.
 
 use crate::engine::{Store, StoreError, on_engine};
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
 
-/// A sync that was asked for.
+/// A requested sync.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct SyncRequestRow {
-    /// Of which connection.
+    /// The connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Whether lists that have become less than half as long are accepted.
+    /// Whether lists that became less than half as long are accepted.
     pub confirm: bool,
-    /// Who asked.
+    /// The actor who requested it.
     pub actor: String,
     /// When.
     pub asked_at: DateTime<Utc>,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[PUT, LIST, DONE];
 
@@ -30,7 +30,7 @@ const LIST: &str = "SELECT * FROM sync_request ORDER BY asked_at, connection_id 
 const DONE: &str = "DELETE FROM sync_request WHERE connection_id = $1 AND asked_at = $2";
 
 impl Store {
-    /// Asks for a sync. One that was asked for already and has not begun stays the same request.
+    /// Requests a sync. A request that has not started yet stays the same request.
     pub async fn sync_request_put(&self, request: &SyncRequestRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PUT)
@@ -40,12 +40,12 @@ impl Store {
         Ok(())
     }
 
-    /// The syncs that were asked for, oldest first.
+    /// The requested syncs, oldest first.
     pub async fn sync_request_list(&self) -> Result<Vec<SyncRequestRow>, StoreError> {
         Ok(on_engine!(self, pool => sqlx::query_as(LIST).fetch_all(pool).await?))
     }
 
-    /// Removes a request that was done. One that was asked for since then stays.
+    /// Removes a finished request. A newer request stays.
     pub async fn sync_request_done(&self, request: &SyncRequestRow) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(DONE).bind(&request.connection_id.0).bind(request.asked_at).execute(pool).await?;

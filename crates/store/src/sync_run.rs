@@ -8,25 +8,25 @@ use model::{ConnectionId, ConnectionState, JournalKind, SyncOutcome};
 /// One run of the sync of one connection.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct SyncRunRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
-    /// Which connection.
+    /// The connection.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// When it began.
+    /// When it started.
     pub started_at: DateTime<Utc>,
-    /// When it ended; `None` while it runs or when it was killed.
+    /// When it ended; `None` while it runs or if it was killed.
     pub finished_at: Option<DateTime<Utc>>,
-    /// How it ended, or that it runs.
+    /// Its outcome, or that it is running.
     #[sqlx(try_from = "String")]
     pub outcome: SyncOutcome,
-    /// What went wrong.
+    /// The problem.
     pub problem: Option<String>,
-    /// How many requests Cloudflare was asked.
+    /// The number of requests to Cloudflare.
     pub requests: i64,
-    /// A JSON object: seen, gone and total per kind while it runs and after.
+    /// A JSON object: seen, gone and total per kind, during and after the run.
     pub counts: String,
-    /// How often it was begun: more than once when it was killed, or failed in part, and then gone on with.
+    /// The number of times it was started: more than one if it was killed or failed in part, and then resumed.
     pub attempts: i64,
     /// Whether the grants before and after it have been compared.
     pub compared: bool,
@@ -36,11 +36,11 @@ pub struct SyncRunRow {
 
 json_columns! {
     SyncRunRow in "sync_run" by |row| &row.id;
-    /// What was counted, by kind.
+    /// The counts, by kind.
     counts_json = counts: serde_json::Value;
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[INTERRUPTED, START, REOPEN, CANCEL, PROGRESS, FINISH, LIST, GET];
 
@@ -66,8 +66,8 @@ const LIST: &str = "
     ORDER BY started_at DESC, id DESC LIMIT $2";
 
 impl Store {
-    /// Begins a run. The caller holds the connection's sync lease, so an older run that still says `running`
-    /// was killed and is marked so.
+    /// Starts a run. The caller holds the connection's sync lease, so an older run in state `running` was killed and is
+    /// marked as interrupted.
     pub async fn sync_run_start(
         &self,
         id: &str,
@@ -81,8 +81,8 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the run of a connection that was killed, and the connection with the reason; `summary` tells of that. The caller holds the
-    /// connection's sync lease.
+    /// Marks the killed run of a connection as interrupted, and stores the reason with the connection. The caller holds
+    /// the connection's sync lease.
     pub async fn sync_run_interrupt(
         &self,
         connection: &ConnectionId,
@@ -97,7 +97,7 @@ impl Store {
             .await
     }
 
-    /// Goes on with a run that was killed or failed in part.
+    /// Resumes a run that was killed or failed in part.
     pub async fn sync_run_reopen(&self, id: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(REOPEN).bind(id).execute(pool).await?; });
         Ok(())
@@ -116,7 +116,7 @@ impl Store {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// Shows how far a run has come.
+    /// Stores the progress of a run.
     pub async fn sync_run_progress(&self, id: &str, requests: i64, counts: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => {
             sqlx::query(PROGRESS).bind(id).bind(requests).bind(counts).execute(pool).await?;

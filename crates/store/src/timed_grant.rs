@@ -1,4 +1,4 @@
-//! Grants that end by themselves.
+//! Timed grants: grants with an end.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable, stored};
 use crate::journal::{JournalEntry, journal_write};
@@ -8,53 +8,53 @@ use model::{ConnectionId, GrantKind, TimedGrantState};
 /// A grant with an end.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct TimedGrantRow {
-    /// Our id.
+    /// Flareward's id.
     pub id: String,
-    /// In which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// What is held.
+    /// The kind of grant.
     #[sqlx(try_from = "String")]
     pub kind: GrantKind,
     /// The group's or role's id.
     pub entitlement_id: String,
     /// Its name.
     pub entitlement_name: String,
-    /// Who holds it, by address in lower case.
+    /// The holder's address, in lower case.
     pub email: String,
-    /// Who asked for it.
+    /// The actor who requested it.
     pub actor: String,
-    /// When it began.
+    /// When it started.
     pub granted_at: DateTime<Utc>,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// When the journal is told that it will end.
+    /// When the journal announces its end.
     pub notice_at: DateTime<Utc>,
-    /// When it was told.
+    /// When the end was announced.
     pub noticed_at: Option<DateTime<Utc>>,
-    /// Where it stands.
+    /// Its state.
     #[sqlx(try_from = "String")]
     pub state: TimedGrantState,
-    /// How often taking it back was tried.
+    /// The number of attempts to revoke it.
     pub attempts: i64,
-    /// When it is tried next.
+    /// The time of the next attempt.
     pub next_attempt_at: DateTime<Utc>,
-    /// Why it could not be taken back.
+    /// Why it could not be revoked.
     pub problem: Option<String>,
-    /// When it was over.
+    /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// The request that takes back what it gave, as JSON; none for grants of before this was kept.
+    /// The request that revokes what it granted, as JSON; `None` for grants from before this was stored.
     pub take_back: Option<String>,
     /// The change that makes it, while it is pending.
     pub change_id: Option<String>,
 }
 
 impl TimedGrantRow {
-    /// The request that takes back what it gave.
+    /// The request that revokes what it granted.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] when it cannot be read.
+    /// [`StoreError::Damaged`] if it cannot be read.
     pub fn take_back_json<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
         let take_back = self.take_back.as_deref();
         take_back
@@ -63,7 +63,7 @@ impl TimedGrantRow {
     }
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     INSERT, ACTIVATE, LIVE, EXTEND, TO_NOTICE, NOTICED, DUE, FAILED, ENDED, LIST, MARK, MARK_GET,
@@ -108,7 +108,7 @@ const MARK: &str = "
 const MARK_GET: &str = "SELECT at FROM time_mark WHERE name = $1";
 
 impl Store {
-    /// Writes a grant with an end. [`StoreError::Exists`] when there is one already.
+    /// Stores a timed grant. [`StoreError::Exists`] if there already is one.
     pub async fn timed_grant_insert(&self, row: &TimedGrantRow) -> Result<(), StoreError> {
         let result = on_engine!(self, pool => {
             sqlx::query(INSERT)
@@ -127,13 +127,13 @@ impl Store {
         })
     }
 
-    /// Says that a pending grant holds.
+    /// Marks a pending grant as active.
     pub async fn timed_grant_activate(&self, id: &str) -> Result<(), StoreError> {
         on_engine!(self, pool => { sqlx::query(ACTIVATE).bind(id).execute(pool).await?; });
         Ok(())
     }
 
-    /// The live grant with an end of a person to a thing.
+    /// A person's current timed grant of an entitlement.
     pub async fn timed_grant_live(
         &self,
         connection: &ConnectionId,
@@ -147,7 +147,7 @@ impl Store {
         }))
     }
 
-    /// Moves the end.
+    /// Changes the end.
     pub async fn timed_grant_extend(
         &self,
         id: &str,
@@ -160,12 +160,12 @@ impl Store {
         Ok(())
     }
 
-    /// Those whose end the journal should be told of.
+    /// Grants whose end should be announced in the journal.
     pub async fn timed_grant_to_notice(&self, now: DateTime<Utc>) -> Result<Vec<TimedGrantRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(TO_NOTICE).bind(now).fetch_all(pool).await?))
     }
 
-    /// Tells the journal, once.
+    /// Announces the end in the journal, once.
     pub async fn timed_grant_noticed(
         &self,
         id: &str,
@@ -179,12 +179,12 @@ impl Store {
         Ok(())
     }
 
-    /// Those whose end is past and that may be tried now.
+    /// Grants whose end has passed and whose next attempt is due.
     pub async fn timed_grant_due(&self, now: DateTime<Utc>) -> Result<Vec<TimedGrantRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(DUE).bind(now).fetch_all(pool).await?))
     }
 
-    /// Taking it back failed: it stays visible and is tried again.
+    /// Records a failed attempt to revoke it: it stays visible and is tried again.
     pub async fn timed_grant_failed(
         &self,
         id: &str,
@@ -200,7 +200,7 @@ impl Store {
         Ok(())
     }
 
-    /// It is over: `revoked`, `permanent` or `gone`.
+    /// Marks it as ended: `revoked`, `permanent` or `gone`.
     pub async fn timed_grant_ended(
         &self,
         id: &str,
@@ -215,7 +215,7 @@ impl Store {
         Ok(())
     }
 
-    /// Grants with an end, those that are over last, and only if asked for.
+    /// Timed grants. Ended ones are last, and only included on request.
     pub async fn timed_grant_list(
         &self,
         email: Option<&str>,
@@ -227,7 +227,7 @@ impl Store {
         }))
     }
 
-    /// Moves a mark forward, never back; answers where it stands.
+    /// Moves a mark forward, never back; returns its position.
     pub async fn time_mark(&self, name: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
         on_engine!(self, pool => { sqlx::query(MARK).bind(name).bind(now).execute(pool).await?; });
         Ok(on_reader!(self, pool => sqlx::query_scalar(MARK_GET).bind(name).fetch_one(pool).await?))

@@ -1,20 +1,20 @@
-//! When correlations fire, for events that come in order.
+//! When correlations fire, for events in order.
 //!
-//! rsigma reports every event at which a condition holds; Flareward where it begins to. The first is turned into the
-//! second, so that every firing is compared and not only the first of a group.
+//! rsigma reports every event at which a condition is true; Flareward reports where it becomes true. The test converts
+//! the first to the second, so that it compares every firing and not only the first of a group.
 
 use crate::{EVENTS, runner};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 use serde_json::{Value, json};
-use sigma::{Collection, Hit, HitValue, Placeholders, parse_documents};
+use sigma::{Collection, Match, MatchValue, Placeholders, parse_documents};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 const SPAN_S: i64 = 60;
 
-/// Seconds since the event before, and what it says.
+/// Seconds since the previous event, and the event's fields.
 fn event() -> impl Strategy<Value = (i64, Value)> {
     let gap = prop_oneof![4 => 0_i64..25, 1 => prop::sample::select(vec![59_i64, 60, 61, 120])];
     let word = |words: &'static [&'static str]| prop::sample::select(words);
@@ -35,7 +35,7 @@ fn bounds() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Group and time of each firing of ours.
+/// Group and time of each of our firings.
 fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let documents = parse_documents(text).unwrap();
     let documents = documents
@@ -45,21 +45,21 @@ fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let collection = Collection::build(documents, &Placeholders::none());
     assert!(collection.problems.is_empty(), "{:?}", collection.problems);
     let correlation = &collection.correlations[0].correlation;
-    let mut groups: BTreeMap<String, Vec<Hit>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<Match>> = BTreeMap::new();
     for (id, (at, event)) in events.iter().enumerate() {
         if collection.rules[0].compiled.matches(event) {
             let text = |name: &str| event[name].as_str().unwrap();
-            groups.entry(text("User").to_owned()).or_default().push(Hit {
+            groups.entry(text("User").to_owned()).or_default().push(Match {
                 at_ns: at * 1_000_000_000,
                 part: 0,
                 id: id as u128,
-                value: Some(HitValue::digest_of(text("V"))),
+                value: Some(MatchValue::digest_of(text("V"))),
             });
         }
     }
     let mut fired: Vec<(u128, String, i64)> = Vec::new();
-    for (user, mut hits) in groups {
-        for firing in correlation.firings(&mut hits) {
+    for (user, mut matches) in groups {
+        for firing in correlation.firings(&mut matches) {
             fired.push((firing.id, user.clone(), firing.at_ns / 1_000_000_000));
         }
     }
@@ -67,7 +67,7 @@ fn ours(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     fired.into_iter().map(|(_, user, at)| (user, at)).collect()
 }
 
-/// The same of theirs, of which only those are kept where the condition begins to hold.
+/// The same for rsigma's firings, of which only those are kept where the condition becomes true.
 fn theirs(text: &str, events: &[(i64, Value)]) -> Vec<(String, i64)> {
     let mut engine = CorrelationEngine::new(CorrelationConfig::default());
     engine
@@ -110,7 +110,7 @@ fn counts_of_events_and_values_begin_to_hold_at_the_same_event() {
         }
         // Theirs goes by arrival; ours puts matches of one time in order by value.
         events.sort_by_key(|(at, event)| {
-            let HitValue::Digest(digest) = HitValue::digest_of(event["V"].as_str().unwrap()) else {
+            let MatchValue::Digest(digest) = MatchValue::digest_of(event["V"].as_str().unwrap()) else {
                 unreachable!("a text has a digest")
             };
             (*at, digest)

@@ -1,8 +1,8 @@
-//! Regular expressions: what Flareward accepts matches in the same texts as under PCRE2.
+//! Regular expressions: every expression that Flareward accepts matches the same texts as in PCRE2.
 //!
-//! Three sources: the public corpus (where `FLAREWARD_CONFORMANCE` has it) and the built-in rules; expressions made of the
-//! grammar; and signs in any order, which are mostly mistakes. Options are those of `sigma::pcre`: Unicode texts, classes
-//! in ASCII.
+//! There are three sources: the public corpus (if `FLAREWARD_CONFORMANCE` has it) and the built-in rules; expressions
+//! generated from the grammar; and random characters, which are mostly invalid. The options are those of `sigma::pcre`:
+//! Unicode texts, ASCII classes.
 
 use crate::{EVENTS, runner_of};
 use pcre2::bytes::{Regex, RegexBuilder};
@@ -16,10 +16,10 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Texts that each expression is shown.
+/// The number of texts for each expression.
 const TEXTS: usize = 12;
 
-/// An expression in a rule of ours, or why it is refused.
+/// An expression in one of our rules, or why it is refused.
 fn ours(expression: &str, flags: &str) -> Result<CompiledRule, String> {
     let item = format!(
         "F|re{}",
@@ -42,7 +42,7 @@ fn theirs(expression: &str, flags: &str) -> Option<Regex> {
         .ok()
 }
 
-/// What came of many expressions.
+/// The results for many expressions.
 #[derive(Debug, Default)]
 struct Tally {
     accepted: usize,
@@ -50,11 +50,11 @@ struct Tally {
     matched: usize,
     /// Too much work for PCRE2.
     given_up: usize,
-    /// Refused by us and not by PCRE2, by reason.
+    /// Refused by us but not by PCRE2, by reason.
     refused: BTreeMap<String, usize>,
 }
 
-/// Compares one expression on all texts; the words of a difference.
+/// Compares one expression on all texts; returns a description of a difference.
 fn compare<'t>(
     expression: &str,
     flags: &str,
@@ -200,7 +200,7 @@ const CLASS_PARTS: &[&str] = &[
 const OPTIONS: &[&str] = &[
     "i", "-i", "m", "s", "x", "xx", "-x", "^", "i-s", "ms", "U", "J", "n",
 ];
-/// Signs of all kinds, of which most orders are mistakes.
+/// Characters of all kinds; most sequences of them are invalid.
 const SIGNS: &[&str] = &[
     "a",
     "b",
@@ -354,7 +354,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(pick(CHARACTERS), 0..6).prop_map(|parts| parts.concat())
 }
 
-/// Compares so many expressions, of which a share must be accepted.
+/// Compares this number of expressions, of which a certain share must be accepted.
 fn check(expressions: impl Strategy<Value = String>, count: usize, share: f64) {
     let (pairs, mut runner) = runner_of(count * EVENTS);
     let tally = RefCell::new(Tally::default());

@@ -16,7 +16,7 @@ fn texts(pattern: &'static str) -> BoxedStrategy<Value> {
     pattern.prop_map(Value::from).boxed()
 }
 
-/// Modifiers with values for the rule that they can be used with. The alphabet is small, so that much matches.
+/// Modifiers with values for the rules that they can be used with. The alphabet is small, so that many texts match.
 fn item() -> impl Strategy<Value = (String, Value)> {
     let family = |modifiers: &'static [&'static str], value: BoxedStrategy<Value>| {
         (prop::sample::select(modifiers), value)
@@ -140,7 +140,7 @@ fn event(with_lists: bool) -> impl Strategy<Value = Value> {
     })
 }
 
-/// A document for both, and what makes the two differ for a reason that is known.
+/// A document for both engines, and the known reasons for differences.
 fn rule(selections: &[Value; 3], condition: &str) -> Value {
     let [one, two, three] = selections;
     json!({"title": "t", "id": "11111111-1111-4111-8111-111111111111", "name": "t",
@@ -148,7 +148,7 @@ fn rule(selections: &[Value; 3], condition: &str) -> Value {
         "detection": {"x1": one, "x2": two, "y": three, "condition": condition}})
 }
 
-/// Shows the events to the engines. Answers how many pairs were compared: none where one refuses the rule.
+/// Matches the events with both engines. Returns the number of compared pairs: zero if one engine refuses the rule.
 fn compare(documents: &[Value], events: &[Value]) -> Result<usize, TestCaseError> {
     // JSON is YAML, so the documents need no writer of their own.
     let text: Vec<String> = documents.iter().map(Value::to_string).collect();
@@ -190,7 +190,7 @@ fn has_modifier(documents: &Value, modifier: &str) -> bool {
     documents.to_string().contains(&format!("|{modifier}"))
 }
 
-/// Whether a field that is null exists, and equals another that is, is one of the differences.
+/// Whether the known difference about null fields applies: whether a null field exists, and whether two are equal.
 fn without_null_where_asked(documents: &Value, events: &mut [Value]) {
     if has_modifier(documents, "exists") || has_modifier(documents, "fieldref") {
         for event in events.iter_mut().filter_map(Value::as_object_mut) {
@@ -199,7 +199,7 @@ fn without_null_where_asked(documents: &Value, events: &mut [Value]) {
     }
 }
 
-/// Items with `all` and lists in events do not come together: see the table of differences.
+/// Items with `all` are not combined with lists in events: see the table of differences.
 fn has_all(selections: &[Value; 3]) -> bool {
     selections
         .iter()

@@ -1,4 +1,4 @@
-//! What is written can be read; the file keeps two syncs; equal input gives equal bytes.
+//! Written files can be read; a file keeps two syncs; equal input gives equal bytes.
 
 use c1z::message::{
     Entitlement, Grant, GrantExpandable, GrantImmutable, GroupTrait, Purpose, Resource, ResourceId,

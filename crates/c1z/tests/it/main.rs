@@ -1,4 +1,4 @@
-//! Whole files: written, read again, written on.
+//! Whole files: written, read, and extended.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod file;

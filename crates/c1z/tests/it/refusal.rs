@@ -1,4 +1,4 @@
-//! What is refused, and that a refusal or an interruption changes nothing.
+//! Refused input; and that a refusal or an interruption changes nothing.
 
 use crate::file::{at, group, user, write};
 use c1z::message::{Entitlement, Grant, Purpose, Resource, ResourceId};

@@ -1,4 +1,4 @@
-//! The container and the database are those that Baton's readers expect.
+//! The container and the database have the format that Baton's readers expect.
 
 use crate::file::write;
 use c1z::{C1zError, Writer, WriterOptions};

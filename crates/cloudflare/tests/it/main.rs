@@ -1,4 +1,4 @@
-//! The client against the simulated service: pages, repetition, the budget.
+//! The client against the simulated API: pages, retries, the rate limit.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod whole_lists;

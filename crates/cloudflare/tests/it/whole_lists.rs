@@ -1,7 +1,7 @@
-//! No list that was given in part is taken for the whole: each list of the client against a server that says, or
-//! shows, that it has more than it gives.
+//! A partial list is never taken for a complete one: reads each list of the client from a server that announces, or
+//! shows, more items than it returns.
 //!
-//! `docs/cloudflare-lists.md` has the same table in words; the two are compared.
+//! `docs/cloudflare-lists.md` has the same table in prose; a test compares the two.
 
 use super::{client_of, now};
 use axum::extract::{Query, State};

@@ -12,10 +12,10 @@ use futures::TryStreamExt;
 use model::{EventId, OperationKind, OperationOutcome};
 use rules::book::{BookRule, RuleBook};
 use rules::detector::{Detector, DetectorScratch};
-use rules::file_run::fire;
+use rules::firing::fire;
 use rules::form::{Former, second_look};
-use rules::kept::Groups;
 use rules::lines::Lines;
+use rules::matches::Groups;
 use rules::normalise::{id_in_batch, normalise};
 use rules::recognise::keys_of_line;
 use rules::{Dataset, has_field};
@@ -29,7 +29,7 @@ use store::{BatchRow, OperationRow, StoreError};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Matches that are kept while a rule is tried. Chosen: about 1 GB.
-const KEPT_MAX: usize = 5_000_000;
+const MATCHES_MAX: usize = 5_000_000;
 /// People who are named.
 const NAMED_MAX: usize = 20;
 
@@ -70,7 +70,7 @@ pub enum BacktestError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The rule matches far too much.
-    #[error("the rule matches more than {KEPT_MAX} records; narrow the rule, or use a shorter time range")]
+    #[error("the rule matches more than {MATCHES_MAX} records; narrow the rule, or use a shorter time range")]
     TooMany,
     /// The rule was removed after the backtest was asked for.
     #[error("the rule no longer exists")]
@@ -255,7 +255,7 @@ pub async fn run(
         if let Err(error) = outcome {
             backtest.unread.push(format!("{label}: {error}"));
         }
-        if trial.whose.len() + trial.repeats.len() > KEPT_MAX {
+        if trial.whose.len() + trial.repeats.len() > MATCHES_MAX {
             return Err(BacktestError::TooMany);
         }
     }
@@ -365,11 +365,11 @@ impl Trial {
             *first = record.at.min(*first);
         }
         let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
-        if !found.traces.is_empty() {
+        if !found.matches.is_empty() {
             self.whose.push((who, record.at));
         }
-        for trace in found.traces.drain(..) {
-            self.groups.keep(trace, at_ns, self.whose.len() as u64 - 1);
+        for one in found.matches.drain(..) {
+            self.groups.add(one, at_ns, self.whose.len() as u64 - 1);
         }
         true
     }

@@ -2,7 +2,7 @@
 //!
 //! The driver lets `Detecting` look at a new batch's events while they are at hand. What was interrupted,
 //! or is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
-//! batch's state. Every match is kept as long as it may bear on others ([`store::RuleHitRow`]); which detections there
+//! batch's state. Every match is kept as long as it may bear on others ([`store::MatchRow`]); which detections there
 //! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
 //! be repeated at any point, and records may come in any order: what is there in the end is the same.
 //!
@@ -18,12 +18,12 @@ use crate::fault;
 use chrono::{DateTime, TimeDelta, Utc};
 use model::BatchState;
 use rules::book::{RuleBook, RuleMode};
-use rules::detector::{DetectorScratch, TraceValue};
+use rules::detector::{DetectorScratch, MatchValue};
 use serde_json::json;
 use sigma::PartOf;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use store::{BatchRow, EventRow, HitRun, LIST_LIMIT_MAX, RuleHitRow, StoreError};
+use store::{BatchRow, EventRow, LIST_LIMIT_MAX, MatchRow, MatchRun, StoreError};
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -151,13 +151,13 @@ impl<'a> Detecting<'a> {
         self.late += looked.late;
         let store = &self.app.store;
         store.test_match_record(&looked.tested).await?;
-        store.hit_keep(&looked.hits, &self.hit_run()).await?;
+        store.match_keep(&looked.matches, &self.match_run()).await?;
         fault::point("detection.kept");
         Ok(())
     }
 
-    fn hit_run(&self) -> HitRun {
-        HitRun {
+    fn match_run(&self) -> MatchRun {
+        MatchRun {
             began_at: self.began_at,
             stamp: self.app.ids.new_id(self.began_at),
         }
@@ -167,7 +167,7 @@ impl<'a> Detecting<'a> {
     pub(crate) async fn end(self) -> Result<usize, StoreError> {
         let (app, batch, late) = (self.app, self.batch, self.late);
         // What an earlier run kept and this one did not, is none any more.
-        app.store.hit_forget_batch(&batch.id, &self.hit_run()).await?;
+        app.store.match_forget_batch(&batch.id, &self.match_run()).await?;
         fault::point("detection.forgot");
         let new = settle::settle(app, &self.book).await?;
         fault::point("detection.settled");
@@ -187,7 +187,7 @@ impl<'a> Detecting<'a> {
 
 #[derive(Default)]
 struct Looked {
-    hits: Vec<RuleHitRow>,
+    matches: Vec<MatchRow>,
     tested: Vec<(String, String, String, DateTime<Utc>)>,
     late: i64,
 }
@@ -215,7 +215,7 @@ fn look(
             continue;
         }
         let at_us = event.at.timestamp_micros();
-        let hit = |watch: String, group_key: String, slot: String, part: usize, value: String| RuleHitRow {
+        let row = |watch: String, group_key: String, slot: String, part: usize, value: String| MatchRow {
             watch,
             group_key,
             slot,
@@ -247,7 +247,7 @@ fn look(
                 at_us.div_euclid(collapse_us),
                 own.then_some(&event.id.0)
             ]);
-            looked.hits.push(hit(
+            looked.matches.push(row(
                 settle::repeats_of(&rule.id),
                 key.to_string(),
                 event.id.0.clone(),
@@ -256,25 +256,25 @@ fn look(
             ));
         }
         if late_before.is_some_and(|before| event.at < before) {
-            looked.late += i64::from(!scratch.found.traces.is_empty());
+            looked.late += i64::from(!scratch.found.matches.is_empty());
         }
-        for trace in scratch.found.traces.drain(..) {
-            let watch = &book.detector.watches[trace.watch];
+        for one in scratch.found.matches.drain(..) {
+            let watch = &book.detector.watches[one.watch];
             let slot = if watch.is_daily() {
                 sigma::day(at_us.saturating_mul(1_000)).to_string()
             } else {
                 event.id.0.clone()
             };
-            let value = match trace.value {
+            let value = match one.value {
                 None => String::new(),
-                Some(TraceValue::Text(text)) => text,
-                Some(TraceValue::Number(number)) => number.to_string(),
+                Some(MatchValue::Text(text)) => text,
+                Some(MatchValue::Number(number)) => number.to_string(),
             };
-            looked.hits.push(hit(
+            looked.matches.push(row(
                 watch.id.clone(),
-                json!(trace.key).to_string(),
+                json!(one.key).to_string(),
                 slot,
-                trace.part,
+                one.part,
                 value,
             ));
         }
@@ -300,7 +300,7 @@ pub async fn prune(app: &App) -> Result<u64, StoreError> {
         .map(|watch| (watch.id.as_str(), TimeDelta::nanoseconds(watch.reach_ns())))
         .collect();
     let mut forgotten = app.store.test_prune(now - TimeDelta::days(90)).await?;
-    for watch in app.store.hit_watches().await? {
+    for watch in app.store.match_watches().await? {
         let reach = match reaches.get(watch.as_str()) {
             Some(reach) => Some(*reach),
             None => settle::is_repeats(&watch)
@@ -308,7 +308,7 @@ pub async fn prune(app: &App) -> Result<u64, StoreError> {
         };
         // Late matches look back twice their reach.
         let before = reach.map(|reach| (now - reach * 2 - lateness - day).timestamp_micros());
-        forgotten += app.store.hit_prune(&watch, before, now - day).await?;
+        forgotten += app.store.match_prune(&watch, before, now - day).await?;
     }
     let owed = app.store.group_debt_watches().await?;
     let known: HashSet<String> = settle::in_order(&book, &owed).collect();

@@ -8,13 +8,14 @@ use crate::journal_words;
 use chrono::{DateTime, Utc};
 use model::DetectionId;
 use rules::book::{BookRule, RuleBook, RuleMode, level_word};
-use rules::detector::TraceValue;
-use rules::watch::{Kept, Watch, WatchFiring};
+use rules::detector::MatchValue;
+use rules::watch::{Watch, WatchFiring, WatchMatch};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use store::{
-    DetectionChanges, DetectionRow, EventRow, GroupDebt, HITS_MAX, HitGroup, HitRun, RuleHitRow, StoreError,
+    DetectionChanges, DetectionRow, EventRow, GroupDebt, MATCHES_MAX, MatchGroup, MatchRow, MatchRun,
+    StoreError,
 };
 
 /// Groups that are settled with one question and one transaction.
@@ -96,7 +97,7 @@ async fn settle_groups(
         _ => i64::MIN,
     };
     let keys: Vec<&str> = debts.iter().map(|debt| debt.group_key.as_str()).collect();
-    let mut hits = kept(app, id, &keys, from).await?;
+    let mut matches = matches_of(app, id, &keys, from).await?;
     let mut stored: HashMap<String, Vec<DetectionRow>> = HashMap::new();
     // All repeats of one stretch of time are one detection, also those from before the change.
     let earliest = match watch {
@@ -112,10 +113,10 @@ async fn settle_groups(
     let mut settled = Vec::new();
     for debt in debts {
         let (key, from_us) = (&debt.group_key, &debt.from_us);
-        let hits = hits.remove(key).unwrap_or_default();
+        let matches = matches.remove(key).unwrap_or_default();
         let fired = match watch {
-            Some(watch) => watched(watch, &hits),
-            None => repeated(&hits),
+            Some(watch) => watched(watch, &matches),
+            None => repeated(&matches),
         };
         if let Some(watch) = watch {
             derive(app, book, watch, debt, &fired).await?;
@@ -185,31 +186,31 @@ async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String,
 }
 
 /// The matches of groups of a watch, by group.
-async fn kept(
+async fn matches_of(
     app: &App,
     watch: &str,
     keys: &[&str],
     from: i64,
-) -> Result<HashMap<String, Vec<RuleHitRow>>, StoreError> {
-    let is_all = |rows: &[RuleHitRow]| i64::try_from(rows.len()).unwrap_or(i64::MAX) < HITS_MAX;
-    let mut rows = app.store.hit_groups(watch, keys, from).await?;
+) -> Result<HashMap<String, Vec<MatchRow>>, StoreError> {
+    let is_all = |rows: &[MatchRow]| i64::try_from(rows.len()).unwrap_or(i64::MAX) < MATCHES_MAX;
+    let mut rows = app.store.match_groups(watch, keys, from).await?;
     if !is_all(&rows) {
         // Too many at once: one group after the other.
         rows.clear();
         for key in keys {
-            let own = app.store.hit_groups(watch, &[*key], from).await?;
+            let own = app.store.match_groups(watch, &[*key], from).await?;
             if !is_all(&own) {
                 tracing::warn!(
                     watch,
                     group = key,
-                    "more than {HITS_MAX} matches in one group; only the oldest are used: narrow the rule"
+                    "more than {MATCHES_MAX} matches in one group; only the oldest are used: narrow the rule"
                 );
-                metrics::counter!("flareward_hits_left_out_total").increment(1);
+                metrics::counter!("flareward_matches_left_out_total").increment(1);
             }
             rows.extend(own);
         }
     }
-    let mut by_group: HashMap<String, Vec<RuleHitRow>> = HashMap::new();
+    let mut by_group: HashMap<String, Vec<MatchRow>> = HashMap::new();
     for row in rows {
         by_group.entry(row.group_key.clone()).or_default().push(row);
     }
@@ -231,8 +232,8 @@ fn time(at_us: i64) -> DateTime<Utc> {
 }
 
 /// The matches of one rule, person and target within one stretch of time: the first, with a count.
-fn repeated(hits: &[RuleHitRow]) -> Vec<Fired> {
-    let mut ordered: Vec<&RuleHitRow> = hits.iter().collect();
+fn repeated(matches: &[MatchRow]) -> Vec<Fired> {
+    let mut ordered: Vec<&MatchRow> = matches.iter().collect();
     ordered.sort_by(|left, right| (left.at_us, &left.event_id).cmp(&(right.at_us, &right.event_id)));
     let (Some(first), Some(last)) = (ordered.first(), ordered.last()) else {
         return Vec::new();
@@ -244,7 +245,7 @@ fn repeated(hits: &[RuleHitRow]) -> Vec<Fired> {
         evidence: ordered
             .iter()
             .take(EVIDENCE_MAX)
-            .map(|hit| hit.event_id.clone())
+            .map(|one| one.event_id.clone())
             .collect(),
         count: ordered.len(),
         detail: (ordered.len() > 1).then(|| format!("{} times", ordered.len())),
@@ -261,30 +262,30 @@ fn number_of(event: &str) -> u128 {
     })
 }
 
-fn watched(watch: &Watch, hits: &[RuleHitRow]) -> Vec<Fired> {
+fn watched(watch: &Watch, matches: &[MatchRow]) -> Vec<Fired> {
     let mut names: HashMap<u128, &str> = HashMap::new();
-    let mut kept: Vec<Kept> = hits
+    let mut matched: Vec<WatchMatch> = matches
         .iter()
-        .map(|hit| {
-            let id = number_of(&hit.event_id);
-            names.insert(id, hit.event_id.as_str());
-            Kept {
-                at_ns: hit.at_us.saturating_mul(1_000),
-                part: usize::try_from(hit.part).unwrap_or_default(),
+        .map(|one| {
+            let id = number_of(&one.event_id);
+            names.insert(id, one.event_id.as_str());
+            WatchMatch {
+                at_ns: one.at_us.saturating_mul(1_000),
+                part: usize::try_from(one.part).unwrap_or_default(),
                 id,
                 value: if watch.is_number() {
-                    hit.value.parse().ok().map(TraceValue::Number)
+                    one.value.parse().ok().map(MatchValue::Number)
                 } else {
-                    (!hit.value.is_empty()).then(|| TraceValue::Text(hit.value.clone()))
+                    (!one.value.is_empty()).then(|| MatchValue::Text(one.value.clone()))
                 },
             }
         })
         .collect();
     let parts = watch.parts.len();
-    kept.retain(|one| one.part < parts);
+    matched.retain(|one| one.part < parts);
     let name = |id: &u128| (*names.get(id).unwrap_or(&"")).to_owned();
     watch
-        .firings(&mut kept)
+        .firings(&mut matched)
         .into_iter()
         .map(|firing: WatchFiring| Fired {
             at: time(firing.at_ns / 1_000),
@@ -313,17 +314,17 @@ async fn derive(
     for (outer, part, places) in &watch.outers {
         let outer = &book.detector.watches[*outer];
         let outer_key: Vec<&String> = places.iter().filter_map(|place| values.get(*place)).collect();
-        let group = HitGroup {
+        let group = MatchGroup {
             watch: outer.id.clone(),
             group_key: json!(outer_key).to_string(),
             at_us: from_us,
         };
         // Known by the watch and group that they come from, as other matches are by their batch.
         let source = format!("{} {key}", watch.id);
-        let hits: Vec<RuleHitRow> = fired
+        let matches: Vec<MatchRow> = fired
             .iter()
             .filter(|fired| fired.at.timestamp_micros() >= from_us)
-            .map(|fired| RuleHitRow {
+            .map(|fired| MatchRow {
                 watch: group.watch.clone(),
                 group_key: group.group_key.clone(),
                 slot: fired.event.clone(),
@@ -335,12 +336,12 @@ async fn derive(
             })
             .collect();
         let now = app.clock.now();
-        let run = HitRun {
+        let run = MatchRun {
             began_at: now,
             stamp: app.ids.new_id(now),
         };
         app.store
-            .hit_replace_derived(&group, &source, &hits, &run)
+            .match_replace_derived(&group, &source, &matches, &run)
             .await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Which lists a rule refers to.
+//! The lists that a rule refers to.
 //!
 //! Pure. Start reading at [`BookRule::lists`].
 
@@ -7,8 +7,8 @@ use sigma::{Modifier, Selection};
 use std::collections::BTreeSet;
 
 impl BookRule {
-    /// The names of those of `known` that the rule refers to as `%name%`, or that the rules it looks at do; in order
-    /// of the alphabet.
+    /// The names in `known` that the rule refers to as `%name%`, directly or through the rules that it correlates, in
+    /// alphabetical order.
     pub fn lists<'k>(&self, known: &'k Parameters) -> Vec<&'k str> {
         let mut found = BTreeSet::new();
         for base in &self.bases {

@@ -1,7 +1,7 @@
-//! The rules, behaviours, parameters and tips that this process works with: those built in, and the organisation's
-//! own, from `rules/` in the data folder and from the store.
+//! The rules, behaviours, parameters and tips of this process: the built-in ones, and the organisation's own from
+//! `rules/` in the data folder and from the store.
 //!
-//! What cannot be honoured is left out and named in [`RuleBook::problems`]; the rest works. Start reading at
+//! Invalid documents are left out and listed in [`RuleBook::problems`]; the others work. Start reading at
 //! [`RuleBook::build`].
 
 mod lists;
@@ -28,29 +28,29 @@ pub use rule::{BookRule, Origin, RuleMode, level_word};
 #[folder = "../../tips"]
 struct SystemTips;
 
-/// A kind of risky conduct.
+/// A kind of risky activity.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Behaviour {
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// What it is.
+    /// Its description.
     pub description: String,
-    /// The level that it gives.
+    /// Its level.
     pub risk_level: RiskLevel,
-    /// Whether it counts.
+    /// Whether it is enabled.
     pub enabled: bool,
 }
 
 /// The text of a message about a topic.
 #[derive(Debug, Clone)]
 pub struct Tip {
-    /// Its heading.
+    /// Its title.
     pub title: String,
     /// Its text, a template in Markdown.
     pub body: String,
 }
 
-/// Documents, lists and modes that the organisation keeps in the store.
+/// Documents, lists and modes that the organisation has stored.
 #[derive(Debug, Clone, Default)]
 pub struct Stored {
     /// Name and text of each rule document.
@@ -61,14 +61,14 @@ pub struct Stored {
     pub modes: HashMap<String, RuleMode>,
 }
 
-/// Everything that detection, risk and coaching look up.
+/// The data that detection, risk and coaching use.
 #[derive(Debug)]
 pub struct RuleBook {
     rules: Vec<BookRule>,
     by_source: HashMap<PartOf, usize>,
-    /// Everything that was read.
+    /// All documents.
     pub collection: Collection,
-    /// The rules that run.
+    /// The enabled rules.
     pub detector: Detector,
     /// Behaviours by key.
     pub behaviours: BTreeMap<String, Behaviour>,
@@ -76,26 +76,26 @@ pub struct RuleBook {
     pub parameters: Parameters,
     /// Tips by topic.
     pub tips: BTreeMap<String, Tip>,
-    /// Files that could not be honoured, each with the reason.
+    /// Files that are invalid, each with the reason.
     pub problems: Vec<String>,
-    /// What of documents was left out although they are honoured, each with the file.
+    /// Parts of valid documents that were ignored, each with the file.
     pub warnings: Vec<String>,
-    /// Documents of the organisation's own that were looked at, good or not.
+    /// The number of the organisation's own documents, valid or not.
     pub read: usize,
 }
 
 impl RuleBook {
-    /// The built-in rules, behaviours and tips, and the custom rules of a folder, if it is there.
+    /// The built-in rules, behaviours and tips, and the custom rules of a folder, if it exists.
     pub fn load(custom: Option<&Path>) -> RuleBook {
         Self::build(true, custom, &Stored::default())
     }
 
-    /// Only the rules of a folder, for instance to be run over a file.
+    /// Only the rules of a folder, for example to run them over a file.
     pub fn of_folder(folder: &Path) -> RuleBook {
         Self::build(false, Some(folder), &Stored::default())
     }
 
-    /// Puts together what is built in (if wanted), what a folder holds, and what is stored.
+    /// Combines the built-in rules (if requested), the rules of a folder, and the stored ones.
     pub fn build(with_system: bool, custom: Option<&Path>, stored: &Stored) -> RuleBook {
         let mut reading = Reading::default();
         let behaviours = reading.system();
@@ -166,7 +166,7 @@ impl RuleBook {
         }
     }
 
-    /// A detector of one rule alone, whatever its mode.
+    /// A detector with only one rule, whatever its mode.
     pub fn detector_of(&self, rule: &BookRule) -> Detector {
         let own = |place| {
             self.reported(PartOf::Rule(place))
@@ -176,7 +176,7 @@ impl RuleBook {
         Detector::new(&self.collection, &own, &|part| part == rule.source)
     }
 
-    /// The cases that stand beside a built-in rule's file.
+    /// The cases of a built-in rule.
     pub fn system_cases(&self, rule: &BookRule) -> Option<String> {
         reading::system_cases(&rule.file)
     }
@@ -194,7 +194,7 @@ impl RuleBook {
             .find(|rule| rule.name == name || rule.id == canonical)
     }
 
-    /// What a rule says that counts the matches of others; nothing of one about single events.
+    /// The content of a correlation rule; `None` for a rule about single events.
     pub fn correlation(&self, rule: &BookRule) -> Option<&Correlation> {
         match rule.source {
             PartOf::Rule(_) => None,
@@ -202,7 +202,7 @@ impl RuleBook {
         }
     }
 
-    /// The rule that is reported for a rule or correlation of the collection; nothing for one that others look at.
+    /// The reported rule for a rule or correlation of the collection; `None` for one that only others refer to.
     pub fn reported(&self, source: PartOf) -> Option<&BookRule> {
         self.by_source.get(&source).map(|place| &self.rules[*place])
     }
@@ -225,7 +225,7 @@ type Described<'c> = (
     &'c serde_json::Map<String, serde_json::Value>,
 );
 
-/// Everything in a collection: what it is, where it came from, what it is called, and what it says beyond Sigma.
+/// Everything in a collection, with its kind, origin, name and extensions.
 fn described(collection: &Collection) -> Vec<Described<'_>> {
     let rules = collection.rules.iter().enumerate().map(|(place, collected)| {
         let rule = collected.compiled.rule();
@@ -270,7 +270,7 @@ mod tests {
     fn everything_built_in_is_honoured_and_points_at_something() {
         let book = RuleBook::load(None);
         assert_eq!(book.problems, Vec::<String>::new());
-        assert!(book.rules().len() >= 12, "{}", book.rules().len());
+        assert_eq!(book.rules().len(), 125);
         for rule in book.rules() {
             let behaviour = rule.own.behaviour.as_deref().unwrap();
             assert!(

@@ -1,4 +1,4 @@
-//! What a rule says beyond Sigma, under its key `flareward`.
+//! The extensions to Sigma in a rule, under its key `flareward`.
 
 use super::words;
 use serde::Deserialize;
@@ -10,35 +10,35 @@ use serde_json::{Map, Value};
 pub struct Own {
     /// The behaviour that it triggers.
     pub behaviour: Option<String>,
-    /// What to coach about.
+    /// The topic for coaching.
     pub topic: Option<String>,
-    /// Journeys that it looks for among the events that it selects.
+    /// Impossible travel to detect among the selected events.
     pub travel: Option<Travel>,
-    /// Values that it looks for among the events that it selects because they were not there before.
+    /// New values to detect among the selected events.
     pub first_seen: Option<FirstSeen>,
-    /// Of a correlation: report again after this time while the condition holds on (`1h`). Read by `sigma`.
+    /// For a correlation: report again after this time while the condition stays true (`1h`). `sigma` reads it.
     pub suppress: Option<String>,
 }
 
-/// Two successive events of one person that lie farther apart than anyone could go in the time between.
+/// Two successive events of one person that are too far apart for the time between them.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Travel {
-    /// Faster than this is impossible, in kilometres an hour.
+    /// The maximum possible speed, in kilometres per hour.
     pub speed_kmh: f64,
-    /// Shorter than this is never looked at, in kilometres.
+    /// The minimum distance, in kilometres.
     pub distance_km: f64,
 }
 
-/// A combination of values that a person's selected events did not have on the days before.
+/// A combination of values that a person's selected events did not have in the previous days.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirstSeen {
-    /// The fields whose values make the combination.
+    /// The fields of the combination.
     pub fields: Vec<String>,
-    /// On how many days before (UTC) it must be absent.
+    /// The number of previous days (UTC) in which it must be absent.
     pub days: i64,
-    /// How many days old a person's first selected event must be before anything counts as new.
+    /// The minimum age of a person's first selected event, in days, before anything counts as new.
     #[serde(default = "learning_days")]
     pub learning_days: i64,
 }
@@ -48,7 +48,7 @@ fn learning_days() -> i64 {
 }
 
 impl Own {
-    /// Reads the key from what a document has beside Sigma's own keys.
+    /// Reads the key from the keys of a document that are not Sigma's.
     pub(super) fn read(custom: &Map<String, Value>) -> Result<Self, String> {
         let Some(value) = custom.get("flareward") else {
             return Ok(Self::default());

@@ -1,21 +1,21 @@
-//! Lists that a company fills in: what a rule means by `%approved_domains%`.
+//! Lists that a company fills in, which rules refer to as `%approved_domains%`.
 
 use super::words;
 use serde::{Deserialize, Serialize};
 use sigma::Placeholders;
 use std::collections::BTreeMap;
 
-/// Values that one list may have. Chosen.
+/// The maximum number of values in one list. Chosen.
 const VALUES_MAX: usize = 10_000;
 
 /// One list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
-    /// What it is for.
+    /// Its purpose.
     #[serde(default)]
     pub description: String,
-    /// Its values; they may have wildcards. None match nothing.
+    /// Its values, which may contain wildcards. An empty list matches nothing.
     #[serde(default)]
     pub values: Vec<String>,
 }
@@ -27,7 +27,7 @@ pub type Parameters = BTreeMap<String, Parameter>;
 ///
 /// # Errors
 ///
-/// What is wrong with it, for a person.
+/// The problem, for people.
 pub fn read(text: &str) -> Result<Parameters, String> {
     let yaml = sigma::parse_yaml(text).map_err(|error| error.to_string())?;
     // Values are texts, however YAML would read them.
@@ -59,7 +59,7 @@ pub fn read(text: &str) -> Result<Parameters, String> {
     Ok(parameters)
 }
 
-/// Lets the later lists replace the values of those of the same name.
+/// Replaces the values of lists with those of the later lists with the same name.
 pub fn overlay(base: &mut Parameters, over: Parameters) {
     for (name, parameter) in over {
         match base.get_mut(&name) {
@@ -76,7 +76,7 @@ pub fn overlay(base: &mut Parameters, over: Parameters) {
     }
 }
 
-/// The lists as rules look them up.
+/// The lists, in the form that rules use.
 pub fn placeholders(parameters: &Parameters) -> Placeholders {
     let mut placeholders = Placeholders::none();
     for (name, parameter) in parameters {

@@ -1,6 +1,6 @@
-//! Reads the documents and lists of the book: what is built in, and a folder of the organisation's own.
+//! Reads the documents and lists of the book: the built-in ones, and a folder with the organisation's own.
 //!
-//! What cannot be read is named and left out.
+//! Unreadable documents are reported and left out.
 
 use super::parameter::{self, Parameters};
 use super::{Behaviour, Origin};
@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 #[folder = "../../rules"]
 struct SystemRules;
 
-/// Custom rule files that are read. Chosen: more is a mistake.
+/// The maximum number of custom rule files. Chosen: more is a mistake.
 const CUSTOM_FILES_MAX: usize = 10_000;
 
-/// How deep folders of custom rules are looked through.
+/// The maximum depth of folders with custom rules.
 const CUSTOM_DEPTH_MAX: usize = 8;
 
-/// Texts of documents and lists, before they are put together.
+/// Texts of documents and lists, before they are combined.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) documents: Vec<(String, Document)>,
@@ -27,7 +27,7 @@ pub(super) struct Reading {
     pub(super) parameters: Parameters,
     pub(super) problems: Vec<String>,
     pub(super) warnings: Vec<String>,
-    /// Documents of the organisation's own that were looked at, good or not.
+    /// The number of the organisation's own documents, valid or not.
     pub(super) read: usize,
 }
 
@@ -136,7 +136,7 @@ fn rule_files(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io:
     Ok(())
 }
 
-/// Reads a file that may be a rule; one that is far too long is not read whole.
+/// Reads a file that may be a rule. A file that is far too long is not read completely.
 fn read_bounded(path: &Path) -> Result<String, String> {
     use std::io::Read;
     let mut text = Vec::new();
@@ -151,7 +151,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     String::from_utf8(text).map_err(|_| "the document is not UTF-8".to_owned())
 }
 
-/// The cases that stand beside a built-in rule's file.
+/// The cases of a built-in rule's file.
 pub(super) fn system_cases(file: &str) -> Option<String> {
     let stem = file.strip_suffix(".yml")?;
     let file = SystemRules::get(&format!("{stem}.cases.yml"))?;

@@ -1,4 +1,4 @@
-//! A rule as the book has it: what it says, where it comes from, what becomes of its matches.
+//! A rule in the book: its content, its origin, and the effect of its matches.
 
 use super::{Own, Stored};
 use crate::Dataset;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use sigma::{Collection, CompiledRule, Explanation, Level, PartOf, Rule};
 use std::collections::HashMap;
 
-/// Where a rule comes from.
+/// The origin of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Built in.
@@ -16,20 +16,20 @@ pub enum Origin {
     Custom,
 }
 
-/// What becomes of a rule's matches.
+/// The effect of a rule's matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum RuleMode {
-    /// They become detections.
+    /// They create detections.
     #[default]
     On,
-    /// They are counted, and nothing else comes of them.
+    /// They are counted, but create no detections.
     Test,
-    /// It does not run.
+    /// The rule is disabled.
     Off,
 }
 
 impl RuleMode {
-    /// The word that is stored and served.
+    /// The stored and served spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::On => "on",
@@ -38,7 +38,7 @@ impl RuleMode {
         }
     }
 
-    /// The mode of a word.
+    /// The mode with this spelling.
     pub fn parse(word: &str) -> Option<Self> {
         [Self::On, Self::Test, Self::Off]
             .into_iter()
@@ -46,50 +46,50 @@ impl RuleMode {
     }
 }
 
-/// A rule that is reported when it matches: one about single events, or a correlation.
+/// A rule that is reported when it matches: a rule about single events, or a correlation.
 #[derive(Debug, Clone)]
 pub struct BookRule {
-    /// The rule's own id; its name where it has none.
+    /// The rule's own id, or its name if it has none.
     pub id: String,
     /// Its short name.
     pub name: String,
     /// Its title.
     pub title: String,
-    /// What it finds, in plain words.
+    /// Its description.
     pub description: String,
-    /// How bad a match is.
+    /// The severity of a match.
     pub level: Level,
-    /// The dataset that it runs on; several are joined with commas, and `any` is every record.
+    /// The dataset that it runs on; several are joined with commas, and `any` means every record.
     pub dataset: String,
     /// ATT&CK and other tags.
     pub tags: Vec<String>,
-    /// What else may make it match.
+    /// Known false positives.
     pub false_positives: Vec<String>,
     /// Who wrote it.
     pub author: Option<String>,
-    /// When it was written, in its author's spelling.
+    /// The creation date, as its author wrote it.
     pub date: Option<String>,
-    /// When it was last changed, in its author's spelling.
+    /// The date of the last change, as its author wrote it.
     pub modified: Option<String>,
-    /// Where more is said.
+    /// References.
     pub references: Vec<String>,
-    /// What it says beyond Sigma.
+    /// Its extensions to Sigma.
     pub own: Own,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
-    /// The file or stored document that it stands in.
+    /// The file or stored document that contains it.
     pub file: String,
-    /// What becomes of its matches.
+    /// Its mode.
     pub mode: RuleMode,
-    /// What it is in the collection.
+    /// Its place in the collection.
     pub source: PartOf,
-    /// The rules about single events that it is, or that it looks at the matches of.
+    /// The rules about single events that it consists of or refers to.
     pub bases: Vec<CompiledRule>,
 }
 
 impl BookRule {
-    /// Why a record makes the rule match or not. Of a correlation, the rule among those it looks at that matches the
-    /// record, else the first.
+    /// Explains why a record matches the rule or not. For a correlation, explains the rule among its parts that matches
+    /// the record, or else the first.
     pub fn explain(&self, record: &Value) -> Explanation {
         let explained = |rule: &CompiledRule| {
             let mut record = record.clone();
@@ -115,7 +115,7 @@ impl BookRule {
         }
     }
 
-    /// Whether it looks at several events together.
+    /// Whether it evaluates several events together.
     pub fn is_stateful(&self) -> bool {
         matches!(self.source, PartOf::Correlation(_))
             || self.own.travel.is_some()
@@ -200,7 +200,7 @@ impl BookRule {
     }
 }
 
-/// A level in the words that are stored and served.
+/// The stored and served spelling of a level.
 pub fn level_word(level: Level) -> &'static str {
     match level {
         Level::Informational => "informational",
@@ -211,7 +211,7 @@ pub fn level_word(level: Level) -> &'static str {
     }
 }
 
-/// The rules about single events at the bottom of a part.
+/// The rules about single events that a part consists of, directly or through correlations.
 fn bases(collection: &Collection, part: PartOf, found: &mut Vec<usize>) {
     match part {
         PartOf::Rule(place) => {

@@ -1,6 +1,6 @@
-//! What is wrong with the shape of a document, in the words of its author.
+//! Errors in the structure of a document, in terms that its author uses.
 
-/// The words for a value that does not fit: which key, and what belongs there.
+/// The message for an invalid value: the key, and the expected value.
 pub(crate) fn plain(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
@@ -33,7 +33,7 @@ pub(crate) fn plain(error: &serde_json::Error) -> String {
     "a value has an unsupported format".to_owned()
 }
 
-/// A kind of value in YAML's words.
+/// A kind of value, in YAML's terms.
 fn kind(library: &str) -> String {
     match library.split(' ').next().unwrap_or_default() {
         "string" => library.replacen("string", "the text", 1),

@@ -1,4 +1,4 @@
-//! Cases of the built-in rules, judged by the code that runs in production: single records and sequences.
+//! Test cases of the built-in rules, evaluated by the production code: single records and sequences.
 
 use rules::book::RuleBook;
 use rules::cases::{judge, read};

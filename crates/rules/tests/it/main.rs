@@ -1,4 +1,4 @@
-//! The rules that come with the product, and the code that runs them.
+//! The built-in rules, and the code that runs them.
 
 mod cases;
 mod system_rules;

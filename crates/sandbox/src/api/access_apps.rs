@@ -1,4 +1,4 @@
-//! `access/apps`: the applications behind Access, read only, and the policies of each in their order.
+//! `access/apps`: the applications behind Access (read only), and the ordered policies of each.
 
 use serde_json::Value;
 

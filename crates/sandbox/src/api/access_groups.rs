@@ -1,7 +1,7 @@
-//! `access/groups`: named sets of Access rules. Who is in a group is never stored, it follows from its rules.
+//! `access/groups`: named sets of Access rules. Membership is never stored; it follows from the rules.
 //!
-//! PUT replaces the whole group: what is left out of the body is lost. Rules are kept as they came, so a selector that
-//! nobody here knows survives.
+//! PUT replaces the whole group: fields that are missing from the body are lost. Rules are stored as received, so
+//! unknown selectors survive.
 
 use serde_json::{Value, json};
 
@@ -128,7 +128,7 @@ fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
         .ok_or_else(|| Refusal::not_found(12141, "access.api.error.failed_to_load_group"))
 }
 
-/// What a body makes of a group: everything that it leaves out is empty.
+/// The group that a body defines: fields that it omits are empty.
 fn group_given(body: &Value) -> Result<Value, Refusal> {
     let mut group = json!({});
     let name = body["name"].as_str().filter(|name| !name.is_empty());
@@ -142,7 +142,7 @@ fn group_given(body: &Value) -> Result<Value, Refusal> {
     Ok(group)
 }
 
-/// One of the three lists of rules, each rule an object with one key. `include` must have at least one.
+/// One of the three lists of rules; each rule is an object with one key. `include` must have at least one.
 pub(crate) fn rules_given(body: &Value, name: &str) -> Result<Value, Refusal> {
     let rules = match body.get(name) {
         None | Some(Value::Null) if name != "include" => return Ok(json!([])),

@@ -1,4 +1,4 @@
-//! The Zero Trust organisation: its settings, its identity providers, and the revocation of someone's sessions.
+//! The Zero Trust organisation: its settings, its identity providers, and the revocation of a user's sessions.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -52,7 +52,7 @@ async fn organization_get(call: Call) -> Answer {
     found(&call.world().organization)
 }
 
-/// Ends someone's sessions. It answers without `errors` and `messages`, and does not keep anyone out: a next login works.
+/// Revokes a user's sessions. The response has no `errors` and `messages`. The user can log in again.
 async fn revoke_user(call: Call, Body(body): Body) -> Answer {
     call.needs(SESSIONS_REVOKE)?;
     let invalid = || Refusal::bad_request(12130, "access.api.error.invalid_request: email is required");

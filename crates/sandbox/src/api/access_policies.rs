@@ -85,7 +85,7 @@ fn position(call: &Call, world: &World) -> Result<usize, Refusal> {
         .ok_or_else(|| Refusal::not_found(12143, "access.api.error.policy_not_found"))
 }
 
-/// The whole policy of a body, with every key that it brings.
+/// The whole policy in a body, with every key.
 fn policy_given(body: &Value) -> Result<Value, Refusal> {
     let invalid = |why: &str| Refusal::bad_request(12130, format!("access.api.error.invalid_request: {why}"));
     let mut policy = body.clone();

@@ -1,6 +1,7 @@
-//! `access/service_tokens`: the credentials that machines show to Access, read only.
+//! `access/service_tokens`: the credentials that machines present to Access (read only).
 //!
-//! A token is listed without its secret, which only its creation shows. `forever` as duration means no `expires_at`.
+//! A token is listed without its secret, which only the response to its creation contains. The duration `forever` means
+//! no `expires_at`.
 
 use serde_json::Value;
 

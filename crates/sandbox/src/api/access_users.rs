@@ -1,7 +1,7 @@
 //! `access/users` and `access/seats`: the Zero Trust users, their seats, sessions and last seen identity.
 //!
-//! Not the dashboard's members. The `email` filter matches a part of the address, as the real one does, so a caller
-//! that looks for one person must compare what comes back.
+//! These are not the dashboard's members. The `email` filter matches part of the address, as at Cloudflare, so a caller
+//! that looks for one person must compare the results.
 
 use std::collections::{HashMap, HashSet};
 

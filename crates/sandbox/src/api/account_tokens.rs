@@ -1,4 +1,4 @@
-//! `tokens`: the API tokens that belong to the account itself, read only. Secrets are never listed.
+//! `tokens`: the API tokens that the account itself owns (read only). Secrets are never listed.
 
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Accounts, the caller's own user and memberships, and the verification of tokens.
 //!
-//! A token that an account owns belongs to no user: it cannot list accounts and has its own path to be verified at.
+//! A token that an account owns belongs to no user: it cannot list accounts, and its verification has a separate path.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -62,7 +62,7 @@ async fn verify_account_token(call: Call) -> Answer {
     verify(&call, Credential::AccountToken)
 }
 
-/// Says that the token is valid, at the path of its own kind only, and says nothing about what it may do.
+/// Confirms that the token is valid, only at the path of its own kind, and returns nothing about its permissions.
 fn verify(call: &Call, kind: Credential) -> Answer {
     if call.credential != kind {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token"));

@@ -1,6 +1,6 @@
-//! The logs that are read by pull: both account audit logs, Access logins, and SCIM updates.
+//! The logs that callers pull: both account audit logs, Access logins, and SCIM updates.
 //!
-//! Entries are kept once and written in the shape that each call has. The same entries go out through Logpush.
+//! Entries are stored once and written in the format of each call. Logpush delivers the same entries.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Writes a successful change of the account into its audit log.
+/// Records successful changes of the account in its audit log.
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let action = match *request.method() {
         Method::POST => "create",
@@ -103,7 +103,7 @@ fn time_given(call: &Call, name: &str) -> Result<Option<DateTime<Utc>>, Refusal>
     }
 }
 
-/// A whole number within bounds.
+/// An integer within bounds.
 fn number_given(call: &Call, name: &str, default: usize, max: usize) -> Result<usize, Refusal> {
     match call.query(name) {
         None => Ok(default),
@@ -170,7 +170,7 @@ async fn audit_v1(call: Call) -> Answer {
     )
 }
 
-/// Its failures carry messages without codes.
+/// Its errors have messages without codes.
 async fn audit_v2(call: Call) -> Answer {
     audit_v2_page(&call).map_err(|mut refusal| {
         refusal.without_codes = true;
@@ -179,7 +179,7 @@ async fn audit_v2(call: Call) -> Answer {
 }
 
 fn audit_v2_page(call: &Call) -> Answer {
-    /// Filter and where its value stands in an entry. Each also exists with `.not`, and may be repeated.
+    /// Filters, and the path of each value in an entry. Each also exists with `.not`, and can be repeated.
     const FILTERS: &[(&str, &str)] = &[
         ("id", "/id"),
         ("audit_log_id", "/id"),
@@ -241,8 +241,8 @@ fn audit_v2_page(call: &Call) -> Answer {
     Ok(Json(json!({ "success": true, "errors": [], "result": shown, "result_info": info })).into_response())
 }
 
-/// Access logins. `email` matches a part unless told otherwise, `user_id` is taken and ignored, and the answer does not
-/// say how many there are: the last page is the short one.
+/// Access logins. `email` matches a part unless specified otherwise, `user_id` is accepted and ignored, and the
+/// response has no total: the last page is the one that is not full.
 async fn access_requests(call: Call) -> Answer {
     call.needs(ACCESS_LOGS_READ)?;
     let (since, until) = (time_given(&call, "since")?, time_given(&call, "until")?);

@@ -1,6 +1,6 @@
 //! `gateway/lists`: named lists of addresses, domains and networks that Access rules and Gateway rules refer to.
 //!
-//! Read only. Listing a list shows how many items it has, not which: those have a call of their own.
+//! Read only. The response about a list contains only the number of its items; a separate call returns the items.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `gateway/logging`: what Gateway writes down, and whether personal data is left out for good.
+//! `gateway/logging`: which requests Gateway logs, and whether it excludes personal data.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! `iam`: permission groups, resource groups, user groups and who is in them; and the policies made of the first two.
+//! `iam`: permission groups, resource groups, user groups and their members; and policies that combine permission
+//! groups and resource groups.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::route::Route;
 use crate::world::iam::{permission_group, permission_group_id};
 use crate::world::{UserGroup, World};
 
-/// A policy from a body, with its groups written out and an id of its own.
+/// A policy from a body, with its groups expanded and its own id.
 pub(crate) fn policy_given(policy: &Value, world: &mut World) -> Result<Value, Refusal> {
     let invalid = |why: &str| Refusal::bad_request(1001, format!("Invalid policy: {why}"));
     let access = policy["access"]
@@ -116,7 +117,7 @@ async fn resource_groups(call: Call) -> Answer {
     found(shown)
 }
 
-/// The scope is one object when written and a list when read.
+/// The scope is one object in writes and a list in reads.
 fn scope_given(scope: &Value) -> Result<Value, Refusal> {
     let objects = scope["objects"]
         .as_array()
@@ -298,7 +299,7 @@ async fn user_group_members(call: Call) -> Answer {
     listed(asked.cut(&shown, |member| member))
 }
 
-/// The memberships that a body names, each of which must exist.
+/// The memberships in a body, each of which must exist.
 fn member_ids_given(body: &Value, world: &World) -> Result<Vec<String>, Refusal> {
     let members = body
         .as_array()

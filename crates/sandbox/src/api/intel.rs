@@ -1,7 +1,7 @@
-//! `intel`: what is known about addresses, domains and networks.
+//! `intel`: information about addresses, domains and networks.
 //!
-//! Sites of the simulated world are described as they are; anything else is described as harmless. An address may be
-//! asked for only as `ipv4` or `ipv6`, and one of them must be given.
+//! Sites of the simulated world are described with their categories; everything else is described as harmless. A
+//! request for an address must have exactly one of `ipv4` and `ipv6`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -37,7 +37,7 @@ fn category(category: Category) -> Value {
     json!({ "id": category.id, "super_category_id": category.above, "name": category.name })
 }
 
-/// A risk type if the category is a threat, else nothing.
+/// A risk type if the category is a threat, otherwise nothing.
 fn risk_types(site: Option<&Site>) -> Vec<Value> {
     site.filter(|site| site.category.above == THREATS)
         .map(|site| category(site.category))
@@ -83,7 +83,7 @@ async fn ip(call: Call) -> Answer {
     with_info(json!([answer]), 1)
 }
 
-/// Several of these calls carry page numbers although they take none.
+/// Several of these calls return page numbers although they have no pages.
 fn with_info(result: Value, count: usize) -> Answer {
     let info = json!({ "count": count, "page": 1, "per_page": 20, "total_count": count });
     let body =

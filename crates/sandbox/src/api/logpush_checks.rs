@@ -1,4 +1,4 @@
-//! The checks around Logpush: destinations, ownership, the old option string, and the metadata boundary.
+//! The validation calls of Logpush: destinations, ownership, the old option string, and the metadata boundary.
 
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ async fn origin(call: Call, Body(body): Body) -> Answer {
     found(json!({ "valid": true, "message": "" }))
 }
 
-/// The word that would lie in the file at the destination.
+/// The content of the ownership challenge file at the destination.
 fn challenge(destination_conf: &str) -> String {
     hex32_of(&format!("ownership of {destination_conf}"))
 }

@@ -1,4 +1,4 @@
-//! `logpush/jobs`: which dataset is exported where. GET shows destinations with their secrets, as the service does.
+//! `logpush/jobs`: which dataset is exported where. GET returns destinations with their secrets, as Cloudflare does.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::story::sample::sample;
 use crate::world::World;
 use crate::world::logpush_job::Job;
 
-/// Takes over what a body brings, checked; everything else stays.
+/// Applies the fields of a body after validation; all other fields are unchanged.
 fn apply(job: &mut Job, body: &Value, added: &[String]) -> Result<(), Refusal> {
     if let Some(destination_conf) = body.get("destination_conf") {
         let text = destination_conf
@@ -61,7 +61,7 @@ fn apply(job: &mut Job, body: &Value, added: &[String]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `added` are fields that the dataset has beside those of a record.
+/// `added` are fields of the dataset that its records do not contain.
 fn check_output_options(options: &Value, dataset: &str, added: &[String]) -> Result<(), Refusal> {
     if options.is_null() {
         return Ok(());
@@ -115,7 +115,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Jobs of datasets about people need a second permission, and say so in their own words.
+/// Jobs of datasets about people require a second permission, and have their own error message.
 fn allowed(call: &Call, doing: &str, dataset: &str) -> Result<(), Refusal> {
     if !has_personal_data(dataset) || call.credential == Credential::Key || call.has(PII_READ) {
         return Ok(());
@@ -174,7 +174,7 @@ async fn create(call: Call, Body(body): Body) -> Answer {
     found(answer)
 }
 
-/// A job that is switched on proves first that its destination takes logs.
+/// Before a job is enabled, tests that its destination accepts logs.
 async fn check_destination(call: &Call, job: &Job) -> Result<(), Refusal> {
     if !job.enabled {
         return Ok(());
@@ -252,7 +252,7 @@ fn added_fields(world: &World, dataset: &str) -> Vec<String> {
         .collect()
 }
 
-/// A dataset that the service knows may still not be on the account's plan.
+/// A dataset that Cloudflare knows may still not be in the account's plan.
 fn offered(call: &Call, dataset: &str) -> Result<(), Refusal> {
     dataset_known(dataset)?;
     if call

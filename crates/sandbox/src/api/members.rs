@@ -1,7 +1,7 @@
-//! `members`: who may log in to the account's dashboard.
+//! `members`: who can log in to the account's dashboard.
 //!
-//! The traps of the real service are kept: an invited person has no user id, an invitation is answered without roles,
-//! POST takes role ids as strings where PUT takes objects, PUT replaces the whole list, and someone has either roles or
+//! Reproduces Cloudflare's quirks: an invited person has no user id, the response to an invitation contains no roles,
+//! POST takes role ids as strings but PUT takes objects, PUT replaces the whole list, and a member has either roles or
 //! policies, never both.
 
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ async fn remove(call: Call) -> Answer {
     found(json!({ "id": id }))
 }
 
-/// What a body has under a name; `null` is as good as nothing.
+/// The value of a field in a body; `null` counts as missing.
 fn given<'a>(body: &'a Value, name: &str) -> Option<&'a Value> {
     body.get(name).filter(|value| !value.is_null())
 }
@@ -201,7 +201,7 @@ fn roles_given(
         .collect()
 }
 
-/// Checks policies and writes them out the way they are read: with ids, and names where those are known.
+/// Validates policies and converts them to the format of reads: with ids, and names if known.
 fn policies_given(policies: &Value, world: &mut World) -> Result<Vec<Value>, Refusal> {
     let policies = policies
         .as_array()

@@ -1,7 +1,8 @@
-//! `zt_risk_scoring`: which behaviours raise someone's risk, who has triggered them, and where changes are sent.
+//! `zt_risk_scoring`: the behaviours that raise a user's risk, the users who triggered them, and the receivers of
+//! changes.
 //!
-//! A user's level is the highest of what was triggered since the last reset; after a reset the user leaves the summary.
-//! Of the behaviours' keys only `imp_travel` and `high_dlp` are published; the third is the sandbox's own.
+//! A user's level is the highest one triggered since the last reset. After a reset, the summary no longer contains the
+//! user. Only the behaviour keys `imp_travel` and `high_dlp` are published; the third key is the sandbox's own.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -40,7 +41,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The permission, and a plan that has risk scoring at all.
+/// Checks the permission, and that the plan includes risk scoring.
 fn entitled(call: &Call, any_of: AnyOf) -> Result<(), Refusal> {
     call.needs(any_of)?;
     if call.world().risk_entitled {
@@ -194,7 +195,7 @@ async fn integration_by_reference(call: Call) -> Answer {
     found(integration.ok_or_else(|| Refusal::not_found(3305, "Integration not found"))?)
 }
 
-/// Overwrites `active`, `tenant_url` and `reference_id`: a reference that is left out is cleared.
+/// Overwrites `active`, `tenant_url` and `reference_id`; a missing reference is cleared.
 async fn integration_replace(call: Call, Body(body): Body) -> Answer {
     entitled(&call, ZERO_TRUST_WRITE)?;
     let active = body["active"]

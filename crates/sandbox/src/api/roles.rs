@@ -1,6 +1,6 @@
-//! `roles`: what a dashboard member may be. Role ids are the same in every account.
+//! `roles`: the roles of a dashboard member. Role ids are the same in every account.
 //!
-//! The listing leaves out Super Administrator; asking for it by id works.
+//! The listing omits Super Administrator; a request by id returns it.
 
 use crate::call::Call;
 use crate::envelope::{Answer, IAM_PAGES, Refusal, found, listed};

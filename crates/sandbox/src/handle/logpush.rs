@@ -1,4 +1,4 @@
-//! What tests do to jobs: look at them, and let happen what happens to jobs at the service.
+//! Functions for tests: inspect jobs, and simulate what Cloudflare does to jobs.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::world::logpush_job::Job;
 use crate::world::logs::AccessLogin;
 
 impl WorldHandle {
-    /// The Logpush jobs of a dataset as a call would show them, destinations included.
+    /// The Logpush jobs of a dataset as in the API, including destinations.
     #[must_use]
     pub fn logpush_jobs(&self, dataset: &str) -> Vec<Value> {
         let world = self.shared.world();
@@ -16,7 +16,7 @@ impl WorldHandle {
         jobs.map(Job::to_json).collect()
     }
 
-    /// Sets what pushes through a dataset's jobs came to: the last success, and the last failure with its message.
+    /// Sets the push history of a dataset's jobs: the last success, and the last failure with its message.
     pub fn logpush_history_set(
         &self,
         dataset: &str,
@@ -31,7 +31,7 @@ impl WorldHandle {
         }
     }
 
-    /// Switches a dataset's jobs off, as the service does after a day without success.
+    /// Disables a dataset's jobs, as Cloudflare does after a day without success.
     pub fn logpush_disable(&self, dataset: &str) {
         let mut world = self.shared.world();
         for job in world.logpush_jobs.iter_mut().filter(|job| job.dataset == dataset) {
@@ -47,23 +47,23 @@ impl WorldHandle {
             .retain(|job| job.dataset != dataset);
     }
 
-    /// Gives a dataset a field more, as happens several times a month. Its records do not carry it.
+    /// Adds a field to a dataset, as Cloudflare does several times a month. Its records do not contain the field.
     pub fn logpush_field_add(&self, dataset: &str, field: &str) {
         let added = (dataset.to_owned(), field.to_owned());
         self.shared.world().logpush_added_fields.push(added);
     }
 
-    /// Takes a dataset from the account's plan.
+    /// Removes a dataset from the account's plan.
     pub fn logpush_withhold(&self, dataset: &str) {
         self.shared.world().logpush_withheld.push(dataset.to_owned());
     }
 
-    /// Whether Gateway leaves personal data out of its logs for good.
+    /// Whether Gateway excludes personal data from its logs.
     pub fn gateway_redacts_set(&self, redacts: bool) {
         self.shared.world().gateway_logging["redact_pii"] = Value::Bool(redacts);
     }
 
-    /// Lets a person log in to an application, for the log that is pulled alone.
+    /// Makes a person log in to an application, only for the pulled log.
     pub fn access_login_add(&self, email: &str, at: DateTime<Utc>, country: &str) {
         let mut world = self.shared.world();
         let (ray_id, user_id) = (world.ids.ray(), world.ids.uuid());
@@ -81,13 +81,13 @@ impl WorldHandle {
         });
     }
 
-    /// How many logins the log that is pulled has.
+    /// The number of logins in the pulled log.
     #[must_use]
     pub fn access_login_count(&self) -> usize {
         self.shared.world().access_logins.len()
     }
 
-    /// How many changes the account's audit log has.
+    /// The number of changes in the account's audit log.
     #[must_use]
     pub fn audit_count(&self) -> usize {
         self.shared.world().audit.len()

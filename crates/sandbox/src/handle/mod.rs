@@ -1,4 +1,4 @@
-//! The library's way to look into a running sandbox and to change it.
+//! The library interface to read and change a running sandbox.
 
 mod logpush;
 
@@ -25,9 +25,9 @@ use crate::world::role::Role;
 /// The seats that a Zero Trust user holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seats {
-    /// A seat of Access.
+    /// An Access seat.
     pub access: bool,
-    /// A seat of Gateway.
+    /// A Gateway seat.
     pub gateway: bool,
 }
 
@@ -42,35 +42,36 @@ impl WorldHandle {
         Self { shared }
     }
 
-    /// The faults that are on.
+    /// The active faults.
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.shared.faults.settings()
     }
 
-    /// Switches to exactly these faults; counting begins anew.
+    /// Activates exactly these faults and resets the counters.
     pub fn faults_set(&self, faults: Faults) {
         self.shared.world().risk_entitled = !faults.risk_not_entitled;
         self.shared.faults.set(faults);
     }
 
-    /// Switches all faults off.
+    /// Deactivates all faults.
     pub fn faults_clear(&self) {
         self.faults_set(Faults::default());
     }
 
-    /// Lets somebody else save over the next PUT of this group or member, by id: they read it when the caller did, and
-    /// save what they read right after the caller has. The caller is answered 200 and its change is gone.
+    /// Makes another client overwrite the next PUT of this group or member, by id. That client read the object at the
+    /// same time as the caller, and saves its version right after the caller. The caller gets 200, and its change is
+    /// lost.
     ///
-    /// The other faults stay as they are, and the counting of calls goes on.
+    /// Other faults and the call counters are unchanged.
     pub fn lose_next_write(&self, id: &str) {
         self.shared
             .faults
             .arm(|faults| faults.writes_lost.push(id.to_owned()));
     }
 
-    /// Lets somebody else add a rule to the `include` of this group right after the next time that it is read by its
-    /// id: the reader does not see it, and takes it away by writing back what they read.
+    /// Makes another client add a rule to the `include` of this group, right after the group is next read by its id.
+    /// The reader does not see the rule, and removes it by writing back what it read.
     pub fn add_after_next_read(&self, group_id: &str, rule: Value) {
         let group_id = group_id.to_owned();
         self.shared
@@ -78,34 +79,34 @@ impl WorldHandle {
             .arm(|faults| faults.rules_added_after_read.push(AddedRule { group_id, rule }));
     }
 
-    /// Answers 503 to the next `times` writes (every call but GET) without doing them.
+    /// Responds 503 to the next `times` writes (every call except GET) without applying them.
     pub fn writes_fail_before_applying(&self, times: u64) {
         self.shared
             .faults
             .arm(|faults| faults.writes_fail_before_applying = times);
     }
 
-    /// Does the next `times` writes that can be done and answers them 503. One that is refused anyway is answered as
-    /// ever and does not count.
+    /// Applies the next `times` valid writes, but responds 503. Writes that are refused for another reason do not
+    /// count.
     pub fn writes_fail_after_applying(&self, times: u64) {
         self.shared
             .faults
             .arm(|faults| faults.writes_fail_after_applying = times);
     }
 
-    /// Answers the next `times` writes that can be done as if they were (200, 201 or 202) and does nothing. One that is
-    /// refused anyway does not count.
+    /// Responds to the next `times` valid writes as if they succeeded (200, 201 or 202), but does not apply them.
+    /// Writes that are refused for another reason do not count.
     pub fn writes_ignore(&self, times: u64) {
         self.shared.faults.arm(|faults| faults.writes_ignored = times);
     }
 
-    /// How many calls each operation of the API has had, by method and path template.
+    /// The number of calls of each API operation, by method and path template.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<String, u64> {
         self.shared.requests()
     }
 
-    /// Adds a dashboard member with these roles, by name; unknown names are left out. Returns the membership's id.
+    /// Adds a dashboard member with these roles, by name; ignores unknown names. Returns the membership's id.
     pub fn member_add(&self, email: &str, role_names: &[&str], accepted: bool) -> String {
         let mut world = self.shared.world();
         let id = world.ids.hex32();
@@ -130,7 +131,7 @@ impl WorldHandle {
         id
     }
 
-    /// Removes whoever has this address from the members; whether there was anyone.
+    /// Removes the member with this address; returns whether there was one.
     pub fn member_remove(&self, email: &str) -> bool {
         let mut world = self.shared.world();
         let at = world
@@ -140,7 +141,7 @@ impl WorldHandle {
         at.map(|at| world.members.remove(at)).is_some()
     }
 
-    /// A dashboard member as the API would show it.
+    /// A dashboard member as in the API.
     #[must_use]
     pub fn member(&self, email: &str) -> Option<Value> {
         let world = self.shared.world();
@@ -151,7 +152,7 @@ impl WorldHandle {
         Some(member.to_json(&world.roles, &world.account_id, false))
     }
 
-    /// The addresses of all members, as they are written.
+    /// The addresses of all members, as written in the list.
     #[must_use]
     pub fn member_emails(&self) -> Vec<String> {
         self.shared
@@ -181,8 +182,8 @@ impl WorldHandle {
             .collect()
     }
 
-    /// Gives a member exactly these roles, by name, as someone else with the dashboard open would; unknown names are
-    /// left out. Whether there is such a member.
+    /// Sets the roles of a member, by name, as another administrator in the dashboard would; ignores unknown names.
+    /// Returns whether there is such a member.
     pub fn member_roles_set(&self, email: &str, role_names: &[&str]) -> bool {
         let mut world = self.shared.world();
         let named = |role: &&Role| role_names.contains(&role.name.as_str());
@@ -204,15 +205,15 @@ impl WorldHandle {
         true
     }
 
-    /// The permission policies of a member, which are empty for one who holds roles.
+    /// The permission policies of a member; empty for a member with roles.
     #[must_use]
     pub fn member_policies(&self, email: &str) -> Vec<Value> {
         self.member_change(email, |member, _| member.policies.clone())
             .unwrap_or_default()
     }
 
-    /// Gives a member exactly these permission policies, written as the API shows them, in place of the roles and
-    /// policies they had. They are not checked. Whether there is such a member.
+    /// Replaces the roles and policies of a member with these permission policies, in the API's format. They are not
+    /// validated. Returns whether there is such a member.
     pub fn member_policies_set(&self, email: &str, policies: Vec<Value>) -> bool {
         let set = |member: &mut Member, _: &mut Ids| {
             member.role_ids.clear();
@@ -221,8 +222,8 @@ impl WorldHandle {
         self.member_change(email, set).is_some()
     }
 
-    /// Puts a user group that gives its members these policies, written as the API shows them, in place of one of the
-    /// same name. Members who do not exist are left out. Answers its id.
+    /// Adds a user group that gives its members these policies, in the API's format, or replaces the one with the same
+    /// name. Ignores members who do not exist. Returns its id.
     pub fn user_group_put(&self, name: &str, policies: Vec<Value>, emails: &[&str]) -> String {
         let mut world = self.shared.world();
         let id = crate::ids::hex32_of(&format!("user group: {name}"));
@@ -240,7 +241,7 @@ impl WorldHandle {
         id
     }
 
-    /// A policy as the API shows it: a permission group of this name over the whole account.
+    /// A policy in the API's format: a permission group with this name for the whole account.
     #[must_use]
     pub fn policy_over_account(&self, access: &str, permission_group: &str) -> Value {
         let world = self.shared.world();
@@ -249,14 +250,14 @@ impl WorldHandle {
         policy
     }
 
-    /// Whether a member has accepted the invitation; `None` without such a member.
+    /// Whether a member has accepted the invitation; `None` if there is no such member.
     #[must_use]
     pub fn member_accepted(&self, email: &str) -> Option<bool> {
         self.member_change(email, |member, _| member.accepted)
     }
 
-    /// Lets a member accept the invitation, which gives them a user id if they had none, or makes them pending again,
-    /// without one. Whether there is such a member.
+    /// Makes a member accept the invitation, which gives a user id to a member without one; or makes the member pending
+    /// again, without a user id. Returns whether there is such a member.
     pub fn member_accepted_set(&self, email: &str, accepted: bool) -> bool {
         let set = |member: &mut Member, ids: &mut Ids| {
             member.accepted = accepted;
@@ -277,9 +278,9 @@ impl WorldHandle {
         Some(change(member, ids))
     }
 
-    /// Lets another member own the user token and the global key: `GET /user` and `/memberships` then answer with
-    /// them, and the key goes with their address in place of [`crate::SandboxInfo::email`]. False if there is no such
-    /// member, or one who has never signed up.
+    /// Makes another member the owner of the user token and the global key: `GET /user` and `/memberships` then return
+    /// that member, and the key requires their address instead of [`crate::SandboxInfo::email`]. Returns false if there
+    /// is no such member, or the member never signed up.
     pub fn credential_owner_set(&self, email: &str) -> bool {
         let mut world = self.shared.world();
         let owner = world
@@ -294,7 +295,7 @@ impl WorldHandle {
         true
     }
 
-    /// Lets a member switch the second factor on or off. Whether there is such a member.
+    /// Enables or disables a member's second factor. Returns whether there is such a member.
     pub fn member_second_factor_set(&self, email: &str, on: bool) -> bool {
         self.member_change(email, |member, _| member.second_factor = on)
             .is_some()
@@ -310,7 +311,7 @@ impl WorldHandle {
         id
     }
 
-    /// Removes the Zero Trust user with this address; whether there was one.
+    /// Removes the Zero Trust user with this address; returns whether there was one.
     pub fn access_user_remove(&self, email: &str) -> bool {
         let mut world = self.shared.world();
         let Some(at) = world
@@ -336,7 +337,7 @@ impl WorldHandle {
             .map(|user| user.id.clone())
     }
 
-    /// The addresses of all Zero Trust users, as they are written.
+    /// The addresses of all Zero Trust users, as written in the list.
     #[must_use]
     pub fn access_user_emails(&self) -> Vec<String> {
         self.shared
@@ -347,7 +348,7 @@ impl WorldHandle {
             .collect()
     }
 
-    /// A Zero Trust user as the API would show it.
+    /// A Zero Trust user as in the API.
     #[must_use]
     pub fn access_user(&self, email: &str) -> Option<Value> {
         self.access_user_change(email, |user| user.to_json())
@@ -362,8 +363,8 @@ impl WorldHandle {
         })
     }
 
-    /// Gives a Zero Trust user exactly these seats. Whether there is such a user. Who never had a seat gets the id of
-    /// one, as with the first sign-in.
+    /// Sets the seats of a Zero Trust user. Returns whether there is such a user. A user who never had a seat gets a
+    /// seat id, as at the first sign-in.
     pub fn access_user_seats_set(&self, email: &str, seats: Seats) -> bool {
         let seat_uid = self.shared.world().ids.uuid();
         let set = |user: &mut AccessUser| {
@@ -385,14 +386,14 @@ impl WorldHandle {
         Some(change(user))
     }
 
-    /// Whose sessions were ended by a call, as Zero Trust users are written, in the order of the calls; someone whose
-    /// sessions were ended twice is there twice.
+    /// The Zero Trust users whose sessions were revoked by a call, in the order of the calls; a user with two
+    /// revocations is listed twice.
     #[must_use]
     pub fn sessions_revoked(&self) -> Vec<String> {
         self.shared.world().revocations.clone()
     }
 
-    /// The id of the second factor of the Zero Trust user with this address. No call of the API shows it.
+    /// The id of the second factor of the Zero Trust user with this address. No API call returns it.
     #[must_use]
     pub fn authenticator_id(&self, email: &str) -> Option<String> {
         let world = self.shared.world();
@@ -404,7 +405,7 @@ impl WorldHandle {
             .clone()
     }
 
-    /// An Access group as the API would show it.
+    /// An Access group as in the API.
     #[must_use]
     pub fn access_group(&self, name: &str) -> Option<Value> {
         self.shared
@@ -415,7 +416,7 @@ impl WorldHandle {
             .cloned()
     }
 
-    /// The Access group with this id as the API would show it.
+    /// The Access group with this id as in the API.
     #[must_use]
     pub fn access_group_by_id(&self, id: &str) -> Option<Value> {
         let world = self.shared.world();
@@ -426,8 +427,8 @@ impl WorldHandle {
             .cloned()
     }
 
-    /// Makes `group` everything that the Access group with this id has; only the id is kept. It is not checked, so a
-    /// group can be made that no call would make. Whether there is such a group.
+    /// Replaces the whole Access group with this id by `group`; only the id is kept. The group is not validated, so
+    /// tests can create groups that the API would refuse. Returns whether there is such a group.
     pub fn access_group_set(&self, id: &str, mut group: Value) -> bool {
         let mut world = self.shared.world();
         let Some(at) = world.access_groups.iter().position(|group| group["id"] == id) else {
@@ -439,7 +440,7 @@ impl WorldHandle {
         true
     }
 
-    /// Adds an Access group, or replaces the one of this name, as someone else with the dashboard open would.
+    /// Adds an Access group, or replaces the one with this name, as another administrator in the dashboard would.
     /// Returns its id.
     pub fn access_group_put(&self, name: &str, include: Value, exclude: Value, require: Value) -> String {
         let now = rfc3339(self.shared.clock.now());
@@ -463,7 +464,7 @@ impl WorldHandle {
         id
     }
 
-    /// Removes the Access group of this name; whether there was one.
+    /// Removes the Access group with this name; returns whether there was one.
     pub fn access_group_remove(&self, name: &str) -> bool {
         let mut world = self.shared.world();
         let before = world.access_groups.len();
@@ -471,13 +472,13 @@ impl WorldHandle {
         world.access_groups.len() < before
     }
 
-    /// All applications as the API would show them, with their policies.
+    /// All applications as in the API, with their policies.
     #[must_use]
     pub fn access_apps(&self) -> Vec<Value> {
         self.shared.world().access_apps.clone()
     }
 
-    /// Makes these all the applications there are. Each must have an `id`; nothing else is checked.
+    /// Replaces all applications. Each must have an `id`; nothing else is validated.
     pub fn access_apps_set(&self, apps: Vec<Value>) {
         self.shared.world().access_apps = apps;
     }
@@ -487,26 +488,26 @@ impl WorldHandle {
         put(&mut self.shared.world().access_apps, app);
     }
 
-    /// All reusable policies as the API would show them.
+    /// All reusable policies as in the API.
     #[must_use]
     pub fn access_policies(&self) -> Vec<Value> {
         self.shared.world().access_policies.clone()
     }
 
-    /// Makes these all the reusable policies there are; what applications hold stays. Each must have an `id`; nothing
-    /// else is checked.
+    /// Replaces all reusable policies; the policies of applications do not change. Each must have an `id`; nothing else
+    /// is validated.
     pub fn access_policies_set(&self, policies: Vec<Value>) {
         self.shared.world().access_policies = policies;
     }
 
-    /// Adds a reusable policy, or replaces the one with the `id` of `policy`, also in the applications that use it.
+    /// Adds a reusable policy, or replaces the one with the `id` of `policy`, including its copies in applications.
     pub fn access_policy_put(&self, policy: Value) {
         let mut world = self.shared.world();
         copy_to_apps(&policy, &mut world.access_apps);
         put(&mut world.access_policies, policy);
     }
 
-    /// Lets a Zero Trust user trigger a risk behaviour at a level; whether there is such a user.
+    /// Makes a Zero Trust user trigger a risk behaviour at a level; returns whether there is such a user.
     pub fn risk_trigger(&self, email: &str, behaviour: &str, level: &str) -> bool {
         let now = self.shared.clock.now();
         let Some(user_id) = self.access_user_id(email) else {
@@ -518,7 +519,7 @@ impl WorldHandle {
         true
     }
 
-    /// How many different records and broken lines the story holds, by dataset.
+    /// The number of distinct records and broken lines in the story, by dataset.
     #[must_use]
     pub fn story_expected(&self) -> BTreeMap<String, Expected> {
         self.shared.story.expected()
@@ -534,43 +535,43 @@ impl WorldHandle {
     ///
     /// # Errors
     ///
-    /// [`StoryError::Undelivered`] after a minute, naming what is left.
+    /// [`StoryError::Undelivered`] after a minute, with the remaining lines.
     pub async fn story_play_all(&self) -> Result<Played, StoryError> {
         self.story_play_all_within(play::PATIENCE).await
     }
 
-    /// As [`WorldHandle::story_play_all`], with another limit.
+    /// The same as [`WorldHandle::story_play_all`], with another time limit.
     ///
     /// # Errors
     ///
-    /// [`StoryError::Undelivered`] after `patience`, naming what is left.
+    /// [`StoryError::Undelivered`] after `patience`, with the remaining lines.
     pub async fn story_play_all_within(&self, patience: Duration) -> Result<Played, StoryError> {
         play::play_all(&self.shared, patience).await
     }
 
-    /// Keeps life going: a few events now and after every `interval`.
+    /// Starts to generate events: a few now and after every `interval`.
     pub fn trickle_start(&self, interval: Duration) {
         ongoing::start(&self.shared, interval);
     }
 
-    /// Ends it; whether it was going on.
+    /// Stops that; returns whether it was running.
     pub fn trickle_stop(&self) -> bool {
         self.shared.trickle.stop()
     }
 
-    /// The signals that the Okta-like receiver got, refused ones included, oldest first.
+    /// The signals that the Okta-like receiver received, including refused ones, oldest first.
     #[must_use]
     pub fn received_signals(&self) -> Vec<ReceivedSignal> {
         self.shared.received.signals()
     }
 
-    /// The messages that the chat and mail sinks got, refused ones included, oldest first.
+    /// The messages that the chat and mail sinks received, including refused ones, oldest first.
     #[must_use]
     pub fn received_messages(&self) -> Vec<ReceivedMessage> {
         self.shared.received.messages()
     }
 
-    /// Forgets all signals and messages.
+    /// Deletes all received signals and messages.
     pub fn received_clear(&self) {
         self.shared.received.clear();
     }

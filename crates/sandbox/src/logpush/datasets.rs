@@ -1,8 +1,8 @@
-//! Which datasets a job can be for, and which of them the sandbox fills.
+//! The datasets that a job can export, and which of them the sandbox fills.
 
 use serde_json::{Map, Value, json};
 
-/// Every name that an account's job may have.
+/// Every dataset name that an account's job can have.
 pub(crate) const ACCEPTED: &[&str] = &[
     "access_requests",
     "audit_logs",
@@ -36,7 +36,7 @@ pub(crate) const ACCEPTED: &[&str] = &[
     "zero_trust_network_sessions",
 ];
 
-/// The datasets that the story has events of, each with the field that holds its time.
+/// The datasets that the story has events for, each with its time field.
 pub(crate) const FILLED: &[(&str, &str)] = &[
     ("access_requests", "CreatedAt"),
     ("audit_logs_v2", "ActionTimestamp"),
@@ -46,7 +46,7 @@ pub(crate) const FILLED: &[(&str, &str)] = &[
     ("warp_toggle_changes", "Timestamp"),
 ];
 
-/// Jobs of these need the permission to see personal data too.
+/// Jobs of these datasets also need the permission to read personal data.
 pub(crate) fn has_personal_data(dataset: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
         "access_",
@@ -59,7 +59,7 @@ pub(crate) fn has_personal_data(dataset: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| dataset.starts_with(beginning))
 }
 
-/// The field that holds a dataset's time.
+/// The time field of a dataset.
 pub(crate) fn time_field(dataset: &str) -> &'static str {
     FILLED
         .iter()
@@ -67,7 +67,7 @@ pub(crate) fn time_field(dataset: &str) -> &'static str {
         .map_or("Timestamp", |(_, field)| field)
 }
 
-/// Field names with a line about each, in the order of a record.
+/// Field names with a description of each, in the order of a record.
 pub(crate) fn fields(dataset: &str, sample: Option<&Value>) -> Value {
     let described = |name: &String| (name.clone(), json!(format!("{name} of a record of {dataset}")));
     let fields: Map<String, Value> = match sample.and_then(Value::as_object) {

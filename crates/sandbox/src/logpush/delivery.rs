@@ -1,7 +1,7 @@
-//! Delivers events through the jobs that are switched on, and counts what was taken.
+//! Delivers events through the enabled jobs, and counts accepted ones.
 //!
-//! A batch is sent again until it is answered 2xx. Every fifth is sent once more after that, as when an answer was lost;
-//! four are on their way at any time, in no order.
+//! A batch is sent again until the response is 2xx. Every fifth batch is sent once more after that, as if the response
+//! was lost. Up to four batches are in transit at any time, in no fixed order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const AT_ONCE: usize = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// How a delivery ended: batches taken, and what was left when time ran out.
+/// The outcome of a delivery: accepted batches, and what remained at the deadline.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) batches: usize,
@@ -62,7 +62,7 @@ pub(crate) async fn deliver(
     outcome
 }
 
-/// The batches of every enabled job, in an order that is mixed but always the same for a seed.
+/// The batches of every enabled job, in a shuffled order that depends only on the seed.
 fn batches(shared: &Shared, items: &[Item], first_number: usize) -> Vec<Batch> {
     let mut ids = Ids::new(shared.config.seed, &format!("batches from {first_number}"));
     let world = shared.world();
@@ -108,7 +108,7 @@ fn write(number: usize, item: &Item, job: &Job, redact: bool) -> Line {
     }
 }
 
-/// Sends one batch until it is taken. A job that was removed or switched off meanwhile delivers nothing more.
+/// Sends one batch until it is accepted. A job that was removed or disabled in the meantime delivers nothing more.
 async fn push(shared: &Shared, batch: &Batch, deadline: Instant) -> Result<(), String> {
     let text: String = batch
         .lines

@@ -1,7 +1,7 @@
-//! Reads `destination_conf` and uploads to it.
+//! Parses `destination_conf` and uploads to it.
 //!
-//! `header_*` parameters become headers of the request and leave the address; the others stay. Uploads go to this
-//! machine only, unless the configuration lets them out.
+//! `header_*` parameters become headers of the request and are removed from the URL; the others stay. Uploads go only
+//! to this machine, unless the configuration allows other hosts.
 
 use std::io::Write;
 
@@ -13,12 +13,12 @@ use url::Url;
 use crate::reach::is_this_machine;
 use crate::shared::Shared;
 
-/// What the first upload of a job holds.
+/// The content of a job's test upload.
 const TEST_CONTENT: &str = "{\"content\":\"tests\"}";
-/// How much of a refusal is repeated in the job's error, in characters.
+/// The maximum number of characters of a refusal in the job's error.
 const SHOWN_OF_BODY: usize = 200;
 
-/// Where batches go.
+/// The destination of batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Destination {
     url: Url,
@@ -28,7 +28,7 @@ pub(crate) struct Destination {
 impl Destination {
     /// # Errors
     ///
-    /// Says in the words of the service why it cannot be used.
+    /// Why the destination cannot be used, in Cloudflare's wording.
     pub(crate) fn parse(destination_conf: &str, allow_any: bool) -> Result<Self, String> {
         if destination_conf.len() > 4096 {
             return Err("destination_conf is longer than 4096 characters".to_owned());
@@ -64,13 +64,13 @@ impl Destination {
         Ok(Self { url, headers })
     }
 
-    /// The upload `test.txt.gz` that proves that a destination takes logs.
+    /// The upload `test.txt.gz`, which tests that a destination accepts logs.
     pub(crate) async fn test(&self, shared: &Shared) -> Result<(), String> {
         let uploaded = self.upload(shared, TEST_CONTENT).await;
         uploaded.map_err(|why| format!("error validating destination: error writing object: {why}"))
     }
 
-    /// Uploads one batch, compressed. Anything but 2xx is an error, which names the answer.
+    /// Uploads one compressed batch. Any status except 2xx is an error that contains the response.
     pub(crate) async fn upload(&self, shared: &Shared, text: &str) -> Result<(), String> {
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         let packed = gzip

@@ -10,21 +10,21 @@ use serde::Serialize;
 pub struct Pushed {
     /// The job.
     pub job_id: u64,
-    /// What it exports.
+    /// The dataset that it exports.
     pub dataset: String,
-    /// Batches that were answered 2xx, the repeated ones included.
+    /// Batches that were answered 2xx, including repeated ones.
     pub batches: usize,
-    /// Records in those batches, the repeated ones included.
+    /// Records in those batches, including repeated ones.
     pub records: usize,
-    /// Different records among them.
+    /// Distinct records among them.
     pub unique_records: usize,
-    /// Different lines that were no JSON.
+    /// Distinct lines that were not JSON.
     pub malformed_lines: usize,
     /// Uploads that were not answered 2xx.
     pub refused: usize,
 }
 
-/// One line on its way: which event it is, by number.
+/// One line in transit: the number of its event.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) number: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Batch {
     pub(crate) twice: bool,
 }
 
-/// What has been delivered, per job.
+/// The deliveries of each job.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<BTreeMap<u64, Entry>>);
 

@@ -1,7 +1,7 @@
-//! Log export: jobs, the upload to their destinations, and the counting of what arrived.
+//! Log export: jobs, the upload to their destinations, and the count of delivered events.
 //!
-//! As with the real service, creating an enabled job first makes a test upload; afterwards batches go out until they
-//! are answered 2xx, some of them twice, several at once and not in order.
+//! As at Cloudflare, creating an enabled job first makes a test upload. Afterwards, batches are sent until the response
+//! is 2xx: some of them twice, several at once, and not in order.
 
 pub(crate) mod datasets;
 pub(crate) mod delivery;

@@ -1,11 +1,11 @@
-//! Writes one event as a line, the way that a job's `output_options` ask for it.
+//! Writes one event as a line, in the format of a job's `output_options`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::logpush::datasets::time_field;
 
-/// What `redact_pii` keeps from ever being written.
+/// The fields that `redact_pii` removes.
 const PERSONAL: &[&str] = &[
     "Email",
     "UserID",
@@ -18,7 +18,7 @@ const PERSONAL: &[&str] = &[
     "UserAgent",
 ];
 
-/// One event of one dataset. Its time stands beside the record, since every job writes it in its own form.
+/// One event of one dataset. Its time is separate from the record, because each job writes it in its own format.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) dataset: &'static str,
@@ -42,7 +42,7 @@ impl Item {
     }
 }
 
-/// A time in one of the forms that a job may ask for.
+/// A time in one of the formats that a job can request.
 pub(crate) fn timestamp(at: DateTime<Utc>, format: &str) -> Value {
     match format {
         "unix" => json!(at.timestamp()),
@@ -54,7 +54,7 @@ pub(crate) fn timestamp(at: DateTime<Utc>, format: &str) -> Value {
     }
 }
 
-/// The line of an event, without the line break.
+/// The line of an event, without the newline.
 pub(crate) fn line(event: &Event, output_options: &Value, redact: bool) -> String {
     let format = output_options["timestamp_format"].as_str().unwrap_or("unixnano");
     let time_field = time_field(event.dataset);

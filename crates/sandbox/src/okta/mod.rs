@@ -1,8 +1,9 @@
 //! An Okta-like tenant that receives Security Event Tokens.
 //!
-//! Providers are registered by a well-known document, of which only `issuer` and `jwks_uri` are read, or by those two
-//! directly. A token is taken with 202 if its signature, issuer, audience and event hold; a repeated `jti` and an
-//! unknown address are taken too and do nothing, as documented. Management calls need no credential here.
+//! Providers are registered with the URL of a well-known document, of which only `issuer` and `jwks_uri` are read, or
+//! with those two values directly. A token is accepted with 202 if its signature, issuer, audience and event are valid.
+//! As documented, a repeated `jti` or an unknown address is also accepted, without effect. Management calls need no
+//! credential here.
 
 pub(crate) mod tenant;
 
@@ -28,7 +29,7 @@ use crate::received::ReceivedSignal;
 use crate::shared::Shared;
 
 const PROVIDERS: &str = "/okta/api/v1/security-events-providers";
-/// The event types that are understood, and what each must have beside its subject and time.
+/// The supported event types, and the required fields of each in addition to its subject and time.
 const EVENTS: &[(&str, &[&str])] = &[
     (
         "https://schemas.okta.com/secevent/okta/event-type/user-risk-change",
@@ -175,7 +176,7 @@ async fn provider_given(shared: &Shared, id: String, active: bool, body: &[u8]) 
     })
 }
 
-/// Reads a JSON document, from this machine unless the configuration allows more.
+/// Fetches a JSON document, only from this machine unless the configuration allows other hosts.
 async fn fetch(shared: &Shared, url: &str) -> Result<Value, String> {
     let parsed = Url::parse(url).map_err(|_| format!("{url} is not a URL"))?;
     if !is_this_machine(&parsed) && !shared.config.allow_any_destination {
@@ -288,7 +289,7 @@ fn is_known(shared: &Shared, email: &str) -> bool {
         || users.any(|known| known.eq_ignore_ascii_case(email))
 }
 
-/// Holds a token against everything that is asked of it, noting what can be read on the way.
+/// Validates a token, and records everything that can be read from it.
 async fn check(shared: &Shared, token: &str, signal: &mut ReceivedSignal) -> Result<(), Refused> {
     let invalid = |why: &str| ("invalid_request", why.to_owned());
     let part = |at: usize| -> Option<Value> {
@@ -377,7 +378,7 @@ fn check_event(kind: &str, event: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The signature, by a key of the active provider with this issuer. A key that is not known yet is fetched once.
+/// Verifies the signature with a key of the active provider with this issuer. An unknown key is fetched once.
 async fn verify(shared: &Shared, token: &str, kid: &str, issuer: &str) -> Result<(), Refused> {
     let provider = {
         let providers = shared.okta.lock();

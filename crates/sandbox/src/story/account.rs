@@ -1,4 +1,4 @@
-//! Records of Access logins, changes of the account, the device client and Email Security.
+//! Records of Access logins, account changes, the device client and Email Security.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -8,20 +8,20 @@ use crate::story::script::{Actor, Script};
 use crate::world::app::{APPS, app_id};
 use crate::world::logs::{AccessLogin, AuditEntry};
 
-/// What someone changed in the dashboard or through the API.
+/// A change in the dashboard or through the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Change<'a> {
     pub(crate) action: &'a str,
     pub(crate) description: &'a str,
     pub(crate) method: &'a str,
-    /// Below the account.
+    /// The path under the account.
     pub(crate) path: &'a str,
     pub(crate) product: &'a str,
     pub(crate) resource_type: &'a str,
     pub(crate) request: Value,
 }
 
-/// A message that Email Security looked at.
+/// A message that Email Security checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Mail<'a> {
     pub(crate) from: &'a str,
@@ -33,7 +33,7 @@ pub(crate) struct Mail<'a> {
 }
 
 impl Script {
-    /// A login at one of the applications, allowed or not.
+    /// A login to one of the applications, allowed or denied.
     pub(crate) fn login(&mut self, who: &Actor, at: DateTime<Utc>, allowed: bool, connection: &'static str) {
         let (name, domain, ..) = *self.ids.pick(APPS);
         let login = AccessLogin {
@@ -52,7 +52,7 @@ impl Script {
         self.logins.push(login);
     }
 
-    /// A change of the account, made in the dashboard.
+    /// A change of the account in the dashboard.
     pub(crate) fn change(&mut self, who: &Actor, at: DateTime<Utc>, change: &Change<'_>) {
         let entry = AuditEntry {
             id: self.ids.hex32(),
@@ -81,7 +81,7 @@ impl Script {
         self.audit.push(entry);
     }
 
-    /// The device client is switched off (`false`) or on again.
+    /// The device client is switched off (`false`) or on.
     pub(crate) fn toggle(&mut self, who: &Actor, at: DateTime<Utc>, on: bool) {
         let record = json!({
             "AccountID": self.account_id, "AccountName": self.account_name, "DeviceID": who.device.id,
@@ -91,7 +91,7 @@ impl Script {
         self.event("warp_toggle_changes", at, record);
     }
 
-    /// A message arrives that Email Security says something about.
+    /// A message for which Email Security reports a result.
     pub(crate) fn mail(&mut self, to: &Actor, at: DateTime<Utc>, mail: &Mail<'_>) {
         let bad = ["malicious", "suspicious", "spoof"].contains(&mail.disposition);
         let result = if bad { "fail" } else { "pass" };

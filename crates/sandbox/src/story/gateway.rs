@@ -7,17 +7,17 @@ use crate::catalog::{Site, THREATS};
 use crate::ids::{hex32_of, uuid_of};
 use crate::story::script::{Actor, Script};
 
-/// What is particular about one web request.
+/// The specific fields of one web request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) action: &'a str,
     pub(crate) referer: &'a str,
-    /// The profiles and entries that matched what was sent.
+    /// The profiles and entries that matched the upload.
     pub(crate) upload_profiles: &'a [&'a str],
     pub(crate) uploaded_files: &'a [&'a str],
-    /// Name, type and reason of a file that was stopped.
+    /// Name, type and reason of a blocked file.
     pub(crate) blocked_file: Option<(&'a str, &'a str, &'a str)>,
 }
 
@@ -50,7 +50,7 @@ fn continent(country: &str) -> &'static str {
 }
 
 impl Script {
-    /// One DNS query of a type, given by number and name.
+    /// One DNS query with a type, given by number and name.
     pub(crate) fn dns(
         &mut self,
         who: &Actor,

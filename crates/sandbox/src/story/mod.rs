@@ -1,6 +1,6 @@
-//! The company's week, ready to be pushed; and what goes on afterwards.
+//! The company's week, ready to be pushed, and the events after it.
 //!
-//! The same events are in the logs that are read by pull, so a caller may take either way.
+//! The logs that callers pull contain the same events, so a caller can use either method.
 
 mod account;
 mod gateway;
@@ -23,24 +23,24 @@ use crate::logpush::record::Item;
 use crate::story::script::Script;
 use crate::world::{World, people};
 
-/// The events of the week, and the number that the next new event gets.
+/// The events of the week, and the number of the next new event.
 #[derive(Debug)]
 pub(crate) struct Story {
     pub(crate) items: Vec<Item>,
     pub(crate) next_number: AtomicUsize,
 }
 
-/// What the story holds of one dataset, so that a caller can check that all of it arrived.
+/// The contents of the story for one dataset, so that a caller can check that everything arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Expected {
-    /// Different records.
+    /// Distinct records.
     pub records: usize,
     /// Lines that are broken on purpose.
     pub malformed_lines: usize,
 }
 
 impl Story {
-    /// Writes the story, and enters its logins and changes into the logs of the world.
+    /// Writes the story, and adds its logins and changes to the logs of the world.
     pub(crate) fn new(config: &SandboxConfig, world: &mut World, now: DateTime<Utc>) -> Self {
         let mut items = Vec::new();
         if config.story {

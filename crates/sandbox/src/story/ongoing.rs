@@ -1,4 +1,5 @@
-//! Life after the story: every so often a few ordinary events with the time of now, and now and then a risky one.
+//! Events after the story: a few ordinary events at regular intervals with the current time, and occasionally a risky
+//! one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,13 +15,13 @@ use crate::story::script::Script;
 use crate::story::week;
 use crate::world::people;
 
-/// How long one round of events is tried to be delivered.
+/// The time limit for delivering one round of events.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One round in so many has something risky in it.
+/// One round in this number contains a risky event.
 const RISKY_ONCE_IN: usize = 5;
 
-/// Starts it, or starts it anew with another interval.
+/// Starts it, or restarts it with another interval.
 pub(crate) fn start(shared: &Arc<Shared>, interval: Duration) {
     let going_on = Arc::clone(shared);
     let task = tokio::spawn(async move {

@@ -10,13 +10,13 @@ use crate::logpush::datasets::FILLED;
 use crate::logpush::delivery;
 use crate::shared::Shared;
 
-/// How long [`play_all`] keeps trying.
+/// The time limit of [`play_all`].
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a whole story delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Played {
-    /// Batches that were taken, repeated ones counted once.
+    /// Accepted batches; repeated ones count once.
     pub batches: usize,
     /// Records in them.
     pub records: usize,
@@ -25,16 +25,16 @@ pub struct Played {
 /// Why a story could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum StoryError {
-    /// The sandbox was started without one.
+    /// The sandbox was started without a story.
     #[error("this sandbox has no story")]
     NoStory,
-    /// Nothing would be delivered.
+    /// No enabled job would deliver anything.
     #[error("no enabled Logpush job exports a dataset of the story")]
     NoJobs,
-    /// Time ran out.
+    /// The time limit was reached.
     #[error("not delivered in time: {}", .undelivered.join("; "))]
     Undelivered {
-        /// What is left: how many lines of which dataset, the job, and the last refusal.
+        /// The remaining lines: how many of which dataset, the job, and the last refusal.
         undelivered: Vec<String>,
     },
 }

@@ -11,7 +11,7 @@ use crate::story::script::Script;
 use crate::story::{account, gateway, week};
 use crate::world::{World, people};
 
-/// A record of a dataset with every field it has; `None` for datasets that the story has none of.
+/// A record of a dataset with all fields; `None` for datasets without events in the story.
 pub(crate) fn sample(dataset: &str) -> Option<Value> {
     let config = SandboxConfig {
         members: 1,

@@ -1,4 +1,4 @@
-//! What a story is written with: people who act, and verbs that note an event for each thing they do.
+//! The building blocks of a story: people who act, and verbs that record an event for each action.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::world::logs::{AccessLogin, AuditEntry};
 use crate::world::people::{Device, Part, Person};
 use crate::world::provider::Provider;
 
-/// Someone, or something, that acts.
+/// A person or program that acts.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
     pub(crate) email: String,
     pub(crate) name: String,
-    /// The Zero Trust user's id; empty for nobody.
+    /// The Zero Trust user's id; empty for unknown people.
     pub(crate) user_id: String,
-    /// The dashboard user's id; empty for someone who has none.
+    /// The dashboard user's id; empty if there is none.
     pub(crate) dashboard_id: String,
     /// Upper-case country code.
     pub(crate) country: &'static str,
     pub(crate) ip: String,
     pub(crate) device: Device,
     pub(crate) part: Part,
-    /// The type of the identity provider that the actor usually signs in with.
+    /// The type of the actor's usual identity provider.
     pub(crate) connection: &'static str,
 }
 
-/// Events in the making.
+/// The events written so far.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) ids: Ids,
@@ -96,7 +96,7 @@ impl Script {
             .unwrap_or_else(|| self.nobody("nobody@tidewater.example", "TW-SPARE-1"))
     }
 
-    /// Someone who is in no list.
+    /// A person who is in no list.
     pub(crate) fn nobody(&self, email: &str, device_name: &str) -> Actor {
         Actor {
             email: email.to_owned(),
@@ -120,7 +120,7 @@ impl Script {
         self.items.push(Item::Event(Event { dataset, at, record }));
     }
 
-    /// A lookup as browsers make it: A, AAAA and HTTPS within a moment.
+    /// A lookup as a browser makes it: A, AAAA and HTTPS at almost the same time.
     pub(crate) fn lookups(&mut self, who: &Actor, at: DateTime<Utc>, site: &Site, decision: &str) {
         for (delay, kind) in [(0, (1, "A")), (4, (28, "AAAA")), (7, (65, "HTTPS"))] {
             self.dns(who, at + TimeDelta::milliseconds(delay), site, kind, decision);

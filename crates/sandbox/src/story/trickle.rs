@@ -1,10 +1,11 @@
-//! The task that keeps life going after the story, if it runs. [`super::ongoing`] starts it.
+//! Events after the story: a few ordinary events at regular intervals with the current time, and occasionally a risky
+//! one.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 
-/// The task that keeps life going, if it runs.
+/// The task that generates events, if it is running.
 #[derive(Debug, Default)]
 pub(crate) struct Trickle(Mutex<Option<JoinHandle<()>>>);
 
@@ -14,7 +15,7 @@ impl Trickle {
         self.replace(Some(task));
     }
 
-    /// Stops it; whether it was running.
+    /// Stops it; returns whether it was running.
     pub(crate) fn stop(&self) -> bool {
         self.replace(None)
     }

@@ -1,4 +1,4 @@
-//! The week at Tidewater: what everyone does on an ordinary day, and the nine things that go wrong.
+//! The week at Tidewater: everyone's activity on an ordinary day, and the nine incidents.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::world::role::SUPER_ADMINISTRATOR;
 pub(crate) const ALLOWED: &str = "allowedOnNoPolicyMatch";
 pub(crate) const BLOCKED: &str = "blockedByCategory";
 
-/// Days that the story covers, the last one being yesterday.
+/// The number of days in the story; the last one is yesterday.
 const DAYS: i64 = 6;
 
 /// Writes the week that ends at `now`.
@@ -56,7 +56,7 @@ pub(crate) fn write(script: &mut Script, now: DateTime<Utc>) {
     });
 }
 
-/// A morning login, and pages of the kind that everyone reads.
+/// A morning login, and ordinary pages.
 pub(crate) fn ordinary_day(script: &mut Script, actor: &Actor, morning: DateTime<Utc>) {
     let arrives = morning + TimeDelta::minutes(script.ids.between(0, 55));
     script.login(actor, arrives, true, actor.connection);
@@ -95,7 +95,7 @@ pub(crate) fn travels_impossibly(script: &mut Script, at: DateTime<Utc>) {
     script.login(&far, at + TimeDelta::minutes(40), true, "okta");
 }
 
-/// Stopped twice, then let through twice.
+/// Blocked twice, then allowed twice.
 pub(crate) fn uploads_customers_to_ai(script: &mut Script, at: DateTime<Utc>) {
     let actor = script.actor(Part::AiUploader);
     script.lookups(&actor, at, &AI_SITE, ALLOWED);
@@ -113,7 +113,7 @@ pub(crate) fn uploads_customers_to_ai(script: &mut Script, at: DateTime<Utc>) {
     }
 }
 
-/// Lookups on several days, the first two stopped; in the end a form is sent.
+/// Lookups on several days, the first two blocked; at the end, a form is submitted.
 pub(crate) fn keeps_meeting_phishing(script: &mut Script, times: &[DateTime<Utc>]) {
     let actor = script.actor(Part::PhishingMeeter);
     for (nth, at) in times.iter().enumerate() {
@@ -145,7 +145,7 @@ pub(crate) fn switches_the_client_off(script: &mut Script, at: DateTime<Utc>) {
     }
 }
 
-/// A message with a link, and half an hour later a visit to where it leads.
+/// A message with a link, and half an hour later a visit to the link's destination.
 pub(crate) fn clicks_a_mailed_link(script: &mut Script, at: DateTime<Utc>) {
     let actor = script.actor(Part::LinkClicker);
     let mail = Mail {
@@ -170,7 +170,7 @@ pub(crate) fn clicks_a_mailed_link(script: &mut Script, at: DateTime<Utc>) {
     script.http(&actor, click + TimeDelta::seconds(1), &MAILED_LINK, &visit);
 }
 
-/// Antivirus scanning stops the file and puts it away.
+/// The virus scanner blocks and quarantines the file.
 pub(crate) fn downloads_a_bad_file(script: &mut Script, at: DateTime<Utc>) {
     let actor = script.actor(Part::FileDownloader);
     script.lookups(&actor, at, &MALWARE_SITE, ALLOWED);
@@ -184,7 +184,7 @@ pub(crate) fn downloads_a_bad_file(script: &mut Script, at: DateTime<Utc>) {
     script.http(&actor, at + TimeDelta::seconds(3), &MALWARE_SITE, &download);
 }
 
-/// The export of logs goes, a colleague may do everything from now on, and makes a token that writes.
+/// The log export is deleted, a colleague becomes Super Administrator and creates a token that can write logs.
 fn an_administrator_removes_the_log_export(script: &mut Script, at: DateTime<Utc>) {
     let remover = script.actor(Part::LogpushRemover);
     let maker = script.actor(Part::TokenMaker);
@@ -234,7 +234,7 @@ fn an_administrator_removes_the_log_export(script: &mut Script, at: DateTime<Utc
     );
 }
 
-/// One lookup of an anonymizer, then the same far server again and again.
+/// One lookup of an anonymizer, then repeated requests to the same distant server.
 fn hides_behind_tor_and_calls_home(script: &mut Script, at: DateTime<Utc>) {
     let actor = script.actor(Part::Infected);
     script.lookups(&actor, at, &TOR_SITE, ALLOWED);
@@ -250,7 +250,7 @@ fn hides_behind_tor_and_calls_home(script: &mut Script, at: DateTime<Utc>) {
     }
 }
 
-/// Refused six times within minutes, then in with a one-time PIN.
+/// Denied six times within minutes, then allowed with a one-time PIN.
 pub(crate) fn is_locked_out(script: &mut Script, at: DateTime<Utc>) {
     let actor = script.actor(Part::LockedOut);
     for nth in 0..6 {
@@ -259,7 +259,7 @@ pub(crate) fn is_locked_out(script: &mut Script, at: DateTime<Utc>) {
     script.login(&actor, at + TimeDelta::minutes(11), true, "onetimepin");
 }
 
-/// Traffic without an identity, and of an address that is in no list.
+/// Traffic without an identity, and with an address that is in no list.
 fn nobody_in_particular(script: &mut Script, at: DateTime<Utc>) {
     let kiosk = script.nobody(NON_IDENTITY, "TW-KIOSK-1");
     let stranger = script.nobody(STRANGER, "DW-LAPTOP-7");
@@ -272,7 +272,7 @@ fn nobody_in_particular(script: &mut Script, at: DateTime<Utc>) {
     script.lookups(&stranger, at + TimeDelta::minutes(95), &PHISHING_PARCEL, BLOCKED);
 }
 
-/// Newsletters, and the small changes that administrators make.
+/// Newsletters, and small administrative changes.
 fn ordinary_mail_and_changes(script: &mut Script, mornings: &[DateTime<Utc>]) {
     let owner = script.actor(Part::Owner);
     for (nth, morning) in mornings.iter().enumerate() {

@@ -28,7 +28,7 @@ pub(crate) struct AccessUser {
     pub(crate) device_id: String,
     pub(crate) provider: Provider,
     pub(crate) engineer: bool,
-    /// Whether the last login had one.
+    /// Whether the last login used a second factor.
     pub(crate) second_factor: bool,
     pub(crate) authenticator_id: Option<String>,
 }
@@ -69,7 +69,7 @@ impl AccessUser {
         }
     }
 
-    /// Someone created by a call, who has not signed in yet.
+    /// A user that was created by a call and has not signed in yet.
     pub(crate) fn fresh(ids: &mut Ids, email: &str, name: &str, now: DateTime<Utc>) -> Self {
         Self {
             id: ids.uuid(),
@@ -106,7 +106,7 @@ impl AccessUser {
         user
     }
 
-    /// The name of the one session that someone who has signed in holds.
+    /// The name of the only session of a user who has signed in.
     pub(crate) fn session_nonce(&self) -> String {
         hex32_of(&format!("session of {}", self.id))[..16].to_owned()
     }

@@ -1,4 +1,4 @@
-//! The API tokens that belong to the account itself.
+//! `tokens`: the API tokens that the account itself owns (read only). Secrets are never listed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::ids::hex32_of;
 use crate::permissions;
 use crate::world::iam::permission_group_id;
 
-/// The id of the token that the sandbox hands out, which its verification answers too.
+/// The id of the sandbox's own token, which its verification also returns.
 pub(crate) fn own_token_id(kind: Credential, account_id: &str) -> String {
     hex32_of(&format!("token {kind:?} of {account_id}"))
 }
@@ -20,7 +20,7 @@ struct Usage {
     expires_in_days: Option<i64>,
 }
 
-/// The token that the sandbox hands out, and others that a review of the account would ask about.
+/// The sandbox's own token, and others that a review of the account should find.
 pub(crate) fn account_tokens(account_id: &str, now: DateTime<Utc>) -> Vec<Value> {
     let token = |id: String, name: &str, groups: &[&str], usage: &Usage| {
         let groups: Vec<Value> = groups

@@ -1,4 +1,6 @@
-//! The named lists of addresses, domains and networks, and what is on them.
+//! `gateway/lists`: named lists of addresses, domains and networks that Access rules and Gateway rules refer to.
+//!
+//! Read only. The response about a list contains only the number of its items; a separate call returns the items.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -7,13 +9,13 @@ use crate::clock::rfc3339;
 use crate::ids::uuid_of;
 use crate::world::people::{CONTRACTORS, STRANGER};
 
-/// The addresses that the group "Contractors" lets in.
+/// The addresses that the group "Contractors" includes.
 pub(crate) const CONTRACTOR_LIST: &str = "contractors";
 
 /// The networks of the offices.
 pub(crate) const OFFICE_LIST: &str = "office networks";
 
-/// A list and what is on it.
+/// A list and its items.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayList {
     pub(crate) list: Value,

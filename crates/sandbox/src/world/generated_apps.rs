@@ -1,4 +1,4 @@
-//! Applications beyond the hand-written ones, as many as are asked for, and the policies of each.
+//! `access/apps`: the applications behind Access (read only), and the ordered policies of each.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::world::provider::Provider;
 use crate::world::rules::RuleSource;
 use crate::world::service_token::service_token_id;
 
-/// Applications beyond the hand-written ones, and the reusable policies that they share.
+/// Applications in addition to the hand-written ones, and the reusable policies that they share.
 pub(crate) struct GeneratedApps {
     pub(crate) policies: Vec<Value>,
     pub(crate) apps: Vec<Value>,
@@ -105,7 +105,7 @@ fn generated_app(
     })
 }
 
-/// A policy without a name, for whom its decision makes sense.
+/// An unnamed policy for people that its decision applies to.
 fn generated_policy(
     ids: &mut Ids,
     decision: &str,

@@ -12,7 +12,7 @@ use crate::world::people::{DOMAIN, Part};
 use crate::world::provider::identity_provider_id;
 use crate::world::rules::{RuleSource, Rules};
 
-/// The hand-written groups first, then as many teams as are missing to the wanted number.
+/// The hand-written groups first, then generated teams up to the requested number.
 pub(crate) fn groups(
     config: &SandboxConfig,
     users: &[AccessUser],

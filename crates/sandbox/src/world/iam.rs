@@ -6,7 +6,7 @@ use crate::ids::hex32_of;
 use crate::permissions::{self, PermissionGroup};
 use crate::world::role::Role;
 
-/// The id that a permission group has in every account.
+/// The id of a permission group, the same in every account.
 pub(crate) fn permission_group_id(name: &str) -> String {
     hex32_of(&format!("permission group: {name}"))
 }
@@ -23,7 +23,7 @@ pub(crate) fn permission_group(group: &PermissionGroup) -> Value {
     })
 }
 
-/// The resource group that is the whole account.
+/// The resource group for the whole account.
 pub(crate) fn whole_account(account_id: &str) -> Value {
     json!({
         "id": hex32_of("resource group: whole account"), "name": "com.cloudflare.api.account",
@@ -32,12 +32,12 @@ pub(crate) fn whole_account(account_id: &str) -> Value {
     })
 }
 
-/// The policy that Cloudflare shows beside a role: a permission group of the same name and another id.
+/// The policy that Cloudflare shows for a role: a permission group with the same name and another id.
 pub(crate) fn mirror_of(role: &Role, account_id: &str) -> Value {
     over_account(&role.name, account_id)
 }
 
-/// A policy with a permission group of this name over the whole account.
+/// A policy with a permission group of this name for the whole account.
 pub(crate) fn over_account(name: &str, account_id: &str) -> Value {
     json!({
         "id": hex32_of(&format!("policy of {name}")), "access": "allow",

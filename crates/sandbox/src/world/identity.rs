@@ -1,7 +1,8 @@
-//! The last seen identity: what Access keeps of someone's latest login, with what the identity provider said.
+//! The last seen identity: the data that Access stores about a user's latest login, including claims of the identity
+//! provider.
 //!
-//! Which members there are depends on the provider, as with the real service: Okta and Entra ID give `groups` and
-//! `amr`, SAML gives `saml_attributes`, OpenID Connect gives `oidc_fields`, a one-time PIN gives nothing.
+//! The fields depend on the provider, as at Cloudflare: Okta and Entra ID provide `groups` and `amr`, SAML provides
+//! `saml_attributes`, OpenID Connect provides `oidc_fields`, a one-time PIN provides nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -15,13 +16,13 @@ use crate::world::provider::{DEPARTMENT, ENGINEERING, Provider, azure_group_id};
 const STAFF: &str = "Staff";
 
 impl AccessUser {
-    /// What is known of the last login; `None` for someone who never signed in.
+    /// The identity of the last login; `None` for a user who never signed in.
     pub(crate) fn identity(&self, account_id: &str) -> Option<Value> {
         Some(last_seen(self, self.last_login?, account_id))
     }
 }
 
-/// The identity of someone who was last seen at `seen`.
+/// The identity of a user who was last seen at `seen`.
 fn last_seen(user: &AccessUser, seen: DateTime<Utc>, account_id: &str) -> Value {
     let mut identity = json!({
         "account_id": account_id, "auth_status": "NONE", "common_name": "", "device_id": user.device_id,

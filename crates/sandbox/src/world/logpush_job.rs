@@ -13,7 +13,7 @@ pub(crate) struct Job {
     pub(crate) enabled: bool,
     pub(crate) destination_conf: String,
     pub(crate) output_options: Value,
-    /// What a caller may set and the sandbox only keeps.
+    /// Settings that the sandbox only stores.
     pub(crate) settings: Value,
     pub(crate) last_complete: Option<DateTime<Utc>>,
     pub(crate) last_error: Option<DateTime<Utc>>,

@@ -10,7 +10,7 @@ use crate::ids::uuid_of;
 use crate::world::people::Person;
 use crate::world::provider::identity_provider_id;
 
-/// One change of the account, or one view of it.
+/// One change of the account, or one view.
 #[derive(Debug, Clone)]
 pub(crate) struct AuditEntry {
     pub(crate) id: String,
@@ -63,7 +63,7 @@ impl AuditEntry {
         })
     }
 
-    /// The record of dataset `audit_logs_v2`, its time still to be formatted.
+    /// The record of dataset `audit_logs_v2`, with its time not yet formatted.
     pub(crate) fn to_record(&self, account_id: &str, account_name: &str) -> Value {
         json!({
             "AccountID": account_id, "AccountName": account_name, "ActionDescription": self.description,
@@ -97,7 +97,7 @@ pub(crate) struct AccessLogin {
 }
 
 impl AccessLogin {
-    /// The pull form has no country and no user id, unless `fields` asks for them.
+    /// The pulled record has no country and no user id, unless `fields` requests them.
     pub(crate) fn to_pull(&self, fields: &[&str]) -> Value {
         let mut login = json!({
             "action": "login", "allowed": self.allowed, "app_domain": self.app_domain, "app_uid": self.app_id,
@@ -113,7 +113,7 @@ impl AccessLogin {
         login
     }
 
-    /// The record of dataset `access_requests`, its time still to be formatted.
+    /// The record of dataset `access_requests`, with its time not yet formatted.
     pub(crate) fn to_record(&self) -> Value {
         json!({
             "Action": "login", "Allowed": self.allowed, "AppDomain": self.app_domain, "AppUUID": self.app_id,
@@ -125,7 +125,7 @@ impl AccessLogin {
     }
 }
 
-/// What the identity provider told over SCIM lately.
+/// Recent SCIM updates from the identity provider.
 pub(crate) fn scim_updates(people: &[Person], now: DateTime<Utc>) -> Vec<Value> {
     people
         .iter()

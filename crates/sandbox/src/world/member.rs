@@ -8,12 +8,12 @@ use crate::world::iam;
 use crate::world::people::{Membership, Person};
 use crate::world::role::Role;
 
-/// A membership. Its id is not the id of the user.
+/// A membership. Its id is not the user's id.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
     pub(crate) id: String,
     pub(crate) email: String,
-    /// `None` for someone who has never signed up.
+    /// `None` for a person who never signed up.
     pub(crate) user_id: Option<String>,
     pub(crate) first_name: Option<String>,
     pub(crate) last_name: Option<String>,

@@ -1,7 +1,7 @@
-//! Everything that the simulated account holds, and how it is first filled.
+//! The state of the simulated account, and its initial data.
 //!
-//! The state is one value behind one lock: a call locks it, changes it and lets go, so an answer never shows half a
-//! change. Objects whose unknown keys must survive (groups, policies, risk integrations) are kept as JSON.
+//! The state is one value behind one lock. A call locks it, changes it and releases it, so a response never shows a
+//! partial change. Objects whose unknown keys must survive (groups, policies, risk integrations) are stored as JSON.
 
 pub(crate) mod access_user;
 pub(crate) mod account_token;
@@ -49,7 +49,7 @@ pub(crate) struct World {
     pub(crate) account: Value,
     pub(crate) account_id: String,
     pub(crate) account_name: String,
-    /// The user who owns the credentials that the sandbox hands out.
+    /// The user who owns the sandbox's credentials.
     pub(crate) owner_id: String,
     pub(crate) owner_email: String,
     pub(crate) members: Register<Member>,
@@ -69,31 +69,31 @@ pub(crate) struct World {
     pub(crate) gateway_logging: Value,
     pub(crate) metadata_boundary: Option<Value>,
     pub(crate) logpush_jobs: Vec<Job>,
-    /// Dataset and name of the fields that came after the rest.
+    /// Dataset and name of the fields that were added later.
     pub(crate) logpush_added_fields: Vec<(String, String)>,
-    /// The datasets that the plan leaves out.
+    /// The datasets that the plan does not include.
     pub(crate) logpush_withheld: Vec<String>,
-    /// The id of a removed job is not given out again.
+    /// The id of a removed job is not reused.
     pub(crate) last_job_id: u64,
     pub(crate) audit: Vec<AuditEntry>,
     pub(crate) access_logins: Vec<AccessLogin>,
     pub(crate) scim_updates: Vec<Value>,
-    /// The sessions that were ended, by their nonce.
+    /// The revoked sessions, by their nonce.
     pub(crate) revoked_sessions: HashSet<String>,
-    /// Whose sessions were ended, call by call.
+    /// The users whose sessions were revoked, one entry per call.
     pub(crate) revocations: Vec<String>,
     /// Whether the plan includes risk scoring.
     pub(crate) risk_entitled: bool,
 }
 
-/// A user group of the account and the memberships in it.
+/// A user group of the account, and its memberships.
 #[derive(Debug, Clone)]
 pub(crate) struct UserGroup {
     pub(crate) group: Value,
     pub(crate) member_ids: Vec<String>,
 }
 
-/// Who there is, before any list is made of them.
+/// The people, before lists are created from them.
 pub(crate) struct Population {
     pub(crate) members: Vec<Person>,
     pub(crate) access_users: Vec<Person>,

@@ -1,7 +1,7 @@
-//! The people of Tidewater, the simulated company: a small cast with parts to play, and as many more as are asked for.
+//! The people of Tidewater, the simulated company: a small cast with roles in the story, and any number of others.
 //!
-//! Dashboard members and Zero Trust users are two lists that overlap in part, as in real accounts: some people are in
-//! one only, and one is written with capitals in one of them.
+//! Dashboard members and Zero Trust users are two lists that overlap in part, as in real accounts: some people are only
+//! in one of them, and one person's address is capitalised in one of them.
 
 use crate::ids::Ids;
 use crate::world::provider::Provider;
@@ -10,18 +10,19 @@ use crate::world::provider::Provider;
 pub(crate) const DOMAIN: &str = "tidewater.example";
 /// The company's Zero Trust team domain.
 pub(crate) const TEAM_DOMAIN: &str = "tidewater.cloudflareaccess.com";
-/// Who Gateway says it was when nobody signed in.
+/// The identity that Gateway logs when nobody is signed in.
 pub(crate) const NON_IDENTITY: &str = "non_identity@tidewater.cloudflareaccess.com";
-/// Who the group "Contractors" lets in by a list: one has signed in before, one was only invited to the dashboard.
+/// The people that the group "Contractors" includes through a list: one has signed in before, one was only invited to
+/// the dashboard.
 pub(crate) const CONTRACTORS: [&str; 2] =
     ["noor.aziz@tidewater.example", "robin.castle@harbourworks.example"];
-/// Someone who is in the logs but in no list of people.
+/// A person who is in the logs but in no list of people.
 pub(crate) const STRANGER: &str = "k.vance@driftwood.example";
 
-/// What someone does during the week that the story tells.
+/// A person's role in the story of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Owns the credentials that the sandbox hands out.
+    /// Owns the sandbox's credentials.
     Owner,
     Traveller,
     AiUploader,
@@ -36,15 +37,15 @@ pub(crate) enum Part {
     Ordinary,
 }
 
-/// How someone is written in the list of dashboard members.
+/// A person's entry in the list of dashboard members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Membership {
     None,
-    /// Holds the role of this name.
+    /// Has the role with this name.
     Role(&'static str),
-    /// Holds permission policies in place of roles.
+    /// Has permission policies instead of roles.
     Policies,
-    /// Was invited and has never signed up.
+    /// Was invited but never signed up.
     Invited(&'static str),
 }
 
@@ -53,7 +54,7 @@ pub(crate) struct Person {
     pub(crate) first: String,
     pub(crate) last: String,
     pub(crate) email: String,
-    /// How the address is written in the list of members, where that differs.
+    /// The address in the list of members, if it is different there.
     pub(crate) member_email: String,
     pub(crate) part: Part,
     pub(crate) membership: Membership,
@@ -62,7 +63,7 @@ pub(crate) struct Person {
     pub(crate) provider: Provider,
     /// In the group "Engineering" of the identity provider.
     pub(crate) engineer: bool,
-    /// False for a Zero Trust user who was made and never came.
+    /// False for a Zero Trust user who was created but never signed in.
     pub(crate) signed_in: bool,
     /// Upper-case country code.
     pub(crate) country: &'static str,
@@ -316,7 +317,7 @@ pub(crate) fn cast(seed: u64) -> Vec<Person> {
         .collect()
 }
 
-/// People without a part, numbered from `from`; the same number is always the same person.
+/// People without a role in the story, numbered from `from`; the same number is always the same person.
 pub(crate) fn crowd(seed: u64, from: usize, count: usize) -> Vec<Person> {
     (from..from + count)
         .map(|number| {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::clock::rfc3339;
 use crate::ids::uuid_of;
 
-/// The policies that exist from the start.
+/// The initial policies.
 pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
     let group = |name: &str| {
         let id = groups
@@ -40,7 +40,7 @@ pub(crate) fn reusable(groups: &[Value], now: DateTime<Utc>) -> Vec<Value> {
     ]
 }
 
-/// Writes into every reusable policy, and its copies in applications, how many applications use it.
+/// Updates the number of applications that use each reusable policy, in the policy and its copies in applications.
 pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let id_of = |policy: &Value| policy["id"].as_str().unwrap_or_default().to_owned();
@@ -60,7 +60,8 @@ pub(crate) fn count_apps(policies: &mut [Value], apps: &mut [Value]) {
     }
 }
 
-/// Lets the applications that use a reusable policy have it as it is now, each at its own place in the order.
+/// Updates the copies of a reusable policy in the applications that use it, without changing the order of their
+/// policies.
 pub(crate) fn copy_to_apps(policy: &Value, apps: &mut [Value]) {
     let held = apps
         .iter_mut()

@@ -2,7 +2,7 @@
 
 use crate::ids::uuid_of;
 
-/// Where someone signs in.
+/// An identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Okta,
@@ -43,13 +43,13 @@ impl Provider {
     }
 }
 
-/// The SAML attribute and the OpenID Connect claim that name a department.
+/// The SAML attribute and the OpenID Connect claim for a department.
 pub(crate) const DEPARTMENT: &str = "department";
 
-/// Whose members are in the group "Engineering" of their provider.
+/// The department whose people are in their provider's group "Engineering".
 pub(crate) const ENGINEERING: &str = "Engineering";
 
-/// The id of a group of Entra ID, which rules name in place of the group's name.
+/// The id of an Entra ID group, which rules use instead of the group's name.
 pub(crate) fn azure_group_id(name: &str) -> String {
     uuid_of(&format!("azure group: {name}"))
 }

@@ -15,7 +15,7 @@ use crate::world::people::Part;
 
 pub(crate) const LEVELS: &[&str] = &["low", "medium", "high"];
 
-/// Behaviours, what was triggered, and the integrations.
+/// Behaviours, triggered events, and the integrations.
 #[derive(Debug, Clone)]
 pub(crate) struct RiskScoring {
     pub(crate) behaviours: Map<String, Value>,

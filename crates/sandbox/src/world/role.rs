@@ -1,10 +1,12 @@
-//! What a dashboard member may be. Role ids are the same in every account.
+//! `roles`: the roles of a dashboard member. Role ids are the same in every account.
+//!
+//! The listing omits Super Administrator; a request by id returns it.
 
 use serde_json::{Value, json};
 
 use crate::ids::hex32_of;
 
-/// The published id of the role that may do everything.
+/// The published id of the Super Administrator role.
 pub(crate) const SUPER_ADMINISTRATOR: &str = "33666b9c79b9a5273fc7344ff42f953d";
 
 /// One role.
@@ -51,7 +53,7 @@ const NAMES: &[(&str, &str, bool)] = &[
     ("Analytics", "Can read analytics.", false),
 ];
 
-/// Super Administrator and `listed` more.
+/// Super Administrator and `listed` other roles.
 pub(crate) fn all(listed: usize) -> Vec<Role> {
     (0..=listed.max(6))
         .map(|at| match NAMES.get(at) {

@@ -1,7 +1,7 @@
-//! Generated Access rules: the addresses of many people, and every other kind of selector now and then.
+//! Generated Access rules: mostly addresses of people, and occasionally every other kind of selector.
 //!
-//! Groups and policies take theirs from here when a large account is asked for. What comes out depends on the seed and
-//! on who is asking (a team's number, an application's), never on how many others there are.
+//! Large accounts use these rules for their groups and policies. The result depends only on the seed and on the object
+//! (a team's number, an application's), never on the number of other objects.
 
 use std::collections::HashSet;
 
@@ -20,12 +20,12 @@ use crate::world::service_token::service_token_id;
 const KINDS: usize = 24;
 const COUNTRIES: &[&str] = &["GB", "DE", "FR", "SE", "NL", "US"];
 
-/// Where rules find whom and what to name.
+/// The people and names that rules can refer to.
 pub(crate) struct RuleSource<'a> {
     account_id: &'a str,
     users: &'a [AccessUser],
     members: &'a [Member],
-    /// Members who are no Zero Trust users.
+    /// Members who are not Zero Trust users.
     only_members: Vec<&'a str>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> RuleSource<'a> {
         }
     }
 
-    /// The rules of a team with about `size` of them; it may be nested in one of the `earlier` groups.
+    /// The rules of a team, about `size` of them. The team may include one of the `earlier` groups.
     pub(crate) fn team(&self, ids: &mut Ids, number: usize, size: usize, earlier: &[Value]) -> Rules {
         let spread = size / 4;
         let size = (size - spread + ids.below(2 * spread + 1)).max(1);
@@ -102,8 +102,8 @@ impl<'a> RuleSource<'a> {
         json!({ "email": { "email": self.address(ids) } })
     }
 
-    /// Mostly a Zero Trust user as the list has them; some are written otherwise, some are only members, and a few are
-    /// nobody any more.
+    /// Mostly the address of a Zero Trust user as listed; some in other letter case, some of people who are only
+    /// members, and a few of former people.
     fn address(&self, ids: &mut Ids) -> String {
         let someone = |ids: &mut Ids| match self.users {
             [] => format!("someone@{DOMAIN}"),
@@ -120,7 +120,7 @@ impl<'a> RuleSource<'a> {
         }
     }
 
-    /// One rule of a kind that is no address; `kind` counts through all of them.
+    /// One rule that is not an address; `kind` counts through all kinds.
     pub(crate) fn special(&self, ids: &mut Ids, kind: usize, earlier: &[Value]) -> Value {
         let domain = json!({ "email_domain": { "domain": DOMAIN } });
         match kind % KINDS {
@@ -170,7 +170,7 @@ impl<'a> RuleSource<'a> {
     }
 }
 
-/// Only an earlier group is named, so no group is ever in itself.
+/// Refers only to an earlier group, so that no group includes itself.
 fn nested(ids: &mut Ids, earlier: &[Value]) -> Option<Value> {
     if earlier.is_empty() {
         return None;
@@ -183,7 +183,7 @@ fn posture() -> Value {
     json!({ "device_posture": { "integration_uid": uuid_of("posture: disk encryption") } })
 }
 
-/// `tara.wong12@…` as someone types it who thinks of a name: `Tara.Wong12@…`.
+/// `tara.wong12@…` as a person might type it: `Tara.Wong12@…`.
 fn capitalised(email: &str) -> String {
     let (local, domain) = email.split_once('@').unwrap_or((email, DOMAIN));
     let words: Vec<String> = local

@@ -1,4 +1,7 @@
-//! The credentials that machines show to Access.
+//! `access/service_tokens`: the credentials that machines present to Access (read only).
+//!
+//! A token is listed without its secret, which only the response to its creation contains. The duration `forever` means
+//! no `expires_at`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -11,7 +14,7 @@ pub(crate) fn service_token_id(name: &str) -> String {
     uuid_of(&format!("service token: {name}"))
 }
 
-/// A token for each way in which one can be worth a look, and one in good order.
+/// A token for each problem that a token can have, and one without problems.
 pub(crate) fn service_tokens(now: DateTime<Utc>) -> Vec<Value> {
     let token = |name: &str, age_days: i64, expires_in_days: Option<i64>, seen_hours_ago: Option<i64>| {
         let created = rfc3339(now - TimeDelta::days(age_days));

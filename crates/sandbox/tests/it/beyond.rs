@@ -1,7 +1,7 @@
-//! Operations that the sandbox serves and the published description's excerpt (`openapi-facts.json`) leaves out.
+//! Operations of the sandbox that are not in the excerpt of the published description (`openapi-facts.json`).
 //!
-//! The excerpt was cut to what the first release called. These came later, for looking through machine credentials
-//! and for lists that Access rules name, so their shapes are written down here, from the official SDK's types.
+//! The excerpt contains the calls of the first release. Later calls, for machine credentials and for lists in Access
+//! rules, are described here, based on the types of the official SDK.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! The client that every test uses: it holds each answer of the API against the description.
+//! The client of all tests: it validates each API response against the description.
 
 use reqwest::Method;
 use reqwest::header::HeaderMap;

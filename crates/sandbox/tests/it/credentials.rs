@@ -1,4 +1,4 @@
-//! Who may call, and how a refusal looks.
+//! Who may call, and the format of a refusal.
 
 use reqwest::Method;
 use sandbox::Faults;

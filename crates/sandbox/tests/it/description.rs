@@ -1,6 +1,6 @@
-//! Holds answers against the published description of the API (`openapi-facts.json`).
+//! Validates responses against the published description of the API (`openapi-facts.json`).
 //!
-//! The description is OpenAPI 3.0, whose `nullable` JSON Schema does not have: it is rewritten first.
+//! The description is OpenAPI 3.0. JSON Schema does not have its `nullable`, so the description is converted first.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};

@@ -1,4 +1,4 @@
-//! Calls every operation at least once with success and once with a refusal; the client checks both answers.
+//! Calls every operation at least once successfully and once with a refusal; the client validates both responses.
 
 use std::collections::BTreeSet;
 

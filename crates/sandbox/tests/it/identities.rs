@@ -1,4 +1,4 @@
-//! What the last seen identity tells, by identity provider.
+//! The content of the last seen identity, by identity provider.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Accounts as large and as varied as a test asks for.
+//! Accounts of any size and variety.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::{Duration, Instant};

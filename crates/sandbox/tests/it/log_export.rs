@@ -1,4 +1,4 @@
-//! Logs pushed to a receiver that refuses, loses answers and takes batches in any order: nothing may be missing.
+//! Pushes logs to a receiver that refuses, loses responses and accepts batches in any order: no record may be missing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Service tokens, the account's API tokens, and the lists that rules name.
+//! Service tokens, the account's API tokens, and the lists that rules refer to.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sandbox::Faults;

@@ -1,4 +1,4 @@
-//! The sandbox, from outside: every answer is held against the published description of the API.
+//! Tests the sandbox from outside: every response is validated against the published description of the API.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop there")]
 

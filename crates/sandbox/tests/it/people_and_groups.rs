@@ -1,4 +1,4 @@
-//! The traps of members, users, groups and risk that a client must not fall into.
+//! The quirks of members, users, groups and risk that a client must handle.
 
 use sandbox::SandboxConfig;
 use serde_json::{Value, json};

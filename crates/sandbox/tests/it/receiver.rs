@@ -1,4 +1,4 @@
-//! A small log receiver: unpacks what it is sent and keeps every line; told to, it refuses first.
+//! A small log receiver: unpacks uploads and stores every line; on request, it refuses first.
 
 use std::io::Read;
 use std::net::Ipv4Addr;

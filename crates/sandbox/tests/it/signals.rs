@@ -1,4 +1,4 @@
-//! The Okta-like receiver: what it takes and what it refuses, and why.
+//! The Okta-like receiver: which tokens it accepts and refuses, and why.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};

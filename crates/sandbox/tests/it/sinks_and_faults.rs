@@ -1,4 +1,4 @@
-//! Chat and mail sinks, the faults that can be switched on, and the control calls.
+//! Chat and mail sinks, the injected faults, and the control calls.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What happens in the story, so that detections can rely on it; and that it is the same every time.
+//! The events of the story, which detections rely on; and that they are the same in every run.
 
 use sandbox::{SandboxConfig, WorldHandle};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! Writes that are lost, ignored, or answered with an error although they were done; and the world from behind.
+//! Writes that are lost, ignored, or answered with an error although they were applied; and changes of the world
+//! through the library.
 
 use sandbox::{Faults, Seats};
 use serde_json::{Value, json};

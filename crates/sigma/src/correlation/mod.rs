@@ -1,8 +1,8 @@
-//! Correlation rules: conditions over the matches of other rules within a stretch of time.
+//! Correlation rules: conditions over the matches of other rules within a time window.
 //!
-//! What a rule says is in this file, how it is read in [`parse`], and when it fires in [`window`], a pure
-//! function of the matches of one group: whichever order and batches they came in makes no difference.
-//! `docs/correlations.md` says in words what the code decides where the specification is silent.
+//! This file defines the content of a correlation rule, [`parse`] reads it, and [`window`] computes when it fires: a
+//! pure function of the matches of one group, independent of their order and batches. `docs/correlations.md` describes
+//! what this code does where the specification leaves the behaviour open.
 
 mod parse;
 pub(crate) mod window;
@@ -13,46 +13,46 @@ use crate::condition::Condition;
 use crate::rule::Header;
 
 pub(crate) use parse::parse;
-pub use window::{EXACT_DISTINCT_MAX, Firing, Hit, HitValue};
+pub use window::{EXACT_DISTINCT_MAX, Firing, Match, MatchValue};
 
 /// One correlation rule (Sigma correlation rules specification 2.1.0).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Correlation {
-    /// Title, id, name and the rest of what describes it.
+    /// Title, id, name and the other descriptive keys.
     pub header: Header,
-    /// What is looked at.
+    /// What is compared.
     pub kind: CorrelationKind,
     /// Ids or names of the rules whose matches count, in the order written.
     pub rules: Vec<String>,
-    /// Fields, or aliases, whose values keep matches apart.
+    /// Fields, or aliases, whose values separate matches into groups.
     pub group_by: Vec<String>,
-    /// How far apart matches may lie, in nanoseconds.
+    /// The maximum time between the first and last match, in nanoseconds.
     pub timespan_ns: i64,
-    /// When it holds.
+    /// When the correlation is true.
     pub condition: CorrelationCondition,
     /// The fields whose values are counted or summed.
     pub fields: Vec<String>,
     /// Which percentile, 0 to 100.
     pub percentile: Option<f64>,
-    /// What an alias means in each rule.
+    /// The field that each alias stands for in each rule.
     pub aliases: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the rules it refers to are reported as well.
     pub generate: bool,
-    /// While the condition holds on, report again after this time, in nanoseconds. Our extension
-    /// (`flareward: {suppress: 1h}`); without it a condition that holds on is reported once.
+    /// While the condition stays true, report again after this time, in nanoseconds. Our extension (`flareward:
+    /// {suppress: 1h}`); without it, a condition that stays true is reported once.
     pub suppress_ns: Option<i64>,
 }
 
-/// What a correlation looks at.
+/// What a correlation compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CorrelationKind {
-    /// How many matches there are.
+    /// The number of matches.
     EventCount,
-    /// How many different values they have.
+    /// The number of distinct values.
     ValueCount,
-    /// How many different rules matched.
+    /// The number of different rules that matched.
     Temporal,
-    /// How many different rules matched one after the other.
+    /// The number of different rules that matched in order.
     TemporalOrdered,
     /// The sum of a field.
     ValueSum,
@@ -62,12 +62,12 @@ pub enum CorrelationKind {
     ValuePercentile,
 }
 
-/// When a correlation holds.
+/// When a correlation is true.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CorrelationCondition {
-    /// Every bound holds.
+    /// Every bound is satisfied.
     Bounds(Vec<(Bound, f64)>),
-    /// Which of the rules matched, by their place.
+    /// Which of the rules matched, by index.
     Expression(Condition),
 }
 
@@ -110,7 +110,7 @@ impl CorrelationKind {
         })
     }
 
-    /// Whether the values of a field are looked at.
+    /// Whether the values of a field are used.
     pub fn has_value(self) -> bool {
         matches!(
             self,

@@ -9,11 +9,11 @@ use crate::condition::{self, Condition};
 use crate::detection::Refusal;
 use crate::rule::{Header, canonical_name};
 
-/// How many rules one correlation may refer to. Chosen.
+/// The maximum number of rules in one correlation. Chosen.
 const MAX_RULES: usize = 1_000;
-/// How many fields may group. Chosen.
+/// The maximum number of fields in `group-by`. Chosen.
 const MAX_GROUP_BY: usize = 20;
-/// The longest timespan: 90 days. Matches are kept for that long.
+/// The longest timespan: 90 days. Matches are stored for this time.
 const MAX_TIMESPAN_NS: i64 = 90 * 86_400 * NS;
 const NS: i64 = 1_000_000_000;
 
@@ -133,7 +133,7 @@ pub(crate) fn parse(
     })
 }
 
-/// A span like `90s`, `10m`, `2h`, `7d`, in nanoseconds.
+/// A timespan such as `90s`, `10m`, `2h`, `7d`, in nanoseconds.
 pub(super) fn span(text: &str) -> Option<i64> {
     let (number, unit) = text.trim().split_at_checked(text.trim().len().checked_sub(1)?)?;
     let unit = match unit {
@@ -151,7 +151,7 @@ pub(super) fn span(text: &str) -> Option<i64> {
         .checked_mul(unit * NS)
 }
 
-/// Names of rules as they compare.
+/// Names of rules in their form for comparison.
 fn names(written: Vec<String>) -> Vec<String> {
     written
         .iter()
@@ -159,7 +159,7 @@ fn names(written: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// A condition of words with the names of rules as they compare.
+/// A textual condition with the names of rules in their form for comparison.
 fn with_names(text: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || matches!(c, '(' | ')');
     text.split_inclusive(is_end)
@@ -191,7 +191,7 @@ fn texts(section: &Value, key: &str) -> Result<Vec<String>, Refusal> {
         .collect()
 }
 
-/// The names that a condition of words mentions, in order.
+/// The names in a textual condition, in order.
 fn named_in(text: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for word in text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')')) {

@@ -1,8 +1,7 @@
-//! When a correlation fires: a pure function of the matches of one group.
+//! Computes when a correlation fires: a pure function of the matches of one group.
 //!
-//! Matches are looked at in order of time, each with the matches up to one timespan before it (both ends
-//! included). The correlation fires where its condition begins to hold. Start reading at
-//! [`Correlation::firings`].
+//! Evaluates the matches in order of time, each with the matches up to one timespan before it (both ends inclusive).
+//! The correlation fires where its condition becomes true. Start reading at [`Correlation::firings`].
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -11,33 +10,33 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Bound, Correlation, CorrelationCondition, CorrelationKind};
 use crate::condition::Condition;
 
-/// Up to this many different values in one window are counted one by one; beyond, the count is estimated
-/// from a sample of at least half as many (error about 1.5 %).
+/// Up to this number, distinct values in one window are counted exactly. Above it, the count is estimated from a sample
+/// of at least half as many values (error about 1.5 %).
 pub const EXACT_DISTINCT_MAX: usize = 10_000;
 
 /// A match of one of a correlation's rules.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Hit {
-    /// When, in nanoseconds since 1970.
+pub struct Match {
+    /// The time, in nanoseconds since 1970.
     pub at_ns: i64,
-    /// Which of the correlation's rules, by place.
+    /// The index of the rule in the correlation.
     pub part: usize,
-    /// What tells it from others; it settles the order of matches at the same time.
+    /// Identifies the match; determines the order of matches at the same time.
     pub id: u128,
-    /// The value that counts, for those kinds that look at one.
-    pub value: Option<HitValue>,
+    /// The compared value, for types that use one.
+    pub value: Option<MatchValue>,
 }
 
-/// The value of a match that a correlation looks at.
+/// The value of a match that a correlation compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum HitValue {
-    /// To be summed, averaged, or ranked.
+pub enum MatchValue {
+    /// For sums, averages and percentiles.
     Number(f64),
-    /// To be counted: equal values have equal digests.
+    /// For counts: equal values have equal digests.
     Digest(u64),
 }
 
-impl HitValue {
+impl MatchValue {
     /// The digest of a text, the same in every process of one build.
     pub fn digest_of(text: &str) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -46,28 +45,28 @@ impl HitValue {
     }
 }
 
-/// A correlation's condition began to hold.
+/// A correlation's condition became true.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Firing {
-    /// When, in nanoseconds since 1970: the time of the match that made it hold.
+    /// The time of the match that made it true, in nanoseconds since 1970.
     pub at_ns: i64,
     /// The id of that match.
     pub id: u128,
-    /// Where in the matches the window begins that made it hold.
+    /// The index of the first match in the window that made it true.
     pub first: usize,
-    /// Where that match stands.
+    /// The index of that match.
     pub last: usize,
-    /// What was compared: a count, a sum, an average, a percentile.
+    /// The compared number: a count, a sum, an average, a percentile.
     pub value: f64,
     /// Whether the value is an estimate.
     pub is_estimate: bool,
 }
 
 impl Correlation {
-    /// The firings that `hits`, all of one group, give. They are put in order of time first.
-    pub fn firings(&self, hits: &mut [Hit]) -> Vec<Firing> {
+    /// The firings for `matches`, which all belong to one group. Sorts the matches by time first.
+    pub fn firings(&self, matches: &mut [Match]) -> Vec<Firing> {
         // By value before id: what an event is called must not decide what is found.
-        hits.sort_unstable_by(|left, right| {
+        matches.sort_unstable_by(|left, right| {
             (left.at_ns, left.part)
                 .cmp(&(right.at_ns, right.part))
                 .then_with(|| by_value(left.value, right.value))
@@ -78,25 +77,25 @@ impl Correlation {
         let mut first = 0;
         let mut held = false;
         let mut last_fired: Option<i64> = None;
-        for (place, hit) in hits.iter().enumerate() {
-            let opens = hit.at_ns.saturating_sub(self.timespan_ns);
-            while hits[first].at_ns < opens {
-                window.leave(&hits[first]);
+        for (place, one) in matches.iter().enumerate() {
+            let opens = one.at_ns.saturating_sub(self.timespan_ns);
+            while matches[first].at_ns < opens {
+                window.leave(&matches[first]);
                 first += 1;
             }
             // A window that ran empty ends what held before.
             held &= first < place;
-            window.enter(hit);
-            let (value, holds, is_estimate) = window.verdict(&hits[first..=place], opens);
+            window.enter(one);
+            let (value, holds, is_estimate) = window.verdict(&matches[first..=place], opens);
             let again = held
                 && self.suppress_ns.is_some_and(|pause| {
-                    last_fired.is_none_or(|fired| hit.at_ns.saturating_sub(fired) >= pause)
+                    last_fired.is_none_or(|fired| one.at_ns.saturating_sub(fired) >= pause)
                 });
             if holds && (!held || again) {
-                last_fired = Some(hit.at_ns);
+                last_fired = Some(one.at_ns);
                 firings.push(Firing {
-                    at_ns: hit.at_ns,
-                    id: hit.id,
+                    at_ns: one.at_ns,
+                    id: one.id,
                     first,
                     last: place,
                     value,
@@ -109,11 +108,11 @@ impl Correlation {
     }
 }
 
-fn by_value(left: Option<HitValue>, right: Option<HitValue>) -> Ordering {
-    let rank = |value: Option<HitValue>| match value {
+fn by_value(left: Option<MatchValue>, right: Option<MatchValue>) -> Ordering {
+    let rank = |value: Option<MatchValue>| match value {
         None => (0, 0, 0.0),
-        Some(HitValue::Digest(digest)) => (1, digest, 0.0),
-        Some(HitValue::Number(number)) => (2, 0, number),
+        Some(MatchValue::Digest(digest)) => (1, digest, 0.0),
+        Some(MatchValue::Number(number)) => (2, 0, number),
     };
     let (left, right) = (rank(left), rank(right));
     (left.0, left.1)
@@ -121,20 +120,20 @@ fn by_value(left: Option<HitValue>, right: Option<HitValue>) -> Ordering {
         .then_with(|| left.2.total_cmp(&right.2))
 }
 
-/// What is kept of the matches inside the window.
+/// The state of the matches inside the window.
 struct Window<'a> {
     correlation: &'a Correlation,
     /// Matches per rule.
     parts: Vec<u64>,
     events: u64,
     distinct: Distinct,
-    /// Sum of the whole numbers, exact.
+    /// Sum of the integers, exact.
     whole: i128,
-    /// Values that are not whole numbers.
+    /// Number of values that are not integers.
     fractions: usize,
     numbers: u64,
     sorted: Vec<f64>,
-    /// `chains[rule][length - 1]`: the latest beginning of a chain of so many rules that ends with this one.
+    /// `chains[rule][length - 1]`: the latest start of a sequence of this length that ends with this rule.
     chains: Vec<Vec<i64>>,
 }
 
@@ -161,12 +160,12 @@ impl<'a> Window<'a> {
         }
     }
 
-    fn enter(&mut self, hit: &Hit) {
+    fn enter(&mut self, one: &Match) {
         self.events += 1;
-        self.parts[hit.part] += 1;
-        match hit.value {
-            Some(HitValue::Digest(digest)) => self.distinct.enter(digest),
-            Some(HitValue::Number(number)) => {
+        self.parts[one.part] += 1;
+        match one.value {
+            Some(MatchValue::Digest(digest)) => self.distinct.enter(digest),
+            Some(MatchValue::Number(number)) => {
                 self.numbers += 1;
                 match whole(number) {
                     Some(number) => self.whole += number,
@@ -182,27 +181,27 @@ impl<'a> Window<'a> {
             None => {}
         }
         if !self.chains.is_empty() {
-            for length in (0..=hit.part).rev() {
+            for length in (0..=one.part).rev() {
                 let begins = if length == 0 {
-                    hit.at_ns
+                    one.at_ns
                 } else {
-                    (0..hit.part)
+                    (0..one.part)
                         .map(|before| self.chains[before][length - 1])
                         .max()
                         .unwrap_or(NEVER)
                 };
-                let chain = &mut self.chains[hit.part][length];
+                let chain = &mut self.chains[one.part][length];
                 *chain = begins.max(*chain);
             }
         }
     }
 
-    fn leave(&mut self, hit: &Hit) {
+    fn leave(&mut self, one: &Match) {
         self.events -= 1;
-        self.parts[hit.part] -= 1;
-        match hit.value {
-            Some(HitValue::Digest(digest)) => self.distinct.leave(digest),
-            Some(HitValue::Number(number)) => {
+        self.parts[one.part] -= 1;
+        match one.value {
+            Some(MatchValue::Digest(digest)) => self.distinct.leave(digest),
+            Some(MatchValue::Number(number)) => {
                 self.numbers -= 1;
                 match whole(number) {
                     Some(number) => self.whole -= number,
@@ -219,8 +218,8 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The value, whether the condition holds, and whether the value is an estimate.
-    fn verdict(&self, hits: &[Hit], opens: i64) -> (f64, bool, bool) {
+    /// The value, whether the condition is true, and whether the value is an estimate.
+    fn verdict(&self, matches: &[Match], opens: i64) -> (f64, bool, bool) {
         let mut is_estimate = false;
         let value = match self.correlation.kind {
             CorrelationKind::EventCount => Some(self.events as f64),
@@ -239,8 +238,8 @@ impl<'a> Window<'a> {
                     })
                     .unwrap_or(0) as f64,
             ),
-            CorrelationKind::ValueSum => (self.numbers > 0).then(|| self.sum(hits)),
-            CorrelationKind::ValueAvg => (self.numbers > 0).then(|| self.sum(hits) / self.numbers as f64),
+            CorrelationKind::ValueSum => (self.numbers > 0).then(|| self.sum(matches)),
+            CorrelationKind::ValueAvg => (self.numbers > 0).then(|| self.sum(matches) / self.numbers as f64),
             CorrelationKind::ValuePercentile => {
                 percentile(&self.sorted, self.correlation.percentile.unwrap_or(50.0))
             }
@@ -257,14 +256,15 @@ impl<'a> Window<'a> {
         (value, holds, is_estimate)
     }
 
-    /// Exact while all values are whole numbers, whatever entered and left before; else added up anew.
-    fn sum(&self, hits: &[Hit]) -> f64 {
+    /// Exact if all values are integers, regardless of values that entered and left before; otherwise added up again.
+    fn sum(&self, matches: &[Match]) -> f64 {
         if self.fractions == 0 {
             return self.whole as f64;
         }
-        hits.iter()
-            .filter_map(|hit| match hit.value {
-                Some(HitValue::Number(number)) => Some(number),
+        matches
+            .iter()
+            .filter_map(|one| match one.value {
+                Some(MatchValue::Number(number)) => Some(number),
                 _ => None,
             })
             .sum()
@@ -287,7 +287,7 @@ fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i128)
 }
 
-/// Between the two nearest values, in proportion.
+/// Linear interpolation between the two nearest values.
 fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let rank = percent / 100.0 * last as f64;
@@ -295,8 +295,8 @@ fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     Some(below + (above - below) * rank.fract())
 }
 
-/// Counts different values. When they are too many, only values whose digest ends in `level` zero bits are
-/// kept, and each stands for 2^level. The level only grows, so which values are kept follows from them alone.
+/// Counts distinct values. If there are too many, keeps only values whose digest ends in `level` zero bits; each then
+/// stands for 2^level values. The level only grows, so only the values determine which of them are kept.
 #[derive(Default)]
 struct Distinct {
     level: u32,

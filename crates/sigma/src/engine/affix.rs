@@ -1,6 +1,6 @@
-//! Texts that another text may begin or end with, found by walking it until no text goes on that way.
+//! Finds the known prefixes and suffixes of a text, by walking a trie over the text until no known affix continues.
 
-/// Texts with their marks, as a tree of bytes.
+/// Texts with their marks, as a tree of bytes (a trie).
 #[derive(Debug, Default)]
 pub(super) struct Affixes {
     nodes: Vec<Node>,
@@ -14,7 +14,7 @@ struct Node {
 }
 
 impl Affixes {
-    /// Adds a text, byte by byte in the order in which it will be walked.
+    /// Adds a text, byte by byte in the order of the walk.
     pub(super) fn add(&mut self, bytes: impl Iterator<Item = u8>, marks: &[u32]) {
         if self.nodes.is_empty() {
             self.nodes.push(Node::default());
@@ -40,7 +40,7 @@ impl Affixes {
         self.nodes.is_empty()
     }
 
-    /// Shows `put` the marks of each text that these bytes begin with.
+    /// Calls `put` with the marks of each text that is a prefix of these bytes.
     #[inline]
     pub(super) fn walk(&self, bytes: impl Iterator<Item = u8>, mut put: impl FnMut(u32)) {
         let Some(mut node) = self.nodes.first() else {

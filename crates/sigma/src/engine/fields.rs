@@ -1,8 +1,8 @@
-//! What all rules ask of one field, answered together.
+//! Evaluates the tests of all rules on one field together.
 //!
-//! Questions that can be answered for all rules at once are *marks*: equal texts by a lookup, beginnings, ends and
-//! contained texts by one automaton, numbers, addresses, presence. A mark is a bit that is set when one of its
-//! questions is answered with yes.
+//! Tests that can be evaluated for all rules at once are *marks*: equal texts with a lookup; prefixes, suffixes and
+//! contained texts with one automaton; numbers, addresses and presence. A mark is a bit that is set when one of its
+//! tests is true.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,15 +18,15 @@ use crate::event::Scalar;
 use crate::matching::{compare, fold_char, number};
 use crate::pattern::{Part, Pattern};
 
-/// Above this many patterns a full automaton takes too much memory.
+/// Above this number of patterns, a full automaton needs too much memory.
 const DFA_PATTERNS: usize = 4_000;
 
-/// So many patterns are searched at once by vectors.
+/// The number of patterns that one vectorised search can handle.
 const LOOK_PATTERNS: usize = 64;
-/// More looks than this take as long as the automaton.
+/// More searches than this take as long as the automaton.
 const LOOKS: usize = 4;
 
-/// Marks that are set, and in which order they were.
+/// The marks that are set, in the order in which they were set.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     words: Vec<u64>,
@@ -59,7 +59,7 @@ impl Marks {
     }
 }
 
-/// Where in a text a pattern must stand.
+/// The required position of a pattern in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stand {
     Start,
@@ -67,7 +67,7 @@ enum Stand {
     Anywhere,
 }
 
-/// The questions about one field while they are collected.
+/// The tests on one field while they are collected.
 #[derive(Debug, Default)]
 pub(super) struct FieldQuestions {
     exact: HashMap<String, Vec<u32>>,
@@ -83,7 +83,7 @@ pub(super) struct FieldQuestions {
     networks: Vec<(IpNet, u32)>,
 }
 
-/// How likely an event is to set a mark, from 1; what a rule is found by should be rare.
+/// How likely an event is to set a mark, from 1. A witness of a rule should be rare.
 pub(super) type Cost = u32;
 
 fn text_cost(text: &str, is_whole: bool) -> Cost {
@@ -97,8 +97,7 @@ fn text_cost(text: &str, is_whole: bool) -> Cost {
 }
 
 impl FieldQuestions {
-    /// Lets `mark` be set by this test; answers how costly that is, or nothing when the test is not of those that
-    /// are answered together.
+    /// Makes this test set `mark`. Returns its cost, or `None` if this test cannot be evaluated together with others.
     pub(super) fn ask(&mut self, test: &Test, mark: u32) -> Option<Cost> {
         Some(match test {
             Test::Text {
@@ -172,7 +171,7 @@ impl FieldQuestions {
         })
     }
 
-    /// Lets `mark` be set where the folded text is contained.
+    /// Makes `mark` be set if the folded text is contained.
     pub(super) fn hint_text(&mut self, text: &str, mark: u32) -> Cost {
         self.placed
             .entry((text.to_owned(), Stand::Anywhere))
@@ -181,7 +180,7 @@ impl FieldQuestions {
         text_cost(text, false)
     }
 
-    /// Lets `mark` be set where there is any scalar but null.
+    /// Makes `mark` be set if there is any scalar but null.
     pub(super) fn hint_scalar(&mut self, mark: u32) -> Cost {
         self.any_scalar.push(mark);
         65
@@ -253,15 +252,15 @@ impl FieldQuestions {
     }
 }
 
-/// The questions about one field, ready to be answered.
+/// The tests on one field, ready to be evaluated.
 #[derive(Debug)]
 pub(super) struct Field {
     exact: hashbrown::HashMap<Box<str>, Vec<u32>>,
-    /// How long those are, each as [`length_bit`].
+    /// The lengths of the exact texts, each as [`length_bit`].
     exact_lengths: u64,
     starts: Affixes,
     ends: Affixes,
-    /// Where none of these finds anything, the automaton does not either; it is much slower.
+    /// If none of these finds anything, the automaton does not either; the automaton is much slower.
     first_looks: Vec<Searcher>,
     automaton: Option<AhoCorasick>,
     /// By the automaton's patterns.
@@ -280,7 +279,7 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// Whether anything is asked at all.
+    /// Whether there are no tests on the field.
     pub(super) fn is_idle(&self) -> bool {
         !(self.has_texts || self.has_numbers)
             && [
@@ -296,13 +295,13 @@ impl Field {
             && self.networks.is_empty()
     }
 
-    /// Answers what hangs on whether the field is there.
+    /// Evaluates the tests for the presence of the field.
     pub(super) fn presence(&self, is_present: bool, marks: &mut Marks) {
         let list = if is_present { &self.present } else { &self.absent };
         list.iter().for_each(|mark| marks.put(*mark));
     }
 
-    /// Answers what a scalar answers. `folding` is a buffer.
+    /// Evaluates the tests on a scalar. `folding` is a buffer.
     pub(super) fn scalar(&self, scalar: Scalar<'_>, folding: &mut String, marks: &mut Marks) {
         let put = |list: &[u32], marks: &mut Marks| list.iter().for_each(|mark| marks.put(*mark));
         if scalar == Scalar::Null {
@@ -389,7 +388,8 @@ impl Field {
     }
 }
 
-/// Vectorised searchers of all patterns together; none when there are too many, or they cannot be had here.
+/// Vectorised searchers for all patterns together; empty if there are too many patterns, or the CPU does not support
+/// them.
 fn first_looks(patterns: &[(String, Vec<u32>)]) -> Vec<Searcher> {
     if patterns.len() > LOOK_PATTERNS * LOOKS || patterns.iter().any(|(text, _)| text.is_empty()) {
         return Vec::new();
@@ -401,12 +401,12 @@ fn first_looks(patterns: &[(String, Vec<u32>)]) -> Vec<Searcher> {
     searchers.unwrap_or_default()
 }
 
-/// A bit that stands for the text's length; long ones share one.
+/// A bit for the length of the text; long texts share one bit.
 fn length_bit(text: &str) -> u64 {
     1 << text.len().min(63)
 }
 
-/// The text in lower case; most are already.
+/// The text in lower case; most texts already are.
 fn fold_into<'t>(text: &'t str, folding: &'t mut String) -> &'t str {
     // Looking at every byte, whatever comes, is faster than stopping at the first that matters.
     let (is_upper, is_beyond) = text.bytes().fold((false, false), |(upper, beyond), byte| {

@@ -1,18 +1,18 @@
-//! Texts that every match of a regular expression or wildcard pattern must contain.
+//! Literal texts that every match of a regular expression or wildcard pattern must contain.
 //!
-//! They are looked for once for all rules; only where one was found is the expression itself tried.
+//! One search finds the literals of all rules. The expression itself is evaluated only where its literal was found.
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::matching::fold_char;
 use crate::pattern::{Part, Pattern};
 
-/// How many texts may stand for one expression.
+/// The maximum number of texts for one expression.
 const MAX_TEXTS: usize = 64;
-/// Shorter texts are found too often to be worth it.
+/// Shorter texts match too often to be useful.
 const MIN_CHARS: usize = 2;
 
-/// Folded texts of which every match contains at least one; nothing when there is no such list.
+/// Folded texts of which every match contains at least one; `None` if there is no such list.
 pub(super) fn of_regex(source: &str) -> Option<Vec<String>> {
     let hir = regex_syntax::parse(source).ok()?;
     let texts = required(&hir)?;
@@ -89,7 +89,7 @@ fn fold(text: &str) -> String {
     text.chars().map(fold_char).collect()
 }
 
-/// The character that all of a class's become when they are folded, as `[aA]`.
+/// The character that all characters of a class fold to, as for `[aA]`.
 fn one_char(hir: &Hir) -> Option<char> {
     let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
         return None;

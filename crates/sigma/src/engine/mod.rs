@@ -1,12 +1,15 @@
-//! Many rules against many records: the evaluator that runs in production.
+//! The evaluator that runs in production: matches many rules against many records.
 //!
-//! A [`Matcher`] holds the rules of one source. It reads a line once, keeps the fields that some rule names ([`record`];
-//! nearly always by [`quick`], with the places of [`quotes`] and the keys of [`shape`]), answers for each field what all
-//! rules ask of it together ([`fields`]), and evaluates only those rules of which a *witness* was set: a mark without
-//! which they cannot match ([`program`]). Tests that cannot be answered together, as regular expressions, are made on
-//! demand, once per record.
+//! A [`Matcher`] holds the rules of one source. For each line, it
 //!
-//! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] says the same of each rule and record.
+//! 1. reads the fields that some rule uses ([`record`]; for nearly all lines [`quick`], with the positions from
+//!    [`quotes`] and the keys from [`shape`]);
+//! 2. evaluates the tests of all rules on each field together ([`fields`]);
+//! 3. evaluates only rules that have a *witness*: a set mark without which the rule cannot match ([`program`]).
+//!
+//! Tests that cannot be evaluated together, such as regular expressions, run on demand, once per record.
+//!
+//! Start reading at [`Matcher::scan`]. [`crate::CompiledRule::explain`] gives the same result for each rule and record.
 
 mod affix;
 mod fields;
@@ -34,24 +37,24 @@ use crate::derived::{Derivation, PERSON, add_person};
 use crate::event::{Event, Scalar};
 use crate::matching::Matcher as SingleTest;
 
-/// Tells matchers apart, so that one never works with what another remembered.
+/// Identifies matchers, so that none uses the cached state of another.
 static MATCHERS: AtomicU64 = AtomicU64::new(1);
 
-/// The rules of one source, ready to be shown its records.
+/// The compiled rules of one source.
 #[derive(Debug)]
 pub struct Matcher {
     id: u64,
     roots: Roots,
     fields: Vec<FieldPlan>,
-    /// Fields of which something is asked, by place.
+    /// Fields with at least one test, by index.
     asked: Vec<usize>,
     by_name: HashMap<String, usize>,
-    /// Where the record's identity may stand, as places in `fields`.
+    /// Fields that may contain the record's identity, as indexes in `fields`.
     identity: Vec<usize>,
     wanted: Vec<usize>,
     tests: Vec<LazyTest>,
     marks: usize,
-    /// Per mark, the rules that it is a witness of, by place.
+    /// For each mark, the rules that it is a witness of, by index.
     witnessed: Vec<Vec<u32>>,
     /// Rules without a witness.
     always: Vec<u32>,
@@ -67,7 +70,7 @@ struct FieldPlan {
 #[derive(Debug)]
 enum FieldSource {
     Key(u32),
-    /// A key with dots, else a path under its first part, else what is worked out of another field.
+    /// A key with dots, else a path under its first part, else a value derived from another field.
     Dotted {
         key: u32,
         first: u32,
@@ -80,13 +83,13 @@ enum FieldSource {
 
 #[derive(Debug)]
 struct LazyTest {
-    /// Nothing means that the whole record is searched.
+    /// `None` means that the whole record is searched.
     field: Option<usize>,
     test: SingleTest,
     hint: Option<u32>,
 }
 
-/// What [`Matcher::scan`] works with. Scanning is fast where one is used for many records of one matcher.
+/// The working memory of [`Matcher::scan`]. For speed, use one for many records of one matcher.
 #[derive(Debug, Default)]
 pub struct Scratch {
     matcher: u64,
@@ -104,32 +107,20 @@ struct State {
     matched: Vec<usize>,
 }
 
-impl Scratch {
-    /// Whether the last record had the same keys in the same order as the one scanned before it.
-    pub fn is_same_shape(&self) -> bool {
-        self.readings.is_repeated
-    }
-
-    /// The sum of the weights ([`Matcher::weighing`]) of the last record's keys.
-    pub fn weight(&self) -> u64 {
-        self.readings.weight()
-    }
-}
-
 /// A record that was scanned.
 #[derive(Debug)]
 pub struct Scanned<'a> {
     matcher: &'a Matcher,
     line: &'a [u8],
-    /// The line, where it is UTF-8; every record is.
+    /// The line, if it is UTF-8; every record is.
     text: &'a str,
     values: &'a Values,
     whole: OnceCell<Value>,
 }
 
 impl Matcher {
-    /// A matcher of `rules`, each with a number by which the caller knows it. `identity` names the fields that may
-    /// hold a record's identity, best first; `wanted` are fields that the caller will ask for.
+    /// A matcher of `rules`, each with a number that identifies it to the caller. `identity` lists the fields that may
+    /// contain a record's identity, best first; `wanted` are fields that the caller will read.
     pub fn new<'r>(
         rules: impl IntoIterator<Item = (usize, &'r CompiledRule)>,
         identity: &[&str],
@@ -182,16 +173,7 @@ impl Matcher {
         }
     }
 
-    /// Lets the keys of records have weights, all that are not named another, of which [`Scratch::weight`] tells the
-    /// sum: a way to tell of what kind a record is without reading it twice.
-    #[must_use]
-    pub fn weighing(mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) -> Self {
-        self.roots.weigh(weights, other);
-        self
-    }
-
-    /// The names of the fields that rules ask something of, in order of the alphabet; nothing where a rule searches the
-    /// whole record.
+    /// The names of the fields that rules test, in alphabetical order; `None` if a rule searches the whole record.
     pub fn asked_names(&self) -> Option<Vec<&str>> {
         if self.tests.iter().any(|test| test.field.is_none()) {
             return None;
@@ -203,21 +185,22 @@ impl Matcher {
         Some(names)
     }
 
-    /// How many rules there are.
+    /// The number of rules.
     pub fn len(&self) -> usize {
         self.rules.len()
     }
 
-    /// Whether there is no rule.
+    /// Whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Shows one line to every rule. `seen` is given the record and the numbers of the rules that match, in order.
+    /// Matches one line against every rule. Calls `seen` with the record and the numbers of the matching rules, in
+    /// order.
     ///
     /// # Errors
     ///
-    /// [`NotARecord`], when the line is not a JSON object or is nested too deep.
+    /// [`NotARecord`] if the line is not a JSON object or is nested too deeply.
     pub fn scan<T>(
         &self,
         line: &[u8],
@@ -306,7 +289,8 @@ impl Matcher {
 }
 
 impl Scanned<'_> {
-    /// Shows `visit` the scalars of the wanted field at this place until it says `true`.
+    /// Calls `visit` with each scalar of the wanted field at this index until it returns `true`. Returns whether the
+    /// record has the field.
     pub fn wanted(&self, place: usize, visit: &mut dyn FnMut(Scalar<'_>) -> bool) -> bool {
         let plan = &self.matcher.fields[self.matcher.wanted[place]];
         self.each_of(&plan.source, visit)
@@ -389,7 +373,7 @@ impl Event for Scanned<'_> {
     }
 }
 
-/// Collects what rules ask.
+/// Collects the tests of rules.
 #[derive(Default)]
 struct Builder {
     roots: Roots,
@@ -469,7 +453,7 @@ impl Builder {
         }
     }
 
-    /// One test of the group holds.
+    /// True if one test of the group is true.
     fn group<'t>(&mut self, field: Option<&str>, tests: impl Iterator<Item = &'t Test>) -> Node {
         let tests: Vec<&Test> = tests.collect();
         let known = format!("{field:?} {tests:?}");
@@ -523,7 +507,7 @@ impl Builder {
         Node::Test(u32::try_from(self.tests.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// A mark without which the test fails.
+    /// A mark that is always set if the test is true.
     fn hint(&mut self, field: usize, test: &Test) -> u32 {
         let mark = self.mark();
         let texts = match test {

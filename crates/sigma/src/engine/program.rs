@@ -1,12 +1,12 @@
-//! A rule's condition over marks, and the marks of which one must be set for it to hold.
+//! A rule's condition over marks, and its witnesses: the marks of which at least one must be set for a match.
 
 use super::fields::Cost;
 
-/// A condition over marks and the tests that are made on demand.
+/// A condition over marks and the tests that run on demand.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
     Mark(u32),
-    /// A test made on demand, by its place.
+    /// A test that runs on demand, by index.
     Test(u32),
     And(Vec<Node>),
     Or(Vec<Node>),
@@ -14,27 +14,27 @@ pub(super) enum Node {
     AtLeast(usize, Vec<Node>),
 }
 
-/// Marks of which one must be set, and what they cost together.
+/// Marks of which at least one must be set, and their total cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Witness {
     pub(super) marks: Vec<u32>,
     cost: Cost,
 }
 
-/// What is known of marks and tests while witnesses are chosen.
+/// The known costs of marks and tests, for the choice of witnesses.
 pub(super) trait Costs {
     fn mark(&self, mark: u32) -> Cost;
-    /// The mark without which the test fails.
+    /// A mark that is always set if the test is true.
     fn hint(&self, test: u32) -> Option<u32>;
 }
 
 impl Node {
-    /// A condition that never holds.
+    /// A condition that is never true.
     pub(super) fn never() -> Self {
         Self::Or(Vec::new())
     }
 
-    /// One node of one or more.
+    /// Combines one or more nodes into one.
     pub(super) fn any(mut nodes: Vec<Self>) -> Self {
         if nodes.len() == 1 {
             nodes.swap_remove(0)
@@ -43,7 +43,7 @@ impl Node {
         }
     }
 
-    /// One node of one or more.
+    /// Combines one or more nodes into one.
     pub(super) fn every(mut nodes: Vec<Self>) -> Self {
         if nodes.len() == 1 {
             nodes.swap_remove(0)
@@ -52,7 +52,7 @@ impl Node {
         }
     }
 
-    /// Whether the condition holds. `test` makes a test.
+    /// Whether the condition is true. `test` runs a test.
     pub(super) fn holds(&self, has: &impl Fn(u32) -> bool, test: &mut impl FnMut(u32) -> bool) -> bool {
         match self {
             Self::Mark(mark) => has(*mark),
@@ -71,7 +71,8 @@ impl Node {
         }
     }
 
-    /// The cheapest marks without any of which the condition cannot hold; nothing when it may hold without a mark.
+    /// The cheapest set of marks of which at least one is set whenever the condition is true; `None` if the condition
+    /// can be true without a mark.
     pub(super) fn witness(&self, costs: &impl Costs) -> Option<Witness> {
         match self {
             Self::Mark(mark) => Some(Witness {

@@ -1,9 +1,9 @@
-//! The quick way through a line, for what nearly every record looks like.
+//! The fast path for reading a line, for the format of nearly every record.
 //!
-//! One pass over what [`Quotes`] found: keys are expected where they stood last time, values that nobody asks for are
-//! passed over. It takes only what is surely a record and answers nothing for whatever is unusual (control
-//! characters, escaped pairs, powers of ten, very long numbers, deep nesting, any mistake); [`super::record`] then
-//! reads the line with care, and decides. Start reading at [`read`].
+//! One pass over the positions that [`Quotes`] found. It expects each key where it was in the previous record and skips
+//! values that no rule uses. It reads only lines that are certainly valid, and returns nothing for any unusual line
+//! (control characters, surrogate pairs, exponents, very long numbers, deep nesting, any error). [`super::record`] then
+//! reads such a line carefully and decides. Start reading at [`read`].
 
 use serde_json::Value;
 
@@ -13,10 +13,11 @@ use super::shape::Shape;
 
 /// Deeper records are left to the careful reader.
 const MAX_DEPTH: usize = 32;
-/// Longer numbers are left to the careful reader. Nanoseconds since 1970 have so many digits.
+/// Longer numbers are left to the careful reader. Nanoseconds since 1970 have this many digits.
 const MAX_DIGITS: usize = 19;
 
-/// Reads `line` into `values`, which are empty. Nothing, when the line is unusual; what was written then means nothing.
+/// Reads `line` into `values`, which must be empty. Returns `None` if the line is unusual; `values` is then
+/// meaningless.
 pub(super) fn read(
     line: &str,
     roots: &Roots,
@@ -58,15 +59,15 @@ pub(super) fn read(
     (reader.space(at) == line.len()).then_some(())
 }
 
-/// What stands where a key may.
+/// What is at the position of a key.
 enum Key {
     /// A key with this slot.
     Of(Option<u32>),
-    /// The record's end.
+    /// The end of the record.
     None,
 }
 
-/// Each function is given the place where something begins, and answers with the place behind it.
+/// Each function takes the position where an element starts, and returns the position after it.
 struct Reader<'de> {
     text: &'de str,
     line: &'de [u8],
@@ -79,7 +80,7 @@ impl Reader<'_> {
         self.line.get(at).copied()
     }
 
-    /// Of the white space that JSON allows, only this is no control character.
+    /// Of the whitespace that JSON allows, only the space is not a control character.
     #[inline]
     fn space(&self, mut at: usize) -> usize {
         while self.byte(at) == Some(b' ') {
@@ -99,7 +100,7 @@ impl Reader<'_> {
         Some(self.space(at))
     }
 
-    /// Whether a comma follows, with the space behind it; else the given end.
+    /// Whether a comma follows, with the whitespace after it; otherwise the given end.
     #[inline]
     fn goes_on(&self, mut at: usize, end: u8) -> Option<(bool, usize)> {
         let mut next = self.byte(at)?;
@@ -114,7 +115,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What divides a key from what stands before it, the key and the colon; or the record's end.
+    /// The separator, the key and the colon; or the end of the record.
     #[cold]
     fn key(&self, from: usize, roots: &Roots, shape: &mut Shape) -> Option<(Key, usize)> {
         let is_first = !shape.is_begun();
@@ -138,7 +139,7 @@ impl Reader<'_> {
         Some((Key::Of(root), at))
     }
 
-    /// Where the inside of a text begins and ends.
+    /// The start and end of the inside of a text.
     #[inline(always)]
     fn string(&self, at: usize) -> Option<(usize, usize)> {
         if self.byte(at)? != b'"' {
@@ -182,7 +183,7 @@ impl Reader<'_> {
         Some((values.own_text(from)?, behind))
     }
 
-    /// Behind digits, of which there is at least one.
+    /// The position after one or more digits.
     #[inline(always)]
     fn digits(&self, from: usize) -> Option<usize> {
         const EACH: u64 = 0x0101_0101_0101_0101;
@@ -204,7 +205,7 @@ impl Reader<'_> {
         (1..=MAX_DIGITS).contains(&(at - from)).then_some(at)
     }
 
-    /// Behind a number, and whether it is whole.
+    /// The position after a number, and whether it is an integer.
     #[inline(always)]
     fn number(&self, start: usize) -> Option<(bool, usize)> {
         let first = start + usize::from(self.byte(start)? == b'-');
@@ -266,7 +267,7 @@ impl Reader<'_> {
         Some((values.list(start)?, behind))
     }
 
-    /// Adds the scalars of a list, those of lists inside it too.
+    /// Adds the scalars of a list, including those of nested lists.
     fn members(&self, opens: usize, values: &mut Values, depth: usize) -> Option<usize> {
         if depth > MAX_DEPTH {
             return None;
@@ -292,7 +293,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     #[inline(always)]
     fn skip(&self, at: usize, depth: usize) -> Option<usize> {
         match self.byte(at)? {
@@ -342,7 +343,8 @@ impl Reader<'_> {
     }
 }
 
-/// What a backslash and these stand for, and how many they are. Nothing for half of a pair (`\ud83d`) and mistakes.
+/// The character for a backslash and the following bytes, and the number of these bytes. `None` for half a surrogate
+/// pair (`\ud83d`) and errors.
 fn escape(after: &[u8]) -> Option<(char, usize)> {
     let stands_for = match after.first()? {
         byte @ (b'"' | b'\\' | b'/') => char::from(*byte),

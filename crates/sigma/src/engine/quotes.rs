@@ -1,23 +1,23 @@
-//! Where the quotation marks of a line stand, found sixty-four bytes at a time.
+//! Finds the positions of the quotation marks in a line, sixty-four bytes at a time.
 //!
-//! With these places a reader steps from text to text without looking at what is inside.
+//! With these positions, a reader steps from text to text without reading the content.
 
 use std::ops::Range;
 
 use wide::u8x16;
 
 const BLOCK: usize = 64;
-/// What was found in one line.
+/// The positions in one line.
 #[derive(Debug, Default)]
 pub(super) struct Quotes {
     /// A bit for each byte of the line; one block more than the line has.
     marks: Vec<u64>,
-    /// From the first backslash to behind the last; empty when there is none.
+    /// From the first backslash to after the last one; empty if there is none.
     escapes: Range<usize>,
 }
 
 impl Quotes {
-    /// Looks through `line`. Nothing, when it has control characters.
+    /// Scans `line`. Returns `None` if it has control characters.
     pub(super) fn find(&mut self, line: &[u8]) -> Option<()> {
         self.marks.clear();
         self.marks.reserve(line.len() / BLOCK + 2);
@@ -55,13 +55,13 @@ impl Quotes {
         least.to_array().iter().all(|byte| *byte >= b' ').then_some(())
     }
 
-    /// Whether there may be a backslash between two places; there is none when not.
+    /// Whether there may be a backslash between two positions; `false` means that there is none.
     #[inline(always)]
     pub(super) fn may_escape(&self, start: usize, end: usize) -> bool {
         start < self.escapes.end && self.escapes.start < end
     }
 
-    /// The place of the first mark from `at` on.
+    /// The position of the first mark at or after `at`.
     #[inline(always)]
     pub(super) fn next(&self, at: usize) -> Option<usize> {
         let (block, bit) = (at / BLOCK, at % BLOCK);
@@ -99,7 +99,7 @@ fn where_is(byte: u8, parts: [u8x16; 4]) -> u64 {
     a | (b << 16) | (c << 32) | (d << 48)
 }
 
-/// Which bytes of a block stand behind a backslash that is none itself; `carry` goes from block to block.
+/// Which bytes of a block follow a backslash that is not itself escaped; `carry` passes from block to block.
 fn escaped(mut backslashes: u64, carry: &mut bool) -> u64 {
     let mut escaped = u64::from(*carry);
     backslashes &= !escaped;
@@ -122,7 +122,7 @@ fn escaped(mut backslashes: u64, carry: &mut bool) -> u64 {
 mod tests {
     use super::*;
 
-    /// One byte after the other.
+    /// A simple version, one byte at a time.
     fn plainly(line: &[u8]) -> Vec<usize> {
         let mut is_escaped = false;
         let mut places = Vec::new();

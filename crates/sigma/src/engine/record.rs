@@ -1,6 +1,6 @@
-//! One line of NDJSON as the values of the fields that rules name; everything else is read past.
+//! Reads one line of NDJSON into the values of the fields that rules use, and skips everything else.
 //!
-//! Most lines are read by [`super::quick`], the others here.
+//! [`super::quick`] reads most lines; this file reads the others.
 
 use std::collections::HashMap;
 
@@ -11,16 +11,16 @@ use super::shape::Shape;
 
 use crate::event::{Event, Scalar};
 
-/// How deep a record may be nested; the same as `serde_json` allows.
+/// The maximum nesting depth of a record; the same as in `serde_json`.
 const MAX_DEPTH: usize = 127;
 
-/// A scalar of a record. Texts are stretches of the line, or of [`Values::unescaped`].
+/// A scalar of a record. Texts are ranges of the line or of [`Values::unescaped`].
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Found {
     Null,
     Bool(bool),
     Int(i64),
-    /// A whole number above all that `Int` holds.
+    /// An integer above the range of `Int`.
     Natural(u64),
     Float(f64),
     Text(u32, u32),
@@ -28,31 +28,31 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// The text between two places of the line.
+    /// The text between two positions of the line.
     pub(super) fn text(start: usize, end: usize) -> Option<Self> {
         Some(Self::Text(u32::try_from(start).ok()?, u32::try_from(end).ok()?))
     }
 }
 
-/// What a record has under one key.
+/// The value of a record under one key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Slot {
     Absent,
     One(Found),
-    /// A stretch of the record's members.
+    /// A range of the record's list members.
     List(u32, u32),
-    /// An object, of whose inside nothing is asked.
+    /// An object without tests on its inside.
     Object,
-    /// An object or list, of whose inside something is asked, by its place.
+    /// An object or list with tests on its inside, by index.
     Tree(u32),
 }
 
-/// What was read of one line. It borrows nothing, so that its room serves for the next line.
+/// The values of one line. It borrows nothing, so that its memory can be reused for the next line.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     pub(super) slots: Vec<Slot>,
     pub(super) members: Vec<Found>,
-    /// Texts that stand otherwise in the line.
+    /// Texts that are escaped in the line.
     pub(super) unescaped: String,
     trees: Vec<Value>,
 }
@@ -66,19 +66,19 @@ impl Values {
         self.trees.clear();
     }
 
-    /// The text that was added to the unescaped ones from there.
+    /// The text that was added to the unescaped ones from that position.
     pub(super) fn own_text(&self, start: usize) -> Option<Found> {
         let end = u32::try_from(self.unescaped.len()).ok()?;
         Some(Found::OwnText(u32::try_from(start).ok()?, end))
     }
 
-    /// The members that were added from there.
+    /// The members that were added from that position.
     pub(super) fn list(&self, start: usize) -> Option<Slot> {
         let end = u32::try_from(self.members.len()).ok()?;
         Some(Slot::List(u32::try_from(start).ok()?, end))
     }
 
-    /// A value of whose inside something is asked, or a scalar.
+    /// A value with tests on its inside, or a scalar.
     pub(super) fn tree(&mut self, value: Value) -> Option<Slot> {
         if !matches!(value, Value::Array(_) | Value::Object(_)) {
             return self.found(value).map(Slot::One);
@@ -105,7 +105,7 @@ impl Values {
         })
     }
 
-    /// Adds the scalars of a list's member; a list inside a list has its members here too, an object none.
+    /// Adds the scalars of a list's member. Members of a nested list are added too; objects add none.
     fn add_members(&mut self, member: Value) {
         match member {
             Value::Object(_) => {}
@@ -133,7 +133,7 @@ impl Values {
         }
     }
 
-    /// Shows `visit` the scalars in a slot until it says `true`. Answers whether the key is there at all.
+    /// Calls `visit` with each scalar in a slot until it returns `true`. Returns whether the key exists.
     #[inline]
     pub(super) fn each(
         &self,
@@ -159,7 +159,7 @@ impl Values {
         true
     }
 
-    /// The same for a path inside.
+    /// The same for a path inside the value.
     pub(super) fn each_inside(
         &self,
         slot: u32,
@@ -177,14 +177,12 @@ impl Values {
 #[derive(Debug, Default)]
 pub(super) struct Roots {
     by_key: HashMap<String, u32>,
-    /// Whether the inside of an object is asked for.
+    /// Whether the inside of an object is tested.
     deep: Vec<bool>,
-    weights: HashMap<String, u64>,
-    other_weight: u64,
 }
 
 impl Roots {
-    /// The place of a key's slot.
+    /// The index of a key's slot.
     pub(super) fn add(&mut self, key: &str, deep: bool) -> u32 {
         let next = u32::try_from(self.deep.len()).unwrap_or(u32::MAX);
         let place = *self.by_key.entry(key.to_owned()).or_insert(next);
@@ -195,62 +193,49 @@ impl Roots {
         place
     }
 
-    /// Gives keys weights, all others another.
-    pub(super) fn weigh(&mut self, weights: impl IntoIterator<Item = (String, u64)>, other: u64) {
-        self.weights = weights.into_iter().collect();
-        self.other_weight = other;
-    }
-
-    pub(super) fn weight(&self, key: &str) -> u64 {
-        self.weights.get(key).copied().unwrap_or(self.other_weight)
-    }
-
-    /// The place of a key's slot, if it is kept.
+    /// The index of a key's slot, if the key is kept.
     pub(super) fn place(&self, key: &str) -> Option<u32> {
         self.by_key.get(key).copied()
     }
 
-    /// Whether the inside of what stands under the key is asked for.
+    /// Whether the inside of the value under the key is tested.
     pub(super) fn is_deep(&self, place: u32) -> bool {
         self.deep[place as usize]
     }
 }
 
-/// Why a line is no record.
+/// Why a line is not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotARecord {
     /// It is not JSON.
     #[error("not JSON: {0}")]
     Json(String),
-    /// It is JSON, and not an object.
+    /// It is JSON, but not an object.
     #[error("not a JSON object")]
     Object,
-    /// Lists and objects lie too deep inside each other.
+    /// Lists and objects are nested too deeply.
     #[error("nested more than {MAX_DEPTH} deep")]
     Deep,
-    /// It has more than 4 GB.
+    /// It is larger than 4 GB.
     #[error("longer than can be read")]
     Long,
 }
 
-/// What is read with, from line to line of one matcher.
+/// The state of a reader, kept from line to line of one matcher.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
     shape: Shape,
     quotes: Quotes,
     pub(super) values: Values,
-    /// Whether the last record had the keys of the one before it, in the same order.
-    pub(super) is_repeated: bool,
 }
 
 impl Readings {
-    /// Reads `line`, which is `text` where it is UTF-8.
+    /// Reads `line`; `text` is the same line if it is UTF-8.
     pub(super) fn read(&mut self, line: &[u8], text: Option<&str>, roots: &Roots) -> Result<(), NotARecord> {
         let Self {
             shape,
             quotes,
             values,
-            is_repeated,
         } = self;
         values.clear(roots.deep.len());
         shape.begin();
@@ -258,22 +243,13 @@ impl Readings {
         if quick.is_none() {
             values.clear(roots.deep.len());
             shape.begin();
-            if let Err(error) = read_with_care(line, roots, shape, values) {
-                shape.fail();
-                return Err(error);
-            }
+            read_with_care(line, roots, shape, values)?;
         }
-        *is_repeated = shape.end();
         Ok(())
-    }
-
-    /// The sum of the weights of the last record's keys.
-    pub(super) fn weight(&self) -> u64 {
-        self.shape.weight()
     }
 }
 
-/// Reads any line, or says what is wrong with it.
+/// Reads any line, or returns the error.
 fn read_with_care(
     line: &[u8],
     roots: &Roots,

@@ -1,51 +1,49 @@
-//! Which keys records have, in which order: those of one source name their fields alike, so that the key that stood
-//! here last time is tried before a lookup. Keys that only some records have are passed over where they are missing.
+//! The order of keys in records. Records of one source usually have the same keys in the same order, so the reader
+//! first tries the key that was at this position in the previous record, then a lookup. Keys that only some records
+//! have are skipped where they are missing.
 
 use super::record::Roots;
 
-/// A record of endless keys must not be remembered.
+/// The maximum number of remembered keys, so that a record with endless keys does not use endless memory.
 const MAX_KEYS: usize = 1_000;
-/// So many bytes of a key are compared without a loop.
+/// The number of bytes of a key that are compared without a loop.
 const HEAD: usize = 32;
-/// So many missing keys in a row are passed over without reading the key that is there.
+/// The number of missing keys in a row that are skipped without reading the actual key.
 const PASSED: usize = 4;
-/// So many more are looked at when it was read.
+/// The number of further keys that are compared after the actual key was read.
 const LOOKED_AT: usize = 64;
 
-/// The keys of earlier records, and what is known of those of the last one.
+/// The keys of earlier records, and the state of the current one.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
     keys: Vec<Key>,
-    /// Which key is expected next.
+    /// The index of the next expected key.
     next: usize,
-    /// The key that was met last, if it is remembered.
+    /// The key that was last found, if it is remembered.
     last: Option<usize>,
-    weight: u64,
     /// Whether this record has had a key.
     is_begun: bool,
     /// Whether each key of this record was the one expected.
     is_expected: bool,
-    next_before: usize,
-    was_expected: bool,
 }
 
-/// A key that was seen, and its slot.
+/// A remembered key, and its slot.
 #[derive(Debug)]
 struct Key {
     text: Box<str>,
     root: Option<u32>,
-    weight: u64,
-    /// From what divides it from the value before up to its own value, as it was written; empty when that is not
-    /// known.
+    /// The bytes as written, from the separator after the previous value to the start of its own value; empty if
+    /// unknown.
     written: Box<[u8]>,
-    /// Whether it was written as the first key of a record, with the brace before it.
+    /// Whether it was written as the first key of a record, including the opening brace.
     is_first: bool,
     head: [u64; 4],
     mask: [u64; 4],
 }
 
 impl Key {
-    /// How many bytes it takes, if it begins `line` just as last time, and stands where such a key may.
+    /// The length of the key in bytes, if `line` starts with it exactly as last time and at a position where such a key
+    /// may be.
     #[inline(always)]
     fn begins(&self, line: &[u8], is_begun: bool) -> Option<usize> {
         if self.is_first == is_begun {
@@ -75,33 +73,15 @@ fn words(bytes: &[u8; HEAD]) -> [u64; 4] {
 }
 
 impl Shape {
-    /// A record begins.
+    /// Starts a record.
     pub(super) fn begin(&mut self) {
-        if self.keys.len() >= MAX_KEYS && !self.was_expected {
+        // Keys that the previous record did not follow are of no use.
+        if self.keys.len() >= MAX_KEYS && !self.is_expected {
             self.keys.clear();
         }
         self.next = 0;
         self.is_begun = false;
-        self.weight = 0;
         self.is_expected = true;
-    }
-
-    /// The record was read to its end. Whether it had the keys of the one before it, in the same order.
-    pub(super) fn end(&mut self) -> bool {
-        let is_repeated = self.is_expected && self.was_expected && self.next == self.next_before;
-        self.next_before = self.next;
-        self.was_expected = self.is_expected;
-        is_repeated
-    }
-
-    /// The record was none: the next one is like none before it.
-    pub(super) fn fail(&mut self) {
-        self.was_expected = false;
-    }
-
-    /// The sum of the weights of the keys that this record has had.
-    pub(super) fn weight(&self) -> u64 {
-        self.weight
     }
 
     /// Whether this record has had a key.
@@ -109,7 +89,7 @@ impl Shape {
         self.is_begun
     }
 
-    /// How many bytes the next key takes that `line` begins with, and its slot, if it is one that is expected.
+    /// The length in bytes of the next key in `line`, and its slot, if it is an expected key.
     #[inline(always)]
     pub(super) fn meet(&mut self, line: &[u8]) -> Option<(usize, Option<u32>)> {
         let known = self.keys.get(self.next)?;
@@ -118,7 +98,6 @@ impl Shape {
         };
         self.next += 1;
         self.is_begun = true;
-        self.weight = self.weight.wrapping_add(known.weight);
         Some((length, known.root))
     }
 
@@ -137,11 +116,10 @@ impl Shape {
         self.is_expected &= place == self.next;
         self.next = place + 1;
         self.is_begun = true;
-        self.weight = self.weight.wrapping_add(self.keys[place].weight);
         self.last = Some(place);
     }
 
-    /// The slot of a key that was not met, which is remembered.
+    /// The slot of a key that was not expected. The key is remembered.
     pub(super) fn learn(&mut self, roots: &Roots, text: &str) -> Option<u32> {
         let ahead = self.keys.iter().skip(self.next).take(LOOKED_AT);
         if let Some(ahead) = ahead.map(|key| &*key.text).position(|known| known == text) {
@@ -150,12 +128,10 @@ impl Shape {
         }
         self.is_expected = false;
         let root = roots.place(text);
-        let weight = roots.weight(text);
         if self.keys.len() < MAX_KEYS {
             let key = Key {
                 text: text.into(),
                 root,
-                weight,
                 written: Box::default(),
                 is_first: false,
                 head: [0; 4],
@@ -166,12 +142,11 @@ impl Shape {
         } else {
             self.last = None;
             self.is_begun = true;
-            self.weight = self.weight.wrapping_add(weight);
         }
         root
     }
 
-    /// Remembers how the key that was learnt last was written, and whether as a record's first.
+    /// Remembers how the last learnt key was written, and whether it was the first of a record.
     pub(super) fn note(&mut self, written: &[u8], is_first: bool) {
         let Some(known) = self.last.and_then(|place| self.keys.get_mut(place)) else {
             return;

@@ -1,4 +1,4 @@
-//! The plain way to hold a value against a test: short, slow, and independent of the fast one.
+//! The simple comparison of a value with a test: short, slow, and independent of the fast one.
 
 use std::net::IpAddr;
 
@@ -8,13 +8,13 @@ use crate::criterion::{Number, Order, Place, Test};
 use crate::modifier::TimePart;
 use crate::pattern::{DASHES, Part, Pattern};
 
-/// The scalars of a field, or nothing when the event has no such field.
+/// The scalars of a field, or `None` if the event has no such field.
 pub(super) fn field<'v>(event: &'v Value, name: &str) -> Option<Vec<&'v Value>> {
     let holders = holders(event, name);
     (!holders.is_empty()).then(|| holders.into_iter().flat_map(list_scalars).collect())
 }
 
-/// The values that stand under a name: a key as it is, or else a path.
+/// The values under a name: a key as written, or else a path.
 fn holders<'v>(value: &'v Value, name: &str) -> Vec<&'v Value> {
     if let Value::Array(list) = value {
         return list.iter().flat_map(|member| holders(member, name)).collect();
@@ -48,7 +48,7 @@ pub(super) fn everything(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// Tests that ask whether the field is there.
+/// Tests for the presence of the field.
 pub(super) fn presence_passes(test: &Test, present: bool) -> bool {
     match test {
         Test::Exists(wanted) => present == *wanted,
@@ -57,7 +57,7 @@ pub(super) fn presence_passes(test: &Test, present: bool) -> bool {
     }
 }
 
-/// Tests that ask what one value is.
+/// Tests on one value.
 pub(super) fn value_passes(test: &Test, value: &Value, event: &Value) -> bool {
     match test {
         Test::Exists(_) => false,
@@ -116,7 +116,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// Keeps the set of all places in the pattern that the text read so far can have led to.
+/// Keeps the set of all positions in the pattern that the text read so far can have reached.
 fn wildcards(pattern: &Pattern, text: &str, cased: bool) -> bool {
     let mut steps: Vec<(Option<char>, &Part)> = Vec::new();
     for part in &pattern.parts {
@@ -182,7 +182,7 @@ fn ordered(value: &Value, order: Order, wanted: Number) -> bool {
     }
 }
 
-/// Reads a time by walking the calendar year by year from 0001-01-01.
+/// Parses a time by stepping through the calendar year by year from 0001-01-01.
 fn time_part(value: &Value, part: TimePart) -> Option<i64> {
     const TO_1970: i64 = 719_162;
     let text = match value {

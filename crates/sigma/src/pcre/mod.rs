@@ -1,13 +1,14 @@
-//! Regular expressions in Perl's syntax (PCRE2), as Sigma has them, put into the syntax of the `regex` library.
+//! Translates regular expressions from Perl's syntax (PCRE2), which Sigma uses, to the syntax of the `regex` library.
 //!
-//! Both libraries read many texts differently: `\<` is a plain sign in PCRE2 and a word boundary in `regex`, `\d` is ASCII
-//! in one and all of Unicode in the other, `$` may stand before a last line end in one alone. So the expression is parsed
-//! as PCRE2 parses it ([`parse`]), and written anew ([`write`]), without anything on which the two could differ. What
-//! `regex` cannot do is refused by name, with what to write instead; nothing is accepted that means something else.
+//! The two libraries interpret many expressions differently: `\<` is a literal character in PCRE2 and a word boundary
+//! in `regex`, `\d` is ASCII in PCRE2 and Unicode in `regex`, and only PCRE2 matches `$` before a final newline. So the
+//! expression is parsed as PCRE2 parses it ([`parse`]), and rewritten ([`write`]) without any syntax that the two
+//! interpret differently. Syntax that `regex` does not support is refused by name, with what to write instead. No
+//! accepted expression changes its meaning.
 //!
-//! The meaning is that of PCRE2 with its default options and Unicode texts: `\d`, `\w`, `\s`, `\b` and `[:alpha:]` are
-//! ASCII, letter case is Unicode's, a line ends with `\n`. Only whether there is a match counts, so lazy quantifiers and
-//! group numbers make no difference. `oracle` compares with PCRE2 itself.
+//! The semantics are those of PCRE2 with its default options and Unicode texts: `\d`, `\w`, `\s`, `\b` and `[:alpha:]`
+//! are ASCII, letter case is Unicode, and a line ends with `\n`. Only the existence of a match matters, so lazy
+//! quantifiers and group numbers have no effect. `oracle` compares the result with PCRE2 itself.
 //!
 //! Start reading at [`translate`].
 
@@ -15,7 +16,7 @@ mod parse;
 mod set;
 mod write;
 
-/// What holds for the whole expression: the modifiers `i`, `m` and `s`.
+/// Options for the whole expression: the modifiers `i`, `m` and `s`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) ignore_case: bool,
@@ -23,7 +24,7 @@ pub(crate) struct Flags {
     pub(crate) dot_all: bool,
 }
 
-/// What of an expression cannot be honoured, and what to write instead.
+/// The part of an expression that is not supported, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) reason: String,
@@ -39,7 +40,7 @@ impl Refused {
     }
 }
 
-/// The expression in the syntax of `regex`, which matches in exactly the texts that PCRE2 finds the original in.
+/// The expression in the syntax of `regex`, which matches exactly the texts that the original matches in PCRE2.
 pub(crate) fn translate(source: &str, flags: Flags) -> Result<String, Refused> {
     write::write(&parse::parse(source, flags)?)
 }

@@ -1,4 +1,4 @@
-//! Reads an expression as PCRE2 does (pcre2pattern(3), 10.4x), and refuses what `regex` cannot do.
+//! Parses an expression as PCRE2 does (pcre2pattern(3), 10.4x), and refuses syntax that `regex` does not support.
 //!
 //! Start reading at [`parse`].
 
@@ -6,17 +6,17 @@ use regex_syntax::hir::ClassUnicode;
 
 use super::{Flags, Refused, set};
 
-/// How deep groups may lie inside each other. The library that matches allows 100.
+/// The maximum nesting depth of groups. The matching library allows 100.
 const MAX_DEPTH: usize = 90;
-/// The largest count that PCRE2 takes.
+/// The largest count that PCRE2 accepts.
 const MAX_COUNT: u32 = 65_535;
 
-/// A part of an expression. Groups are not marked: which of them took what is never asked.
+/// A part of an expression. Groups are not recorded, because captures are never used.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Node {
-    /// One character of these.
+    /// One character of this set.
     Set(ClassUnicode),
-    /// No character.
+    /// A zero-width assertion.
     Place(Place),
     Concat(Vec<Node>),
     Either(Vec<Node>),
@@ -27,12 +27,12 @@ pub(super) enum Node {
     },
 }
 
-/// A condition on the place in the text.
+/// A condition on the position in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     TextStart,
     TextEnd,
-    /// The text's end, or before a line end that is the last character.
+    /// The end of the text, or before a newline that is the last character.
     LastLineEnd,
     LineStart,
     LineEnd,
@@ -41,7 +41,7 @@ pub(super) enum Place {
 }
 
 impl Node {
-    /// Characters that it takes at least.
+    /// The minimum number of characters that it matches.
     pub(super) fn least(&self) -> usize {
         match self {
             Self::Set(_) => 1,
@@ -54,7 +54,7 @@ impl Node {
         }
     }
 
-    /// Whether it may take no character at a place where [`Place::LastLineEnd`] holds.
+    /// Whether it can match the empty text at a position where [`Place::LastLineEnd`] is true.
     pub(super) fn may_be_nothing(&self) -> bool {
         match self {
             Self::Set(_) => false,
@@ -65,7 +65,7 @@ impl Node {
         }
     }
 
-    /// Whether its first character may be a line end.
+    /// Whether its first character can be a newline.
     pub(super) fn may_be_line_end(&self) -> bool {
         match self {
             Self::Set(set) => set
@@ -90,9 +90,9 @@ struct Options {
     ignore_case: bool,
     multi_line: bool,
     dot_all: bool,
-    /// `x`: white space and comments mean nothing.
+    /// `x`: whitespace and comments are ignored.
     extended: bool,
-    /// `xx`: neither do spaces and tabs in classes.
+    /// `xx`: spaces and tabs in classes are ignored as well.
     extended_more: bool,
 }
 
@@ -131,10 +131,10 @@ struct Parser {
     may_repeat_names: bool,
 }
 
-/// What a class is made of.
+/// A member of a class.
 enum Member {
     Char(char),
-    /// Of more than one character, and so no end of a range.
+    /// More than one character, so it cannot be an end of a range.
     Set(ClassUnicode),
 }
 
@@ -157,7 +157,7 @@ impl Parser {
         is_there
     }
 
-    /// What follows up to `end`, which is taken too; nothing when it is not there.
+    /// The text up to and including `end`; `None` if `end` is missing.
     fn until(&mut self, end: char) -> Option<String> {
         let rest = self.source.get(self.at..)?;
         let length = rest.iter().position(|c| *c == end)?;
@@ -166,7 +166,7 @@ impl Parser {
         Some(text)
     }
 
-    /// Passes over `\Q`, `\E`, comments and, with `x`, white space.
+    /// Skips `\Q`, `\E`, comments and, with `x`, whitespace.
     fn pass_over(&mut self) -> Result<(), Refused> {
         loop {
             if self.take("\\E") {
@@ -191,7 +191,7 @@ impl Parser {
         }
     }
 
-    /// Alternatives up to the end or a `)`, which is not taken. Options that are set inside last as long.
+    /// Alternatives up to the end or a `)`, which is not consumed. Options that are set inside apply only until there.
     fn alternatives(&mut self, depth: usize) -> Result<Node, Refused> {
         if depth > MAX_DEPTH {
             return Err(Refused::new(
@@ -240,7 +240,7 @@ impl Parser {
         })
     }
 
-    /// One item; nothing for a setting of options.
+    /// One item; `None` for an option setting.
     fn item(&mut self, c: char, depth: usize) -> Result<Option<Node>, Refused> {
         if self.quantifier()?.is_some() {
             return Err(nothing_to_repeat());
@@ -319,7 +319,7 @@ impl Parser {
         Ok(Some(counts))
     }
 
-    /// `{n}`, `{n,}` or `{n,m}`; anything else in braces is text.
+    /// `{n}`, `{n,}` or `{n,m}`; any other text in braces is literal.
     fn counts(&mut self) -> Result<Option<(u32, Option<u32>)>, Refused> {
         let rest = &self.source[self.at + 1..];
         let Some(length) = rest.iter().position(|c| *c == '}') else {
@@ -373,7 +373,7 @@ impl Parser {
         Ok(Some((min, max)))
     }
 
-    /// What follows a `(`.
+    /// The content after a `(`.
     fn group(&mut self, depth: usize) -> Result<Option<Node>, Refused> {
         let outer = self.options;
         if self.peek() == Some('*') {
@@ -439,7 +439,7 @@ impl Parser {
         Ok(())
     }
 
-    /// Options as in `(?i-s)`. Whether a group follows, as in `(?i:`.
+    /// Options as in `(?i-s)`. Returns whether a group follows, as in `(?i:`.
     fn set_options(&mut self) -> Result<bool, Refused> {
         let mut options = self.options;
         let mut is_on = true;
@@ -483,7 +483,7 @@ impl Parser {
         }
     }
 
-    /// What follows a backslash outside a class.
+    /// The content after a backslash outside a class.
     fn escape(&mut self) -> Result<Node, Refused> {
         let Some(c) = self.peek() else {
             return Err(ends_with_backslash());
@@ -531,7 +531,7 @@ impl Parser {
         }))
     }
 
-    /// [`Self::counts`], without taking them.
+    /// [`Self::counts`], without consuming them.
     fn counts_ahead(&mut self) -> Result<Option<(u32, Option<u32>)>, Refused> {
         let at = self.at;
         let counts = self.counts();
@@ -599,7 +599,7 @@ impl Parser {
         digits
     }
 
-    /// A number that ends with a brace.
+    /// A number that is followed by a brace.
     fn number(&mut self, radix: u32) -> Result<char, Refused> {
         let digits = self.until('}').unwrap_or_default();
         let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
@@ -634,7 +634,7 @@ impl Parser {
         Ok(if is_negated { set::negated(set) } else { set })
     }
 
-    /// What follows a `[`.
+    /// The content after a `[`.
     fn class(&mut self) -> Result<ClassUnicode, Refused> {
         if let Some(name) = self.posix_name() {
             return Err(not_supported(
@@ -743,7 +743,7 @@ impl Parser {
         });
     }
 
-    /// One member of a class, which begins with `c`.
+    /// One member of a class, which starts with `c`.
     fn member(&mut self, c: char) -> Result<Member, Refused> {
         self.at += 1;
         if self.is_quoted || !matches!(c, '[' | '\\') {
@@ -791,7 +791,7 @@ impl Parser {
         }
     }
 
-    /// What stands between `[` and `]` where that is a POSIX name, as `:alpha:`; the `[` is behind us.
+    /// The text between `[` and `]` if it is a POSIX name, such as `:alpha:`. The `[` is already consumed.
     fn posix_name(&self) -> Option<String> {
         let mark = self.peek().filter(|c| matches!(c, ':' | '.' | '='))?;
         let mut at = self.at + 1;
@@ -816,7 +816,7 @@ fn not_line_end() -> Node {
     Node::Set(set::negated(set::of(&[('\n', '\n')])))
 }
 
-/// White space that `x` passes over.
+/// Whitespace that `x` ignores.
 fn is_pattern_space(c: char) -> bool {
     matches!(
         c,
@@ -833,7 +833,7 @@ fn character(number: u32) -> Result<char, Refused> {
     })
 }
 
-/// Refuses groups that `regex` does not have; `rest` is what follows `(?`.
+/// Refuses groups that `regex` does not support; `rest` is the text after `(?`.
 fn refuse_group(rest: &[char]) -> Result<(), Refused> {
     const LOOK: &str =
         "look for the two texts with two items, one of them negated in the condition where that is meant";
@@ -853,7 +853,7 @@ fn refuse_group(rest: &[char]) -> Result<(), Refused> {
     })
 }
 
-/// Refuses escapes that `regex` cannot express.
+/// Refuses escapes that `regex` does not support.
 fn refuse_escape(c: char) -> Option<Refused> {
     Some(match c {
         'g' | 'k' => back_reference(),

@@ -1,8 +1,8 @@
-//! The sets of characters that PCRE2's escapes and POSIX names stand for, without its option UCP: ASCII alone.
+//! The character sets of PCRE2's escapes and POSIX names without its option UCP: ASCII only.
 
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-/// A set from ranges of characters, both ends included.
+/// A set from ranges of characters, both ends inclusive.
 pub(super) fn of(ranges: &[(char, char)]) -> ClassUnicode {
     ClassUnicode::new(ranges.iter().map(|(from, to)| ClassUnicodeRange::new(*from, *to)))
 }
@@ -13,7 +13,7 @@ pub(super) fn negated(mut set: ClassUnicode) -> ClassUnicode {
     set
 }
 
-/// The set with the other letter case of each of its characters.
+/// The set, extended by the other letter case of each of its characters.
 pub(super) fn folded(mut set: ClassUnicode) -> ClassUnicode {
     // It fails only where the library was built without its tables of letter case.
     set.case_fold_simple();
@@ -48,7 +48,7 @@ pub(super) fn of_escape(letter: char) -> Option<ClassUnicode> {
     })
 }
 
-/// A POSIX name, as in `[[:alpha:]]`. Where letter case does not count, `upper` and `lower` are `alpha`.
+/// A POSIX name, as in `[[:alpha:]]`. If comparison ignores case, `upper` and `lower` are `alpha`.
 pub(super) fn of_posix(name: &str, ignore_case: bool) -> Option<ClassUnicode> {
     let name = match name {
         "upper" | "lower" if ignore_case => "alpha",
@@ -73,8 +73,8 @@ pub(super) fn of_posix(name: &str, ignore_case: bool) -> Option<ClassUnicode> {
     })
 }
 
-/// General categories of Unicode, which both libraries know by the same names. Names of scripts are not here: PCRE2
-/// means a script with its extensions by them. Surrogates are no characters of a text.
+/// General categories of Unicode, which have the same names in both libraries. Script names are not supported, because
+/// PCRE2 includes the extensions of a script. Surrogates are not characters of a text.
 pub(super) fn of_property(name: &str) -> Option<ClassUnicode> {
     const KNOWN: [&str; 34] = [
         "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No", "P", "Pc", "Pd",

@@ -1,7 +1,7 @@
-//! Writes a parsed expression in the syntax of `regex`, with nothing in it that hangs on an option.
+//! Writes a parsed expression in the syntax of `regex`, without any syntax that depends on an option.
 //!
-//! Two places cannot be written as they stand, for want of look-ahead: `$` also stands before a last `\n`, and with `m`
-//! `^` does not stand behind one. What may follow them decides whether something else says the same ([`After`]).
+//! Two anchors have no direct equivalent without look-ahead: `$` also matches before a final `\n`, and with `m`, `^`
+//! does not match after one. What can follow the anchor determines whether an equivalent exists ([`After`]).
 
 use regex_syntax::hir::ClassUnicode;
 
@@ -11,14 +11,14 @@ use super::parse::{Node, Place};
 /// No character.
 const NEVER: &str = r"[^\x{0}-\x{10FFFF}]";
 
-/// What may follow a node until the end of the expression.
+/// What can follow a node until the end of the expression.
 #[derive(Debug, Clone, Copy)]
 struct After {
-    /// Characters that it takes at least.
+    /// The minimum number of characters that it matches.
     least: usize,
-    /// Whether it may also be nothing, wherever it stands.
+    /// Whether it can also match the empty text at any position.
     may_be_nothing: bool,
-    /// Whether it may begin with a line end.
+    /// Whether it can start with a newline.
     may_be_line_end: bool,
 }
 
@@ -31,7 +31,7 @@ impl After {
         }
     }
 
-    /// After one round of a repetition: rounds that must still come belong to what follows.
+    /// The state after one iteration of a repetition: required further iterations belong to what follows.
     fn within(self, inner: &Node, min: u32, max: Option<u32>) -> Self {
         let more = (min as usize).saturating_sub(1);
         Self {
@@ -157,7 +157,7 @@ fn write_set(set: &ClassUnicode, out: &mut String) {
     out.push(']');
 }
 
-/// One character, plain or by its number: signs and what cannot be seen are never taken as syntax.
+/// Writes one character, literally or by its code point: punctuation and invisible characters are never read as syntax.
 fn write_char(c: char, out: &mut String) {
     let is_plain = c.is_ascii_alphanumeric()
         || matches!(

@@ -1,4 +1,4 @@
-//! All evaluators say the same of any rule and event, and nothing from outside panics.
+//! All evaluators give the same result for any rule and event, and no external input causes a panic.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -375,17 +375,12 @@ proptest! {
         let Some(rule) = compiled(&document) else {
             return Err(TestCaseError::fail("the rule can be honoured"));
         };
-        let matcher = Matcher::new([(0, &rule)], &[], &[]).weighing([("a".to_owned(), 1_000)], 1);
+        let matcher = Matcher::new([(0, &rule)], &[], &[]);
         let mut scratch = Scratch::default();
         for line in lines {
             let expected = serde_json::from_str::<Value>(&line).ok().filter(Value::is_object);
             let matched = matcher.scan(line.as_bytes(), &mut scratch, |_, matched| !matched.is_empty()).ok();
-            prop_assert_eq!(matched, expected.as_ref().map(|record| rule.matches(record)), "{}", &line);
-            let is_once = |key: &String| line.matches(&format!("\"{key}\"")).count() <= 1;
-            if let Some(Value::Object(record)) = expected && record.keys().all(is_once) {
-                let weight: u64 = record.keys().map(|key| if key == "a" { 1_000 } else { 1 }).sum();
-                prop_assert_eq!(scratch.weight(), weight, "{}", line);
-            }
+            prop_assert_eq!(matched, expected.map(|record| rule.matches(&record)), "{}", &line);
         }
     }
 
@@ -513,9 +508,9 @@ fn a_line_is_a_record_for_the_engine_when_it_is_one_for_serde_json() {
         assert_eq!(found, expected, "{}", String::from_utf8_lossy(line));
         records += usize::from(found.is_some());
     }
-    assert!(
-        records > 50 && lines.len() - records > 50,
-        "{records} of {}",
-        lines.len()
+    assert_eq!(
+        (records, lines.len() - records),
+        (157, 192),
+        "records and other lines"
     );
 }

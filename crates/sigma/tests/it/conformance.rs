@@ -1,7 +1,7 @@
-//! Rules and events that nobody here wrote: the public SigmaHQ corpus and its regression events.
+//! Rules and events from other authors: the public SigmaHQ corpus and its regression events.
 //!
-//! They are not part of the repository. `FLAREWARD_CONFORMANCE` names the folder that holds them
-//! (`sigma/sigmahq-rules.tar.gz`, `sigma/regression.ndjson`); without it these tests skip and say so.
+//! They are not part of the repository. `FLAREWARD_CONFORMANCE` names the folder that contains them
+//! (`sigma/sigmahq-rules.tar.gz`, `sigma/regression.ndjson`). Without it, these tests print that they were skipped.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,9 +1,9 @@
-//! When correlations fire: each kind, at the edges, and whatever the order of the matches.
+//! When correlations fire: each type, at the boundaries, and for any order of the matches.
 
 #![expect(clippy::unwrap_used, reason = "a document that is not read is a failure")]
 
 use proptest::prelude::*;
-use sigma::{Collection, Correlation, Document, Hit, HitValue, PartOf, Placeholders, parse_documents};
+use sigma::{Collection, Correlation, Document, Match, MatchValue, PartOf, Placeholders, parse_documents};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -15,8 +15,8 @@ fn correlation(body: &str) -> Correlation {
     }
 }
 
-fn hit(second: i64, part: usize, id: u128) -> Hit {
-    Hit {
+fn matched(second: i64, part: usize, id: u128) -> Match {
+    Match {
         at_ns: second * SECOND,
         part,
         id,
@@ -25,18 +25,18 @@ fn hit(second: i64, part: usize, id: u128) -> Hit {
 }
 
 /// The seconds at which the correlation fires, with what it compared.
-fn firings(correlation: &Correlation, hits: &[Hit]) -> Vec<(i64, f64)> {
+fn firings(correlation: &Correlation, matches: &[Match]) -> Vec<(i64, f64)> {
     correlation
-        .firings(&mut hits.to_vec())
+        .firings(&mut matches.to_vec())
         .into_iter()
         .map(|firing| (firing.at_ns / SECOND, firing.value))
         .collect()
 }
 
-fn at(seconds: &[i64]) -> Vec<Hit> {
+fn at(seconds: &[i64]) -> Vec<Match> {
     (0..)
         .zip(seconds)
-        .map(|(id, second)| hit(*second, 0, id))
+        .map(|(id, second)| matched(*second, 0, id))
         .collect()
 }
 
@@ -81,25 +81,28 @@ fn bounds_may_be_combined() {
 #[test]
 fn what_holds_on_is_reported_again_only_when_that_is_asked() {
     let body = "  type: event_count\n  rules: [a]\n  timespan: 10s\n  condition: {gte: 2}\n";
-    let hits = at(&(0..100).step_by(5).collect::<Vec<_>>());
-    assert_eq!(firings(&correlation(body), &hits).len(), 1);
+    let matches = at(&(0..100).step_by(5).collect::<Vec<_>>());
+    assert_eq!(firings(&correlation(body), &matches).len(), 1);
     let reminded = correlation(&format!("{body}flareward: {{suppress: 30s}}"));
-    let found: Vec<i64> = firings(&reminded, &hits).into_iter().map(|(at, _)| at).collect();
+    let found: Vec<i64> = firings(&reminded, &matches)
+        .into_iter()
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(found, [5, 35, 65, 95]);
 }
 
 #[test]
 fn values_are_counted_summed_averaged_and_ranked() {
-    let with = |values: &[(i64, HitValue)]| -> Vec<Hit> {
+    let with = |values: &[(i64, MatchValue)]| -> Vec<Match> {
         (0..)
             .zip(values)
-            .map(|(id, (second, value))| Hit {
+            .map(|(id, (second, value))| Match {
                 value: Some(*value),
-                ..hit(*second, 0, id)
+                ..matched(*second, 0, id)
             })
             .collect()
     };
-    let word = HitValue::digest_of;
+    let word = MatchValue::digest_of;
     let count =
         correlation("  type: value_count\n  rules: [a]\n  timespan: 10s\n  condition: {field: x, gte: 3}");
     let words = with(&[
@@ -110,7 +113,7 @@ fn values_are_counted_summed_averaged_and_ranked() {
         (12, word("d")),
     ]);
     assert_eq!(firings(&count, &words), [(9, 3.0)]);
-    let number = HitValue::Number;
+    let number = MatchValue::Number;
     let numbers = with(&[
         (0, number(10.0)),
         (1, number(0.5)),
@@ -142,13 +145,13 @@ fn values_are_counted_summed_averaged_and_ranked() {
 fn more_values_than_are_counted_one_by_one_are_estimated_and_say_so() {
     let many =
         correlation("  type: value_count\n  rules: [a]\n  timespan: 1h\n  condition: {field: x, gte: 50000}");
-    let mut hits: Vec<Hit> = (0..60_000_u32)
-        .map(|n| Hit {
-            value: Some(HitValue::digest_of(&n.to_string())),
-            ..hit(1, 0, n.into())
+    let mut matches: Vec<Match> = (0..60_000_u32)
+        .map(|n| Match {
+            value: Some(MatchValue::digest_of(&n.to_string())),
+            ..matched(1, 0, n.into())
         })
         .collect();
-    let firings = many.firings(&mut hits);
+    let firings = many.firings(&mut matches);
     assert_eq!(firings.len(), 1);
     assert!(firings[0].is_estimate);
     let exact = firings[0].last as f64;
@@ -170,12 +173,12 @@ fn different_rules_count_in_any_order_or_in_one() {
         (vec![(0, 0), (6, 1), (11, 2)], vec![], vec![]),
         (vec![(0, 0), (6, 1), (7, 0), (8, 1), (11, 2)], vec![11], vec![11]),
     ] {
-        let hits: Vec<Hit> = (0..)
+        let matches: Vec<Match> = (0..)
             .zip(&parts)
-            .map(|(id, (second, part))| hit(*second, *part, id))
+            .map(|(id, (second, part))| matched(*second, *part, id))
             .collect();
         let seconds = |correlation| -> Vec<i64> {
-            firings(correlation, &hits)
+            firings(correlation, &matches)
                 .into_iter()
                 .map(|(at, _)| at)
                 .collect()
@@ -184,11 +187,11 @@ fn different_rules_count_in_any_order_or_in_one() {
         assert_eq!(seconds(&ordered), in_order, "{parts:?}");
     }
     let two = correlation("  type: temporal\n  rules: [a, b, c]\n  timespan: 10s\n  condition: {gte: 2}");
-    assert_eq!(firings(&two, &[hit(0, 0, 0), hit(1, 2, 1)]), [(1, 2.0)]);
+    assert_eq!(firings(&two, &[matched(0, 0, 0), matched(1, 2, 1)]), [(1, 2.0)]);
     let worded = correlation("  type: temporal\n  timespan: 10s\n  condition: a and (b or not c)");
     assert_eq!(worded.rules, ["a", "b", "c"]);
     assert_eq!(
-        firings(&worded, &[hit(0, 2, 0), hit(1, 0, 1), hit(2, 1, 2)]),
+        firings(&worded, &[matched(0, 2, 0), matched(1, 0, 1), matched(2, 1, 2)]),
         [(2, 3.0)]
     );
     let named = correlation("  type: temporal_ordered\n  timespan: 10s\n  condition: b and a");
@@ -200,7 +203,7 @@ proptest! {
 
     #[test]
     fn the_order_in_which_matches_come_makes_no_difference(
-        mut hits in prop::collection::vec((0_i64..40, 0_usize..3, 0_u64..5), 0..40),
+        mut matches in prop::collection::vec((0_i64..40, 0_usize..3, 0_u64..5), 0..40),
         kind in 0_usize..7,
         limit in 1_u32..6,
         swaps in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..40),
@@ -216,17 +219,17 @@ proptest! {
         let correlation = correlation(&format!(
             "  type: {}\n  rules: [a, b, c]\n  timespan: 10s\n  condition: {{{field}gte: {limit}}}", kinds[kind]
         ));
-        hits.sort_unstable();
-        hits.dedup();
-        let ordered: Vec<Hit> = (0..)
-            .zip(&hits)
-            .map(|(id, (second, part, value))| Hit {
+        matches.sort_unstable();
+        matches.dedup();
+        let ordered: Vec<Match> = (0..)
+            .zip(&matches)
+            .map(|(id, (second, part, value))| Match {
                 value: match kind {
                     0..=2 => None,
-                    3 => Some(HitValue::Digest(*value)),
-                    _ => Some(HitValue::Number(*value as f64 / 2.0)),
+                    3 => Some(MatchValue::Digest(*value)),
+                    _ => Some(MatchValue::Number(*value as f64 / 2.0)),
                 },
-                ..hit(*second, *part, id)
+                ..matched(*second, *part, id)
             })
             .collect();
         let mut shuffled = ordered.clone();
@@ -244,17 +247,17 @@ proptest! {
 }
 
 /// Firings by looking at all matches for each match.
-fn plainly(_: &Correlation, hits: &[Hit], limit: u32, kind: usize) -> Vec<u128> {
-    let number = |hit: &Hit| match hit.value {
-        Some(HitValue::Number(number)) => number,
+fn plainly(_: &Correlation, matches: &[Match], limit: u32, kind: usize) -> Vec<u128> {
+    let number = |one: &Match| match one.value {
+        Some(MatchValue::Number(number)) => number,
         _ => 0.0,
     };
     let mut fired = Vec::new();
     let mut held: Option<i64> = None;
-    for (place, hit) in hits.iter().enumerate() {
-        let window: Vec<&Hit> = hits[..=place]
+    for (place, one) in matches.iter().enumerate() {
+        let window: Vec<&Match> = matches[..=place]
             .iter()
-            .filter(|other| hit.at_ns - other.at_ns <= 10 * SECOND)
+            .filter(|other| one.at_ns - other.at_ns <= 10 * SECOND)
             .collect();
         let value = match kind {
             0 => window.len() as f64,
@@ -304,11 +307,11 @@ fn plainly(_: &Correlation, hits: &[Hit], limit: u32, kind: usize) -> Vec<u128> 
             }
         };
         let holds = value >= f64::from(limit);
-        let held_on = held.is_some_and(|last| hit.at_ns - last <= 10 * SECOND);
+        let held_on = held.is_some_and(|last| one.at_ns - last <= 10 * SECOND);
         if holds && !held_on {
-            fired.push(hit.id);
+            fired.push(one.id);
         }
-        held = holds.then_some(hit.at_ns);
+        held = holds.then_some(one.at_ns);
     }
     fired
 }

@@ -1,4 +1,4 @@
-//! What values, modifiers and conditions mean, one table per subject.
+//! The semantics of values, modifiers and conditions, with one table per subject.
 
 use serde_json::{Value, json};
 use sigma::{CompiledRule, Placeholders, parse_rules};

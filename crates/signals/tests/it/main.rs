@@ -1,3 +1,3 @@
-//! The crate as a transmitter uses it, judged by an independent JWT library.
+//! The crate as a transmitter uses it, checked with an independent JWT library.
 
 mod tokens;

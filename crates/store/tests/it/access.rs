@@ -1,4 +1,4 @@
-//! Listings, what a run changed, and addresses of one person.
+//! Listings, the changes of a run, and addresses of one person.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use model::{ConnectionId, CredentialKind, PersonId};

@@ -1,4 +1,4 @@
-//! What is stored and cannot be read is an error that says where it lies, never an empty answer.
+//! Unreadable stored data causes an error with its location, never an empty result.
 
 use crate::access::{connection, noon};
 use model::{AuditAction, AuditOutcome};

@@ -1,6 +1,6 @@
-//! A disk that was full once: what failed is told, and nothing fails any more once there is room again.
+//! A disk that was full: failures are reported, and everything works again once there is space.
 //!
-//! Needs a small file system, which only root can mount; elsewhere the test says that it was skipped.
+//! Needs a small file system, which only root can mount; otherwise the test prints that it was skipped.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What the store promises, on both engines.
+//! The guarantees of the store, on both engines.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;

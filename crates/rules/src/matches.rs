@@ -1,7 +1,7 @@
-//! Matches that are kept in memory while rules run over files or an archive, group by group, in little room.
+//! Matches in memory while rules run over files or an archive, in a compact form for each group.
 
-use super::detector::{Trace, TraceValue};
-use super::watch::Kept;
+use super::detector::{Match, MatchValue};
+use super::watch::WatchMatch;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Groups {
     by_group: hashbrown::HashMap<(usize, Box<[String]>), Vec<Row>>,
-    /// The earliest record of a group that writes its values otherwise than they compare.
+    /// The earliest record of a group whose values are written differently from their form for comparison.
     written: hashbrown::HashMap<(usize, Box<[String]>), Written>,
     texts: Vec<Arc<str>>,
     text_places: HashMap<Arc<str>, u32>,
     numbers: Vec<f64>,
-    /// How many matches are kept.
+    /// The number of stored matches.
     pub count: usize,
 }
 
-/// The time and number of a record, and the values that it writes.
+/// The time and number of a record, and its values as written.
 type Written = (i64, u64, Box<[String]>);
 
 /// A match in 24 bytes.
@@ -40,13 +40,13 @@ enum ValueKind {
 }
 
 impl Groups {
-    /// Keeps what a record left, whose number tells it from others.
-    pub fn keep(&mut self, trace: Trace, at_ns: i64, id: u64) {
-        if let Some(written) = trace.written {
-            let group = (trace.watch, trace.key.clone().into_boxed_slice());
+    /// Stores a match of a record; the number identifies the record.
+    pub fn add(&mut self, one: Match, at_ns: i64, id: u64) {
+        if let Some(written) = one.written {
+            let group = (one.watch, one.key.clone().into_boxed_slice());
             self.write(group, (at_ns, id, written.into()));
         }
-        self.push(trace.watch, trace.key, at_ns, id, trace.part, trace.value);
+        self.push(one.watch, one.key, at_ns, id, one.part, one.value);
     }
 
     fn write(&mut self, group: (usize, Box<[String]>), written: Written) {
@@ -56,7 +56,7 @@ impl Groups {
         }
     }
 
-    /// The values of a group as its earliest record writes them.
+    /// The values of a group as written in its earliest record.
     pub fn shown(&self, watch: usize, key: &[String]) -> Vec<String> {
         let group = (watch, Box::from(key));
         let rows = self.by_group.get(&group).into_iter().flatten();
@@ -74,16 +74,16 @@ impl Groups {
         at_ns: i64,
         id: u64,
         part: usize,
-        value: Option<TraceValue>,
+        value: Option<MatchValue>,
     ) {
         let place = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let (kind, value) = match value {
             None => (ValueKind::None, 0),
-            Some(TraceValue::Number(number)) => {
+            Some(MatchValue::Number(number)) => {
                 self.numbers.push(number);
                 (ValueKind::Number, place(self.numbers.len() - 1))
             }
-            Some(TraceValue::Text(text)) => {
+            Some(MatchValue::Text(text)) => {
                 let known = self.text_places.get(text.as_str()).copied();
                 let place = known.unwrap_or_else(|| {
                     let text: Arc<str> = text.into();
@@ -109,26 +109,26 @@ impl Groups {
             });
     }
 
-    /// Keeps a firing of another watch for one that refers to it.
+    /// Stores a firing of a watch for another watch that refers to it.
     pub fn derive(&mut self, watch: usize, key: Vec<String>, part: usize, at_ns: i64, id: u64) {
         self.push(watch, key, at_ns, id, part, None);
     }
 
-    fn unpacked(&self, row: Row) -> Kept {
+    fn unpacked(&self, row: Row) -> WatchMatch {
         let place = row.value as usize;
-        Kept {
+        WatchMatch {
             at_ns: row.at_ns,
             part: row.part.into(),
             id: row.id.into(),
             value: match row.kind {
                 ValueKind::None => None,
-                ValueKind::Text => Some(TraceValue::Text(self.texts[place].to_string())),
-                ValueKind::Number => Some(TraceValue::Number(self.numbers[place])),
+                ValueKind::Text => Some(MatchValue::Text(self.texts[place].to_string())),
+                ValueKind::Number => Some(MatchValue::Number(self.numbers[place])),
             },
         }
     }
 
-    /// Adds what another thread kept.
+    /// Adds the matches of another thread.
     pub fn merge(&mut self, other: Self) {
         if self.count == 0 {
             *self = other;
@@ -139,8 +139,8 @@ impl Groups {
         }
         for ((watch, key), rows) in &other.by_group {
             for row in rows {
-                let kept = other.unpacked(*row);
-                self.push(*watch, key.to_vec(), kept.at_ns, row.id, kept.part, kept.value);
+                let one = other.unpacked(*row);
+                self.push(*watch, key.to_vec(), one.at_ns, row.id, one.part, one.value);
             }
         }
     }
@@ -153,8 +153,8 @@ impl Groups {
         keys
     }
 
-    /// The matches of one group, which are not kept any longer.
-    pub fn take(&mut self, watch: usize, key: &[String]) -> Vec<Kept> {
+    /// Removes and returns the matches of one group.
+    pub fn take(&mut self, watch: usize, key: &[String]) -> Vec<WatchMatch> {
         let rows = self.by_group.remove(&(watch, key.into())).unwrap_or_default();
         rows.into_iter().map(|row| self.unpacked(row)).collect()
     }
@@ -164,8 +164,8 @@ impl Groups {
 mod tests {
     use super::*;
 
-    fn trace(watch: usize, key: &str, value: Option<TraceValue>) -> Trace {
-        Trace {
+    fn of_key(watch: usize, key: &str, value: Option<MatchValue>) -> Match {
+        Match {
             watch,
             part: 1,
             key: vec![key.to_owned()],
@@ -176,16 +176,16 @@ mod tests {
 
     #[test]
     fn a_group_is_shown_as_its_earliest_record_writes_it() {
-        let spelled = |key: &str| Trace {
+        let spelled = |key: &str| Match {
             written: Some(vec![key.to_owned()]),
-            ..trace(0, "ana", None)
+            ..of_key(0, "ana", None)
         };
         let mut groups = Groups::default();
-        groups.keep(spelled("ANA"), 5, 5);
-        groups.keep(spelled("Ana"), 3, 3);
+        groups.add(spelled("ANA"), 5, 5);
+        groups.add(spelled("Ana"), 3, 3);
         assert_eq!(groups.shown(0, &["ana".to_owned()]), ["Ana"]);
         let mut other = Groups::default();
-        other.keep(trace(0, "ana", None), 2, 2);
+        other.add(of_key(0, "ana", None), 2, 2);
         groups.merge(other);
         assert_eq!(groups.shown(0, &["ana".to_owned()]), ["ana"]);
         assert_eq!(groups.of(0).len(), 1);
@@ -195,17 +195,17 @@ mod tests {
     fn what_is_kept_comes_back_as_it_was_also_from_another_thread() {
         let values = [
             None,
-            Some(TraceValue::Text("a".to_owned())),
-            Some(TraceValue::Number(2.5)),
-            Some(TraceValue::Text("a".to_owned())),
-            Some(TraceValue::Text(String::new())),
+            Some(MatchValue::Text("a".to_owned())),
+            Some(MatchValue::Number(2.5)),
+            Some(MatchValue::Text("a".to_owned())),
+            Some(MatchValue::Text(String::new())),
         ];
         let mut groups = Groups::default();
         let mut other = Groups::default();
-        other.keep(trace(0, "z", Some(TraceValue::Text("other".to_owned()))), 9, 9);
+        other.add(of_key(0, "z", Some(MatchValue::Text("other".to_owned()))), 9, 9);
         for (id, value) in (0..).zip(&values) {
             let to = if id < 2 { &mut groups } else { &mut other };
-            to.keep(trace(0, "k", value.clone()), -5, id);
+            to.add(of_key(0, "k", value.clone()), -5, id);
         }
         groups.merge(other);
         assert_eq!(groups.count, 6);
@@ -213,17 +213,17 @@ mod tests {
             groups.of(0),
             [vec!["k".to_owned()].into(), vec!["z".to_owned()].into()]
         );
-        let kept = groups.take(0, &["k".to_owned()]);
-        let expected: Vec<Kept> = (0..)
+        let matches = groups.take(0, &["k".to_owned()]);
+        let expected: Vec<WatchMatch> = (0..)
             .zip(values)
-            .map(|(id, value)| Kept {
+            .map(|(id, value)| WatchMatch {
                 at_ns: -5,
                 part: 1,
                 id,
                 value,
             })
             .collect();
-        assert_eq!(kept, expected);
+        assert_eq!(matches, expected);
         assert!(groups.take(0, &["k".to_owned()]).is_empty());
         assert_eq!(std::mem::size_of::<Row>(), 24);
     }

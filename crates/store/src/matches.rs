@@ -1,4 +1,4 @@
-//! Matches as long as they may bear on others, and how far the time of each source has come.
+//! Matches, stored as long as a correlation may need them, and the watermark of each source.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
 use crate::group_debt::groups_owe;
@@ -7,68 +7,69 @@ use model::ConnectionId;
 use sqlx::QueryBuilder;
 use std::collections::BTreeMap;
 
-/// Matches of one group that are looked at together, at most. Chosen: more is a rule that is far too wide.
-pub const HITS_MAX: i64 = 100_000;
-/// Rows of one statement.
+/// The maximum number of matches of one group that are evaluated together. Chosen: more means that the rule is far too
+/// broad.
+pub const MATCHES_MAX: i64 = 100_000;
+/// Rows in one statement.
 const ROWS: usize = 500;
 
-/// A match that a watch keeps.
+/// A stored match of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct RuleHitRow {
-    /// Which watch, with a digest of what it means.
+pub struct MatchRow {
+    /// The watch, with a digest of its definition.
     pub watch: String,
-    /// The values that keep groups apart, as JSON.
+    /// The values that separate groups, as JSON.
     pub group_key: String,
-    /// What makes a match one of its own inside the group: the event, or the day where one a day counts.
+    /// Makes the match unique inside the group: the event, or the day if only one match a day counts.
     pub slot: String,
-    /// Which of the watch's rules matched.
+    /// The rule of the watch that matched.
     pub part: i64,
-    /// The value that is looked at; empty where none is.
+    /// The compared value; empty if there is none.
     pub value: String,
-    /// When, in microseconds since 1970.
+    /// The time, in microseconds since 1970.
     pub at_us: i64,
     /// The event.
     pub event_id: String,
-    /// The batch that brought it.
+    /// The batch that contained it.
     pub batch_id: String,
 }
 
-/// What a part of a run leaves: who asked at what time, and the stamp of what is owed through it.
+/// Data about a part of a run: its start time, and the stamp of the debts that it creates.
 #[derive(Debug, Clone)]
-pub struct HitRun {
-    /// When the run over the batch began. Matches that a later run keeps count as kept by it.
+pub struct MatchRun {
+    /// When the run over the batch started. Matches that a later run stores count as stored by that run.
     pub began_at: DateTime<Utc>,
-    /// Another one with each call.
+    /// A new value with each call.
     pub stamp: String,
 }
 
-/// A group that something changed in, and from when on.
+/// A group with changes, and their earliest time.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 #[expect(
     missing_docs,
-    reason = "columns of the same names in RuleHitRow; the earliest time"
+    reason = "columns of the same names in MatchRow; the earliest time"
 )]
-pub struct HitGroup {
+pub struct MatchGroup {
     pub watch: String,
     pub group_key: String,
     pub at_us: i64,
 }
 
-/// How far a source has come.
+/// The watermark of a source.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct WatermarkRow {
-    /// From which account.
+    /// The connection of the account.
     #[sqlx(try_from = "String")]
     pub connection_id: ConnectionId,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: String,
     /// The latest time of its records, never ahead of the clock.
     pub at: DateTime<Utc>,
-    /// Records that were too late for correlations.
+    /// The number of records that were too late for correlations.
     pub late: i64,
 }
 
-/// Everything this file sends to either engine.
+/// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     OF_BATCH,
@@ -82,9 +83,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     WATERMARK_SET,
 ];
 
-pub(crate) const HIT_HEAD: &str =
+pub(crate) const MATCH_HEAD: &str =
     "INSERT INTO rule_hit (watch, group_key, slot, part, value, at_us, event_id, batch_id, kept_at)";
-pub(crate) const HIT_TAIL: &str = "
+pub(crate) const MATCH_TAIL: &str = "
     ON CONFLICT (watch, group_key, slot, part, value) DO UPDATE SET at_us = excluded.at_us,
         event_id = excluded.event_id, batch_id = excluded.batch_id,
         kept_at = CASE WHEN excluded.kept_at > rule_hit.kept_at THEN excluded.kept_at ELSE rule_hit.kept_at END
@@ -117,49 +118,50 @@ const WATERMARK_SET: &str = "
         at = CASE WHEN excluded.at > watermark.at THEN excluded.at ELSE watermark.at END";
 
 /// Writes matches in the transaction `$tx`.
-macro_rules! hits_write {
-    ($tx:expr, $hits:expr, $run:expr) => {{
-        let hits: &[&RuleHitRow] = &$hits;
-        for part in hits.chunks(ROWS) {
-            let mut query = QueryBuilder::new(HIT_HEAD);
-            query.push_values(part, |mut row, hit| {
-                row.push_bind(&hit.watch)
-                    .push_bind(storable(&hit.group_key).into_owned())
-                    .push_bind(&hit.slot)
-                    .push_bind(hit.part)
-                    .push_bind(storable(&hit.value).into_owned())
-                    .push_bind(hit.at_us)
-                    .push_bind(&hit.event_id)
-                    .push_bind(&hit.batch_id)
+macro_rules! matches_write {
+    ($tx:expr, $matches:expr, $run:expr) => {{
+        let matches: &[&MatchRow] = &$matches;
+        for part in matches.chunks(ROWS) {
+            let mut query = QueryBuilder::new(MATCH_HEAD);
+            query.push_values(part, |mut row, one| {
+                row.push_bind(&one.watch)
+                    .push_bind(storable(&one.group_key).into_owned())
+                    .push_bind(&one.slot)
+                    .push_bind(one.part)
+                    .push_bind(storable(&one.value).into_owned())
+                    .push_bind(one.at_us)
+                    .push_bind(&one.event_id)
+                    .push_bind(&one.batch_id)
                     .push_bind($run.began_at);
             });
-            query.push(HIT_TAIL);
+            query.push(MATCH_TAIL);
             query.build().execute(&mut *$tx).await?;
         }
     }};
 }
 
-/// The earliest of matches that are kept as one, in the order of their keys: two transactions lock rows in one order.
-fn earliest(hits: &[RuleHitRow]) -> Vec<&RuleHitRow> {
+/// For matches with the same key, the earliest one, in the order of their keys, so that two transactions lock rows in
+/// the same order.
+fn earliest(matches: &[MatchRow]) -> Vec<&MatchRow> {
     let mut first = BTreeMap::new();
-    for hit in hits {
-        let key = (&hit.watch, &hit.group_key, &hit.slot, hit.part, &hit.value);
-        let kept = first.entry(key).or_insert(hit);
-        if (hit.at_us, &hit.event_id) < (kept.at_us, &kept.event_id) {
-            *kept = hit;
+    for one in matches {
+        let key = (&one.watch, &one.group_key, &one.slot, one.part, &one.value);
+        let kept = first.entry(key).or_insert(one);
+        if (one.at_us, &one.event_id) < (kept.at_us, &kept.event_id) {
+            *kept = one;
         }
     }
     first.into_values().collect()
 }
 
-/// The groups of matches, with the earliest time in each.
-fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
+/// The groups of these matches, with the earliest time in each.
+fn groups_of<'m>(matches: &[&'m MatchRow]) -> Vec<(&'m str, &'m str, i64)> {
     let mut groups = BTreeMap::new();
-    for hit in hits {
+    for one in matches {
         let from = groups
-            .entry((hit.watch.as_str(), hit.group_key.as_str()))
-            .or_insert(hit.at_us);
-        *from = hit.at_us.min(*from);
+            .entry((one.watch.as_str(), one.group_key.as_str()))
+            .or_insert(one.at_us);
+        *from = one.at_us.min(*from);
     }
     groups
         .into_iter()
@@ -168,29 +170,29 @@ fn groups_of<'h>(hits: &[&'h RuleHitRow]) -> Vec<(&'h str, &'h str, i64)> {
 }
 
 impl Store {
-    /// Keeps matches, and writes down that their groups are owed their detections. One that is kept already stays, with
-    /// the earlier time of the two.
-    pub async fn hit_keep(&self, hits: &[RuleHitRow], run: &HitRun) -> Result<(), StoreError> {
-        if hits.is_empty() {
+    /// Stores matches, and records that the detections of their groups must be recomputed. An already stored match is
+    /// kept, with the earlier of the two times.
+    pub async fn match_keep(&self, matches: &[MatchRow], run: &MatchRun) -> Result<(), StoreError> {
+        if matches.is_empty() {
             return Ok(());
         }
-        let hits = earliest(hits);
-        let groups = groups_of(&hits);
+        let matches = earliest(matches);
+        let groups = groups_of(&matches);
         in_transaction!(self, tx => {
-            hits_write!(tx, hits, run);
+            matches_write!(tx, matches, run);
             groups_owe!(tx, groups, &run.stamp, run.began_at);
         });
         Ok(())
     }
 
-    /// The matches of these groups of a watch from `from_us` on, at most [`HITS_MAX`] in all: group by group, oldest
-    /// first.
-    pub async fn hit_groups(
+    /// The matches of these groups of a watch, starting at `from_us`, at most [`MATCHES_MAX`] in total: group by group,
+    /// oldest first.
+    pub async fn match_groups(
         &self,
         watch: &str,
         keys: &[&str],
         from_us: i64,
-    ) -> Result<Vec<RuleHitRow>, StoreError> {
+    ) -> Result<Vec<MatchRow>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -201,16 +203,16 @@ impl Store {
             for key in keys {
                 list.push_bind(storable(key).into_owned());
             }
-            query.push(GROUPS_TAIL).push_bind(from_us).push(GROUPS_ORDER).push_bind(HITS_MAX);
+            query.push(GROUPS_TAIL).push_bind(from_us).push(GROUPS_ORDER).push_bind(MATCHES_MAX);
             query.build_query_as().fetch_all(pool).await?
         }))
     }
 
-    /// Forgets the matches of a batch that an earlier run kept and this one did not, and writes down that their groups
-    /// are owed their detections.
-    pub async fn hit_forget_batch(&self, batch: &str, run: &HitRun) -> Result<(), StoreError> {
+    /// Deletes the matches of a batch that an earlier run stored and this one did not, and records that the detections
+    /// of their groups must be recomputed.
+    pub async fn match_forget_batch(&self, batch: &str, run: &MatchRun) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            let groups: Vec<HitGroup> = sqlx::query_as(OF_BATCH)
+            let groups: Vec<MatchGroup> = sqlx::query_as(OF_BATCH)
                 .bind(batch).bind(run.began_at).fetch_all(&mut *tx).await?;
             if !groups.is_empty() {
                 sqlx::query(FORGET_BATCH).bind(batch).bind(run.began_at).execute(&mut *tx).await?;
@@ -224,30 +226,30 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces what one watch's firings from `from_us` on left in another's group, which is owed its detections then.
-    /// `source` says whose they are.
-    pub async fn hit_replace_derived(
+    /// Replaces the matches that one watch's firings since `from_us` created in another watch's group, whose detections
+    /// must then be recomputed. `source` identifies the watch that fired.
+    pub async fn match_replace_derived(
         &self,
-        group: &HitGroup,
+        group: &MatchGroup,
         source: &str,
-        hits: &[RuleHitRow],
-        run: &HitRun,
+        matches: &[MatchRow],
+        run: &MatchRun,
     ) -> Result<(), StoreError> {
-        let hits = earliest(hits);
+        let matches = earliest(matches);
         in_transaction!(self, tx => {
             sqlx::query(FORGET_DERIVED)
                 .bind(&group.watch).bind(storable(&group.group_key).into_owned()).bind(source).bind(group.at_us)
                 .execute(&mut *tx).await?;
-            hits_write!(tx, hits, run);
+            matches_write!(tx, matches, run);
             let owed = vec![(group.watch.as_str(), group.group_key.as_str(), group.at_us)];
             groups_owe!(tx, owed, &run.stamp, run.began_at);
         });
         Ok(())
     }
 
-    /// Forgets matches of a watch that can bear on nothing any more: older than `before_us`, and kept before
-    /// `kept_before`. Without `before_us`, all of them.
-    pub async fn hit_prune(
+    /// Deletes matches of a watch that no correlation needs any more: older than `before_us`, and stored before
+    /// `kept_before`. Without `before_us`, deletes all of them.
+    pub async fn match_prune(
         &self,
         watch: &str,
         before_us: Option<i64>,
@@ -263,17 +265,17 @@ impl Store {
         }))
     }
 
-    /// The watches that keep matches.
-    pub async fn hit_watches(&self) -> Result<Vec<String>, StoreError> {
+    /// The watches with stored matches.
+    pub async fn match_watches(&self) -> Result<Vec<String>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_scalar(WATCHES).fetch_all(pool).await?))
     }
 
-    /// How far each source has come.
+    /// The watermark of each source.
     pub async fn watermark_list(&self) -> Result<Vec<WatermarkRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(WATERMARKS).fetch_all(pool).await?))
     }
 
-    /// How far a source has come.
+    /// The watermark of a source.
     pub async fn watermark_get(
         &self,
         connection: &ConnectionId,
@@ -284,7 +286,7 @@ impl Store {
         }))
     }
 
-    /// Moves a source's watermark forward, never back, and adds to its late records.
+    /// Moves a source's watermark forward, never back, and adds to its number of late records.
     pub async fn watermark_move(
         &self,
         connection: &ConnectionId,
