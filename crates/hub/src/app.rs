@@ -1,4 +1,5 @@
-//! What the stages share: store, settings, clock, secrets, archive, rules, and the wake-up call.
+//! What the stages share: store, settings, clock, secrets, archive, and the wake-up call. What a module keeps in memory,
+//! such as the rules, is in its own slot.
 
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
@@ -10,11 +11,10 @@ use crate::slots::Slots;
 use crate::wake::Wake;
 use cloudflare::{Client, ClientOptions, CloudflareError, Credential};
 use model::{Clock, ConnectionId, CredentialKind, IdSource, RandomIds, SystemClock};
-use rules::book::RuleBook;
 use secrecy::ExposeSecret;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{ConnectionRow, Store, StoreError};
 
@@ -35,10 +35,6 @@ pub struct App {
     pub egress: EgressGuard,
     /// Where log batches lie.
     pub archive: Archive,
-    /// The rules, behaviours and tips; see [`App::rules`].
-    rules: Arc<RwLock<Arc<RuleBook>>>,
-    /// What the rules were read from, to notice changes.
-    pub(crate) rules_from: Arc<Mutex<String>>,
     /// This process, as the holder of leases.
     pub holder: Arc<str>,
     /// Whether the stages that this process runs succeed.
@@ -131,7 +127,6 @@ impl App {
         let store = Store::connect(&settings.store_url()).await?;
         let archive = Archive::open(&settings.archive, folder, settings.egress.allow_http)?;
         let sealer = sealing_key::open(&store, &archive, folder, clock.now()).await?;
-        let rules = RuleBook::load(None);
         let egress = EgressGuard::new(settings.egress.clone())?;
         let holder = ids.new_id(clock.now()).into();
         let app = App {
@@ -142,8 +137,6 @@ impl App {
             sealer: Arc::new(sealer),
             egress,
             archive,
-            rules: Arc::new(RwLock::new(Arc::new(rules))),
-            rules_from: Arc::default(),
             holder,
             stage_health: Arc::default(),
             wake: Arc::default(),
@@ -152,16 +145,6 @@ impl App {
         };
         crate::rule_admin::reload(&app).await?;
         Ok(app)
-    }
-
-    /// The rules, behaviours and tips as they are now.
-    pub fn rules(&self) -> Arc<RuleBook> {
-        Arc::clone(&self.rules.read().expect("no holder of this lock panics"))
-    }
-
-    /// Lets other rules run from now on. Who asked for the rules before goes on with those.
-    pub(crate) fn set_rules(&self, rules: RuleBook) {
-        *self.rules.write().expect("no holder of this lock panics") = Arc::new(rules);
     }
 
     /// The base of addresses that others reach this server by, without a trailing slash.

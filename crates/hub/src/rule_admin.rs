@@ -11,6 +11,7 @@ use rules::book::parameter::Parameter;
 use rules::book::{Origin, RuleBook, RuleMode, Stored};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use store::StoreError;
 
 /// How long the name of a document may be.
@@ -56,6 +57,31 @@ pub enum RuleAdminError {
     Store(#[from] StoreError),
 }
 
+/// The rules of this process, and what they were read from.
+struct Current {
+    book: RwLock<Arc<RuleBook>>,
+    from: Mutex<String>,
+}
+
+impl Default for Current {
+    /// The built-in rules, read from nothing that the store or a folder says.
+    fn default() -> Self {
+        Self {
+            book: RwLock::new(Arc::new(RuleBook::load(None))),
+            from: Mutex::default(),
+        }
+    }
+}
+
+impl App {
+    /// The rules, behaviours and tips as they are now.
+    pub fn rules(&self) -> Arc<RuleBook> {
+        let current = self.slots.of(Current::default);
+        let book = current.book.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&book)
+    }
+}
+
 /// Takes up changed rules. Answers whether there were any.
 ///
 /// # Errors
@@ -64,7 +90,8 @@ pub enum RuleAdminError {
 pub async fn reload(app: &App) -> Result<bool, StoreError> {
     let from = revision(app).await?;
     {
-        let known = app.rules_from.lock().expect("no holder of this lock panics");
+        let current = app.slots.of(Current::default);
+        let known = current.from.lock().unwrap_or_else(PoisonError::into_inner);
         if *known == from {
             return Ok(false);
         }
@@ -93,8 +120,10 @@ async fn rebuild(app: &App) -> Result<(), StoreError> {
     for problem in &book.problems {
         tracing::warn!("rule skipped: {problem}");
     }
-    app.set_rules(book);
-    *app.rules_from.lock().expect("no holder of this lock panics") = from;
+    let current = app.slots.of(Current::default);
+    // Whoever asked for the rules before continues with those.
+    *current.book.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(book);
+    *current.from.lock().unwrap_or_else(PoisonError::into_inner) = from;
     Ok(())
 }
 

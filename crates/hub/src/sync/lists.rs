@@ -1,7 +1,8 @@
 //! Reading each list to its end, page by page, and marking what is gone only then.
 
-use super::{Count, Progress, Run, SyncError};
+use super::{Count, Run, SyncError};
 use crate::listed::{access_user_seen, as_text, fingerprint, full_name, member_seen};
+use crate::progress::Progress;
 use cloudflare::paging::Pages;
 use cloudflare::{AccessGroup, AccessUser, AccountId, CloudflareError, Member, SUPER_ADMINISTRATOR_ROLE_ID};
 use futures::TryStreamExt;
@@ -319,7 +320,7 @@ impl<T> Reading<T> {
 
     fn progress(&self) -> Progress {
         Progress {
-            what: self.what,
+            what: self.what.to_owned(),
             done: self.fresh.unsigned_abs(),
             total: self.total,
         }

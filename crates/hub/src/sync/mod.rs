@@ -17,6 +17,7 @@ use crate::app::{App, ClientError};
 use crate::fault;
 use crate::journal_words;
 use crate::lease::Lease;
+use crate::progress::Progress;
 use crate::wake::Written;
 use chrono::TimeDelta;
 use cloudflare::{AccountId, CloudflareError};
@@ -76,17 +77,6 @@ pub struct Report {
     pub dark: Vec<String>,
     /// Whether this went on with a run that was cut off.
     pub resumed: bool,
-}
-
-/// How far a sync has come, for a progress bar.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// What is being read.
-    pub what: &'static str,
-    /// How many are read.
-    pub done: u64,
-    /// How many there are, when Cloudflare says so.
-    pub total: Option<u64>,
 }
 
 /// Why a sync could not even begin.

@@ -5,8 +5,9 @@
 //! a user group, and what is on a Zero Trust list that some rule names.
 
 use super::lists::{counted, listing_failed};
-use super::{Count, Listed, Progress, Run, SyncError};
+use super::{Count, Listed, Run, SyncError};
 use crate::listed::{as_text, fingerprint};
+use crate::progress::Progress;
 use crate::redact::redacted;
 use cloudflare::{AccountList, CloudflareError, LISTS};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -72,7 +73,7 @@ impl Run<'_> {
             touched.added += found.added;
             touched.changed += found.changed;
             (self.progress)(Progress {
-                what: list.words,
+                what: list.words.to_owned(),
                 done: seen.len() as u64,
                 total,
             });

@@ -2,10 +2,11 @@
 //!
 //! Reads `connection`, writes `sync_request` and the audit log. Start reading at [`ask`] and `run`.
 
-use super::{Progress, Report, SyncError, SyncOptions, connection, could_not_begin, refuse_paused};
+use super::{Report, SyncError, SyncOptions, connection, could_not_begin, refuse_paused};
 use crate::app::App;
 use crate::audit;
 use crate::permission::Actor;
+use crate::progress::Progress;
 use crate::wake::Written;
 use model::{AuditAction, AuditOutcome, SyncOutcome};
 use serde_json::json;

@@ -5,6 +5,7 @@ mod addresses;
 mod adopting;
 mod both_paths;
 mod capabilities;
+mod coaching;
 mod connecting;
 mod cut_off;
 mod detecting;

@@ -1,8 +1,8 @@
 //! Runs rules over files of log records, without a store or connection: `flareward rules run`.
 //!
-//! - [`read`] reads the lines of a file, [`source`] finds the rules for each line and matches it;
-//! - [`worker`] counts the matches and keeps those that correlations need; each file has one thread;
-//! - [`output`] writes matches, [`totals`] has their numbers.
+//! - `read` reads the lines of a file, `source` finds the rules for each line and matches it;
+//! - `worker` counts the matches and keeps those that correlations need; each file has one thread;
+//! - `output` writes matches, `totals` has their numbers.
 //!
 //! Memory is bounded, except for the kept matches. Correlations are computed at the end. Start reading at [`run`].
 

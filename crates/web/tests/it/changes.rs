@@ -8,7 +8,7 @@ use hub::connect::{ConnectRequest, Credential, connect};
 use sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 
-async fn synced() -> (Sandbox, World) {
+pub(crate) async fn synced() -> (Sandbox, World) {
     let sandbox = Sandbox::start(SandboxConfig::default()).await.unwrap();
     let world = World::with(|settings| {
         settings.egress.allow_http = true;

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use url::form_urlencoded::Serializer;
 
 /// A browser: it keeps its cookie and follows nothing by itself.
-struct Browser {
+pub(crate) struct Browser {
     router: Router,
     cookie: Option<String>,
 }
@@ -25,7 +25,7 @@ impl Browser {
     }
 
     /// A browser that is logged in with a token that holds these permissions.
-    async fn logged_in(world: &World, permissions: &[Permission]) -> Browser {
+    pub(crate) async fn logged_in(world: &World, permissions: &[Permission]) -> Browser {
         let mut browser = Browser::new(world);
         let token = world.token_of(permissions).await;
         let answer = browser.log_in(&token, "/").await;
@@ -42,11 +42,11 @@ impl Browser {
         answer
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path), Body::empty()).await
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         self.send(request, Body::from(body)).await
@@ -72,7 +72,7 @@ impl Browser {
     }
 
     /// The value that this session's forms carry.
-    async fn csrf(&self) -> String {
+    pub(crate) async fn csrf(&self) -> String {
         let page = self.get("/people").await.text;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
         rest.split('"').next().unwrap().to_owned()

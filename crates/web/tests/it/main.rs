@@ -5,6 +5,7 @@ mod buckets;
 mod changes;
 mod connecting;
 mod console;
+mod console_changes;
 mod description;
 mod operations;
 mod permissions;
