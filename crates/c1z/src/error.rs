@@ -22,7 +22,7 @@ pub enum C1zError {
         start: String,
     },
     /// A message without a required part.
-    #[error("{what} does not say its {missing}")]
+    #[error("{what} has no {missing}")]
     Missing {
         /// The kind of object, with its id.
         what: String,
@@ -30,13 +30,13 @@ pub enum C1zError {
         missing: &'static str,
     },
     /// A time outside the range of a sync id, which counts seconds since 2014-05-13 in 32 bits.
-    #[error("a sync cannot begin at {at}: its id holds times from 2014-05-13 to 2150-06-19")]
+    #[error("a sync cannot start at {at}: ids support times from 2014-05-13 to 2150-06-19")]
     Time {
         /// The given time.
         at: DateTime<Utc>,
     },
     /// A sync that ends before it begins.
-    #[error("a sync that began at {started_at} cannot end at {ended_at}")]
+    #[error("a sync that started at {started_at} cannot end at {ended_at}")]
     EndsBeforeStart {
         /// The start time.
         started_at: DateTime<Utc>,
@@ -50,7 +50,7 @@ pub enum C1zError {
         id: String,
     },
     /// Not a `.c1z` file of version 1.
-    #[error("{path} is no .c1z file of version 1: {why}")]
+    #[error("{path} is not a .c1z file of version 1: {why}")]
     NotC1z {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum C1zError {
         limit_bytes: u64,
     },
     /// A file of another program. Keeping its sync would lose data.
-    #[error("{path} is another program's: it has a column {table}.{column}; write to another file")]
+    #[error("{path} belongs to another program: it has a column {table}.{column}; write to another file")]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum C1zError {
         column: String,
     },
     /// A stored message that cannot be decoded.
-    #[error("what is stored under {id} is no such message")]
+    #[error("the message stored under {id} cannot be decoded")]
     Message {
         /// The id of the row.
         id: String,
@@ -84,7 +84,7 @@ pub enum C1zError {
         source: prost::DecodeError,
     },
     /// A time in the file that is not in Baton's format.
-    #[error("{text:?} is not a time as .c1z files write it")]
+    #[error("{text:?} is not a time in the format of .c1z files")]
     TimeText {
         /// The text in the file.
         text: String,

@@ -210,7 +210,7 @@ impl Collection {
                     correlation.header.label()
                 ),
                 None => format!(
-                    "correlation {}: it refers to itself, to one that was left out, or lies too deep",
+                    "correlation {}: it refers to itself or to a document that was left out, or is nested too deeply",
                     correlation.header.label()
                 ),
             };
@@ -264,7 +264,7 @@ impl Collection {
                     .get(without_cased(field).0)
                     .is_some_and(|meanings| !meanings.contains_key(name));
                 if is_lacking {
-                    return Err(format!("the alias {field} does not say what it means in {name}"));
+                    return Err(format!("the alias {field} is not defined for {name}"));
                 }
             }
             let key: Vec<String> = correlation.group_by.iter().map(meaning).collect();
@@ -272,11 +272,11 @@ impl Collection {
                 let inner = &self.correlations[inner].correlation;
                 if let Some(field) = key.iter().find(|field| !inner.group_by.contains(field)) {
                     return Err(format!(
-                        "{name} does not group by {field}, so there is no value of it"
+                        "{name} does not group by {field}, so it has no value for it"
                     ));
                 }
                 if correlation.kind.has_value() {
-                    return Err(format!("{name} is a correlation and has no fields to look at"));
+                    return Err(format!("{name} is a correlation and has no fields to compare"));
                 }
             }
             parts.push(Part {

@@ -93,7 +93,7 @@ fn tokens(text: &str) -> Result<Vec<&str>, Refusal> {
             c if is_name(c) => rest.find(|c| !is_name(c)).unwrap_or(rest.len()),
             other => {
                 return Err(Refusal::new(
-                    format!("the condition has the character `{other}`"),
+                    format!("the condition contains the invalid character `{other}`"),
                     "use names of selections, and, or, not, of, parentheses",
                 ));
             }
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
     fn not(&mut self, depth: usize) -> Result<Condition, Refusal> {
         if depth > MAX_DEPTH {
             return Err(Refusal::new(
-                "the condition is nested too deep",
+                "the condition is nested too deeply",
                 "split it over several selections",
             ));
         }
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         };
         if fits.is_empty() {
             return Err(Refusal::new(
-                format!("no selection fits `{what}`"),
+                format!("no selection matches `{what}`"),
                 format!("the selections are {}", self.names.join(", ")),
             ));
         }
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
             Some(needed) if needed > 1 && needed <= fits.len() => Ok(Condition::AtLeast(needed, fits)),
             _ => Err(Refusal::new(
                 format!(
-                    "`{quantity} of {what}` cannot be counted: {} selections fit",
+                    "`{quantity} of {what}` is not possible: {} selections match",
                     fits.len()
                 ),
                 "use 1, all, or a number up to that",
@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
 
     fn unexpected(&self, token: &str) -> Refusal {
         Refusal::new(
-            format!("the condition has `{token}` where it does not belong"),
+            format!("unexpected `{token}` in the condition"),
             "join the names of selections with and, or, not",
         )
     }

@@ -151,7 +151,7 @@ impl Detection {
     pub(crate) fn parse(section: &Map<String, Value>, texts: &Value) -> Result<Self, Refusal> {
         if section.contains_key("timeframe") {
             return Err(Refusal::new(
-                "`timeframe` belongs to the old aggregations, which are not supported",
+                "`timeframe` is part of the old aggregations, which are not supported",
                 "write a correlation rule",
             )
             .near("timeframe"));
@@ -228,17 +228,14 @@ impl Detection {
 fn no_condition(reason: &str) -> Refusal {
     Refusal::new(
         reason,
-        "write `condition:` with a text, or a list of texts of which one must hold",
+        "write `condition:` with a text, or with a list of texts of which one must be true",
     )
     .near("detection:")
 }
 
 fn parse_selection(content: &Value, texts: &Value, depth: usize) -> Result<Selection, Refusal> {
     if depth > MAX_DEPTH {
-        return Err(Refusal::new(
-            "lists lie too deep inside each other",
-            "flatten them",
-        ));
+        return Err(Refusal::new("lists are nested too deeply", "flatten them"));
     }
     match content {
         Value::Object(map) if map.is_empty() => Err(Refusal::new("a selection is empty", "give it an item")),
@@ -280,7 +277,7 @@ fn keywords(values: Vec<Literal>) -> Result<Item, Refusal> {
     if values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             "null is not a keyword",
-            "name the field that must be null, or put quotes around `~` and `null` where the texts are meant",
+            "name the field that must be null, or quote `~` and `null` if you mean the texts",
         ));
     }
     Ok(Item {
@@ -307,7 +304,7 @@ fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> 
         .map(|name| {
             Modifier::parse(name).ok_or_else(|| {
                 Refusal::new(
-                    format!("the modifier `{name}` is not known"),
+                    format!("unknown modifier `{name}`"),
                     "see the Sigma modifiers appendix 2.1.0",
                 )
             })
@@ -329,13 +326,13 @@ fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> 
     {
         return Err(Refusal::new(
             format!("`{key}` has a mapping or a list as a value"),
-            "name inner fields with a dot, for instance `Outer.Inner`",
+            "write inner fields with a dot, for example `Outer.Inner`",
         ));
     }
     if values.len() > 1 && values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             format!("`{key}` has null among several values"),
-            "give null a selection of its own and join the two in the condition; put quotes around `~` where the text is meant",
+            "put null into a separate selection and join the two in the condition; quote `~` if you mean the text",
         ));
     }
     Ok(Item {

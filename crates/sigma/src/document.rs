@@ -72,8 +72,8 @@ pub fn parse_rules(yaml: &str) -> Result<Vec<Rule>, ParseError> {
         line: None,
         column: None,
         rule: Some(header.label()),
-        reason: "a rule about single events is wanted here".to_owned(),
-        advice: "leave correlations and filters out".to_owned(),
+        reason: "only rules about single events are accepted here".to_owned(),
+        advice: "remove correlations and filters".to_owned(),
     };
     parse_documents(yaml)?
         .into_iter()
@@ -170,12 +170,12 @@ fn parse_document(document: &Yaml) -> Result<Document, Refusal> {
     let (Some(values), Some(texts)) = (document.value.as_object(), document.texts.as_object()) else {
         return Err(Refusal::new(
             "the document is not a mapping",
-            "begin it with `title:`",
+            "start it with `title:`",
         ));
     };
     if values.contains_key("action") {
         return Err(Refusal::new(
-            "collections with `action` are not supported: Sigma 2 left them out",
+            "collections with `action` are not supported: Sigma 2 removed them",
             "write whole rules",
         )
         .near("action:"));
@@ -192,8 +192,8 @@ fn parse_document(document: &Yaml) -> Result<Document, Refusal> {
     if let Some((section, section_texts)) = section("correlation")? {
         if values.contains_key("detection") || values.contains_key("filter") {
             return Err(Refusal::new(
-                "`correlation` stands beside `detection` or `filter`",
-                "write them as documents of their own, with `---` between",
+                "`correlation` is in the same document as `detection` or `filter`",
+                "write them as separate documents, with `---` between them",
             )
             .near("correlation:"));
         }
@@ -353,7 +353,7 @@ fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Resul
     {
         if !ABOUT.contains(&key.to_ascii_lowercase().as_str()) {
             return Err(Refusal::new(
-                format!("the log source has the key `{key}`, which would narrow it and is not understood"),
+                format!("the log source has the key `{key}`, which would restrict it and is not supported"),
                 "use category, product and service",
             )
             .near(format!("{key}:")));
@@ -363,7 +363,7 @@ fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Resul
         }
     }
     if source == LogSource::default() {
-        return Err(Refusal::new("the log source names nothing", advice).near("logsource:"));
+        return Err(Refusal::new("the log source is empty", advice).near("logsource:"));
     }
     Ok(source)
 }

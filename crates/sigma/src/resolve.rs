@@ -68,8 +68,8 @@ pub(crate) fn resolve(item: &Item, placeholders: &Placeholders) -> Result<Resolv
     if has(Modifier::All) && item.values.len() < 2 {
         return Err(refused(
             item,
-            "`all` stands on a single value",
-            "give it two values or more, or leave `all` out",
+            "`all` has only one value",
+            "give it two or more values, or remove `all`",
         ));
     }
     if has(Modifier::All) && has(Modifier::Neq) {
@@ -112,7 +112,7 @@ fn exists(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
         (Some(_), [Modifier::Exists], Some(present)) => Ok(vec![vec![Test::Exists(present)]]),
         _ => Err(refused(
             item,
-            "`exists` stands alone on a field, with true or false",
+            "`exists` must be the only modifier of a field, with the value true or false",
             "write `Field|exists: true`",
         )),
     }
@@ -129,7 +129,7 @@ fn field_reference(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
             _ => {
                 return Err(refused(
                     item,
-                    "`fieldref` does not go with these modifiers",
+                    "`fieldref` cannot be combined with these modifiers",
                     "use neq, cased, all, and one of contains, startswith, endswith",
                 ));
             }
@@ -153,7 +153,7 @@ fn field_reference(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
             }]),
             None => Err(refused(
                 item,
-                "`fieldref` needs the name of a field as value",
+                "`fieldref` needs the name of a field as its value",
                 "write it as a text",
             )),
         })
@@ -245,7 +245,7 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
             _ => {
                 return Err(refused(
                     item,
-                    "these modifiers do not go together in this order",
+                    "these modifiers cannot be combined in this order",
                     "see the Sigma modifiers appendix 2.1.0; i, m and s follow `re`, and `base64` comes before `contains`",
                 ));
             }
@@ -255,7 +255,7 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
         return Err(refused(
             item,
             "a part of a time is a number, not a text",
-            "leave the text modifiers out",
+            "remove the text modifiers",
         ));
     }
     let anywhere = item.field.is_none() && !placed;
@@ -411,7 +411,7 @@ fn bad_regex(item: &Item, error: &regex::Error) -> Refusal {
         regex::Error::CompiledTooBig(limit) => {
             format!("the regular expression needs more than {limit} bytes")
         }
-        _ => "the regular expression has groups too deep inside each other".to_owned(),
+        _ => "the groups of the regular expression are nested too deeply".to_owned(),
     };
     refused(
         item,
@@ -435,8 +435,8 @@ fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
             }),
         Operand::Null => Err(refused(
             item,
-            "null goes with no text modifier",
-            "write `Field: null`, or put quotes around `~` and `null` where the texts are meant",
+            "null cannot be combined with a text modifier",
+            "write `Field: null`, or quote `~` and `null` if you mean the texts",
         )),
     }
 }
@@ -446,7 +446,7 @@ fn literal(item: &Item, operand: Operand) -> Result<String, Refusal> {
     pattern.as_literal().map(ToOwned::to_owned).ok_or_else(|| {
         refused(
             item,
-            "this value may have no wildcards here",
+            "this value must not contain wildcards here",
             "encode before `contains`, or escape them with a backslash",
         )
     })

@@ -159,15 +159,18 @@ fn refused(error: &Error, first_line: usize) -> ParseError {
     const PLAIN: &str = "check indentation and quotes";
     let (reason, advice) = match error {
         Error::DuplicateMappingKey { key: Some(key), .. } => (
-            format!("the key `{key}` stands twice in one mapping"),
+            format!("the key `{key}` occurs twice in one mapping"),
             "remove one of the two",
         ),
         Error::DuplicateMappingKey { .. } => (
-            "a key stands twice in one mapping".to_owned(),
+            "a key occurs twice in one mapping".to_owned(),
             "remove one of the two",
         ),
         Error::Eof { .. } => ("the text ends too early".to_owned(), PLAIN),
-        Error::UnknownAnchor { .. } => ("an alias names no anchor".to_owned(), "write the value out"),
+        Error::UnknownAnchor { .. } => (
+            "an alias refers to a missing anchor".to_owned(),
+            "write the value out",
+        ),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
@@ -177,16 +180,16 @@ fn refused(error: &Error, first_line: usize) -> ParseError {
             "flatten it, and write values out",
         ),
         Error::MergeValueNotMapOrSeqOfMaps { .. } => (
-            "`<<` is followed by no mapping".to_owned(),
+            "`<<` is not followed by a mapping".to_owned(),
             "write the values out",
         ),
         Error::MultipleDocuments { .. } => (
-            "it holds more than one document".to_owned(),
+            "it contains more than one document".to_owned(),
             "put `---` on a line of its own between them",
         ),
         // The parser's own words are about YAML.
         Error::ExternalMessage { msg, .. } => (plain_words(msg), PLAIN),
-        _ => ("it breaks the rules of YAML here".to_owned(), PLAIN),
+        _ => ("it is invalid YAML here".to_owned(), PLAIN),
     };
     let place = error.location();
     let number = |n: u64| usize::try_from(n).ok().filter(|n| *n > 0);
@@ -196,7 +199,7 @@ fn refused(error: &Error, first_line: usize) -> ParseError {
             .map(|line| first_line + line - 1),
         column: place.and_then(|place| number(place.column())),
         rule: None,
-        reason: format!("this is not YAML that can be read: {reason}"),
+        reason: format!("this is not valid YAML: {reason}"),
         advice: advice.to_owned(),
     }
 }
@@ -240,7 +243,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_without_the_words_of_libraries() {
         for (text, reason) in [
-            ("a: 1\na: 2", "`a` stands twice"),
+            ("a: 1\na: 2", "`a` occurs twice"),
             ("a: [", ""),
             ("a: *b", "anchor"),
             ("a: b: c", ""),

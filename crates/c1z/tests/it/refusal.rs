@@ -78,7 +78,7 @@ async fn an_object_without_a_usable_id_is_refused_and_the_sync_goes_on() {
         ..Grant::default()
     };
     let nothing = sync.grant(nothing).await.unwrap_err();
-    assert_eq!(nothing.to_string(), "grant x does not say its entitlement");
+    assert_eq!(nothing.to_string(), "grant x has no entitlement");
 
     // Names are cut between characters.
     let name = "é".repeat(ID_BYTES_MAX);

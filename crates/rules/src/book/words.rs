@@ -70,7 +70,7 @@ mod tests {
             ("x: {values: [[a]]}", "expected a text, found a list"),
             (
                 "x: {values: [a]}\nx: {values: [b]}",
-                "the key `x` stands twice in one mapping",
+                "the key `x` occurs twice in one mapping",
             ),
         ] {
             let problem = parameter::read(text).unwrap_err();

@@ -34,7 +34,7 @@ pub(crate) fn parse(
     ];
     if let Some(key) = section.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Err(Refusal::new(
-            format!("`correlation` has the key `{key}`, which is not understood"),
+            format!("`correlation` has the key `{key}`, which is not supported"),
             format!("use {}", KNOWN.join(", ")),
         )
         .near(format!("{key}:")));
@@ -45,7 +45,7 @@ pub(crate) fn parse(
         .and_then(CorrelationKind::parse)
         .ok_or_else(|| {
             Refusal::new(
-                "`correlation.type` is missing or not known",
+                "`correlation.type` is missing or unknown",
                 "use event_count, value_count, temporal, temporal_ordered, value_sum, value_avg or value_percentile",
             )
             .near("type:")
@@ -55,8 +55,8 @@ pub(crate) fn parse(
         Some(Value::String(text)) if kind.is_temporal() => Some(with_names(text)),
         Some(Value::String(_)) => {
             return Err(Refusal::new(
-                "only temporal correlations take a condition of words",
-                "write a mapping, for instance `gte: 5`",
+                "only temporal correlations accept a textual condition",
+                "write a mapping, for example `gte: 5`",
             )
             .near("condition:"));
         }
@@ -93,8 +93,8 @@ pub(crate) fn parse(
         .filter(|ns| (NS..=MAX_TIMESPAN_NS).contains(ns))
         .ok_or_else(|| {
             Refusal::new(
-                "`correlation.timespan` is missing or not a span of 1 second to 90 days",
-                "write a number and s, m, h or d, for instance `10m`",
+                "`correlation.timespan` is missing or not between 1 second and 90 days",
+                "write a number and s, m, h or d, for example `10m`",
             )
             .near("timespan:")
         })?;
@@ -105,7 +105,11 @@ pub(crate) fn parse(
     let suppress_ns = match header.custom.get("flareward").and_then(|own| own.get("suppress")) {
         None => None,
         Some(text) => Some(text.as_str().and_then(span).ok_or_else(|| {
-            Refusal::new("`flareward.suppress` is not a span", "write for instance `1h`").near("suppress:")
+            Refusal::new(
+                "`flareward.suppress` is not a valid duration",
+                "write for example `1h`",
+            )
+            .near("suppress:")
         })?),
     };
     let aliases = aliases(written.get("aliases"), &rules)?;
@@ -217,7 +221,7 @@ fn worded(
             .all(|(place, word)| (place % 2 == 1) == word.eq_ignore_ascii_case("and"));
         if !plain || mentioned.iter().any(|name| !rules.contains(name)) {
             return Err(Refusal::new(
-                "an ordered correlation takes only names joined with `and`",
+                "an ordered correlation accepts only names joined with `and`",
                 "write `first and second`, or split it into several rules",
             )
             .near("condition:"));
@@ -252,7 +256,7 @@ fn bounds(
         _ => {
             return Err(refused(
                 "`correlation.condition` is missing".to_owned(),
-                "write a mapping, for instance `gte: 5`",
+                "write a mapping, for example `gte: 5`",
             ));
         }
     };
@@ -274,14 +278,14 @@ fn bounds(
                 if percentile.is_none() {
                     return Err(refused(
                         "`percentile` is not between 0 and 100".to_owned(),
-                        "write for instance 95",
+                        "write for example 95",
                     ));
                 }
                 continue;
             }
             other => {
                 return Err(refused(
-                    format!("the condition has the key `{other}`, which is not understood"),
+                    format!("the condition has the key `{other}`, which is not supported"),
                     "use gt, gte, lt, lte, eq, neq and field",
                 ));
             }
@@ -293,31 +297,31 @@ fn bounds(
     }
     if bounds.is_empty() {
         return Err(refused(
-            "the condition compares with nothing".to_owned(),
-            "add for instance `gte: 5`",
+            "the condition has no comparison".to_owned(),
+            "add one, for example `gte: 5`",
         ));
     }
     if kind.has_value() && fields.is_empty() {
         return Err(refused(
             "the condition names no field".to_owned(),
-            "add `field:` with the field whose values count",
+            "add `field:` with the compared field",
         ));
     }
     if !kind.has_value() && !fields.is_empty() {
         return Err(refused(
-            "this type looks at no field".to_owned(),
+            "this type uses no field".to_owned(),
             "leave `field` out, or use value_count",
         ));
     }
     if fields.len() > 1 && kind != CorrelationKind::ValueCount {
         return Err(refused(
-            "several fields are named".to_owned(),
-            "only value_count takes a list",
+            "there are several fields".to_owned(),
+            "only value_count accepts a list",
         ));
     }
     if (kind == CorrelationKind::ValuePercentile) != percentile.is_some() {
         return Err(refused(
-            "`percentile` and the type value_percentile go together".to_owned(),
+            "`percentile` and the type value_percentile must be used together".to_owned(),
             "add `percentile: 95`, or leave it out of other types",
         ));
     }
@@ -352,9 +356,9 @@ fn aliases(
                     |(rule, field)| match (canonical_name(rule).into_owned(), field.as_str()) {
                         (rule, Some(field)) if rules.contains(&rule) => Ok((rule, field.to_owned())),
                         (_, Some(_)) => Err(refused(format!(
-                            "the alias `{alias}` speaks of {rule}, which is not in `rules`"
+                            "the alias `{alias}` refers to {rule}, which is not in `rules`"
                         ))),
-                        (_, None) => Err(refused(format!("the alias `{alias}` names no field for {rule}"))),
+                        (_, None) => Err(refused(format!("the alias `{alias}` has no field for {rule}"))),
                     },
                 )
                 .collect::<Result<_, _>>()?;

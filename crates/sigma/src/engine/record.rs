@@ -214,10 +214,10 @@ pub enum NotARecord {
     #[error("not a JSON object")]
     Object,
     /// Lists and objects are nested too deeply.
-    #[error("nested more than {MAX_DEPTH} deep")]
+    #[error("nested more than {MAX_DEPTH} levels deep")]
     Deep,
     /// It is larger than 4 GB.
-    #[error("longer than can be read")]
+    #[error("too long to read")]
     Long,
 }
 

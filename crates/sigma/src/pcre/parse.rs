@@ -115,8 +115,8 @@ pub(super) fn parse(source: &str, flags: Flags) -> Result<Node, Refused> {
     match parser.peek() {
         None => Ok(node),
         Some(_) => Err(Refused::new(
-            "the regular expression has a `)` that closes no group",
-            "write `\\)` for the sign itself",
+            "the regular expression has an unmatched `)`",
+            "write `\\)` for the character itself",
         )),
     }
 }
@@ -195,7 +195,7 @@ impl Parser {
     fn alternatives(&mut self, depth: usize) -> Result<Node, Refused> {
         if depth > MAX_DEPTH {
             return Err(Refused::new(
-                "the regular expression has groups too deep inside each other",
+                "the groups of the regular expression are nested too deeply",
                 "write fewer groups",
             ));
         }
@@ -280,8 +280,8 @@ impl Parser {
         };
         if matches!(node, Node::Place(_)) {
             return Err(Refused::new(
-                "the regular expression has a quantifier behind something that takes no character",
-                "leave the quantifier out",
+                "the regular expression has a quantifier after something that matches no character",
+                "remove the quantifier",
             ));
         }
         let is_lazy = self.take("?");
@@ -295,8 +295,8 @@ impl Parser {
             }
             if self.quantifier()?.is_some() {
                 return Err(Refused::new(
-                    "the regular expression has a quantifier behind a quantifier",
-                    "put what is repeated into a group, as in `(?:a+)*`",
+                    "the regular expression has a quantifier after a quantifier",
+                    "put the repeated part into a group, as in `(?:a+)*`",
                 ));
             }
         }
@@ -339,9 +339,9 @@ impl Parser {
             if may_be_counts {
                 return Err(Refused::new(
                     format!(
-                        "the regular expression has `{{{inside}}}`, which versions of PCRE read differently"
+                        "the regular expression has `{{{inside}}}`, which versions of PCRE interpret differently"
                     ),
-                    "write `{0,n}` for a count, without spaces, or `\\{` for the sign itself",
+                    "write `{0,n}` for a count, without spaces, or `\\{` for the character itself",
                 ));
             }
             return Ok(None);
@@ -379,7 +379,7 @@ impl Parser {
         if self.peek() == Some('*') {
             return Err(Refused::new(
                 "the regular expression has a verb such as `(*COMMIT)`, which is not supported",
-                "leave it out, or write `(?:\\*` for the signs themselves",
+                "leave it out, or write `(?:\\*` for the characters themselves",
             ));
         }
         if self.take("?") {
@@ -425,14 +425,14 @@ impl Parser {
             && !name.is_empty();
         if !is_name {
             return Err(Refused::new(
-                "the regular expression has a group with a name that is none",
-                "use up to 32 letters, digits and `_`, or leave the name out",
+                "the regular expression has a group with an invalid name",
+                "use up to 32 letters, digits and `_`, or remove the name",
             ));
         }
         if self.names.contains(&name) && !self.may_repeat_names {
             return Err(Refused::new(
-                format!("two groups of the regular expression are called `{name}`"),
-                "leave the names out",
+                format!("two groups of the regular expression have the name `{name}`"),
+                "remove the names",
             ));
         }
         self.names.push(name);
@@ -559,7 +559,7 @@ impl Parser {
                 let control = self.peek().filter(|c| matches!(c, ' '..='~'));
                 let control = control.ok_or_else(|| {
                     Refused::new(
-                        "`\\c` of the regular expression is followed by no printable ASCII character",
+                        "`\\c` in the regular expression is not followed by a printable ASCII character",
                         "write a character by its number, as `\\x{1B}`",
                     )
                 })?;
@@ -658,7 +658,7 @@ impl Parser {
             let Some(c) = self.peek() else {
                 return Err(Refused::new(
                     "a class of the regular expression is not closed",
-                    "add `]`, or write `\\[` for the sign itself",
+                    "add `]`, or write `\\[` for the character itself",
                 ));
             };
             if !self.is_quoted {
@@ -698,7 +698,7 @@ impl Parser {
                     if last < first {
                         return Err(Refused::new(
                             format!("the range {first}-{last} of the regular expression is out of order"),
-                            "write the lower character first, or `\\-` for the sign itself",
+                            "write the lower character first, or `\\-` for the character itself",
                         ));
                     }
                     self.add(&mut set, first, last);
@@ -713,7 +713,7 @@ impl Parser {
                         && self.source.get(self.at + 1).is_some_and(|next| *next != ']');
                     if is_open || is_hyphen_next {
                         return Err(Refused::new(
-                            "a class of the regular expression has a hyphen beside `\\w` or another set",
+                            "a class of the regular expression has a hyphen next to `\\w` or another set",
                             "put the hyphen at the end of the class, or write `\\-`",
                         ));
                     }
@@ -727,8 +727,8 @@ impl Parser {
         }
         if (has_negated || has_negated_name) && noted + usize::from(has_negated && has_negated_name) > 0 {
             return Err(not_supported(
-                "a negated set such as `\\W` beside a property or POSIX name in one class, of which versions of PCRE2 lose a part",
-                "write the two as alternatives, as `(?:\\W|\\p{L})`",
+                "a negated set such as `\\W` beside a property or POSIX name in one class, which some versions of PCRE2 handle incorrectly",
+                "write the two as alternatives, such as `(?:\\W|\\p{L})`",
             ));
         }
         Ok(if is_negated { set::negated(set) } else { set })
@@ -827,7 +827,7 @@ fn is_pattern_space(c: char) -> bool {
 fn character(number: u32) -> Result<char, Refused> {
     char::from_u32(number).ok_or_else(|| {
         Refused::new(
-            "the regular expression has the number of no character",
+            "the regular expression has an invalid code point",
             "write a number from 0 to 10FFFF in the form `\\x{41}`",
         )
     })
@@ -835,8 +835,7 @@ fn character(number: u32) -> Result<char, Refused> {
 
 /// Refuses groups that `regex` does not support; `rest` is the text after `(?`.
 fn refuse_group(rest: &[char]) -> Result<(), Refused> {
-    const LOOK: &str =
-        "look for the two texts with two items, one of them negated in the condition where that is meant";
+    const LOOK: &str = "write two items, and negate one of them in the condition if needed";
     let (first, second) = (rest.first().copied(), rest.get(1).copied());
     Err(match (first, second) {
         (Some('>'), _) => not_supported("an atomic group `(?>…)`", "write `(?:…)`"),
@@ -858,7 +857,7 @@ fn refuse_escape(c: char) -> Option<Refused> {
     Some(match c {
         'g' | 'k' => back_reference(),
         'G' => not_supported("\\G", "write `^`"),
-        'K' => not_supported("\\K", "leave it out: only whether there is a match counts"),
+        'K' => not_supported("\\K", "remove it: only the existence of a match counts"),
         'R' => not_supported("\\R", "write `(?:\\r\\n|\\n|\\r)`"),
         'X' => not_supported("\\X", "write `.`"),
         'C' => not_supported("\\C", "write `.`"),
@@ -887,21 +886,21 @@ fn back_reference() -> Refused {
 
 fn nothing_to_repeat() -> Refused {
     Refused::new(
-        "the regular expression has a quantifier with nothing to repeat before it",
-        "write a backslash before the sign for the sign itself",
+        "the regular expression has a quantifier with nothing before it to repeat",
+        "write a backslash before the character for the character itself",
     )
 }
 
 fn ends_with_backslash() -> Refused {
     Refused::new(
         "the regular expression ends with a backslash",
-        "write `\\\\` for the sign itself",
+        "write `\\\\` for the character itself",
     )
 }
 
 fn not_closed(what: &str) -> Refused {
     Refused::new(
         format!("a {what} of the regular expression is not closed"),
-        "add `)`, or write `\\(` for the sign itself",
+        "add `)`, or write `\\(` for the character itself",
     )
 }

@@ -109,8 +109,8 @@ fn write_place(place: Place, after: After, out: &mut String) -> Result<(), Refus
         Place::LastLineEnd if after.least > 1 || (after.least == 1 && !after.may_be_line_end) => NEVER,
         Place::LastLineEnd => {
             return Err(Refused::new(
-                "the regular expression has `$` or `\\Z` before a line end or another place that must follow",
-                "end the expression, or its alternative, with `$`; or leave `$` out",
+                "the regular expression has `$` or `\\Z` before a newline or another required position",
+                "end the expression, or its alternative, with `$`; or remove `$`",
             ));
         }
         // Behind a last line end nothing follows, so there is no difference where something must.
@@ -118,7 +118,7 @@ fn write_place(place: Place, after: After, out: &mut String) -> Result<(), Refus
         Place::LineStart => {
             return Err(Refused::new(
                 "the regular expression has `^` with `m` before something that may be empty",
-                "let at least one character follow, or leave `m` out",
+                "let at least one character follow, or remove `m`",
             ));
         }
         Place::LineEnd => "(?m:$)",

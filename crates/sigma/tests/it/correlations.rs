@@ -370,7 +370,7 @@ fn what_a_correlation_asks_that_cannot_be_given_is_refused() {
         ),
         (
             "{type: event_count, rules: [a], timespan: 1m, condition: a and b}",
-            "words",
+            "textual condition",
         ),
         (
             "{type: temporal_ordered, timespan: 1m, condition: a or b}",

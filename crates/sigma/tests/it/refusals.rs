@@ -22,20 +22,20 @@ fn refusal(document: &str) -> String {
 #[test]
 fn items_that_cannot_be_honoured_are_refused() {
     for (item, reason) in [
-        ("F|frobnicate: a", "`frobnicate` is not known"),
-        ("F|all: a", "single value"),
-        ("F|contains|all: [a]", "single value"),
+        ("F|frobnicate: a", "unknown modifier `frobnicate`"),
+        ("F|all: a", "only one value"),
+        ("F|contains|all: [a]", "only one value"),
         ("F|all|neq: [a, b]", "ambiguous"),
         ("F|re: '(?=x)'", "look-ahead"),
-        ("F|re: '(?=x)'", "look for the two texts with two items"),
+        ("F|re: '(?=x)'", "write two items"),
         ("F|re: '(a)\\1'", "back-reference"),
         ("F|re: 'a++'", "possessive"),
         ("F|re: '('", "not closed"),
         ("F|re: '(\\w{1000}){1000}'", "needs more than"),
-        ("F|contains|re: a", "do not go together"),
-        ("F|re|contains: a", "do not go together"),
-        ("F|i: a", "do not go together"),
-        ("F|cased|re: a", "do not go together"),
+        ("F|contains|re: a", "cannot be combined"),
+        ("F|re|contains: a", "cannot be combined"),
+        ("F|i: a", "cannot be combined"),
+        ("F|cased|re: a", "cannot be combined"),
         ("F|expand: '%unset%'", "%unset% has no value"),
         ("F|cidr: 10.0.0.0/99", "not a network"),
         ("F|lt: abc", "must be a number"),
@@ -43,7 +43,7 @@ fn items_that_cannot_be_honoured_are_refused() {
         ("F|exists: a", "true or false"),
         ("F|exists|contains: true", "true or false"),
         ("F|fieldref: 5", "name of a field"),
-        ("F|fieldref|re: a", "does not go"),
+        ("F|fieldref|re: a", "cannot be combined"),
         ("F|contains|base64: a", "wildcards"),
         ("F|wide: ÿ", "not a text"),
         ("F|contains: null", "null"),
@@ -63,12 +63,12 @@ fn items_that_cannot_be_honoured_are_refused() {
 #[test]
 fn documents_that_are_not_rules_are_refused() {
     for (document, reason) in [
-        ("a: [", "not YAML"),
+        ("a: [", "not valid YAML"),
         ("- a", "not a mapping"),
-        ("title: t\ntitle: u", "not YAML"),
+        ("title: t\ntitle: u", "not valid YAML"),
         ("logsource: {service: s}", "no detection"),
         ("title: t", "no log source"),
-        ("title: t\nlogsource: {}", "names nothing"),
+        ("title: t\nlogsource: {}", "the log source is empty"),
         ("title: t\nlogsource: {service: s, zone: z}", "`zone`"),
         ("title: t\nlogsource: {service: s}", "no detection"),
         (
@@ -146,11 +146,11 @@ fn several_documents_are_read_in_order_with_all_their_fields() {
 fn a_document_that_is_too_large_or_too_deep_is_refused() {
     assert!(refusal(&"#".repeat(MAX_DOCUMENT_BYTES + 1)).contains("bytes"));
     let deep = format!("title: t\nx: {}{}", "[".repeat(200), "]".repeat(200));
-    assert!(refusal(&deep).contains("not YAML"));
+    assert!(refusal(&deep).contains("not valid YAML"));
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
                 g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]";
-    assert!(refusal(bomb).contains("not YAML"));
+    assert!(refusal(bomb).contains("not valid YAML"));
     let long = rule(&format!(
         "  a:\n    F|re: '{}'\n  condition: a",
         "a".repeat(900_000)
