@@ -18,7 +18,7 @@ use tokio::time::Instant;
 /// How often the row shows how far an operation is, and whether it was cancelled is read.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How often someone who waits for an operation looks.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Why an operation cannot be cancelled.
 #[derive(Debug, thiserror::Error)]

@@ -102,7 +102,7 @@ impl Store {
 
     /// One operation.
     pub async fn operation_get(&self, id: &str) -> Result<Option<OperationRow>, StoreError> {
-        Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
+        Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
     /// Operations, newest first.

@@ -50,7 +50,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/", Page(Read)),
     ("GET", "/console/risk-history.json", CallerWith(Read)),
     ("GET", "/access/explain", Page(Read)),
-    ("GET", "/change-access", Page(Read)),
+    ("GET", "/change-access", Page(AccessWrite)),
     ("POST", "/change-access", Page(AccessWrite)),
     ("GET", "/changes", Page(Read)),
     ("GET", "/changes/{id}", Page(Read)),

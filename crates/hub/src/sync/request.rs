@@ -80,7 +80,7 @@ pub enum CancelError {
     Store(#[from] StoreError),
 }
 
-/// Asks a running sync to stop, in whichever process it runs. What it has read stays; the next sync reads the rest.
+/// Asks a running sync to stop, in whichever process it runs. What it has read stays; the next sync reads all lists.
 ///
 /// # Errors
 ///

@@ -137,7 +137,7 @@ pub async fn get_one(State(app): State<App>, Path(id): Path<String>) -> Result<J
     Ok(Json(SyncRunBody::new(row, &labels)?))
 }
 
-/// Cancels a running sync, wherever it runs. What it has read is kept; the next sync reads the rest.
+/// Cancels a running sync, wherever it runs. What it has read is kept; the next sync reads all lists.
 #[utoipa::path(post, path = "/syncs/{sync}/cancel", tag = "connections", operation_id = "sync_cancel",
     params(("sync" = String, Path, description = "ID")),
     responses((status = 202, description = "It will stop", body = SyncRunBody), Problems))]

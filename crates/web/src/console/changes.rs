@@ -239,9 +239,6 @@ pub(super) async fn ask(
     State(app): State<App>,
     Query(asked): Query<Asked>,
 ) -> Result<Page, PageError> {
-    if !visitor.may(Permission::AccessWrite) {
-        return Err(PageError::Forbidden(Permission::AccessWrite.as_str()));
-    }
     let (mut problem, mut plan) = (None, None);
     if !asked.action.is_empty() {
         match planned(&app, &asked).await {
