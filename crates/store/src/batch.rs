@@ -90,7 +90,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     COUNTS,
     BETWEEN,
     REPLAY,
+    REPLAY_TOTAL,
     REPLAY_LEFT,
+    REPLAY_OWN,
     REPLAY_CANCEL,
     RECENT,
 ];
@@ -122,7 +124,7 @@ const DETECTED: &str = "
         replay_id = CASE WHEN again = $3 THEN NULL ELSE replay_id END, claimed_by = NULL, claimed_until_ms = 0
     WHERE id = $1 AND claimed_by = $2 AND state = 'stored'";
 const FAILED: &str = "
-    UPDATE batch SET state = 'failed', problem = $3, claimed_by = NULL, claimed_until_ms = 0
+    UPDATE batch SET state = 'failed', problem = $3, replay_id = NULL, claimed_by = NULL, claimed_until_ms = 0
     WHERE id = $1 AND claimed_by = $2";
 const LIST: &str = "
     SELECT * FROM batch
@@ -132,14 +134,21 @@ const LIST: &str = "
 const BETWEEN: &str = "
     SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
     ORDER BY id LIMIT 1000";
+// A batch that something else sends through detection as well belongs to no replay: cancelling one must not take it back.
 const REPLAY: &str = "
     UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END,
-        replay_id = CASE state WHEN 'detected' THEN $4 ELSE replay_id END, again = again + 1
+        replay_id = CASE WHEN state = 'detected' OR replay_id = $4 THEN $4 END, again = again + 1
     WHERE state IN ('stored', 'detected') AND received_at >= $1 AND received_at < $2
         AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)
     RETURNING id";
-const REPLAY_LEFT: &str = "SELECT COUNT(*) FROM batch WHERE replay_id = $1";
-// What a process works on it finishes.
+const REPLAY_TOTAL: &str = "UPDATE operation SET total = $2 WHERE id = $1 AND (total IS NULL OR total < $2)";
+// The index of batches that wait is asked: there are few, however many batches there are.
+const REPLAY_LEFT: &str = "
+    SELECT COUNT(*) FROM batch
+    WHERE state = 'stored' AND state IN ('archived', 'stored') AND received_at >= $1 AND received_at < $2
+        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)";
+const REPLAY_OWN: &str = "SELECT COUNT(*) FROM batch WHERE replay_id = $1";
+// A process finishes the batch that it works on.
 const REPLAY_CANCEL: &str = "
     UPDATE batch SET state = 'detected', replay_id = NULL
     WHERE replay_id = $1 AND state = 'stored' AND claimed_by IS NULL";
@@ -285,7 +294,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Queues the batches received between two times for detection again. Returns them.
+    /// Sends the batches that were received between two times through detection again, and records their number with the
+    /// replay `id`. Returns which.
     pub async fn batch_replay(
         &self,
         id: &str,
@@ -293,20 +303,35 @@ impl Store {
         until: DateTime<Utc>,
         dataset: Option<&str>,
     ) -> Result<Vec<String>, StoreError> {
-        Ok(on_engine!(self, pool => {
-            sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).bind(id).fetch_all(pool).await?
+        Ok(in_transaction!(self, tx => {
+            let batches: Vec<String> = sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).bind(id)
+                .fetch_all(&mut *tx).await?;
+            let total = i64::try_from(batches.len()).unwrap_or(i64::MAX);
+            sqlx::query(REPLAY_TOTAL).bind(id).bind(total).execute(&mut *tx).await?;
+            batches
         }))
     }
 
-    /// How many batches of a replay have not been through detection.
-    pub async fn batch_replay_left(&self, id: &str) -> Result<i64, StoreError> {
-        Ok(on_engine!(self, pool => sqlx::query_scalar(REPLAY_LEFT).bind(id).fetch_one(pool).await?))
+    /// The number of batches between two times that wait for detection, for whatever reason.
+    pub async fn batch_replay_left(
+        &self,
+        since: DateTime<Utc>,
+        until: DateTime<Utc>,
+        dataset: Option<&str>,
+    ) -> Result<i64, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_scalar(REPLAY_LEFT).bind(since).bind(until).bind(dataset).fetch_one(pool).await?
+        }))
     }
 
-    /// Takes back the batches of a replay that nobody works on. Their detections stay as they are.
-    pub async fn batch_replay_cancel(&self, id: &str) -> Result<(), StoreError> {
-        on_engine!(self, pool => { sqlx::query(REPLAY_CANCEL).bind(id).execute(pool).await?; });
-        Ok(())
+    /// Takes back the batches of a replay that nothing else waits for and nobody works on; their detections stay as they
+    /// are. Returns the number of batches that are still worked on.
+    pub async fn batch_replay_cancel(&self, id: &str) -> Result<i64, StoreError> {
+        Ok(in_transaction!(self, tx => {
+            sqlx::query(REPLAY_CANCEL).bind(id).execute(&mut *tx).await?;
+            let left: i64 = sqlx::query_scalar(REPLAY_OWN).bind(id).fetch_one(&mut *tx).await?;
+            left
+        }))
     }
 
     /// Totals over all batches, of one connection or of all.

@@ -135,7 +135,8 @@ const ADOPTABLE: &str = "
     WHERE SUBSTR(u.identifier, 1, 13) <> 'non_identity@'
     ORDER BY 1, 2 LIMIT $1";
 const ADOPT_BATCHES: &str = "
-    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END, again = again + 1
+    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END, replay_id = NULL,
+        again = again + 1
     WHERE state IN ('archived', 'stored', 'detected') AND id IN (SELECT batch_id FROM event
         WHERE connection_id = $1 AND identifier = $2 AND person_id IS NULL)";
 const ADOPT_EVENTS: &str = "

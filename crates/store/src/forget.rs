@@ -80,7 +80,7 @@ const PURGE_START: &str = "
     INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
     VALUES ($1, $2, $3, $4, $5, '', 0, 0, 0, 0)";
 const PURGE_OPEN: &str = "
-    SELECT * FROM purge WHERE person_id = $1 AND finished_at IS NULL ORDER BY started_at DESC LIMIT 1";
+    SELECT * FROM purge WHERE person_id = $1 AND finished_at IS NULL AND cancelled_by IS NULL ORDER BY started_at DESC LIMIT 1";
 const PURGE_OPEN_LIST: &str =
     "SELECT * FROM purge WHERE finished_at IS NULL ORDER BY started_at, id LIMIT 100";
 const PURGE_GET: &str = "SELECT * FROM purge WHERE id = $1";

@@ -1,7 +1,7 @@
 //! Operations that take long: what was asked for, how far it is, and how it ended.
 
 use crate::TimeCursor;
-use crate::engine::{Store, StoreError, bounded, json_columns, on_engine, on_reader};
+use crate::engine::{Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader};
 use chrono::{DateTime, Utc};
 use model::{OperationKind, OperationOutcome};
 use sqlx::FromRow;
@@ -56,12 +56,13 @@ pub struct OperationEnd {
 
 /// All statements of this file for either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[ASK, SAME, GET, LIST, OPEN, PROGRESS, CANCEL, FINISH];
+pub(crate) const STATEMENTS: &[&str] = &[ASK, SAME, GET, LIST, OPEN, PROGRESS, CANCEL, PRUNE, FINISH];
 
 const ASK: &str = "
     INSERT INTO operation (id, kind, target, request, actor, asked_at, total) VALUES ($1, $2, $3, $4, $5, $6, $7)
-    ON CONFLICT (kind, target) WHERE finished_at IS NULL DO NOTHING";
-const SAME: &str = "SELECT * FROM operation WHERE kind = $1 AND target = $2 AND finished_at IS NULL";
+    ON CONFLICT (kind, target) WHERE finished_at IS NULL AND cancelled_by IS NULL DO NOTHING";
+const SAME: &str = "
+    SELECT * FROM operation WHERE kind = $1 AND target = $2 AND finished_at IS NULL AND cancelled_by IS NULL";
 const GET: &str = "SELECT * FROM operation WHERE id = $1";
 const LIST: &str = "
     SELECT * FROM operation WHERE asked_at <= $1 AND (asked_at < $1 OR id < $2)
@@ -73,12 +74,16 @@ const PROGRESS: &str = "
     RETURNING cancelled_by IS NULL";
 const CANCEL: &str = "
     UPDATE operation SET cancelled_by = $2 WHERE id = $1 AND finished_at IS NULL AND cancelled_by IS NULL";
+// What has ended is removed beyond a number of newer ones.
+const PRUNE: &str = "
+    DELETE FROM operation WHERE finished_at IS NOT NULL AND id NOT IN (
+        SELECT id FROM operation ORDER BY asked_at DESC, id DESC LIMIT 1000)";
 const FINISH: &str = "
     UPDATE operation SET finished_at = $2, outcome = $3, result = $4, problem = $5
     WHERE id = $1 AND finished_at IS NULL";
 
 impl Store {
-    /// Asks for an operation. Answers the one that runs or waits already, if the same was asked for.
+    /// Asks for an operation. Answers the one that waits or runs, if the same was asked for and not cancelled.
     pub async fn operation_ask(&self, new: &OperationRow) -> Result<OperationRow, StoreError> {
         loop {
             on_engine!(self, pool => {
@@ -143,12 +148,13 @@ impl Store {
         Ok(changed > 0)
     }
 
-    /// Ends an operation.
+    /// Ends an operation. The newest 1,000 operations are kept.
     pub async fn operation_finish(&self, id: &str, end: &OperationEnd) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
+        in_transaction!(self, tx => {
             sqlx::query(FINISH)
                 .bind(id).bind(end.at).bind(end.outcome.as_str()).bind(&end.result).bind(&end.problem)
-                .execute(pool).await?;
+                .execute(&mut *tx).await?;
+            sqlx::query(PRUNE).execute(&mut *tx).await?;
         });
         Ok(())
     }

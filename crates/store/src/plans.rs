@@ -101,6 +101,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("SELECT connection_id, dataset, source, MAX(received_at)", TOTAL),
     // What a purge or a removal costs once.
     ("DELETE FROM connection WHERE id", REMOVAL),
+    ("DELETE FROM operation WHERE finished_at", REMOVAL),
     ("DELETE FROM rule_hit WHERE event_id IN", REMOVAL),
     ("DELETE FROM test_match WHERE event_id IN", REMOVAL),
     ("DELETE FROM unmapped_identifier WHERE identifier", REMOVAL),
@@ -129,6 +130,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("FROM timed_grant WHERE state = 'active'", OPEN),
     ("FROM timed_grant WHERE state IN ('active', 'overdue')", OPEN),
     ("FROM operation WHERE kind = $1 AND finished_at IS NULL", OPEN),
+    ("UPDATE operation SET cancelled_by", OPEN),
     ("FROM signal s JOIN integration i", OPEN),
     ("FROM batch WHERE dataset = $1 AND received_at <", OPEN),
     ("FROM unmapped_identifier u JOIN person", OPEN),

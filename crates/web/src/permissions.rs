@@ -35,7 +35,8 @@ pub enum Needs {
     Caller(Permission),
     /// The same with at least one of the permissions.
     OneOf(&'static [Permission]),
-    /// A session with the permission; a form also its CSRF token. Without a session it redirects to the login.
+    /// A session with the permission and with `read`; a form also its CSRF token. Without a session, it redirects to the
+    /// login.
     Page(Permission),
     /// Any session, and the form's CSRF token.
     Session,

@@ -223,11 +223,10 @@ async fn replay(
         until: until.map(|until| moment(until, now)).transpose()?,
         dataset: dataset.map(str::to_owned),
     };
-    let asked = replay::ask(&app, &request, &Actor::CommandLine).await?;
+    let mut asked = replay::ask(&app, &request, &Actor::CommandLine).await?;
     let before = app.store.overview().await?.detections;
     super::finish_batches(&app, &asked.batches).await?;
     let after = app.store.overview().await?.detections;
-    let mut asked = asked;
     if let Some(now) = app.store.operation_get(&asked.operation.id).await? {
         asked.operation = now;
     }

@@ -91,6 +91,8 @@ pub enum BacktestError {
 pub struct BacktestRequest {
     /// The rule's id.
     pub rule: String,
+    /// The rule's name when the backtest was requested.
+    pub name: String,
     /// Its records from this time on.
     pub since: DateTime<Utc>,
     /// Before this time.
@@ -130,6 +132,7 @@ pub async fn ask(
 ) -> Result<OperationRow, BacktestError> {
     let request = BacktestRequest {
         rule: rule.id.clone(),
+        name: rule.name.clone(),
         since,
         until: until.unwrap_or_else(|| app.clock.now()),
     };

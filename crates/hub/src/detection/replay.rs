@@ -11,6 +11,7 @@ use crate::wake::Written;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use model::{AuditAction, AuditOutcome, OperationKind, OperationOutcome};
 use rules::Dataset;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{OperationRow, StoreError};
 
@@ -18,7 +19,7 @@ use store::{OperationRow, StoreError};
 const MARKED_WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 /// Which records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplayRequest {
     /// Of batches that were received from this time on.
     pub since: DateTime<Utc>,
@@ -50,7 +51,7 @@ pub enum ReplayError {
 pub struct Asked {
     /// The operation.
     pub operation: OperationRow,
-    /// The batches; none if the same replay was asked for before and has not ended.
+    /// The batches.
     pub batches: Vec<String>,
 }
 
@@ -72,7 +73,6 @@ pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<As
     if request.since >= until {
         return Err(ReplayError::Time);
     }
-    let detail = json!({ "since": request.since, "until": until });
     let target = dataset.unwrap_or("all datasets");
     audit::record(
         app,
@@ -80,7 +80,7 @@ pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<As
         AuditAction::EventsReplay,
         target,
         AuditOutcome::Asked,
-        detail.clone(),
+        json!({ "since": request.since, "until": until }),
     )
     .await?;
     let same = format!(
@@ -88,15 +88,14 @@ pub async fn ask(app: &App, request: &ReplayRequest, actor: &Actor) -> Result<As
         written(Some(request.since)),
         written(request.until)
     );
-    let operation = operation::ask(app, OperationKind::Replay, same, &detail, actor).await?;
+    let bounded = ReplayRequest {
+        until: Some(until),
+        ..request.clone()
+    };
+    let operation = operation::ask(app, OperationKind::Replay, same, &bounded, actor).await?;
     let batches = app
         .store
         .batch_replay(&operation.id, request.since, until, dataset)
-        .await?;
-    let count = i64::try_from(batches.len()).unwrap_or(i64::MAX);
-    let total = count.max(operation.total.unwrap_or(0));
-    app.store
-        .operation_progress(&operation.id, operation.done, Some(total))
         .await?;
     app.wake.call(Written::Undetected);
     Ok(Asked { operation, batches })
@@ -118,33 +117,40 @@ fn written(at: Option<DateTime<Utc>>) -> String {
 pub async fn run(app: &App) -> Result<bool, StoreError> {
     let mut has_ended = false;
     for row in app.store.operation_open(OperationKind::Replay).await? {
-        if row.cancelled_by.is_some() {
-            app.store.batch_replay_cancel(&row.id).await?;
-        }
-        let left = app.store.batch_replay_left(&row.id).await?;
-        // The request may be written down and its batches not yet.
-        let Some(total) = row.total else {
-            if app.clock.now() - row.asked_at > MARKED_WITHIN {
-                let words = "the process that asked for it ended before the batches were marked: ask again";
-                let failed = OperationOutcome::Failed;
-                operation::finish(app, &row.id, failed, None, Some(words.to_owned())).await?;
-                has_ended = true;
-            }
-            continue;
-        };
-        let done = (total - left).max(0);
-        if left > 0 {
-            app.store.operation_progress(&row.id, done, Some(total)).await?;
-            continue;
-        }
-        let outcome = match row.cancelled_by {
-            Some(_) => OperationOutcome::Cancelled,
-            None => OperationOutcome::Done,
-        };
-        app.store.operation_progress(&row.id, done, Some(total)).await?;
-        let result = json!({ "batches": total }).to_string();
-        operation::finish(app, &row.id, outcome, Some(result), None).await?;
-        has_ended = true;
+        has_ended |= follow(app, &row).await?;
     }
     Ok(has_ended)
+}
+
+/// Returns whether the replay has ended.
+async fn follow(app: &App, row: &OperationRow) -> Result<bool, StoreError> {
+    let finish = async |outcome, result, problem| {
+        operation::finish(app, &row.id, outcome, result, problem).await?;
+        Ok(true)
+    };
+    if row.cancelled_by.is_some() {
+        return match app.store.batch_replay_cancel(&row.id).await? {
+            0 => finish(OperationOutcome::Cancelled, None, None).await,
+            _ => Ok(false),
+        };
+    }
+    let Some(total) = row.total else {
+        // The row is written before its batches are marked.
+        if app.clock.now() - row.asked_at <= MARKED_WITHIN {
+            return Ok(false);
+        }
+        let words = "the process that requested the replay ended before it started: request it again";
+        return finish(OperationOutcome::Failed, None, Some(words.to_owned())).await;
+    };
+    let request: ReplayRequest = store::stored("operation", &row.id, "request", &row.request)?;
+    let until = request.until.unwrap_or(row.asked_at);
+    let dataset = request.dataset.as_deref();
+    let left = app.store.batch_replay_left(request.since, until, dataset).await?;
+    let done = (total - left).max(0);
+    app.store.operation_progress(&row.id, done, Some(total)).await?;
+    if left > 0 {
+        return Ok(false);
+    }
+    let result = json!({ "batches": total }).to_string();
+    finish(OperationOutcome::Done, Some(result), None).await
 }

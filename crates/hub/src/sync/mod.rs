@@ -182,10 +182,9 @@ pub async fn connection(
     let work = async {
         tokio::select! {
             result = work => result,
-            cancelled = request::cancelled(app, connection) => Err(match cancelled {
-                Ok(by) => SyncError::Cancelled { label: connection.label.clone(), by },
-                Err(error) => error.into(),
-            }),
+            by = request::cancelled(app, connection) => {
+                Err(SyncError::Cancelled { label: connection.label.clone(), by })
+            }
         }
     };
     let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));

@@ -108,14 +108,22 @@ pub async fn cancel(app: &App, run: &str, actor: &Actor) -> Result<SyncRunRow, C
     find().await
 }
 
-/// Resolves when the running sync of a connection is cancelled: who did.
-pub(super) async fn cancelled(app: &App, row: &ConnectionRow) -> Result<String, StoreError> {
+/// Resolves when the running sync of a connection is cancelled: who did it.
+pub(super) async fn cancelled(app: &App, row: &ConnectionRow) -> String {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let newest = app.store.sync_run_list(Some(&row.id), 1).await?.pop();
-        let running = newest.filter(|run| run.outcome == SyncOutcome::Running);
-        if let Some(by) = running.and_then(|run| run.cancelled_by) {
-            return Ok(by);
+        match app.store.sync_run_list(Some(&row.id), 1).await {
+            Ok(mut newest) => {
+                let running = newest.pop().filter(|run| run.outcome == SyncOutcome::Running);
+                if let Some(by) = running.and_then(|run| run.cancelled_by) {
+                    return by;
+                }
+            }
+            Err(error) => tracing::warn!(
+                connection = %row.label,
+                "could not check whether the sync was cancelled: {}",
+                crate::causes(&error)
+            ),
         }
     }
 }

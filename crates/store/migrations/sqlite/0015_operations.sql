@@ -14,12 +14,12 @@ CREATE TABLE operation (
     problem TEXT,
     cancelled_by TEXT
 ) STRICT;
--- The same request is one operation while it has not ended.
-CREATE UNIQUE INDEX operation_open ON operation (kind, target) WHERE finished_at IS NULL;
+-- The same request is one operation until it has ended or was cancelled.
+CREATE UNIQUE INDEX operation_open ON operation (kind, target) WHERE finished_at IS NULL AND cancelled_by IS NULL;
 CREATE INDEX operation_waiting ON operation (kind, asked_at, id) WHERE finished_at IS NULL;
 CREATE INDEX operation_by_time ON operation (asked_at, id);
 
--- Which replay sent a batch through detection again.
+-- Which replay alone sent a batch through detection again.
 ALTER TABLE batch ADD COLUMN replay_id TEXT;
 CREATE INDEX batch_by_replay ON batch (replay_id) WHERE replay_id IS NOT NULL;
 

@@ -88,9 +88,8 @@ pub(super) fn backtest(row: &OperationRow) -> Result<Option<BacktestBody>, Store
     let Some(text) = &row.result else { return Ok(None) };
     let request: BacktestRequest = store::stored("operation", &row.id, "request", &row.request)?;
     let found = store::stored("operation", &row.id, "result", text)?;
-    // The target begins with the rule's name.
-    let name = row.target.split(' ').next().unwrap_or(&request.rule);
-    Ok(Some(BacktestBody::new(name, request.since, request.until, found)))
+    let body = BacktestBody::new(&request.name, request.since, request.until, found);
+    Ok(Some(body))
 }
 
 /// Filters for operations.
@@ -104,7 +103,7 @@ pub struct OperationsQuery {
     cursor: Option<String>,
 }
 
-/// Lists operations, newest first.
+/// Lists operations, newest first. The newest 1,000 are kept.
 #[utoipa::path(get, path = "/operations", tag = "operations", operation_id = "operation_list",
     params(OperationsQuery),
     responses((status = 200, description = "A page of operations", body = Page<OperationBody>), Problems))]

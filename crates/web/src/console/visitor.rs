@@ -54,7 +54,7 @@ pub(crate) async fn page_with_session(
             Err(refusal) => return refusal,
         }
     };
-    // A page that shows a form needs the right to read as well.
+    // Every page shows data, also one that only confirms a change.
     for permission in needed.into_iter().chain(needed.map(|_| Permission::Read)) {
         if !session.may(permission) {
             return PageError::Forbidden(permission.as_str()).into_response();

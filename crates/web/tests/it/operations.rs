@@ -35,21 +35,19 @@ async fn a_backtest_is_one_operation_for_all_who_ask_and_can_be_cancelled() {
     let answer = cancel(&world, &path).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
     assert_eq!(answer.json()["cancelled_by"], "token tests");
-    assert!(backtest::carry_out(&world.app).await.unwrap());
-    let ended = world.get(&path).await.json();
-    assert_eq!(ended["outcome"], "cancelled", "{ended}");
+    let next = ask().await;
+    assert_ne!(next, id, "what was cancelled is not joined");
+    for _ in 0..2 {
+        assert!(backtest::carry_out(&world.app).await.unwrap());
+    }
+    assert!(
+        !backtest::carry_out(&world.app).await.unwrap(),
+        "nothing else waits"
+    );
     assert_eq!(cancel(&world, &path).await.status, StatusCode::CONFLICT);
     assert_eq!(
         cancel(&world, "/api/v1/operations/none").await.status,
         StatusCode::NOT_FOUND
-    );
-
-    let next = ask().await;
-    assert_ne!(next, id, "what has ended is asked for again");
-    assert!(backtest::carry_out(&world.app).await.unwrap());
-    assert!(
-        !backtest::carry_out(&world.app).await.unwrap(),
-        "nothing else waits"
     );
     let list = world.get("/api/v1/operations").await.json();
     let mut ours = list["items"].as_array().unwrap().clone();
@@ -105,6 +103,42 @@ async fn a_replay_that_is_cancelled_leaves_what_was_detected_before() {
     let stored = world.get("/api/v1/batches?state=stored").await.json();
     assert_eq!(stored["items"], json!([]));
     assert_eq!(world.get("/api/v1/detections").await.json(), before);
+}
+
+#[tokio::test]
+async fn cancelling_a_replay_takes_nothing_from_one_that_is_asked_for_meanwhile() {
+    let world = World::lived_in().await;
+    let ask = async |dataset: Option<&str>| {
+        let body =
+            json!({ "since": "2000-01-01T00:00:00Z", "until": "2100-01-01T00:00:00Z", "dataset": dataset });
+        let asked = world
+            .call(Method::POST, "/api/v1/events/replay", Some(body))
+            .await
+            .json();
+        format!(
+            "/api/v1/operations/{}",
+            asked["operation"]["id"].as_str().unwrap()
+        )
+    };
+    let outcome = async |path: &str| world.get(path).await.json()["outcome"].clone();
+    let first = ask(None).await;
+    assert_eq!(cancel(&world, &first).await.status, StatusCode::ACCEPTED);
+    // The same again, before anyone has stopped the first; and another that shares its batch.
+    let second = ask(None).await;
+    assert_ne!(first, second);
+    let third = ask(Some("gateway_dns")).await;
+    assert_eq!(cancel(&world, &third).await.status, StatusCode::ACCEPTED);
+    assert!(replay::run(&world.app).await.unwrap());
+    assert_eq!(
+        (outcome(&first).await, outcome(&third).await),
+        (json!("cancelled"), json!("cancelled"))
+    );
+    assert_eq!(outcome(&second).await, json!(null), "its batch still waits");
+    let stored = world.get("/api/v1/batches?state=stored").await.json();
+    assert_eq!(stored["items"].as_array().unwrap().len(), 1);
+    while hub::driver::pipeline(&world.app).await.unwrap() {}
+    assert!(replay::run(&world.app).await.unwrap());
+    assert_eq!(outcome(&second).await, json!("done"));
 }
 
 #[tokio::test]
