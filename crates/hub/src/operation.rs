@@ -1,7 +1,7 @@
 //! Operations that take long: asked for as a row, worked on by a stage, followed and cancelled by whoever asks.
 //!
 //! Reads and writes `operation`, and the audit log. What an operation does is its stage's part
-//! (`detection::backtest`, `detection::replay`). Syncs and purges have rows of their own.
+//! (`detection::backtest`, `detection::replay`, `baton::server`). Syncs and purges have rows of their own.
 
 use crate::app::App;
 use crate::audit;
@@ -13,6 +13,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{OperationEnd, OperationRow, StoreError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How often the row shows how far an operation is, and whether it was cancelled is read.
@@ -37,7 +38,7 @@ pub enum CancelError {
 /// The permission that an operation requires, to ask for it and to cancel it.
 pub fn permission(kind: OperationKind) -> Permission {
     match kind {
-        OperationKind::Backtest => Permission::Read,
+        OperationKind::Backtest | OperationKind::Export => Permission::Read,
         OperationKind::Replay => Permission::RulesWrite,
     }
 }
@@ -137,12 +138,18 @@ pub(crate) async fn finish(
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     is_cancelled: AtomicBool,
+    cancelled: Notify,
 }
 
 impl Watch {
     /// Whether the operation was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Ends when the operation is cancelled.
+    pub(crate) async fn cancelled(&self) {
+        self.cancelled.notified().await;
     }
 
     /// Does `work` and meanwhile writes what `progress` tells (done, total) to the row, about once a second.
@@ -158,7 +165,10 @@ impl Watch {
                 let (done, total) = progress();
                 match app.store.operation_progress(id, done, total).await {
                     Ok(true) => {}
-                    Ok(false) => self.is_cancelled.store(true, Ordering::Relaxed),
+                    Ok(false) => {
+                        self.is_cancelled.store(true, Ordering::Relaxed);
+                        self.cancelled.notify_one();
+                    }
                     Err(error) => tracing::warn!(
                         operation = id,
                         "could not record the progress: {}",

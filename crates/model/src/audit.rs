@@ -17,6 +17,8 @@ word_enum! {
         ConnectionCheck = "connection.check",
         /// Created a connection.
         ConnectionConnect = "connection.connect",
+        /// Requested an export.
+        ConnectionExport = "connection.export",
         /// Requested a sync.
         ConnectionSync = "connection.sync",
         /// Tagged a connection.

@@ -195,6 +195,8 @@ word_enum! {
         Backtest = "backtest",
         /// The rules run again over received records.
         Replay = "replay",
+        /// The state of a connection is written to a file.
+        Export = "export",
     }
 }
 

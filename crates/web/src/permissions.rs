@@ -130,6 +130,8 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("POST", "/api/v1/connections", CallerWith(ConnectionsWrite)),
     ("GET", "/api/v1/connections/{connection}", CallerWith(Read)),
     ("POST", "/api/v1/connections/{connection}/doctor", CallerWith(ConnectionsWrite)),
+    ("GET", "/api/v1/connections/{connection}/export", CallerWith(Read)),
+    ("POST", "/api/v1/connections/{connection}/export", CallerWith(Read)),
     ("GET", "/api/v1/connections/{connection}/listings", CallerWith(Read)),
     ("GET", "/api/v1/connections/{connection}/probes", CallerWith(Read)),
     ("POST", "/api/v1/connections/{connection}/sync", CallerWith(ConnectionsWrite)),

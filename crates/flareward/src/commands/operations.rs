@@ -1,4 +1,4 @@
-//! `flareward operations`: backtests and replays that the server works on, and cancelling whatever takes long.
+//! `flareward operations`: backtests, replays and exports that the server works on, and cancelling whatever takes long.
 
 use crate::output::{self, Printer};
 use crate::{Global, NotFound};
@@ -21,7 +21,7 @@ pub(crate) struct OperationsArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List backtests and replays, newest first
+    /// List backtests, replays and exports, newest first
     List {
         /// Maximum number of results
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=LIST_LIMIT_MAX))]
@@ -32,7 +32,7 @@ enum Action {
         /// Operation ID
         id: String,
     },
-    /// Cancel a running backtest, replay, sync or purge
+    /// Cancel a running backtest, replay, export, sync or purge
     Cancel {
         /// ID of the operation, sync or purge
         id: String,
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: OperationsArgs, global: &Global) -> anyhow::Result
             for row in app.store.operation_list(None, limit).await? {
                 printer.body(&OperationBody::new(row)?, &[])?;
             }
-            printer.finish("No backtests or replays")?;
+            printer.finish("No backtests, replays or exports")?;
         }
         Action::Show { id } => {
             let row = app.store.operation_get(&id).await?;

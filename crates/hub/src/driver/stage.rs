@@ -5,8 +5,8 @@ use crate::due::is_due;
 use crate::transmit::deliver::DeliverError;
 use crate::wake::Written;
 use crate::{
-    coaching, detection, ingest, posture, provisioning, purge, retention, risk, rule_admin, source, sweep,
-    sync, transmit,
+    baton, coaching, detection, ingest, posture, provisioning, purge, retention, risk, rule_admin, source,
+    sweep, sync, transmit,
 };
 use chrono::TimeDelta;
 use model::SyncOutcome;
@@ -75,10 +75,11 @@ pub(super) enum Stage {
     Purge,
     Backtest,
     Replay,
+    Export,
 }
 
 impl Stage {
-    pub(super) const ALL: [Stage; 19] = [
+    pub(super) const ALL: [Stage; 20] = [
         Stage::Process,
         Stage::Adopt,
         Stage::Detect,
@@ -98,6 +99,7 @@ impl Stage {
         Stage::Purge,
         Stage::Backtest,
         Stage::Replay,
+        Stage::Export,
     ];
 
     /// What follows from stored batches, in the order in which it does.
@@ -130,6 +132,7 @@ impl Stage {
             Stage::Purge => "purge",
             Stage::Backtest => "backtest",
             Stage::Replay => "replay",
+            Stage::Export => "export",
         }
     }
 
@@ -166,7 +169,7 @@ impl Stage {
             Stage::Messages => &[Written::Messages],
             Stage::Expiry => &[Written::Access],
             Stage::Purge => &[Written::Purges],
-            Stage::Backtest | Stage::Replay => &[Written::Operations],
+            Stage::Backtest | Stage::Replay | Stage::Export => &[Written::Operations],
             Stage::Posture => &[Written::People, Written::Access],
             Stage::Schedule => &[Written::Syncs],
             Stage::Details | Stage::Sources | Stage::Retention | Stage::Sweep | Stage::Prune => &[],
@@ -214,6 +217,7 @@ impl Stage {
                 detection::backtest::carry_out(app).await?
             }
             Stage::Replay => detection::replay::run(app).await?,
+            Stage::Export => baton::server::run(app).await?,
             Stage::Schedule => scheduled_syncs(app).await?,
             // The next part of the following has its time, however much there is to do.
             Stage::Expiry => {

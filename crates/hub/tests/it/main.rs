@@ -9,6 +9,7 @@ mod coaching;
 mod connecting;
 mod cut_off;
 mod detecting;
+mod exporting;
 mod flow;
 mod forgetting;
 mod full_archive;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The stages, and the operations that begin what a stage does.
 const STAGES: &[&str] = &[
+    "baton",
     "capability",
     "coaching",
     "connect",

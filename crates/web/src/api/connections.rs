@@ -280,7 +280,7 @@ pub(crate) async fn id_in_query(app: &App, name: Option<&str>) -> Result<Option<
         .ok_or_else(|| ApiError::bad("connection", format!("no connection named \"{name}\"")))
 }
 
-async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
+pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiError> {
     connection::find(app, name)
         .await?
         .ok_or(ApiError::NotFound("connection"))

@@ -15,6 +15,7 @@ pub mod connections;
 pub mod detections;
 pub mod events;
 pub mod explain;
+pub mod exports;
 pub mod integrations;
 pub mod journal;
 pub mod log_sources;
@@ -120,6 +121,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(replay::ask))
+        .routes(routes!(exports::ask, exports::file))
         .routes(routes!(operations::list))
         .routes(routes!(operations::get_one))
         .routes(routes!(operations::cancel))

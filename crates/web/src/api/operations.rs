@@ -1,4 +1,4 @@
-//! Operations that take long, such as backtests and replays: how far each is, how it ended, and cancelling it.
+//! Operations that take long, such as backtests, replays and exports: how far each is, how it ended, and cancelling it.
 
 use super::backtest::BacktestBody;
 use crate::auth::Caller;
@@ -22,7 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct OperationBody {
     /// Flareward's ID.
     pub id: String,
-    /// `backtest` or `replay`.
+    /// `backtest`, `replay` or `export`.
     pub kind: &'static str,
     /// What it concerns.
     pub target: String,
@@ -79,7 +79,9 @@ fn result(row: &OperationRow) -> Result<Option<Value>, StoreError> {
     Ok(match (row.kind, &row.result) {
         (_, None) => None,
         (OperationKind::Backtest, Some(_)) => backtest(row)?.map(|body| json!(body)),
-        (OperationKind::Replay, Some(text)) => Some(store::stored("operation", &row.id, "result", text)?),
+        (OperationKind::Replay | OperationKind::Export, Some(text)) => {
+            Some(store::stored("operation", &row.id, "result", text)?)
+        }
     })
 }
 

@@ -169,3 +169,38 @@ async fn a_purge_that_is_cancelled_ends_and_can_be_asked_for_again() {
     );
     assert_ne!(ask().await["id"], purge["id"]);
 }
+
+#[tokio::test]
+async fn an_export_of_a_connection_is_asked_for_and_downloaded() {
+    let world = World::lived_in().await;
+    let path = "/api/v1/connections/production/export";
+    let ask = async || {
+        let asked = world.call(Method::POST, path, Some(json!({}))).await;
+        assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+        asked.json()
+    };
+    let asked = ask().await;
+    assert_eq!(
+        (&asked["kind"], &asked["target"]),
+        (&json!("export"), &json!("production"))
+    );
+    assert_eq!(ask().await["id"], asked["id"], "the one that waits");
+    assert_eq!(world.get(path).await.status, StatusCode::NOT_FOUND);
+    let place = world.archive().join("exports");
+    std::fs::create_dir_all(&place).unwrap();
+    let connection = world.get("/api/v1/connections/production").await.json()["id"].clone();
+    std::fs::write(
+        place.join(format!("{}.c1z", connection.as_str().unwrap())),
+        "content",
+    )
+    .unwrap();
+    let file = world.get(path).await;
+    assert_eq!((file.status, file.text.as_str()), (StatusCode::OK, "content"));
+    assert_eq!(file.header("content-type"), "application/octet-stream");
+    assert_eq!(
+        file.header("content-disposition"),
+        "attachment; filename=\"production.c1z\""
+    );
+    let unknown = world.get("/api/v1/connections/nowhere/export").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
