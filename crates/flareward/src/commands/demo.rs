@@ -319,7 +319,7 @@ async fn summary(
         .map(|count| (count.rule_name, count.detections))
         .collect();
     if overview.people_at_risk == 0 {
-        bail!("no risk level changed, but the demo events must change some");
+        bail!("the demo events did not change any risk level");
     }
     Ok(json!({
         "people": overview.people,

@@ -241,7 +241,7 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
                     ("further_addresses_left", i64::try_from(aliases.len())? - 1),
                 ],
                 notes: vec![format!(
-                    "records under {wanted} will no longer belong to a person, unless a synced list has \
+                    "records with {wanted} will no longer belong to a person, unless a synced list has \
                          that address; to restore the alias, run `flareward people alias add {wanted} \
                          --person {}`",
                     owner.email

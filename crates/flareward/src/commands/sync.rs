@@ -115,7 +115,7 @@ async fn patient_sync(
         match hub::sync::request::now(app, row, options, &Actor::CommandLine, show).await {
             Err(SyncError::Busy(_)) if begun.elapsed() < PATIENCE => {
                 bar.set_message(format!(
-                    "{}: another process is syncing it, or was killed",
+                    "{}: waiting for another sync of this connection to end",
                     row.label
                 ));
                 tokio::time::sleep(Duration::from_millis(500)).await;
