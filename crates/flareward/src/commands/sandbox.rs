@@ -47,7 +47,7 @@ pub(crate) struct SandboxArgs {
 ///
 /// # Errors
 ///
-/// If the port cannot be had, or nothing can be printed.
+/// If the port is in use, or the output cannot be written.
 pub(crate) async fn run(args: SandboxArgs, format: Format) -> anyhow::Result<()> {
     let default = SandboxConfig::default();
     let config = SandboxConfig {
