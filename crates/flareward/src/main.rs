@@ -282,7 +282,7 @@ fn purpose(command: &Command) -> Option<&'static str> {
         Command::Posture(_) => "checking",
         Command::Export(_) => "exporting",
         Command::Ingest(_) => "ingesting files",
-        Command::Rules(_) => "working on rules",
+        Command::Rules(_) => "processing rules",
         Command::Logs(_) => "checking log sources",
         Command::Events(_) => "searching records",
         _ => "working",

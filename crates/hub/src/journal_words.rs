@@ -29,7 +29,7 @@ pub(crate) fn detection(found: &DetectionRow) -> String {
 }
 
 pub(crate) fn detection_mapped(title: &str, identifier: &str) -> String {
-    format!("{title}: mapped to {identifier}")
+    format!("{title}: assigned to {identifier}, who is now a known person")
 }
 
 pub(crate) fn risk_changed(email: &str, previous: RiskLevel, current: RiskLevel, reason: &str) -> String {

@@ -239,7 +239,7 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
     }
 }
 
-/// The results of the demo events. Fails if any expected result is missing.
+/// The results of the demo events, and the expected results that are missing.
 async fn summary(
     app: &App,
     sandbox: &Sandbox,
