@@ -366,7 +366,7 @@ pub enum CloudflareError {
         limit_bytes: usize,
     },
     /// A list has fewer items than it announces.
-    #[error("{call} returned {listed} of {total}: the list changed while it was read, or is incomplete")]
+    #[error("{call} returned {listed} of {total} items: the list changed meanwhile, or is incomplete")]
     Incomplete {
         /// The call.
         call: String,
@@ -376,7 +376,7 @@ pub enum CloudflareError {
         total: u64,
     },
     /// A list ended at a length at which responses are often truncated, and the next page is the same again.
-    #[error("{call} returned {listed}, and the same rows again for the next page: there may be more")]
+    #[error("{call} returned {listed} items, and the next page repeats them: the list may be incomplete")]
     Capped {
         /// The call.
         call: String,

@@ -164,7 +164,7 @@ impl Client {
         }
         if let Some(count) = count.filter(|_| is_short(&found)) {
             found.partial = Some(format!(
-                "{} of the {count} entries that the list reports",
+                "only {} of {count} entries were returned",
                 found.items.len()
             ));
         } else if count.is_some_and(|count| count == found.items.len() as u64) {

@@ -241,7 +241,7 @@ fn refuse_ignored(matches: &clap::ArgMatches) -> Result<(), clap::Error> {
     Ok(())
 }
 
-/// The exit code that an error means.
+/// The exit code for an error.
 fn code(error: &anyhow::Error) -> ExitCode {
     use hub::access::explain::ExplainError;
     use hub::permission::TokenError;
@@ -282,7 +282,7 @@ fn purpose(command: &Command) -> Option<&'static str> {
         Command::Posture(_) => "checking",
         Command::Export(_) => "exporting",
         Command::Ingest(_) => "ingesting files",
-        Command::Rules(_) => "working on rules",
+        Command::Rules(_) => "processing rules",
         Command::Logs(_) => "checking log sources",
         Command::Events(_) => "searching records",
         _ => "working",
@@ -350,7 +350,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings that the command line, the environment and the file give together.
+/// The settings from the command line, the environment and the file.
 pub(crate) fn settings(global: &Global) -> anyhow::Result<Settings> {
     let mut settings = Settings::load(global.config.as_deref(), std::env::vars())?;
     if let Some(folder) = &global.data_dir {

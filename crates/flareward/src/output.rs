@@ -30,13 +30,13 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Whether what is printed is a body of the API, not columns of it.
+    /// Whether the output is a whole API body rather than columns of it.
     pub(crate) fn is_json(self) -> bool {
         matches!(self, Format::Json | Format::Ndjson)
     }
 }
 
-/// Reads a [`Format`], and says where to get a spreadsheet, which is nothing to print.
+/// Parses a [`Format`]. For xlsx, which cannot be printed, the error names `flareward export`.
 #[derive(Clone)]
 pub(crate) struct FormatParser;
 
@@ -76,35 +76,35 @@ impl TypedValueParser for FormatParser {
     }
 }
 
-/// `-o` as it was given: a form, and whether a table shows every column.
+/// The value of `-o`: the format, and whether a table shows all columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) format: Format,
     pub(crate) is_wide: bool,
 }
 
-/// The width that tables keep to, and how: decided once, when the program starts.
+/// The width and style of tables: determined once, when the program starts.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     is_wide: bool,
-    /// `None`: as wide as it is.
+    /// `None`: no limit.
     width: Option<u16>,
     has_boxes: bool,
 }
 
-/// Where nobody says how wide the screen is.
+/// Width of a table, in columns, if the width of the terminal is unknown.
 const WIDTH: u16 = 80;
-/// A cell without a space up to this length is kept whole as long as the table fits.
+/// A cell without spaces up to this length is not wrapped if the table fits.
 const WHOLE: usize = 40;
 
-/// What a column of words gets at the least: its longest word, up to this.
+/// Upper limit for the minimum width of a text column, which is the length of its longest word.
 const WORD: usize = 14;
-/// Blanks of a cell, on both sides together.
+/// Spaces around the content of a cell, both sides together.
 const PADDING: usize = 2;
 
 static SHAPE: OnceLock<Shape> = OnceLock::new();
 
-/// Decides how tables are drawn: in boxes on a terminal, without elsewhere.
+/// Determines the style of tables: with borders on a terminal, otherwise without.
 pub(crate) fn draw(is_wide: bool) {
     let has_boxes = io::stdout().is_terminal();
     let told = std::env::var("COLUMNS")
@@ -127,13 +127,13 @@ fn shape() -> Shape {
     })
 }
 
-/// The name of a column. A `+` before it says that a table shows it with `-o wide` alone.
+/// The name of a column. A table shows a column marked with `+` only with `-o wide`.
 pub(crate) fn column(column: &'static str) -> &'static str {
     column.trim_start_matches('+')
 }
 
-/// Takes rows as they come. Rows are JSON objects; a table, CSV and a sheet show the columns that were asked for, a
-/// table without `-o wide` only those that are not marked with `+`.
+/// Prints rows one by one. Rows are JSON objects. CSV and sheets contain the requested columns; a table without
+/// `-o wide` omits those that are marked with `+`.
 pub(crate) enum Printer {
     /// To text.
     Text(Box<Text>),
@@ -155,7 +155,7 @@ impl Printer {
         Self::Text(Box::new(Text::to(out, format, columns, shape())))
     }
 
-    /// Whether nobody reads any more: a long list may end.
+    /// Whether the reader of the output has closed it, so that a long list can stop.
     pub(crate) fn is_unread(&self) -> bool {
         matches!(self, Self::Text(text) if text.is_unread())
     }
@@ -168,7 +168,7 @@ impl Printer {
         }
     }
 
-    /// Prints a body of the API: whole as JSON, in columns with `cells` beside or in place of its members.
+    /// Prints an API body: whole as JSON, otherwise in columns, where `cells` add to or replace its fields.
     pub(crate) fn body(&mut self, body: &impl Serialize, cells: &[(&str, Value)]) -> io::Result<()> {
         let mut row = serde_json::to_value(body)?;
         let is_whole = matches!(self, Self::Text(text) if text.format.is_json());
@@ -178,7 +178,7 @@ impl Printer {
         self.row(&row)
     }
 
-    /// Ends text; `nothing` is what a person reads when there was no row. Returns the number of rows.
+    /// Finishes the output; prints `nothing` if a table has no rows. Returns the number of rows.
     pub(crate) fn finish(self, nothing: &str) -> io::Result<usize> {
         match self {
             Self::Text(text) => text.finish(nothing),
@@ -195,7 +195,7 @@ pub(crate) struct Text {
     table: Vec<Vec<String>>,
     shape: Shape,
     rows: usize,
-    /// Whether it goes to standard output, whose reader may go away.
+    /// Whether this is standard output, which the reader can close.
     to_reader: bool,
 }
 
@@ -273,7 +273,7 @@ impl Text {
     }
 }
 
-/// Draws a table that fits: short cells stay whole, long ones are broken between words.
+/// Draws a table that fits the width: long cells are wrapped between words.
 fn drawn(shape: Shape, header: Option<Vec<String>>, rows: Vec<Vec<String>>) -> String {
     let columns = header.as_ref().map_or(2, Vec::len);
     let mut table = Table::new();
@@ -314,8 +314,8 @@ fn drawn(shape: Shape, header: Option<Vec<String>>, rows: Vec<Vec<String>>) -> S
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// How wide each column is: as wide as its longest line, as long as there is room; the long ones share the rest. An
-/// id or an address comes before words, which can be broken.
+/// The width of each column: its longest line if there is room; otherwise the long columns share the rest. IDs and
+/// addresses have priority over text, which can be wrapped.
 fn shares(room: usize, columns: usize, rows: &[&Vec<String>]) -> Vec<usize> {
     let mut longest = vec![1_usize; columns];
     let mut word = vec![1_usize; columns];
@@ -348,7 +348,7 @@ fn shares(room: usize, columns: usize, rows: &[&Vec<String>]) -> Vec<usize> {
     widths
 }
 
-/// Breaks text into lines of at most `width`: at blanks, within a long word after a sign that joins, else anywhere.
+/// Wraps text into lines of at most `width`: at spaces, in a long word after punctuation, otherwise anywhere.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -381,7 +381,7 @@ fn is_time(text: &str) -> bool {
     text.len() == 16 && text.as_bytes()[4] == b'-' && text.as_bytes()[13] == b':'
 }
 
-/// Prints one object: as JSON or one line of CSV for programs, as lines of name and value for people.
+/// Prints one object: as JSON, as CSV with one row, or as a table with one name and value per line.
 pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
     let mut out = stream::Out;
     match format {
@@ -404,7 +404,7 @@ pub(crate) fn object(format: Format, value: &Value) -> io::Result<()> {
     }
 }
 
-/// Prints one body of the API: whole as JSON, otherwise as `shown`.
+/// Prints one API body: whole as JSON, otherwise as `shown`.
 pub(crate) fn body(format: Format, body: &impl Serialize, shown: &Value) -> io::Result<()> {
     if format.is_json() {
         object(format, &serde_json::to_value(body)?)
@@ -413,7 +413,7 @@ pub(crate) fn body(format: Format, body: &impl Serialize, shown: &Value) -> io::
     }
 }
 
-/// Prints a JSON document whose shape others rely on: a table of it would not be the document.
+/// Prints a JSON document with a format that other programs depend on. Fails for CSV.
 pub(crate) fn document(format: Format, value: &Value) -> anyhow::Result<()> {
     match format {
         Format::Table | Format::Json | Format::Counts => println!("{value:#}"),
@@ -426,7 +426,7 @@ pub(crate) fn document(format: Format, value: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses every form but text, for commands that print text.
+/// Rejects every format except text, for commands that print text.
 pub(crate) fn text_only(format: Format, what: &str) -> anyhow::Result<()> {
     if format == Format::Table {
         return Ok(());
@@ -470,7 +470,7 @@ pub(crate) fn cell(value: &Value) -> String {
     }
 }
 
-/// A value for reading: a line for each thing of a list and for each member of an object.
+/// A value as text: one line for each list item and each field of an object.
 fn lines(value: &Value) -> String {
     match value {
         Value::Array(things) if things.iter().any(Value::is_object) => {
@@ -500,7 +500,7 @@ fn line(value: &Value) -> String {
     }
 }
 
-/// Text that no spreadsheet takes for a formula, with what it would hide made visible.
+/// Text that a spreadsheet does not interpret as a formula, with control characters made visible.
 fn harmless(text: String) -> String {
     let text = visible(&text).into_owned();
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {

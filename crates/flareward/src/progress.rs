@@ -14,25 +14,25 @@ use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// What takes less time is not worth a word.
+/// Commands that finish within this time show no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks. Chosen: a bar that moves, and nothing that can be measured.
+/// Interval between updates. Chosen: fast enough for a moving bar, with no measurable cost.
 const TICK: Duration = Duration::from_millis(100);
-/// Between two lines of the same work, where there is no bar.
+/// Interval between two lines about the same work, if there is no bar.
 const LINES: Duration = Duration::from_secs(10);
 
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
 struct Shown {
-    /// What the command is for, while it says nothing closer.
+    /// Shown until the command reports something more specific.
     purpose: &'static str,
     what: String,
     done: u64,
     total: Option<u64>,
     is_bytes: bool,
-    /// What it waits for, and until when.
+    /// The reason for a wait, and its end.
     wait: Option<(String, Instant)>,
-    /// Since when nothing was printed.
+    /// When output was last printed.
     since: Instant,
     is_paused: bool,
     on_terminal: bool,
@@ -40,11 +40,11 @@ struct Shown {
     said: Option<(String, Instant)>,
 }
 
-/// A handle to say how far the work is.
+/// A handle for reporting progress.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ProgressBar;
 
-/// Begins to watch a command. Nothing is shown in its first second.
+/// Starts the progress display of a command. It shows nothing during the first second.
 pub(crate) fn begin(purpose: &'static str) {
     *shown() = Some(Shown {
         purpose,
@@ -73,14 +73,14 @@ pub(crate) fn begin(purpose: &'static str) {
     });
 }
 
-/// Ends it, when the command ends.
+/// Stops the progress display.
 pub(crate) fn end() {
     if let Some(mut shown) = shown().take() {
         shown.clear();
     }
 }
 
-/// Takes the bar away, so that something can be printed; it comes back after another second of work.
+/// Hides the bar so that output can be printed; it reappears after another second of work.
 pub(crate) fn hide() {
     if let Some(shown) = &mut *shown() {
         shown.clear();
@@ -88,7 +88,7 @@ pub(crate) fn hide() {
     }
 }
 
-/// Stops watching while a person is asked.
+/// Pauses the display while the command asks for confirmation.
 pub(crate) fn pause(is_paused: bool) {
     hide();
     if let Some(shown) = &mut *shown() {
@@ -101,7 +101,7 @@ fn shown() -> MutexGuard<'static, Option<Shown>> {
 }
 
 impl ProgressBar {
-    /// Begins work of a known length, or of an unknown one.
+    /// Starts work with a total, or with an unknown total.
     pub(crate) fn new(total: Option<u64>, is_bytes: bool) -> Self {
         if let Some(shown) = &mut *shown() {
             shown.what.clear();
@@ -147,7 +147,7 @@ impl ProgressBar {
 }
 
 impl Shown {
-    /// What is to be shown now: drawn on a terminal, answered as a line elsewhere.
+    /// Shows the current state: draws it on a terminal, otherwise returns it as a line.
     fn tick(&mut self, now: Instant) -> Option<String> {
         if self.wait.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.wait = None;
@@ -214,7 +214,7 @@ impl Shown {
     }
 }
 
-/// Hears from the client's log that it waits for Cloudflare's rate limit.
+/// Detects waits for Cloudflare's rate limit in the client's log.
 pub(crate) struct Waits;
 
 impl<S: tracing::Subscriber> Layer<S> for Waits {
@@ -232,7 +232,7 @@ impl<S: tracing::Subscriber> Layer<S> for Waits {
     }
 }
 
-/// The field by which the client says how long it waits.
+/// The log field with the length of the wait.
 struct Seconds(Option<u64>);
 
 impl Visit for Seconds {

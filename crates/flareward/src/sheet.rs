@@ -9,11 +9,11 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, Workbook, Worksheet,
 use serde_json::Value;
 use std::io::{self, Seek, Write};
 
-/// Rows of a sheet, the header included; Excel's limit.
+/// Maximum number of rows of a sheet, including the header; Excel's limit.
 const ROWS_MAX: u32 = 1_048_576;
-/// What a cell holds, in UTF-16 units; Excel's limit.
+/// Maximum length of a cell, in UTF-16 units; Excel's limit.
 const CELL_LENGTH_MAX: usize = 32_767;
-/// The largest whole number that a cell keeps exactly.
+/// The largest integer that a cell stores exactly.
 const EXACT_MAX: u64 = 1 << 53;
 /// In characters; chosen, nothing depends on it.
 const COLUMN_WIDTH: f64 = 24.0;
@@ -29,7 +29,7 @@ pub(crate) struct Sheet {
 }
 
 impl Book {
-    /// A file that says it was made at `made_at`, in seconds since 1970.
+    /// A file with the creation time `made_at`, in seconds since 1970.
     pub(crate) fn new(made_at: i64) -> io::Result<Self> {
         let mut book = Workbook::new();
         let made_at = ExcelDateTime::from_timestamp(made_at).map_err(io::Error::other)?;
@@ -37,7 +37,7 @@ impl Book {
         Ok(Self(book))
     }
 
-    /// Begins a sheet. [`Self::add`] puts it into the file.
+    /// Starts a sheet. [`Self::add`] adds it to the file.
     pub(crate) fn sheet(&mut self, name: &str, columns: &'static [&'static str]) -> io::Result<Sheet> {
         let mut sheet = self
             .0
@@ -73,7 +73,7 @@ fn begin(sheet: &mut Worksheet, name: &str, columns: &[&'static str]) -> Result<
 }
 
 impl Sheet {
-    /// How many rows it has, without the header.
+    /// The number of rows, without the header.
     pub(crate) fn rows(&self) -> usize {
         self.rows as usize - 1
     }
@@ -118,7 +118,7 @@ fn is_exact(number: &serde_json::Number) -> bool {
         .is_some_and(|number| number.unsigned_abs() <= EXACT_MAX)
 }
 
-/// Text that a cell can hold: what is too long ends with an ellipsis.
+/// Text shortened to the maximum length of a cell, with an ellipsis at the end.
 fn fitting(mut text: String) -> String {
     // No text has more UTF-16 units than bytes.
     if text.len() > CELL_LENGTH_MAX && text.encode_utf16().count() > CELL_LENGTH_MAX {

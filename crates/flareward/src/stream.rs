@@ -18,7 +18,7 @@ fn pieces(of: &'static Mutex<Pieces>) -> MutexGuard<'static, Pieces> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Standard output; writing to it never fails because its reader went away.
+/// Standard output; writing does not fail if the reader has closed it.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Out;
 
@@ -26,7 +26,7 @@ pub(crate) struct Out;
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Complaint;
 
-/// Standard error for lines of the log, each written at once: they may have colours.
+/// Standard error for log lines, which may contain colours; each line is written in one call.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Log;
 
@@ -44,7 +44,7 @@ impl Write for Log {
     }
 }
 
-/// Whether the reader of standard output went away.
+/// Whether the reader has closed standard output.
 pub(crate) fn is_gone() -> bool {
     IS_GONE.load(Ordering::Relaxed)
 }
@@ -87,7 +87,7 @@ impl Write for Complaint {
     }
 }
 
-/// Writes a whole text at once, so that lines of several threads stay whole.
+/// Writes the whole text in one call, so that the lines of several threads do not mix.
 pub(crate) fn out(text: &str) {
     // A full disk behind `>` is told once, by the exit code of the next flush that fails.
     if let Err(error) = Out.write_all(text.as_bytes()).and_then(|()| Out.flush()) {
@@ -95,7 +95,7 @@ pub(crate) fn out(text: &str) {
     }
 }
 
-/// The same to standard error.
+/// The same for standard error.
 pub(crate) fn err(text: &str) {
     let _ = Complaint.write_all(text.as_bytes());
 }

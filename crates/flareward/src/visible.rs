@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Lines and tabs are for whoever breaks and aligns them.
+/// Line breaks and tabs are kept: the caller handles them.
 fn is_odd(sign: char) -> bool {
     !matches!(sign, '\n' | '\t') && model::printable::is_unprintable(sign)
 }
@@ -30,7 +30,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The same of a line of the log, whose own colours stay: what is logged has no ESC left, tracing sees to that.
+/// The same for a log line, with its colours kept. Tracing has already escaped every ESC in the logged values.
 pub(crate) fn visible_but_colours(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -49,7 +49,7 @@ pub(crate) fn visible_but_colours(text: &str) -> String {
     shown
 }
 
-/// The length of the colour sequence that a text begins with; 0 when it begins with none.
+/// The length of the colour sequence at the start of the text; 0 if there is none.
 fn colour(text: &str) -> usize {
     let Some(inner) = text.strip_prefix("\u{1b}[") else {
         return 0;
@@ -61,7 +61,7 @@ fn colour(text: &str) -> usize {
     }
 }
 
-/// Bytes that are made visible piece by piece: a character may be cut in two between two of them.
+/// Makes bytes visible piece by piece. A character can be split between two pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     rest: Vec<u8>,
@@ -72,7 +72,7 @@ impl Pieces {
         Self { rest: Vec::new() }
     }
 
-    /// Writes the next piece. What is no UTF-8 is written as the sign for that.
+    /// Writes the next piece. Invalid UTF-8 is replaced with U+FFFD.
     pub(crate) fn write(&mut self, piece: &[u8], out: &mut impl Write) -> io::Result<()> {
         let joined = match self.rest.is_empty() {
             true => Cow::Borrowed(piece),
@@ -97,7 +97,7 @@ impl Pieces {
     }
 }
 
-/// Makes visible what is written to another writer.
+/// A writer that makes control characters visible before it writes to another writer.
 #[derive(Debug)]
 pub(crate) struct Visible<W> {
     out: W,

@@ -29,7 +29,7 @@ pub(crate) fn detection(found: &DetectionRow) -> String {
 }
 
 pub(crate) fn detection_mapped(title: &str, identifier: &str) -> String {
-    format!("{title}: mapped to {identifier}")
+    format!("{title}: assigned to {identifier}, who is now a known person")
 }
 
 pub(crate) fn risk_changed(email: &str, previous: RiskLevel, current: RiskLevel, reason: &str) -> String {
@@ -38,14 +38,14 @@ pub(crate) fn risk_changed(email: &str, previous: RiskLevel, current: RiskLevel,
 
 pub(crate) fn signal_delivered(signal: &SignalRow) -> String {
     format!(
-        "The receiver accepted the change of {} to {}",
+        "The receiver accepted the risk level change of {} to {}",
         signal.subject, signal.current
     )
 }
 
 pub(crate) fn signal_dead(signal: &SignalRow, problem: &str) -> String {
     format!(
-        "The receiver rejected the change of {} to {}: {problem}",
+        "The receiver rejected the risk level change of {} to {}: {problem}",
         signal.subject, signal.current
     )
 }

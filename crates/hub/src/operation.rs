@@ -180,7 +180,7 @@ impl Watch {
         };
         tokio::select! {
             result = work => result,
-            () = show => unreachable!("it has no end"),
+            () = show => unreachable!("the display loop never ends"),
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum PurgeError {
         judged_at: String,
     },
     /// Someone cancelled it.
-    #[error("the purge was cancelled by {0}; records that it removed before stay removed")]
+    #[error("the purge was cancelled by {0}; records that it had already removed are not restored")]
     Cancelled(String),
     /// There is none.
     #[error("no purge with ID \"{0}\"")]

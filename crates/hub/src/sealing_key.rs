@@ -28,7 +28,7 @@ pub enum SealingKeyError {
     },
     /// The key is not the one that the secrets were sealed with.
     #[error(
-        "the key in {source_name}, {have}, is not the key that the secrets in the database are \
+        "the key in {source_name} (fingerprint {have}) is not the key that the secrets in the database are \
              encrypted with{wanted}: restore {file} from a backup of the data folder that belongs to \
              this database, or set {ENVIRONMENT} to its content"
     )]
@@ -37,7 +37,7 @@ pub enum SealingKeyError {
         source_name: String,
         /// Its fingerprint.
         have: String,
-        /// The fingerprint of the right one, where it is known, behind a comma.
+        /// The fingerprint of the right one in parentheses, if it is known.
         wanted: String,
         /// Where the right one belongs.
         file: String,
@@ -115,7 +115,7 @@ pub(crate) async fn open(
         None => store.sealing_key_first(sealer.fingerprint(), now).await?,
     };
     if recorded != sealer.fingerprint() {
-        return Err(other(format!(", {recorded}")));
+        return Err(other(format!(" (fingerprint {recorded})")));
     }
     Ok(sealer)
 }

@@ -138,12 +138,10 @@ impl Collection {
                     let reason = match found {
                         Some((_, rule)) if filter.fits(rule) => continue,
                         Some((_, rule)) => {
-                            format!("filter {label}: {} has another log source", rule.label())
+                            format!("filter {label}: {} has a different log source", rule.label())
                         }
                         None if correlations.iter().any(|(_, other)| other.header.is_called(name)) => {
-                            format!(
-                                "filter {label}: {name} is a correlation; name the rules that it refers to"
-                            )
+                            format!("filter {label}: {name} is a correlation; list its rules instead")
                         }
                         None => format!("filter {label}: no rule has the id or name {name}"),
                     };
@@ -210,7 +208,7 @@ impl Collection {
                     correlation.header.label()
                 ),
                 None => format!(
-                    "correlation {}: it refers to itself or to a document that was left out, or is nested too deeply",
+                    "correlation {}: it refers to itself or to a skipped document, or is nested too deeply",
                     correlation.header.label()
                 ),
             };
@@ -328,7 +326,7 @@ fn claim(taken: &mut HashSet<String>, names: Names<'_>) -> Option<String> {
     for word in own.into_iter().flatten() {
         if taken.contains(canonical_name(word).as_ref()) {
             return Some(format!(
-                "{}: another document has the id or name {word}; give this one its own",
+                "{}: another document has the id or name {word}; use a unique one",
                 names.title
             ));
         }

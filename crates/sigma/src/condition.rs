@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
             .map(Condition::Selection)
             .ok_or_else(|| {
                 Refusal::new(
-                    format!("the condition names `{token}`, which is not a selection"),
+                    format!("the condition refers to `{token}`, which is not a selection"),
                     format!(
                         "the selections are {}; write `1 of {token}` for a pattern",
                         self.names.join(", ")

@@ -151,7 +151,7 @@ impl Detection {
     pub(crate) fn parse(section: &Map<String, Value>, texts: &Value) -> Result<Self, Refusal> {
         if section.contains_key("timeframe") {
             return Err(Refusal::new(
-                "`timeframe` is part of the old aggregations, which are not supported",
+                "`timeframe` belongs to the aggregations that Sigma 2 replaced, which are not supported",
                 "write a correlation rule",
             )
             .near("timeframe"));
@@ -171,7 +171,7 @@ impl Detection {
         if selections.is_empty() || selections.len() > MAX_SELECTIONS {
             return Err(Refusal::new(
                 format!("`detection` has {} selections", selections.len()),
-                format!("give it 1 to {MAX_SELECTIONS}"),
+                format!("use 1 to {MAX_SELECTIONS} selections"),
             )
             .near("detection:"));
         }
@@ -181,7 +181,7 @@ impl Detection {
                 .iter()
                 .map(|one| {
                     one.as_str()
-                        .ok_or_else(|| no_condition("a condition in the list is not a text"))
+                        .ok_or_else(|| no_condition("a condition in the list is not a string"))
                 })
                 .collect::<Result<_, _>>()?,
             _ => return Err(no_condition("there is no condition")),
@@ -228,7 +228,7 @@ impl Detection {
 fn no_condition(reason: &str) -> Refusal {
     Refusal::new(
         reason,
-        "write `condition:` with a text, or with a list of texts of which one must be true",
+        "write `condition:` with a string, or with a list of strings of which one must be true",
     )
     .near("detection:")
 }
@@ -238,7 +238,7 @@ fn parse_selection(content: &Value, texts: &Value, depth: usize) -> Result<Selec
         return Err(Refusal::new("lists are nested too deeply", "flatten them"));
     }
     match content {
-        Value::Object(map) if map.is_empty() => Err(Refusal::new("a selection is empty", "give it an item")),
+        Value::Object(map) if map.is_empty() => Err(Refusal::new("a selection is empty", "add a field")),
         Value::Object(map) => map
             .iter()
             .map(|(key, value)| {
@@ -248,7 +248,7 @@ fn parse_selection(content: &Value, texts: &Value, depth: usize) -> Result<Selec
             .map(Selection::AllOf),
         Value::Array(list) if list.is_empty() || list.len() > MAX_VALUES => Err(Refusal::new(
             format!("a list has {} members", list.len()),
-            format!("give it 1 to {MAX_VALUES}"),
+            format!("use 1 to {MAX_VALUES} members"),
         )),
         Value::Array(list) if !list.iter().any(|member| member.is_object() || member.is_array()) => {
             Ok(Selection::AllOf(vec![keywords(literals(list, texts))?]))
@@ -277,7 +277,7 @@ fn keywords(values: Vec<Literal>) -> Result<Item, Refusal> {
     if values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             "null is not a keyword",
-            "name the field that must be null, or quote `~` and `null` if you mean the texts",
+            "write the field that must be null, or quote `~` and `null` to match them as strings",
         ));
     }
     Ok(Item {
@@ -296,7 +296,7 @@ fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> 
         .map(ToOwned::to_owned);
     if field.as_ref().is_some_and(|field| field.len() > MAX_FIELD_BYTES) {
         return Err(Refusal::new(
-            "the name of a field is too long",
+            "a field name is too long",
             format!("keep it under {MAX_FIELD_BYTES} bytes"),
         ));
     }
@@ -317,7 +317,7 @@ fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> 
     if values.is_empty() || values.len() > MAX_VALUES {
         return Err(Refusal::new(
             format!("`{key}` has {} values", values.len()),
-            format!("give it 1 to {MAX_VALUES}, or null for an absent field"),
+            format!("use 1 to {MAX_VALUES} values, or null for an absent field"),
         ));
     }
     if values
@@ -332,7 +332,7 @@ fn parse_item(key: &str, value: &Value, texts: &Value) -> Result<Item, Refusal> 
     if values.len() > 1 && values.iter().any(|literal| literal.value.is_null()) {
         return Err(Refusal::new(
             format!("`{key}` has null among several values"),
-            "put null into a separate selection and join the two in the condition; quote `~` if you mean the text",
+            "put null into a separate selection and join the two in the condition; quote `~` to match it as a string",
         ));
     }
     Ok(Item {

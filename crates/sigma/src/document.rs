@@ -103,7 +103,7 @@ pub fn parse_each(yaml: &str) -> Vec<Result<Document, ParseError>> {
             line: None,
             column: None,
             rule: None,
-            reason: format!("the text has {} bytes", yaml.len()),
+            reason: format!("the document has {} bytes", yaml.len()),
             advice: format!("split it into files of at most {MAX_DOCUMENT_BYTES} bytes"),
         })];
     }
@@ -339,7 +339,7 @@ fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Resul
         Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.trim().to_owned())),
         Some(_) => {
-            Err(Refusal::new(format!("`{key}` is not a text"), "write one text").near(format!("{key}:")))
+            Err(Refusal::new(format!("`{key}` is not a string"), "use one string").near(format!("{key}:")))
         }
     };
     let source = LogSource {
@@ -359,7 +359,9 @@ fn parse_logsource(section: Option<&Value>, warnings: &mut Vec<String>) -> Resul
             .near(format!("{key}:")));
         }
         if key != "definition" {
-            warnings.push(format!("`logsource.{key}` is left out: it is not a key of Sigma"));
+            warnings.push(format!(
+                "`logsource.{key}` is ignored: Sigma does not define this key"
+            ));
         }
     }
     if source == LogSource::default() {
@@ -377,7 +379,7 @@ impl Described<'_> {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
             _ => {
-                self.1.push(format!("`{key}` is left out: it is not a text"));
+                self.1.push(format!("`{key}` is ignored: it is not a string"));
                 None
             }
         }
@@ -395,7 +397,7 @@ impl Described<'_> {
             .collect();
         if texts.len() < listed.len() {
             self.1.push(format!(
-                "members of `{key}` are left out: they are empty, or not texts"
+                "members of `{key}` are ignored: they are empty or not strings"
             ));
         }
         texts
@@ -413,7 +415,7 @@ impl Described<'_> {
             None => {
                 let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
                 self.1.push(format!(
-                    "`{key}: {text}` is left out: it is none of {}",
+                    "`{key}: {text}` is ignored: it is not one of {}",
                     names.join(", ")
                 ));
             }

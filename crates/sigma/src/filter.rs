@@ -74,7 +74,7 @@ pub(crate) fn parse(
                 .collect::<Option<_>>()
                 .ok_or_else(|| {
                     Refusal::new(
-                        "`filter.rules` has a member that is not a text",
+                        "`filter.rules` has a member that is not a string",
                         "name rules by id or name",
                     )
                     .near("rules:")

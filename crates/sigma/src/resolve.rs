@@ -69,7 +69,7 @@ pub(crate) fn resolve(item: &Item, placeholders: &Placeholders) -> Result<Resolv
         return Err(refused(
             item,
             "`all` has only one value",
-            "give it two or more values, or remove `all`",
+            "use two or more values, or remove `all`",
         ));
     }
     if has(Modifier::All) && has(Modifier::Neq) {
@@ -139,7 +139,7 @@ fn field_reference(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
         return Err(refused(
             item,
             "`fieldref` needs a field",
-            "name one before the first `|`",
+            "write the field before the first `|`",
         ));
     }
     let cased = item.modifiers.contains(&Modifier::Cased);
@@ -154,7 +154,7 @@ fn field_reference(item: &Item) -> Result<Vec<Vec<Test>>, Refusal> {
             None => Err(refused(
                 item,
                 "`fieldref` needs the name of a field as its value",
-                "write it as a text",
+                "write the name as a string",
             )),
         })
         .collect()
@@ -201,7 +201,7 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
                     Operand::Text(pattern) => expand(item, pattern, placeholders),
                     _ => Err(refused(
                         item,
-                        "`expand` needs texts",
+                        "`expand` needs strings",
                         "write the placeholder as '%name%'",
                     )),
                 })?;
@@ -254,8 +254,8 @@ fn values(item: &Item, placeholders: &Placeholders) -> Result<Vec<Vec<Test>>, Re
     if time.is_some() && cased | placed {
         return Err(refused(
             item,
-            "a part of a time is a number, not a text",
-            "remove the text modifiers",
+            "a part of a time is a number, not a string",
+            "remove the string modifiers",
         ));
     }
     let anywhere = item.field.is_none() && !placed;
@@ -330,8 +330,8 @@ fn test(
         Kind::Order(_) if item.field.is_none() => {
             return Err(refused(
                 item,
-                "a number is compared with a field",
-                "name one before the first `|`",
+                "a numeric comparison needs a field",
+                "write the field before the first `|`",
             ));
         }
         Kind::Order(order) => Test::Order(*order, number(operand).ok_or_else(not_a_number)?),
@@ -382,8 +382,8 @@ fn test(
             Operand::Null | Operand::Bool(..) if item.field.is_none() => {
                 return Err(refused(
                     item,
-                    "a keyword is a text or a number",
-                    "name the field before the first `|`",
+                    "a keyword must be a string or a number",
+                    "write the field before the first `|`",
                 ));
             }
             Operand::Null => Test::Null,
@@ -429,14 +429,14 @@ fn text(item: &Item, operand: Operand) -> Result<Pattern, Refusal> {
             .map_err(|_| {
                 refused(
                     item,
-                    "the encoded value is not a text",
+                    "the encoded value is not valid UTF-8",
                     "follow the encoding with base64 or base64offset",
                 )
             }),
         Operand::Null => Err(refused(
             item,
-            "null cannot be combined with a text modifier",
-            "write `Field: null`, or quote `~` and `null` if you mean the texts",
+            "null cannot be combined with a string modifier",
+            "write `Field: null`, or quote `~` and `null` to match them as strings",
         )),
     }
 }
@@ -471,14 +471,14 @@ fn expand(item: &Item, pattern: Pattern, placeholders: &Placeholders) -> Result<
             refused(
                 item,
                 &format!("the placeholder %{name}% has no value"),
-                "set it before the rule is used",
+                "set its values before using the rule",
             )
         })?;
         if done.len() + open.len() + values.len() > MAX_EXPANDED {
             return Err(refused(
                 item,
                 "the placeholders expand to too many values",
-                "use fewer in one value",
+                "use fewer placeholders in one value",
             ));
         }
         open.extend(values.iter().rev().map(|value| pattern.with_placeholder(value)));

@@ -166,22 +166,22 @@ fn refused(error: &Error, first_line: usize) -> ParseError {
             "a key occurs twice in one mapping".to_owned(),
             "remove one of the two",
         ),
-        Error::Eof { .. } => ("the text ends too early".to_owned(), PLAIN),
+        Error::Eof { .. } => ("it ends too early".to_owned(), PLAIN),
         Error::UnknownAnchor { .. } => (
             "an alias refers to a missing anchor".to_owned(),
-            "write the value out",
+            "replace the alias with the value",
         ),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. } => (
-            format!("it is nested more than {MAX_DEPTH} deep, or its aliases make it too large"),
-            "flatten it, and write values out",
+            format!("it is nested more than {MAX_DEPTH} levels deep, or its aliases make it too large"),
+            "flatten it, and replace aliases with their values",
         ),
         Error::MergeValueNotMapOrSeqOfMaps { .. } => (
             "`<<` is not followed by a mapping".to_owned(),
-            "write the values out",
+            "write the keys and values in full",
         ),
         Error::MultipleDocuments { .. } => (
             "it contains more than one document".to_owned(),

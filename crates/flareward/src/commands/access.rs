@@ -104,7 +104,7 @@ fn in_words(explanation: &Explanation) -> String {
         None => {
             let _ = writeln!(
                 text,
-                "\nThe data of {} was never fully read: run `flareward sync`.",
+                "\n{} has never been fully synced: run `flareward sync`.",
                 explanation.connection
             );
         }

@@ -119,7 +119,7 @@ async fn connect_all(
 ) -> anyhow::Result<()> {
     let accounts = reachable(app, credential, base_url).await?;
     if accounts.is_empty() {
-        bail!("the credential lists no accounts: specify one with --account");
+        bail!("Cloudflare lists no accounts for this credential: specify one with --account");
     }
     let known = app.store.connection_list().await?;
     let mut taken: Vec<String> = known.iter().map(|row| row.label.clone()).collect();

@@ -38,7 +38,7 @@ pub(crate) struct DemoArgs {
     once: bool,
 }
 
-/// The datasets that the story has records of.
+/// The datasets of the demo events.
 const DATASETS: &[&str] = &[
     "gateway_dns",
     "gateway_http",
@@ -48,9 +48,9 @@ const DATASETS: &[&str] = &[
     "email_security_alerts",
 ];
 const LABEL: &str = "tidewater";
-/// How long the stages may take to come to rest.
+/// Maximum wait until the stages have processed all events.
 const QUIET: Duration = Duration::from_secs(120);
-/// Between two events that go on happening. Chosen: often enough to watch, seldom enough to read.
+/// Time between two new events after the recorded week. Chosen: slow enough to read.
 const TRICKLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(args: DemoArgs, format: Format) -> anyhow::Result<ExitCode> {
@@ -170,7 +170,7 @@ async fn set_up(app: &App, sandbox: &Sandbox) -> anyhow::Result<ConnectionRow> {
     Ok(connected.connection)
 }
 
-/// What Okta's administrator does with the well-known address.
+/// Configures the receiver with the configuration URL, as an Okta administrator does.
 async fn register_at_okta(app: &App, okta_url: &str, integration: &str) -> anyhow::Result<()> {
     let url = app
         .egress
@@ -189,7 +189,7 @@ async fn register_at_okta(app: &App, okta_url: &str, integration: &str) -> anyho
     Ok(())
 }
 
-/// What `flareward logs enable` does.
+/// Creates the Logpush jobs, as `flareward logs enable` does.
 async fn push_logs_here(app: &App, connection: &ConnectionRow) -> anyhow::Result<()> {
     let names: Vec<String> = DATASETS.iter().map(|name| (*name).to_owned()).collect();
     let actor = Actor::CommandLine;
@@ -239,7 +239,7 @@ fn introduce(format: Format, app: &App, sandbox: &Sandbox, token: &SecretString)
     }
 }
 
-/// What came of the story, and what did not arrive.
+/// The results of the demo events, and the expected results that are missing.
 async fn summary(
     app: &App,
     sandbox: &Sandbox,
@@ -319,7 +319,7 @@ async fn summary(
         .map(|count| (count.rule_name, count.detections))
         .collect();
     if overview.people_at_risk == 0 {
-        bail!("no risk level changed, but the demo events must change some");
+        bail!("the demo events did not change any risk level");
     }
     Ok(json!({
         "people": overview.people,

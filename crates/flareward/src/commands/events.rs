@@ -188,7 +188,7 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
     };
     let bar = ProgressBar::new(None, false);
     let found = search::run(&app, &search, |looked_at, reached| {
-        bar.set_message(format!("reached {}", reached.format("%Y-%m-%d %H:%M")));
+        bar.set_message(format!("searched back to {}", reached.format("%Y-%m-%d %H:%M")));
         bar.set_position(looked_at);
     })
     .await;

@@ -82,7 +82,7 @@ pub(crate) async fn address_of(app: &App, wanted: &str) -> anyhow::Result<String
     Ok(found.ok_or_else(words)?)
 }
 
-/// An error if there is no data where the settings point; names every place that was checked.
+/// Fails if there is no data in the configured location; the error lists every location checked.
 pub(crate) fn data_missing(global: &Global, settings: &Settings) -> Option<NotFound> {
     let folder = &settings.data.dir;
     let file = settings.store_file();
@@ -126,7 +126,7 @@ fn absolute(path: &Path) -> String {
         .to_string()
 }
 
-/// Resolves when the process is asked to end.
+/// Resolves when the process receives a signal to stop.
 pub(crate) async fn asked_to_end() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]

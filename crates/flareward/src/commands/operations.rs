@@ -64,7 +64,7 @@ pub(crate) async fn run(args: OperationsArgs, global: &Global) -> anyhow::Result
     Ok(())
 }
 
-/// Cancels what has the id: an operation, a sync or a purge.
+/// Cancels the operation, sync or purge with this ID.
 async fn cancel(app: &App, id: &str) -> anyhow::Result<Value> {
     let actor = Actor::CommandLine;
     match operation::cancel(app, id, &actor).await {

@@ -139,7 +139,7 @@ async fn show(app: &App, wanted: &str, refresh: bool, format: Format) -> anyhow:
     Ok(output::body(format, &body, &shown(&body))?)
 }
 
-/// What people read of a person, line by line.
+/// A person as text, line by line.
 fn shown(body: &PersonDetailBody) -> Value {
     let grant = |grant: &GrantBody| {
         json!({
@@ -241,7 +241,7 @@ async fn alias(args: AliasArgs, app: &App, global: &Global) -> anyhow::Result<Ex
                     ("further_addresses_left", i64::try_from(aliases.len())? - 1),
                 ],
                 notes: vec![format!(
-                    "records under {wanted} will no longer belong to a person, unless a synced list has \
+                    "records with {wanted} will no longer belong to a person, unless a synced list has \
                          that address; to restore the alias, run `flareward people alias add {wanted} \
                          --person {}`",
                     owner.email
@@ -301,7 +301,7 @@ fn told(steps: &[Step], format: Format) -> anyhow::Result<()> {
     Ok(object(format, &answer)?)
 }
 
-/// Reads the columns `email` and `alias`, in any order, whatever else there is.
+/// Reads the columns `email` and `alias`, in any order; ignores other columns.
 fn read_csv(file: &Path) -> anyhow::Result<Vec<AliasRequest>> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)

@@ -245,7 +245,7 @@ async fn list(args: PostureArgs, global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What columns show of a finding beside the body's members.
+/// Columns of a finding in addition to the body's fields.
 fn cells(body: &FindingBody) -> Vec<(&'static str, Value)> {
     vec![
         ("verdict", json!("fail")),

@@ -21,23 +21,23 @@ pub(crate) struct Confirm {
     pub(crate) yes: bool,
 }
 
-/// What is to be removed.
+/// A removal that the command is about to make.
 #[derive(Debug, Default)]
 pub(crate) struct Removal {
-    /// In one sentence that begins with a verb.
+    /// One sentence that starts with a verb.
     pub(crate) summary: String,
-    /// What there is of it: `records`, 12.
+    /// What would be removed, with counts: `records`, 12.
     pub(crate) counts: Vec<(&'static str, i64)>,
-    /// What stays, and whether it can be brought back.
+    /// What is kept, and whether the removal can be undone.
     pub(crate) notes: Vec<String>,
 }
 
 impl Removal {
-    /// Whether to go on; otherwise the code to end with.
+    /// Asks for confirmation. Returns the exit code if the removal is not confirmed.
     ///
     /// # Errors
     ///
-    /// [`Usage`] when there is nobody to ask.
+    /// [`Usage`] if confirmation is required and there is no terminal.
     pub(crate) fn agreed(&self, confirm: Confirm, format: Format) -> anyhow::Result<Result<(), ExitCode>> {
         if confirm.plan {
             match format {
@@ -61,7 +61,7 @@ impl Removal {
         })
     }
 
-    /// What was removed, as the answer of the command.
+    /// Prints what was removed.
     pub(crate) fn done(&self, format: Format) -> anyhow::Result<()> {
         let mut value = self.value();
         value["outcome"] = json!("changed");

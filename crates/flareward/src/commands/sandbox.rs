@@ -47,7 +47,7 @@ pub(crate) struct SandboxArgs {
 ///
 /// # Errors
 ///
-/// If the port cannot be had, or nothing can be printed.
+/// If the port is in use, or the output cannot be written.
 pub(crate) async fn run(args: SandboxArgs, format: Format) -> anyhow::Result<()> {
     let default = SandboxConfig::default();
     let config = SandboxConfig {
@@ -85,11 +85,11 @@ fn readable(info: &SandboxInfo) -> String {
     let rows = [
         ("API", &info.base_url),
         ("account", &info.account_name),
-        ("account id", &info.account_id),
+        ("account ID", &info.account_id),
         ("token", &info.token),
-        ("account's token", &info.account_token),
-        ("e-mail of the key", &info.email),
-        ("global key", &info.api_key),
+        ("account-owned token", &info.account_token),
+        ("email of the key", &info.email),
+        ("global API key", &info.api_key),
         ("Okta tenant", &info.okta_url),
         ("Slack webhook", &info.slack_webhook_url),
         ("Teams webhook", &info.teams_webhook_url),

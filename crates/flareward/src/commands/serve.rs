@@ -153,7 +153,7 @@ pub(crate) async fn together(app: App, listener: TcpListener, stop: Cancellation
     stop.cancel();
     stages.await.context("the stages failed")?;
     app.store.close().await;
-    served.context("serving ended badly")
+    served.context("the server failed")
 }
 
 #[cfg(test)]

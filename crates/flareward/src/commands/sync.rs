@@ -100,7 +100,7 @@ pub(crate) async fn run(args: SyncArgs, global: &Global) -> anyhow::Result<ExitC
     })
 }
 
-/// Syncs; when another process does, or was killed doing so, waits for it to end or for its lease to run out.
+/// Syncs. If another process is syncing, waits until it ends; if it was killed, until its lease expires.
 async fn patient_sync(
     app: &App,
     row: &ConnectionRow,
@@ -108,14 +108,14 @@ async fn patient_sync(
     show: &(dyn Fn(Progress) + Send + Sync),
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    /// A killed process holds its lease for seconds; a living one may take longer than anyone wants to wait.
+    /// Longer than the lease of a killed process. A running sync can take longer than a person would wait.
     const PATIENCE: Duration = Duration::from_secs(60);
     let begun = Instant::now();
     loop {
         match hub::sync::request::now(app, row, options, &Actor::CommandLine, show).await {
             Err(SyncError::Busy(_)) if begun.elapsed() < PATIENCE => {
                 bar.set_message(format!(
-                    "{}: another process is syncing it, or was killed",
+                    "{}: waiting for another sync of this connection to end",
                     row.label
                 ));
                 tokio::time::sleep(Duration::from_millis(500)).await;

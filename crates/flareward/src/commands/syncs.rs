@@ -49,7 +49,7 @@ const RUNS: &[&str] = &[
     "+id",
 ];
 const CHANGES: &[&str] = &["change", "kind", "before", "after", "fields", "+id"];
-/// Changes and changes of grants in one list.
+/// Columns for a list of both object changes and grant changes.
 const BOTH: &[&str] = &[
     "list", "change", "kind", "email", "group", "before", "after", "fields", "id",
 ];
@@ -100,7 +100,7 @@ struct SyncDetail {
     grant_changes: Vec<GrantChangeBody>,
 }
 
-/// What a table shows beside the body's members.
+/// Columns of a table in addition to the body's fields.
 fn cells(body: &SyncRunBody) -> [(&'static str, Value); 4] {
     let sum = |name: &str| -> u64 {
         let lists = body.counts.as_object().into_iter().flatten();

@@ -122,11 +122,11 @@ impl Application {
             Some(Value::Array(given)) => (given.as_slice(), None),
             None | Some(Value::Null) => (
                 &[][..],
-                Some("the policies of the application, missing in Cloudflare's response"),
+                Some("the policies of the application, which are missing in Cloudflare's response"),
             ),
             Some(_) => (
                 &[][..],
-                Some("the policies of the application, in an unsupported format"),
+                Some("the policies of the application, which have an unsupported format"),
             ),
         };
         for (at, given) in given.iter().enumerate() {
@@ -300,11 +300,11 @@ fn condition(policy: &Policy) -> Option<String> {
             policy.name
         )),
         Decision::Other(word) if word.is_empty() => Some(format!(
-            "the decision of the policy {}, missing in Cloudflare's response",
+            "the decision of the policy {}, which is missing in Cloudflare's response",
             policy.name
         )),
         Decision::Other(word) => Some(format!(
-            "the policy {}, whose decision \"{word}\" is unsupported",
+            "the policy {}, which has the unsupported decision \"{word}\"",
             policy.name
         )),
         _ => None,

@@ -51,7 +51,7 @@ impl Reach {
             Reach::Part { id, name } if name.is_empty() => id.clone(),
             Reach::Part { name, .. } => name.clone(),
             Reach::Unknown(id) if id.is_empty() => "unspecified resources".to_owned(),
-            Reach::Unknown(id) => format!("the resource group {id}, whose scope is unknown"),
+            Reach::Unknown(id) => format!("the resource group {id} (scope unknown)"),
         }
     }
 }
@@ -408,7 +408,7 @@ impl Dashboard {
                 gives |= is_super && permit.reach.is_account();
                 if may_reach && (is_super || permit.name.is_none()) {
                     unknown.get_or_insert_with(|| {
-                        let unnamed = if is_super { "" } else { ", whose name is unknown," };
+                        let unnamed = if is_super { "" } else { " (name unknown)" };
                         let (label, reach) = (permit.label(), permit.reach.words());
                         format!("a policy grants the permission group {label}{unnamed} on {reach}")
                     });

@@ -87,7 +87,7 @@ impl Account {
             }
             Selector::EmailList(id) => {
                 let email = address::shown(visit.address);
-                vec![format!("address {email} on the e-mail list {id}")]
+                vec![format!("address {email} on the email list {id}")]
             }
             Selector::EmailDomain(domain) => vec![format!("domain {}", address::shown(domain))],
             Selector::Email(email) => vec![format!("address {}", address::shown(email))],

@@ -250,7 +250,7 @@ pub fn in_words(rule: &Value) -> String {
     match Selector::read(rule) {
         Selector::Email(email) => format!("address {}", address::shown(&email)),
         Selector::EmailDomain(domain) => format!("domain {}", address::shown(&domain)),
-        Selector::EmailList(id) => format!("on the e-mail list {id}"),
+        Selector::EmailList(id) => format!("on the email list {id}"),
         Selector::Everyone => "everyone".to_owned(),
         Selector::Group(id) => format!("group {id}"),
         Selector::AtProvider { claim, .. } => claim.to_string(),

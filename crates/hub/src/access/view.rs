@@ -523,7 +523,10 @@ pub(crate) fn gaps_of(listings: &[ListingRow]) -> BTreeMap<String, String> {
         .filter(|kind| !listings.iter().any(|row| row.kind.as_str() == **kind))
         .map(|kind| {
             let words = kind.replace('_', " ");
-            ((*kind).to_owned(), format!("the list of {words} was never read"))
+            (
+                (*kind).to_owned(),
+                format!("the list of {words} has never been read"),
+            )
         })
         .collect();
     gaps.extend(
@@ -540,11 +543,11 @@ fn gap_of(listing: &ListingRow) -> Option<String> {
     let reason = listing
         .stale_reason
         .as_deref()
-        .unwrap_or("no sync has fully read it");
+        .unwrap_or("no sync has read it completely");
     if listing.is_partial {
         Some(format!("the list of {words} was only partly read: {reason}"))
     } else if listing.complete_at.is_none() {
-        Some(format!("the list of {words} was never fully read: {reason}"))
+        Some(format!("the list of {words} has never been fully read: {reason}"))
     } else {
         None
     }

@@ -46,7 +46,7 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The lists were never read.
-    #[error("{0} was never fully synced: run `flareward sync` first")]
+    #[error("{0} has never been fully synced: run `flareward sync` first")]
     NeverSynced(String),
     /// The file.
     #[error(transparent)]

@@ -146,7 +146,7 @@ async fn webhook(
     if status.is_success() {
         return Ok(());
     }
-    let words = format!("the webhook answered {}", status.as_u16());
+    let words = format!("the webhook returned HTTP status {}", status.as_u16());
     if status.is_server_error() || matches!(status.as_u16(), 408 | 429) {
         let wait = answer
             .headers()

@@ -69,12 +69,12 @@ pub(super) async fn identify(
                 [only] => parsed(&only.id, &only.name)?,
                 [] => {
                     return Err(ConnectError::AccountNeeded(
-                        "the credential lists no accounts".to_owned(),
+                        "Cloudflare lists no accounts for this credential".to_owned(),
                     ));
                 }
                 several => {
                     return Err(ConnectError::AccountNeeded(format!(
-                        "it can access {}",
+                        "the credential can access {}",
                         listed(several)
                     )));
                 }

@@ -188,7 +188,7 @@ pub async fn purge(
             return Err(FinishError::Elsewhere(problem));
         }
         show(Progress {
-            what: "the server is looking through the archive".to_owned(),
+            what: "the server is searching the archive".to_owned(),
             done: u64::try_from(row.batches).unwrap_or(0),
             total: None,
         });

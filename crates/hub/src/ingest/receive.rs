@@ -335,7 +335,7 @@ impl Members {
         match self {
             Self::Inside(decoder) => decoder.get_ref(),
             Self::Between(content) | Self::Garbage(content) => content,
-            Self::Taken => unreachable!("nothing is asked while one state becomes another"),
+            Self::Taken => unreachable!("no call reads the content during a state change"),
         }
     }
 

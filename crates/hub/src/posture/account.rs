@@ -58,8 +58,8 @@ pub(super) const CHECKS: &[Check] = &[
         lists: &[],
         besides: "the connection's sync history",
         unknown: "Never unknown. While this check fails, the results of other checks may be outdated.",
-        remedy: "Find the reason on the connection's page, then sync. A paused connection needs a \
-             person to confirm the sync.",
+        remedy: "Find the reason on the connection's page, then sync. If the connection is \
+             paused, confirm the sync there or with `--confirm`.",
         command: Some("flareward sync --connection LABEL"),
         terraform: None,
         frameworks: &["SOC 2 CC7.2"],

@@ -20,8 +20,8 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Can every Access group have members?",
         lists: &["access_groups", "list_items"],
         besides: "",
-        unknown: "Unknown for a group whose Include rules reference unread lists or groups. Reports \
-             only groups that cannot admit anyone, not groups that currently have no members.",
+        unknown: "Unknown for a group if its Include rules reference lists or groups that were not read. \
+             Reports only groups that cannot admit anyone, not groups that currently have no members.",
         remedy: "In Zero Trust > Access > Rule groups, add members to the group or delete it.",
         command: None,
         terraform: Some("cloudflare_zero_trust_access_group: include"),
@@ -97,7 +97,7 @@ fn finding(severity: Severity, group: &Object, summary: impl Into<String>) -> Fi
 /// Whether nobody can be in.
 fn is_empty(facts: &Facts, raw: &Value, depth: usize) -> Known<bool> {
     if depth > DEPTH_MAX {
-        return Err(Unknown("groups are nested too deep to follow".to_owned()));
+        return Err(Unknown("groups are nested too deeply to evaluate".to_owned()));
     }
     let mut unknown = None;
     for rule in rules(raw, "include") {

@@ -14,11 +14,11 @@ const PENDING_MAX: TimeDelta = TimeDelta::days(7);
 /// How long a member may do nothing.
 const INACTIVE_AFTER: TimeDelta = TimeDelta::days(90);
 
-const SSO: &str = "Members whose second factor Cloudflare does not report are unknown and counted in \
-     the evidence. Members admitted by an application of type dash_sso sign in at the identity \
-     provider, which handles the second factor: they are counted separately and are not findings. If \
-     the list of applications cannot be read, these members cannot be distinguished, and the evidence \
-     says so.";
+const SSO: &str = "If Cloudflare does not report whether a member has a second factor, the member is \
+     unknown and counted in the evidence. Members admitted by an application of type dash_sso sign in \
+     at the identity provider, which handles the second factor: they are counted separately and are \
+     not findings. If the list of applications cannot be read, these members cannot be distinguished, \
+     and the evidence says so.";
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -100,7 +100,7 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Has everyone who was removed from Zero Trust also lost access to the dashboard?",
         lists: &["members", "access_users"],
         besides: "",
-        unknown: "Covers only people whom an earlier sync saw as Access users. Freeing a seat keeps the \
+        unknown: "Covers only people who were Access users in an earlier sync. Freeing a seat keeps the \
              user and is not a finding.",
         remedy: "In Manage Account > Members, remove the member. If the person is still active, their \
              next login creates the Access user again.",
@@ -116,7 +116,8 @@ pub(super) const CHECKS: &[Check] = &[
         lists: &["members"],
         besides: "the sync history",
         unknown: "Cloudflare does not report when an invitation was sent: its age counts from the first \
-             stored sync that lists it. Unknown while that is less than seven days.",
+             stored sync that lists it. Unknown if the oldest stored sync already lists it and is less \
+             than seven days old.",
         remedy: "In Manage Account > Members, cancel the invitation or send it again.",
         command: Some("flareward members cancel-invitation --person ADDRESS --connection LABEL --plan"),
         terraform: Some("cloudflare_account_member"),
@@ -129,8 +130,9 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Was every member active within the last 90 days?",
         lists: &["members"],
         besides: "the account's audit log, delivered by Logpush",
-        unknown: "Unknown without 90 days of audit log, and for members whom stored syncs have not \
-             listed for that long. The audit log also contains SSO logins without changes.",
+        unknown: "Unknown without 90 days of audit log. Also unknown for a member without an audit log \
+             entry if the oldest stored sync already lists the member and is less than 90 days old. The \
+             audit log also contains SSO logins without changes.",
         remedy: "Ask the member whether they still need access. If not, remove the member.",
         command: Some("flareward members remove --person ADDRESS --connection LABEL --plan"),
         terraform: None,
@@ -363,7 +365,7 @@ fn invitations_answered(facts: &Facts) -> Result<Judged, Unknown> {
             _ => judged.unsure(
                 "member",
                 &member.id,
-                "the age of an invitation is unknown: the first stored sync already listed it",
+                "the age of an invitation is unknown: the oldest stored sync already lists it",
             ),
         }
     }

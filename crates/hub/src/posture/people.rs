@@ -14,8 +14,8 @@ pub(super) const CHECKS: &[Check] = &[Check {
     question: "Has everyone with a seat logged in within the last 60 days?",
     lists: &["access_users"],
     besides: "",
-    unknown: "Unknown for users whose seats Cloudflare does not report, and for users without a last \
-         login and creation date. Gateway traffic alone does not count as a login.",
+    unknown: "Unknown for a user if Cloudflare does not report their seats, or neither their last \
+         login nor their creation date. Gateway traffic alone does not count as a login.",
     remedy: "In Zero Trust > My Team > Users, remove the user's seat. Their next login takes a seat \
          again. Settings > Account > Seat expiration does this automatically.",
     command: Some("flareward access-users free-seats --person ADDRESS --connection LABEL --plan"),

@@ -15,7 +15,8 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Is every person at high risk reviewed within three days?",
         lists: &["members", "access_users"],
         besides: "Flareward's risk levels",
-        unknown: "Unknown for a level without a time. Cloudflare's own scores are not checked.",
+        unknown: "Unknown if it is not stored when the level became high. Cloudflare's own scores are not \
+             checked.",
         remedy: "Open the person's page, review the detections, and reset the risk level with a reason.",
         command: Some("flareward risk reset --person ADDRESS --reason reviewed"),
         terraform: None,
@@ -75,7 +76,7 @@ fn high_risk_reviewed(facts: &Facts) -> Result<Judged, Unknown> {
             None => judged.unsure(
                 "person",
                 &person.person_id,
-                "the time since a person is at high risk is unknown",
+                "it is unknown when the risk level became high",
             ),
         }
     }

@@ -31,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Was every account API token used within the last 90 days?",
         lists: &["account_tokens"],
         besides: "",
-        unknown: "Unknown for a token without a last-used and creation date.",
+        unknown: "Unknown for a token that has neither a last-used date nor a creation date.",
         remedy: "In Manage Account > Account API Tokens, disable the token for a while, then delete it.",
         command: None,
         terraform: Some("cloudflare_account_token"),
@@ -72,7 +72,7 @@ pub(super) const CHECKS: &[Check] = &[
         question: "Does every service token expire?",
         lists: &["service_tokens"],
         besides: "",
-        unknown: "Unknown for a service token without a duration and expiry.",
+        unknown: "Unknown for a service token that has neither a duration nor an expiry.",
         remedy: "In Zero Trust > Access > Service auth, set a duration of one year or less, and rotate \
              the token.",
         command: None,

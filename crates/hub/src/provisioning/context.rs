@@ -36,7 +36,7 @@ impl<'a> RequestContext<'a> {
     ) -> Result<Self, ProvisionError> {
         let account = AccountId::parse(&connection.account_id).ok_or_else(|| {
             ProvisionError::Id(CloudflareError::Unusable(
-                "the stored account id is not one".to_owned(),
+                "the stored account ID is invalid".to_owned(),
             ))
         })?;
         Ok(Self {

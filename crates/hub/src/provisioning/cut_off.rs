@@ -92,12 +92,12 @@ async fn end(app: &App, mut row: AccessChangeRow) -> Result<bool, ProvisionError
     let (outcome, reason, found) = match looked {
         Looked::Done if is_change => (
             ChangeOutcome::Changed,
-            format!("{early}; the change was found applied"),
+            format!("{early}, but the change was applied"),
             Found::Done,
         ),
         Looked::Done => (
             ChangeOutcome::Already,
-            format!("{early}; the desired state already existed"),
+            format!("{early}; the requested state already existed"),
             Found::Done,
         ),
         Looked::NotDone => (

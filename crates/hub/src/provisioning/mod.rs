@@ -65,7 +65,7 @@ pub enum ProvisionError {
     #[error("no such connection")]
     NoConnection,
     /// The address is none.
-    #[error("\"{0}\" is not an e-mail address")]
+    #[error("\"{0}\" is not an email address")]
     Address(String),
     /// More people than one change may concern.
     #[error("{people} people in one change: the maximum is {cap} (setting provisioning.people_per_change)")]

@@ -68,7 +68,9 @@ pub(super) async fn work(
                     |error| crate::causes(error),
                 );
                 made.outcome = Outcome::Unverified;
-                made.reason = Some(format!("the change was not found after {ATTEMPTS} writes: {why}"));
+                made.reason = Some(format!(
+                    "the change was not found in Cloudflare after {ATTEMPTS} writes: {why}"
+                ));
                 return Ok(());
             }
             Step::Write => {

@@ -189,7 +189,8 @@ pub async fn connection(
     };
     let result = lease.keep(work).await.unwrap_or_else(|| Err(busy()));
     if let Err(SyncError::Cancelled { by, .. }) = &result {
-        let reason = format!("the last sync was cancelled by {by}: what it did not read may be outdated");
+        let reason =
+            format!("the last sync was cancelled by {by}: data that it did not read may be outdated");
         let state = ConnectionState::Degraded;
         let summary = journal_words::connection_state(&connection.label, state, Some(&reason));
         app.store

@@ -112,7 +112,11 @@ fn signal(
     let claims = match token.claims(Profile::OKTA) {
         Ok(claims) => claims,
         Err(error) => {
-            tracing::error!(person = %person, "a change of risk cannot be made a signal: {}", crate::causes(&error));
+            tracing::error!(
+                person = %person,
+                "could not create a signal for a risk level change: {}",
+                crate::causes(&error)
+            );
             return None;
         }
     };

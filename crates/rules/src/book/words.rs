@@ -36,10 +36,10 @@ pub(crate) fn plain(error: &serde_json::Error) -> String {
 /// A kind of value, in YAML's terms.
 fn kind(library: &str) -> String {
     match library.split(' ').next().unwrap_or_default() {
-        "string" => library.replacen("string", "the text", 1),
+        "string" => library.replacen("string", "the string", 1),
         "integer" => library.replacen("integer", "the number", 1),
         "floating" => library.replacen("floating point", "the number", 1),
-        "boolean" => library.replacen("boolean", "the truth value", 1),
+        "boolean" => library.replacen("boolean", "the boolean", 1),
         "sequence" => "a list".to_owned(),
         "map" | "struct" => "a mapping".to_owned(),
         "null" | "unit" => "nothing".to_owned(),
@@ -47,7 +47,7 @@ fn kind(library: &str) -> String {
         "f32" | "f64" => "a number".to_owned(),
         "a" if library.starts_with("a sequence") => "a list".to_owned(),
         "a" if library.starts_with("a map") => "a mapping".to_owned(),
-        "a" if library.starts_with("a string") => "a text".to_owned(),
+        "a" if library.starts_with("a string") => "a string".to_owned(),
         "a" if library.starts_with("a boolean") => "true or false".to_owned(),
         _ => library.to_owned(),
     }
@@ -65,9 +65,9 @@ mod tests {
                 "x: {values: [a], colour: b}",
                 "unknown key `colour`; available: description, values",
             ),
-            ("x: {values: a}", "expected a list, found the text \"a\""),
+            ("x: {values: a}", "expected a list, found the string \"a\""),
             ("x: [a]", "x is not a mapping"),
-            ("x: {values: [[a]]}", "expected a text, found a list"),
+            ("x: {values: [[a]]}", "expected a string, found a list"),
             (
                 "x: {values: [a]}\nx: {values: [b]}",
                 "the key `x` occurs twice in one mapping",

@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
         };
         if more > 0 && self.shared.matches.fetch_add(more, Ordering::Relaxed) + more > MATCHES_MAX {
             return Err(std::io::Error::other(format!(
-                "correlations would need more than {MATCHES_MAX} matches; narrow the rules that they refer to"
+                "correlations would need more than {MATCHES_MAX} matches; narrow the rules they refer to"
             )));
         }
         for one in found.matches.drain(..) {

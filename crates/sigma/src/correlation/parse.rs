@@ -67,8 +67,8 @@ pub(crate) fn parse(
     }
     if rules.is_empty() || rules.len() > MAX_RULES {
         return Err(Refusal::new(
-            format!("`correlation.rules` names {} rules", rules.len()),
-            format!("name 1 to {MAX_RULES} rules by id or name"),
+            format!("`correlation.rules` lists {} rules", rules.len()),
+            format!("list 1 to {MAX_RULES} rules by id or name"),
         )
         .near("rules:"));
     }
@@ -76,7 +76,7 @@ pub(crate) fn parse(
     unique.sort_unstable();
     unique.dedup();
     if unique.len() != rules.len() {
-        return Err(Refusal::new("`correlation.rules` names a rule twice", "name each once").near("rules:"));
+        return Err(Refusal::new("`correlation.rules` lists a rule twice", "list each once").near("rules:"));
     }
     let group_by = texts(written, "group-by")?;
     if group_by.len() > MAX_GROUP_BY {
@@ -107,7 +107,7 @@ pub(crate) fn parse(
         Some(text) => Some(text.as_str().and_then(span).ok_or_else(|| {
             Refusal::new(
                 "`flareward.suppress` is not a valid duration",
-                "write for example `1h`",
+                "use a duration such as `1h`",
             )
             .near("suppress:")
         })?),
@@ -188,8 +188,11 @@ fn texts(section: &Value, key: &str) -> Result<Vec<String>, Refusal> {
                 .filter(|text| !text.is_empty())
                 .map(ToOwned::to_owned)
                 .ok_or_else(|| {
-                    Refusal::new(format!("`{key}` has a member that is not a text"), "write texts")
-                        .near(format!("{key}:"))
+                    Refusal::new(
+                        format!("`{key}` has a member that is not a string"),
+                        "use only strings",
+                    )
+                    .near(format!("{key}:"))
                 })
         })
         .collect()
@@ -278,7 +281,7 @@ fn bounds(
                 if percentile.is_none() {
                     return Err(refused(
                         "`percentile` is not between 0 and 100".to_owned(),
-                        "write for example 95",
+                        "use a number such as 95",
                     ));
                 }
                 continue;
@@ -303,26 +306,26 @@ fn bounds(
     }
     if kind.has_value() && fields.is_empty() {
         return Err(refused(
-            "the condition names no field".to_owned(),
+            "the condition has no field".to_owned(),
             "add `field:` with the compared field",
         ));
     }
     if !kind.has_value() && !fields.is_empty() {
         return Err(refused(
-            "this type uses no field".to_owned(),
-            "leave `field` out, or use value_count",
+            "this type of correlation does not use a field".to_owned(),
+            "remove `field`, or use value_count",
         ));
     }
     if fields.len() > 1 && kind != CorrelationKind::ValueCount {
         return Err(refused(
-            "there are several fields".to_owned(),
+            "the condition has several fields".to_owned(),
             "only value_count accepts a list",
         ));
     }
     if (kind == CorrelationKind::ValuePercentile) != percentile.is_some() {
         return Err(refused(
             "`percentile` and the type value_percentile must be used together".to_owned(),
-            "add `percentile: 95`, or leave it out of other types",
+            "add `percentile: 95`, or remove `percentile` from other types",
         ));
     }
     Ok((CorrelationCondition::Bounds(bounds), fields, percentile))

@@ -280,7 +280,7 @@ impl Parser {
         };
         if matches!(node, Node::Place(_)) {
             return Err(Refused::new(
-                "the regular expression has a quantifier after something that matches no character",
+                "the regular expression has a quantifier after an item that matches no character, such as `^` or `\\b`",
                 "remove the quantifier",
             ));
         }
@@ -290,7 +290,7 @@ impl Parser {
             if self.peek() == Some('+') && !is_lazy {
                 return Err(Refused::new(
                     "the regular expression has a possessive quantifier such as `++`, which is not supported",
-                    "write the plain quantifier, and a class that ends where the text goes on, such as `[^\"]*\"`",
+                    "use a plain quantifier, and a class without the next character, such as `[^\"]*\"`",
                 ));
             }
             if self.quantifier()?.is_some() {
@@ -379,7 +379,7 @@ impl Parser {
         if self.peek() == Some('*') {
             return Err(Refused::new(
                 "the regular expression has a verb such as `(*COMMIT)`, which is not supported",
-                "leave it out, or write `(?:\\*` for the characters themselves",
+                "remove it, or write `(?:\\*` for the characters themselves",
             ));
         }
         if self.take("?") {
@@ -628,7 +628,7 @@ impl Parser {
         let set = set.ok_or_else(|| {
             not_supported(
                 &format!("\\{letter}{{{written}}}"),
-                "use a general category such as \\p{L}, in a part where letter case counts, or a class of ranges",
+                "use a general category such as \\p{L} in a case-sensitive part, or a class of ranges",
             )
         })?;
         Ok(if is_negated { set::negated(set) } else { set })
@@ -835,7 +835,7 @@ fn character(number: u32) -> Result<char, Refused> {
 
 /// Refuses groups that `regex` does not support; `rest` is the text after `(?`.
 fn refuse_group(rest: &[char]) -> Result<(), Refused> {
-    const LOOK: &str = "write two items, and negate one of them in the condition if needed";
+    const LOOK: &str = "use two selections, and negate one of them in the condition if needed";
     let (first, second) = (rest.first().copied(), rest.get(1).copied());
     Err(match (first, second) {
         (Some('>'), _) => not_supported("an atomic group `(?>…)`", "write `(?:…)`"),
@@ -843,10 +843,10 @@ fn refuse_group(rest: &[char]) -> Result<(), Refused> {
         (Some('<'), _) => not_supported("look-around (a look-behind)", LOOK),
         (Some('P'), Some('=')) => back_reference(),
         (Some('R' | '&' | '0'..='9' | '+' | 'P'), _) | (Some('-'), Some('0'..='9')) => {
-            not_supported("recursion", "write the repeated part out")
+            not_supported("recursion", "repeat the part in full")
         }
         (Some('('), _) => not_supported("a conditional group `(?(…)…)`", "write the cases as alternatives"),
-        (Some('C'), _) => not_supported("a callout `(?C)`", "leave it out"),
+        (Some('C'), _) => not_supported("a callout `(?C)`", "remove it"),
         (Some('['), _) => not_supported("an extended class `(?[…])`", "write a plain class"),
         _ => return Ok(()),
     })
@@ -881,13 +881,13 @@ fn not_supported(what: &str, advice: &'static str) -> Refused {
 }
 
 fn back_reference() -> Refused {
-    not_supported("a back-reference", "write the possible texts out")
+    not_supported("a back-reference", "write each possible string as an alternative")
 }
 
 fn nothing_to_repeat() -> Refused {
     Refused::new(
         "the regular expression has a quantifier with nothing before it to repeat",
-        "write a backslash before the character for the character itself",
+        "to match the character itself, write a backslash before it",
     )
 }
 

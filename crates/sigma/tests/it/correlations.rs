@@ -321,7 +321,7 @@ fn what_a_correlation_asks_that_cannot_be_given_is_refused() {
     for (body, reason) in [
         (
             "{type: event_count, timespan: 1m, condition: {gte: 1}}",
-            "names 0 rules",
+            "lists 0 rules",
         ),
         (
             "{type: events, rules: [a], timespan: 1m, condition: {gte: 1}}",
@@ -354,11 +354,11 @@ fn what_a_correlation_asks_that_cannot_be_given_is_refused() {
         ),
         (
             "{type: event_count, rules: [a], timespan: 1m, condition: {field: x, gte: 1}}",
-            "no field",
+            "does not use a field",
         ),
         (
             "{type: value_sum, rules: [a], timespan: 1m, condition: {gte: 1}}",
-            "names no field",
+            "has no field",
         ),
         (
             "{type: value_sum, rules: [a], timespan: 1m, condition: {field: [x, y], gte: 1}}",

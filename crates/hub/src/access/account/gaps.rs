@@ -6,8 +6,8 @@ impl Account {
     /// Why a Zero Trust list does not say whether someone is on it.
     pub(in crate::access) fn list_gap(&self, id: &str) -> String {
         match self.lists.get(id).and_then(|list| list.partial.as_ref()) {
-            Some(reason) => format!("the e-mail list {id}, which is incomplete ({reason})"),
-            None => format!("the e-mail list {id}, which could not be read"),
+            Some(reason) => format!("the email list {id}, which is incomplete ({reason})"),
+            None => format!("the email list {id}, which could not be read"),
         }
     }
 
@@ -20,7 +20,7 @@ impl Account {
             .and_then(|connection| self.partial_members.get(connection));
         match partial {
             Some(reason) => {
-                format!("membership of the account {account}, whose member list is incomplete ({reason})")
+                format!("membership of the account {account}, which has an incomplete member list ({reason})")
             }
             None => format!("membership of the Cloudflare account {account}, which is not connected"),
         }

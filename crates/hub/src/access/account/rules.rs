@@ -25,10 +25,10 @@ impl Rules {
             // There is no group or policy that includes nobody; requirements and exclusions may be missing.
             None | Some(Value::Null) if name != "include" => Vec::new(),
             None | Some(Value::Null) => vec![Selector::Unknown(
-                "the rules of `include`, missing in Cloudflare's response".into(),
+                "the rules of `include`, which are missing in Cloudflare's response".into(),
             )],
             Some(_) => vec![Selector::Unknown(
-                format!("the rules of `{name}`, in an unsupported format").into(),
+                format!("the rules of `{name}`, which have an unsupported format").into(),
             )],
         };
         Rules {

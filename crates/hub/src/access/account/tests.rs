@@ -506,7 +506,7 @@ fn a_list_that_was_read_in_part_says_yes_and_never_no() {
     let via = account.group_via(0, &visit);
     assert_eq!(
         via[1],
-        "depends on the e-mail list l1, which is incomplete (50 of 144 came)"
+        "depends on the email list l1, which is incomplete (50 of 144 came)"
     );
 }
 
