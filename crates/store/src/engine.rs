@@ -154,7 +154,7 @@ impl Store {
                 .row_buffer_size(1_024)
                 // Events are stored under digests, all over the file: 16 MiB of it stay in memory, and the log is
                 // written back every 32 MiB.
-                .pragma("cache_size", "-16384")
+                .pragma("cache_size", "-65536")
                 .pragma("wal_autocheckpoint", "8192");
             make_private(options.get_filename())?;
             let write = SqlitePoolOptions::new()

@@ -445,7 +445,10 @@ async fn a_write_that_is_acknowledged_and_not_done_is_unverified() {
         let changed = case
             .made(&case.grant("omar.said", "Finance"), Outcome::Unverified)
             .await;
-        assert!(changed.reason.unwrap().contains("not found after"), "no reason");
+        assert!(
+            changed.reason.unwrap().contains("not found in Cloudflare after"),
+            "no reason"
+        );
         assert!(!case.has("Finance", "omar.said"));
     });
 }

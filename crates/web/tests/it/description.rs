@@ -100,6 +100,11 @@ async fn every_get_answers_what_the_description_says() {
         let Some(operation) = operations.get("get").filter(|_| !path.ends_with("/stream")) else {
             continue;
         };
+        let content = &operation["responses"]["200"]["content"];
+        // Downloads have no schema of their bodies.
+        if content.get("application/octet-stream").is_some() {
+            continue;
+        }
         let mut address = path.clone();
         for (name, value) in &parts {
             address = address.replace(&format!("{{{name}}}"), value.as_str().unwrap());
@@ -113,8 +118,7 @@ async fn every_get_answers_what_the_description_says() {
         let answer = world.get(&address).await;
         assert_eq!(answer.status, StatusCode::OK, "{address}: {}", answer.text);
         let body = answer.json();
-        let content = &operation["responses"]["200"]["content"]["application/json"]["schema"];
-        let mut schema = content.clone();
+        let mut schema = content["application/json"]["schema"].clone();
         schema["components"] = components.clone();
         let validator = jsonschema::validator_for(&schema).unwrap();
         let problems: Vec<String> = validator
