@@ -44,9 +44,9 @@ pub struct BucketReadQuery {
 /// An object that could not be ingested.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SetAsideBody {
-    /// Which.
+    /// Location of the object.
     pub location: String,
-    /// Why.
+    /// Why it was skipped.
     pub problem: String,
 }
 

@@ -43,7 +43,7 @@ pub struct EventBody {
     pub country: Option<String>,
     /// ID of the batch that first contained the record.
     pub batch_id: String,
-    /// The raw record without secrets, if the request asks for it.
+    /// The raw record without secrets. Only included with `raw=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Value>,
 }

@@ -69,7 +69,7 @@ pub struct ExplanationBody {
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// A group or policy, and what its rules say about the person.
+/// A group or policy, and whether its rules match the person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleSetBody {
     /// Description of the group or policy.
@@ -84,7 +84,7 @@ pub struct RuleSetBody {
     pub other_rules: usize,
 }
 
-/// What one rule says about the person.
+/// A rule, and whether it matches the person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleVerdictBody {
     /// `include`, `require` or `exclude`.

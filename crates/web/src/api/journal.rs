@@ -78,7 +78,7 @@ impl JournalBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalQuery {
-    /// Only about the person with this address or id.
+    /// Only about the person with this email address or ID.
     person: Option<String>,
     /// Only entries with a `seq` smaller than this.
     before: Option<i64>,
@@ -131,7 +131,7 @@ pub async fn stream(
     let place = Arc::clone(&streams.0)
         .try_acquire_owned()
         .map_err(|_| ApiError::Unavailable {
-            detail: format!("the maximum of {STREAMS_MAX} journal streams is reached"),
+            detail: format!("all {STREAMS_MAX} journal streams are in use: close one, or try again later"),
             retry_after_seconds: 30,
         })?;
     let last = headers

@@ -27,7 +27,7 @@ pub struct LogSourceBody {
     /// `new`, `waiting`, `working`, `failing`, `disabled`, `missing`, `unreadable`, `off`, or `unmanaged` for records
     /// from sources that Flareward does not manage.
     pub state: String,
-    /// Why.
+    /// Reason for the state.
     pub problem: Option<String>,
     /// The Logpush destination or the bucket, without secrets.
     pub place: Option<String>,
@@ -146,7 +146,7 @@ pub struct PulledLogBody {
     pub new_records: usize,
     /// Time up to which the log has been fully read.
     pub cursor_at: Option<DateTime<Utc>>,
-    /// Whether there may be more records than one pull reads.
+    /// Whether more records may be available. The next pull reads them.
     pub has_more: bool,
     /// Why the log was not read, or what is read instead.
     pub problem: Option<String>,

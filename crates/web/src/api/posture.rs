@@ -173,7 +173,7 @@ pub struct CheckResultBody {
     pub unknown_reason: Option<String>,
     /// Number of findings, including muted ones.
     pub findings: i64,
-    /// When.
+    /// Time of the check.
     pub checked_at: DateTime<Utc>,
 }
 

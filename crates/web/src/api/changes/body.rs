@@ -60,7 +60,7 @@ pub struct ChangeRequestBody {
 pub struct ChangedBody {
     /// `changed`, `already`, `refused` or `unverified`.
     pub outcome: &'static str,
-    /// Why.
+    /// Reason for the outcome.
     pub reason: Option<String>,
     /// The guard that refused the change.
     pub guard: Option<&'static str>,
@@ -386,7 +386,7 @@ pub struct OffboardedBody {
     pub change_id: Option<String>,
     /// Worst outcome of the steps: `already`, `changed`, `refused` or `unverified`; null for plans.
     pub outcome: Option<&'static str>,
-    /// Why.
+    /// Reason for the outcome.
     pub reason: Option<String>,
     /// Result of each step.
     pub steps: Vec<ChangedBody>,
