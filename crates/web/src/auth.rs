@@ -51,9 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get().cloned().ok_or_else(|| {
-            tracing::error!(
-                "a handler asks for a caller on a route that the table of permissions opens to anyone"
-            );
+            tracing::error!("the permission table makes a route public, but its handler requires a caller");
             ApiError::Internal
         })
     }

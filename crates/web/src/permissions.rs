@@ -237,7 +237,7 @@ pub(crate) async fn enforce(State(app): State<App>, request: Request, next: Next
             };
             return risk_integrations::refused(refusal);
         }
-        tracing::error!("{} {path} is not in the table of permissions", request.method());
+        tracing::error!("{} {path} is not in the permission table", request.method());
         return ApiError::Internal.into_response();
     };
     let passed = match needs {

@@ -288,7 +288,7 @@ fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
     } else {
         let hours: i64 = hours
             .parse()
-            .map_err(|_| ApiError::invalid("hours", "hours must be a whole number"))?;
+            .map_err(|_| ApiError::invalid("hours", "must be a whole number"))?;
         Some(hours.saturating_mul(60))
     };
     let (action, by_exclusion) = match asked.action.as_str() {

@@ -78,7 +78,10 @@ pub(super) async fn show_explanation(
             })?;
     page::rendered(&ExplainPage {
         frame: visitor.frame(
-            format!("{} and {}", explanation.email, explanation.entitlement_name),
+            format!(
+                "Access explanation: {}, {}",
+                explanation.email, explanation.entitlement_name
+            ),
             Section::People,
         ),
         sets: explanation.rules.iter().map(RuleSetPart::new).collect(),

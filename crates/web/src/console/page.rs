@@ -140,7 +140,7 @@ impl IntoResponse for PageError {
         let (status, title) = match &self {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
             PageError::Forbidden(_) | PageError::Csrf | PageError::Foreign => {
-                (StatusCode::FORBIDDEN, "Refused")
+                (StatusCode::FORBIDDEN, "Request refused")
             }
             PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Invalid request"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Invalid request"),

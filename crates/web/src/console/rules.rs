@@ -128,9 +128,9 @@ impl RulePage<'_> {
 
 fn mode_word(mode: &RuleMode) -> &'static str {
     match mode {
-        RuleMode::On => "On",
-        RuleMode::Test => "In test mode",
-        RuleMode::Off => "Off",
+        RuleMode::On => "on",
+        RuleMode::Test => "test",
+        RuleMode::Off => "off",
     }
 }
 
