@@ -179,7 +179,7 @@ pub async fn forget(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether the dataset is read from this very place already, with whatever keys.
+/// Whether the dataset is already read from this location, with any credentials.
 async fn is_known(
     app: &App,
     connection: &ConnectionRow,

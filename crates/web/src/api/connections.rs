@@ -53,7 +53,7 @@ pub struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ pub struct ProbeBody {
 }
 
 impl ProbeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: ProbeRow) -> Self {
         Self {
             feature: row.feature,
@@ -166,7 +166,7 @@ pub struct SyncRunBody {
 }
 
 impl SyncRunBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///

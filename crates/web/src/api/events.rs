@@ -49,7 +49,7 @@ pub struct EventBody {
 }
 
 impl EventBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: EventRow, labels: &Labels) -> Self {
         Self {
             id: row.id.0,

@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
-/// How often a stream looks for new entries.
+/// Interval for reading new entries.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is asked whether the reader may still read, while nothing is new.
+/// Interval for checking the permission of the reader while there are no new entries.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How many of the newest entries it looks at.
+/// Number of newest entries that are read each time.
 const LOOK_AT: i64 = 200;
-/// How long a stream lives: after that the reader asks again, and must still be allowed to.
+/// Maximum duration of a stream. The reader then reconnects, which checks the permission again.
 const STREAM_LIFE: Duration = Duration::from_secs(15 * 60);
-/// Streams at once. Chosen: each costs one small query a second.
+/// Maximum number of simultaneous streams. Chosen: each costs one small query a second.
 const STREAMS_MAX: usize = 100;
 
 /// A journal entry.
@@ -162,7 +162,7 @@ pub async fn stream(
         .into_response())
 }
 
-/// How many streams there may still be.
+/// Number of streams that can still be opened.
 #[derive(Debug, Clone)]
 pub struct Streams(Arc<Semaphore>);
 
@@ -176,7 +176,7 @@ impl Default for Streams {
 struct Reader {
     app: App,
     shown: Shown,
-    /// When it was last asked whether the reader may still read.
+    /// Time of the last permission check.
     asked: Instant,
     /// Entries up to this one are not shown.
     begin: i64,
@@ -229,8 +229,8 @@ impl Reader {
         self.waiting.pop_front()
     }
 
-    /// Whether the reader may still read. An answer is good for as long as is said, so that a reader costs at most one
-    /// such question a second.
+    /// Whether the reader still has the permission. The result is reused for `answer_lasts`, so that a reader costs at
+    /// most one check a second.
     async fn may_read(&mut self, answer_lasts: Duration) -> bool {
         if self.asked.elapsed() < answer_lasts {
             return true;

@@ -56,7 +56,7 @@ pub struct LogSourceBody {
 }
 
 impl LogSourceBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: SourceStatus) -> Self {
         Self {
             connection_id: row.connection_id.0,
@@ -122,7 +122,7 @@ pub struct EnabledLogBody {
 }
 
 impl EnabledLogBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(one: logpush::Enabled) -> Self {
         Self {
             dataset: one.dataset,
@@ -153,7 +153,7 @@ pub struct PulledLogBody {
 }
 
 impl PulledLogBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(one: pull::Pulled) -> Self {
         Self {
             dataset: one.dataset,

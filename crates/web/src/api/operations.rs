@@ -51,7 +51,7 @@ pub struct OperationBody {
 }
 
 impl OperationBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ fn result(row: &OperationRow) -> Result<Option<Value>, StoreError> {
     })
 }
 
-/// The result of a backtest, once it is there.
+/// The result of a completed backtest.
 pub(super) fn backtest(row: &OperationRow) -> Result<Option<BacktestBody>, StoreError> {
     let Some(text) = &row.result else { return Ok(None) };
     let request: BacktestRequest = store::stored("operation", &row.id, "request", &row.request)?;

@@ -111,7 +111,7 @@ pub struct FindingBody {
 }
 
 impl FindingBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ pub struct CheckResultBody {
 }
 
 impl CheckResultBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: CheckResultRow, labels: &Labels) -> Self {
         Self {
             connection: labels.get(&row.connection_id).cloned(),
@@ -277,7 +277,7 @@ pub async fn findings(
     Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
-/// This severity and those that are worse; without one, all.
+/// This severity and higher ones; all if `None`.
 fn severities(least: Option<&str>) -> Result<Vec<String>, ApiError> {
     let least: Option<Severity> = word("severity", least)?;
     let severities = least.into_iter().flat_map(Severity::and_worse);

@@ -83,7 +83,7 @@ pub struct PurgeBody {
 }
 
 impl PurgeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: PurgeRow) -> Self {
         Self {
             id: row.id,

@@ -40,7 +40,7 @@ pub struct SyncChangeBody {
 }
 
 impl SyncChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: Changed) -> Self {
         Self {
             kind: row.kind.to_string(),
@@ -74,7 +74,7 @@ pub struct GrantChangeBody {
 }
 
 impl GrantChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: GrantChangeRow) -> Self {
         Self {
             kind: row.kind.to_string(),

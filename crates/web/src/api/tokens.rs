@@ -37,7 +37,7 @@ pub struct TokenBody {
 }
 
 impl TokenBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///

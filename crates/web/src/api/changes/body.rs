@@ -90,7 +90,7 @@ pub struct ChangedBody {
 }
 
 impl ChangedBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(changed: Changed) -> Self {
         let ends = changed.plan.ends;
         Self {
@@ -146,7 +146,7 @@ pub struct PlanBody {
 }
 
 impl PlanBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(plan: Plan) -> Self {
         Self {
             summary: plan.summary.clone(),
@@ -194,7 +194,7 @@ pub struct AccessChangeBody {
 }
 
 impl AccessChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -319,7 +319,7 @@ pub struct TimedGrantBody {
 }
 
 impl TimedGrantBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: TimedGrantRow, labels: &Labels) -> Self {
         Self {
             id: row.id,
