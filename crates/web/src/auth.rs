@@ -13,26 +13,26 @@ use hub::session::{self, Session};
 use hub::{Actor, App, Permission, permission, secret};
 use store::StoreError;
 
-/// The cookie that a session is known by.
+/// The session cookie.
 pub const SESSION_COOKIE: &str = "flareward_session";
 
-/// The header that carries a session's value against forged requests.
+/// The header with the CSRF token of a session.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
-/// The header with which a page asks for a part of itself (htmx).
+/// The header of requests for a part of a page (htmx).
 pub(crate) const PART_HEADER: &str = "hx-request";
 
-/// Whoever presented a valid token or session, for handlers. [`crate::permissions`] has checked the permission.
+/// The authenticated caller, for handlers. [`crate::permissions`] has checked the permission.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who asks, for the audit log.
+    /// The actor, for the audit log.
     pub actor: Actor,
     /// All permissions of the token or session.
     pub permissions: Vec<Permission>,
 }
 
 impl Caller {
-    /// Refuses when the caller does not have the permission.
+    /// Returns an error if the caller lacks the permission.
     ///
     /// # Errors
     ///
@@ -51,15 +51,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parts.extensions.get().cloned().ok_or_else(|| {
-            tracing::error!(
-                "a handler asks for a caller on a route that the table of permissions opens to anyone"
-            );
+            tracing::error!("the permission table makes a route public, but its handler requires a caller");
             ApiError::Internal
         })
     }
 }
 
-/// What a request showed, as a digest: for answers that go on for so long that the right may end meanwhile.
+/// Digest of the token or session of a request, to check the permission again during long responses.
 #[derive(Debug, Clone)]
 pub struct Shown(ShownAs);
 
@@ -71,11 +69,11 @@ enum ShownAs {
 }
 
 impl Shown {
-    /// Whether it still holds the permission: its token is neither revoked nor over, its session has not ended.
+    /// Whether it still has the permission: the token is neither revoked nor expired, and the session has not ended.
     ///
     /// # Errors
     ///
-    /// When the store cannot be asked.
+    /// When the store cannot be read.
     pub async fn still_holds(&self, app: &App, permission: Permission) -> Result<bool, ApiError> {
         Ok(match &self.0 {
             ShownAs::Nothing => false,
@@ -106,7 +104,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Shown {
     }
 }
 
-/// The secret behind `Bearer`, as it was sent.
+/// The secret after `Bearer`, unchanged.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers
         .get(header::AUTHORIZATION)?
@@ -119,8 +117,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// Whoever presents the request's token, or else its session. A session that changes something must send its CSRF token
-/// in the header.
+/// Authenticates a request by its token or, without a token, by its session. Changes by a session require its CSRF
+/// token in the header.
 pub(crate) async fn caller(parts: &Parts, app: &App) -> Result<Caller, ApiError> {
     if parts.headers.contains_key(header::AUTHORIZATION) {
         let token = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
@@ -160,8 +158,8 @@ pub(crate) async fn session_of(headers: &HeaderMap, app: &App) -> Result<Option<
     }
 }
 
-/// Whether a page sent the request without its user: it follows the journal, or polls the progress of a sync. Otherwise
-/// a page that is left open would keep its session alive.
+/// Whether a page sent the request automatically, to follow the journal or to poll the progress of a sync. Such
+/// requests must not extend the session: otherwise, an open page would keep it alive.
 fn asks_by_itself(headers: &HeaderMap) -> bool {
     let follows = headers
         .get(header::ACCEPT)

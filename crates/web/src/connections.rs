@@ -34,11 +34,11 @@ use tower::ServiceExt;
 const WAIT: Duration = Duration::from_secs(20);
 /// The largest head of a request, and what one connection buffers at most, in bytes.
 const BUFFER_BYTES: usize = 32 << 10;
-/// Descriptors that are kept for the database, the archive and calls to others.
+/// File descriptors reserved for the database, the archive and outgoing requests.
 const DESCRIPTORS_KEPT: u64 = 256;
-/// One place in this many is kept for health and for requests with a credential.
+/// One slot in this many is reserved for health checks and requests with a credential.
 const KEPT_SHARE: usize = 8;
-/// How long a new connection waits for a place before it is closed.
+/// How long a new connection waits for a slot before it is closed.
 const PLACE_WITHIN: Duration = Duration::from_secs(2);
 /// The pause after an error of the listener that will not go away at once, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -81,7 +81,7 @@ pub(crate) async fn serve(router: Router, listener: TcpListener, most: usize, st
     open.wait().await;
 }
 
-/// A place for one more connection: when none is free, the one that has waited the longest makes room.
+/// A slot for a new connection. If none is free, the longest idle connection is closed.
 async fn place(places: &Arc<Semaphore>, waiting: &Waiting) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = Arc::clone(places).try_acquire_owned() {
         return Some(place);
@@ -91,7 +91,7 @@ async fn place(places: &Arc<Semaphore>, waiting: &Waiting) -> Option<OwnedSemaph
     place.ok()?.ok()
 }
 
-/// As many connections as there may be: what is set, or what the descriptors of this process allow.
+/// Maximum number of connections: the setting, limited by the file descriptors of this process.
 pub(crate) fn most(set: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let descriptors = limit.current.unwrap_or(u64::MAX);
@@ -100,7 +100,7 @@ pub(crate) fn most(set: usize) -> usize {
     if set == 0 { free.min(16_384) } else { set.min(free) }
 }
 
-/// Whether an error of the listener stays until something is freed.
+/// Whether an error of the listener persists until a resource is released.
 fn is_lasting(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     !matches!(
@@ -114,7 +114,7 @@ struct Connection {
     router: Router,
     waiting: Waiting,
     stop: CancellationToken,
-    /// Whether it has one of the places that are kept for health and requests with a credential.
+    /// Whether it uses a slot reserved for health checks and requests with a credential.
     is_kept: bool,
 }
 
@@ -175,7 +175,7 @@ impl Connection {
     }
 }
 
-/// Whether a request may use a place that is kept.
+/// Whether a request may use a reserved slot.
 fn may_use_kept(request: &Request) -> bool {
     let headers = request.headers();
     request.uri().path().starts_with("/health")
@@ -193,7 +193,7 @@ fn crowded() -> Response {
     .into_response()
 }
 
-/// The connections that wait, the one that has waited the longest first.
+/// Idle connections, longest idle first.
 #[derive(Clone, Default)]
 struct Waiting(Arc<Mutex<Line>>);
 
@@ -229,7 +229,7 @@ impl Waiting {
     }
 }
 
-/// Where one connection stands: in the line of those that wait, or at work on a request.
+/// State of a connection: idle or handling a request.
 #[derive(Clone)]
 struct Turn {
     waiting: Waiting,
@@ -260,7 +260,7 @@ impl Turn {
         self.place().is_some()
     }
 
-    /// A request has come: until its answer has ended, the connection does not wait.
+    /// Marks the connection as busy until the response to this request has ended.
     fn busy(&self) -> Busy {
         if let Some(place) = self.place().take() {
             self.waiting.leave(place);
@@ -280,7 +280,7 @@ impl Drop for Turn {
     }
 }
 
-/// A request at work.
+/// A request being handled.
 struct Busy(Turn);
 
 impl Drop for Busy {
@@ -290,7 +290,7 @@ impl Drop for Busy {
     }
 }
 
-/// An answer that keeps its connection from being one that waits until it has ended.
+/// A response that keeps its connection busy until it has ended.
 struct Watched {
     body: Body,
     _busy: Busy,

@@ -17,47 +17,47 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as ResponseSpec, Resp
 /// The media type of every problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Why a request is not answered with what was asked for.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiError {
-    /// There is no such thing; the word says what kind of thing.
+    /// The object does not exist; with its kind.
     NotFound(&'static str),
-    /// There is no such route.
+    /// The route does not exist.
     NoRoute,
-    /// The route does not know the method.
+    /// The route does not support the method.
     Method,
-    /// No token, or one that is not known.
+    /// The token is missing or unknown.
     Unauthorized,
-    /// The token's time is over, since then.
+    /// The token expired at this time.
     TokenExpired(DateTime<Utc>),
-    /// The token does not hold this permission.
+    /// The token lacks this permission.
     Forbidden(Permission),
-    /// The value against forged requests is missing or wrong.
+    /// The CSRF token is missing or wrong.
     Csrf,
-    /// The request cannot be understood.
+    /// The request is malformed.
     BadRequest(Vec<FieldProblem>),
-    /// The request is understood, and what it asks for cannot be.
+    /// A value in the request is invalid.
     Invalid(Vec<FieldProblem>),
-    /// What is asked for stands against what is there.
+    /// The request conflicts with the current state.
     Conflict(String),
     /// The body is too large.
     TooLarge(String),
-    /// The body came too slowly.
+    /// The body arrived too slowly.
     TooSlow(String),
-    /// The body is not of a media type that is understood.
+    /// The media type of the body is not supported.
     MediaType(String),
-    /// Another system, on which the answer depends, did not do what it was asked.
+    /// A request to another system failed.
     Upstream(String),
-    /// Come again later.
+    /// Temporarily unavailable.
     Unavailable {
-        /// Why.
+        /// Reason.
         detail: String,
-        /// When.
+        /// When to retry, in seconds.
         retry_after_seconds: u64,
     },
     /// Timeout.
     Timeout,
-    /// Something that is not the caller's fault.
+    /// An error of the server.
     Internal,
 }
 
@@ -97,17 +97,17 @@ impl Problem {
 }
 
 impl ApiError {
-    /// One part of the request cannot be understood.
+    /// One part of the request is malformed.
     pub fn bad(pointer: &str, detail: impl Into<String>) -> Self {
         Self::BadRequest(vec![FieldProblem::new(pointer, detail)])
     }
 
-    /// One part of the request asks for what cannot be.
+    /// One value in the request is invalid.
     pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldProblem::new(pointer, detail)])
     }
 
-    /// Logs a cause that callers must not see.
+    /// Logs an error whose details callers must not see.
     pub fn internal(error: &(dyn Error + 'static)) -> Self {
         tracing::error!("a request failed: {}", hub::causes(error));
         Self::Internal
@@ -180,7 +180,7 @@ impl ApiError {
         }
     }
 
-    /// What is wrong this time, in a sentence.
+    /// Description of this error, in one sentence.
     pub fn detail(&self) -> String {
         match self {
             Self::NotFound(what) => format!("no such {what}"),
@@ -288,7 +288,7 @@ fn problem_response(status: StatusCode, problem: &Problem) -> Response {
     response
 }
 
-/// Writes the request's id into a problem document on its way out; any other answer stays as it is.
+/// Adds the request ID to a problem document; other responses are unchanged.
 pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
         return response;
@@ -300,17 +300,17 @@ pub(crate) fn finish(mut response: Response, request_id: &str) -> Response {
     response
 }
 
-/// Answers what no route answers.
+/// Response to an unknown path.
 pub(crate) async fn no_route() -> ApiError {
     ApiError::NoRoute
 }
 
-/// Answers a method that a route does not know.
+/// Response to a method that the route does not support.
 pub(crate) async fn no_method() -> ApiError {
     ApiError::Method
 }
 
-/// The refusals that every operation of the API may answer, for its description.
+/// The error responses of every API operation, for the API description.
 pub(crate) struct Problems;
 
 impl utoipa::IntoResponses for Problems {

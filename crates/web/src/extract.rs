@@ -11,20 +11,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
-/// A JSON body: asked for, or answered.
+/// A JSON body of a request or response.
 #[derive(Debug, Clone)]
 pub struct Json<T>(pub T);
 
-/// A document in YAML, as it is or within JSON.
+/// A YAML document, as the body or inside JSON.
 #[derive(Debug, Clone)]
 pub enum YamlOrJson<T> {
     /// The document itself.
     Yaml(String),
-    /// JSON that has the document in it.
+    /// JSON that contains the document.
     Json(T),
 }
 
-/// The query, in which only known names may be.
+/// The query string; unknown parameters are errors.
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 
@@ -128,7 +128,7 @@ where
     }
 }
 
-/// Why a body could not be read to its end.
+/// Error for a body that could not be read completely.
 pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::TooLarge("the body is larger than 2 MB".to_owned())
@@ -137,7 +137,7 @@ pub(crate) fn unreadable(rejection: BytesRejection) -> ApiError {
     }
 }
 
-/// Reads JSON; what is no JSON is a bad request, what does not fit is invalid, with a pointer to the place.
+/// Parses JSON. Invalid JSON is a bad request; wrong fields or types are invalid values, with a pointer.
 pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let value: serde_json::Value =
         serde_json::from_slice(body).map_err(|error| ApiError::bad("", format!("invalid JSON: {error}")))?;
@@ -172,7 +172,7 @@ fn says_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// The media type of a body, in lower case and without its parameters; empty when it says none.
+/// The media type of a body, in lower case and without parameters; empty if not specified.
 fn media_type(headers: &HeaderMap) -> String {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -185,7 +185,7 @@ fn media_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// A word of a query that names one of several values; `None` when it is not given.
+/// Parses a query parameter with a fixed set of values; `None` if it is missing.
 pub(crate) fn word<T: FromStr<Err = UnknownWord>>(
     parameter: &str,
     word: Option<&str>,

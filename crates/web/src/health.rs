@@ -8,7 +8,7 @@ use hub::App;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long the store may take to answer and to write.
+/// Time limit for the database to respond and write.
 const STORE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn router() -> Router<App> {
@@ -21,7 +21,7 @@ async fn live() -> Json<Value> {
     Json(json!({ "status": "live" }))
 }
 
-/// Ready means that the store answers and takes writes, and that no stage of this process keeps failing.
+/// Ready means that the database responds and accepts writes, and that no stage of this process keeps failing.
 async fn ready(State(app): State<App>) -> Result<Json<Value>, ApiError> {
     let now = app.clock.now();
     let mut problems = app.stage_health.problems(now);

@@ -25,17 +25,17 @@ use tokio::time::Instant;
 /// The header that may carry the log secret.
 pub(crate) const SECRET_HEADER: &str = "x-flareward-secret";
 
-/// How long a whole body may take. Cloudflare waits two minutes for the answer, which takes its time too.
+/// Time limit for receiving a body. Cloudflare waits two minutes for the response, including processing time.
 const BODY_WITHIN: Duration = Duration::from_secs(110);
 
-/// When a sender should come again.
+/// When a sender should retry.
 const RETRY_AFTER_SECONDS: u64 = 10;
 
 pub(crate) fn router() -> Router<App> {
     Router::new().route("/ingest/{connection}/{dataset}", post(receive))
 }
 
-/// Takes one batch.
+/// Receives one batch.
 async fn receive(
     State(app): State<App>,
     Path((connection, dataset)): Path<(String, String)>,
@@ -57,7 +57,7 @@ async fn receive(
     }))
 }
 
-/// The body as far as it comes in time; then an error, on which nothing of it is kept.
+/// The body until the time limit; then an error, and nothing of the body is kept.
 fn in_time(
     body: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
 ) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin {

@@ -27,7 +27,7 @@ pub use server::{Stopping, serve};
 use axum::{Router, middleware};
 use hub::App;
 
-/// Everything that Flareward serves.
+/// All routes of Flareward.
 pub fn router(app: App) -> Router {
     let routes = Router::new()
         .merge(health::router())

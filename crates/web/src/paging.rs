@@ -9,7 +9,7 @@ use serde::Serialize;
 use store::{LIST_LIMIT_MAX, StoreError, TimeCursor};
 use utoipa::ToSchema;
 
-/// Rows of a page when nothing else is asked for.
+/// Default number of rows per page.
 const LIMIT_DEFAULT: i64 = 100;
 
 /// One page of a list.
@@ -22,7 +22,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of rows read with `limit`; a full page has a cursor to what may follow.
+    /// A page of rows read with `limit`; a full page has a cursor to the next page.
     pub fn new<R>(rows: Vec<R>, limit: i64, cursor: impl Fn(&R) -> String, body: impl FnMut(R) -> T) -> Self {
         let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= limit);
         let next_cursor = rows.last().filter(|_| is_full).map(cursor);
@@ -32,11 +32,11 @@ impl<T> Page<T> {
         }
     }
 
-    /// The same where a row may be damaged: then there is no page.
+    /// The same for rows that may be damaged. A damaged row is an error.
     ///
     /// # Errors
     ///
-    /// The first row's that cannot be read.
+    /// If a row is damaged: the error of the first damaged row.
     pub fn read<R>(
         rows: Vec<R>,
         limit: i64,
@@ -51,11 +51,11 @@ impl<T> Page<T> {
         })
     }
 
-    /// The same for a list that has no further pages.
+    /// The same for a list that is not paged.
     ///
     /// # Errors
     ///
-    /// The first row's that cannot be read.
+    /// If a row is damaged: the error of the first damaged row.
     pub fn read_whole<R>(
         rows: Vec<R>,
         body: impl FnMut(R) -> Result<T, StoreError>,
@@ -66,7 +66,7 @@ impl<T> Page<T> {
         })
     }
 
-    /// A list that has no further pages.
+    /// A list that is not paged.
     pub fn whole<R>(rows: Vec<R>, body: impl FnMut(R) -> T) -> Self {
         Self {
             items: rows.into_iter().map(body).collect(),
@@ -75,7 +75,7 @@ impl<T> Page<T> {
     }
 }
 
-/// How many rows a page has.
+/// Number of rows per page.
 ///
 /// # Errors
 ///
@@ -94,11 +94,11 @@ pub fn cursor<const N: usize>(key: [&str; N]) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_string(&key[..]).unwrap_or_default())
 }
 
-/// The sort key that a cursor is over.
+/// Decodes the sort key from a cursor.
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] for what is no cursor of this list.
+/// [`ApiError::BadRequest`] if the cursor does not belong to this list.
 pub fn read<const N: usize>(cursor: Option<&str>) -> Result<Option<[String; N]>, ApiError> {
     let Some(cursor) = cursor else {
         return Ok(None);
@@ -117,11 +117,11 @@ pub fn time_cursor(at: DateTime<Utc>, id: &str) -> String {
     cursor([&at.to_rfc3339_opts(SecondsFormat::Micros, true), id])
 }
 
-/// The place that a cursor over time and id means.
+/// Decodes time and ID from a cursor.
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] for what is no cursor of this list.
+/// [`ApiError::BadRequest`] if the cursor does not belong to this list.
 pub fn read_time(cursor: Option<&str>) -> Result<Option<TimeCursor>, ApiError> {
     let Some([at, id]) = read(cursor)? else {
         return Ok(None);
@@ -130,11 +130,11 @@ pub fn read_time(cursor: Option<&str>) -> Result<Option<TimeCursor>, ApiError> {
     Ok(Some(TimeCursor { at, id }))
 }
 
-/// The place in a numbered list that a cursor means.
+/// Decodes the number from a cursor.
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] for what is no cursor of this list.
+/// [`ApiError::BadRequest`] if the cursor does not belong to this list.
 pub fn read_number(cursor: Option<&str>) -> Result<Option<i64>, ApiError> {
     let Some([number]) = read(cursor)? else {
         return Ok(None);

@@ -24,7 +24,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, SecurityRequirement};
 
-/// What a request must present.
+/// Required authentication of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing.
@@ -212,7 +212,7 @@ static BY_ROUTE: LazyLock<HashMap<(&str, &str), Needs>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What the route needs; `None` if the table does not have it.
+/// The requirement of the route; `None` if it is missing from the table.
 fn needs(method: &Method, path: &str) -> Option<Needs> {
     let method = if method == Method::HEAD {
         "GET"
@@ -222,7 +222,7 @@ fn needs(method: &Method, path: &str) -> Option<Needs> {
     BY_ROUTE.get(&(method, path)).copied()
 }
 
-/// The layer around every route.
+/// Middleware of every route.
 pub(crate) async fn enforce(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("", MatchedPath::as_str);
@@ -237,7 +237,7 @@ pub(crate) async fn enforce(State(app): State<App>, request: Request, next: Next
             };
             return risk_integrations::refused(refusal);
         }
-        tracing::error!("{} {path} is not in the table of permissions", request.method());
+        tracing::error!("{} {path} is not in the permission table", request.method());
         return ApiError::Internal.into_response();
     };
     let passed = match needs {
@@ -265,7 +265,7 @@ async fn with_caller(app: &App, request: Request, needed: &[Permission]) -> Resu
     Ok(Request::from_parts(parts, body))
 }
 
-/// Writes into the description which permission each operation needs.
+/// Adds the required permission of each operation to the API description.
 pub(crate) fn describe(description: &mut OpenApi) {
     for (path, item) in &mut description.paths.paths {
         let operations: [(&str, &mut Option<Operation>); 5] = [

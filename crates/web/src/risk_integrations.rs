@@ -23,13 +23,13 @@ use store::IntegrationRow;
 
 /// Cloudflare's code for a request that is not authenticated or not allowed.
 const CODE_AUTHENTICATION: u32 = 10_000;
-/// Cloudflare's code for an account or a route that is not there.
+/// Cloudflare's code for an unknown account or route.
 const CODE_NO_ROUTE: u32 = 7_003;
-/// Ours for a body that does not fit: codes begin at 1000.
+/// Flareward's code for an invalid body; codes start at 1000.
 const CODE_BODY: u32 = 1_001;
-/// Ours for an integration that is not there.
+/// Flareward's code for an unknown integration.
 const CODE_NOT_FOUND: u32 = 1_002;
-/// Ours for everything else.
+/// Flareward's code for all other errors.
 const CODE_OTHER: u32 = 1_000;
 
 /// Where Cloudflare's API is served.
@@ -46,7 +46,7 @@ pub(crate) fn router() -> Router<App> {
     Router::new().nest(BASE, routes)
 }
 
-/// An integration in Cloudflare's words.
+/// An integration in Cloudflare's format.
 #[derive(Debug, Serialize)]
 struct IntegrationResult {
     id: String,
@@ -163,7 +163,7 @@ async fn delete(
     Ok(success(Value::Null))
 }
 
-/// A refusal of the caller, in Cloudflare's envelope.
+/// An API error in Cloudflare's envelope.
 pub(crate) fn refused(error: ApiError) -> Response {
     Refusal::from(error).into_response()
 }
@@ -176,7 +176,7 @@ async fn no_method() -> Refusal {
     ApiError::Method.into()
 }
 
-/// An empty reference is none: results show none as empty.
+/// Treats an empty reference as missing; responses show a missing reference as empty.
 fn reference(given: Option<String>) -> Option<String> {
     given.filter(|text| !text.is_empty())
 }
@@ -193,7 +193,7 @@ fn success(result: Value) -> Response {
     Json(json!({ "success": true, "errors": [], "messages": [], "result": result })).into_response()
 }
 
-/// An extractor whose refusals have Cloudflare's form.
+/// An extractor that returns errors in Cloudflare's format.
 struct In<E>(E);
 
 impl<E> FromRequestParts<App> for In<E>
@@ -207,7 +207,7 @@ where
     }
 }
 
-/// A refusal in Cloudflare's envelope.
+/// An error in Cloudflare's envelope.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,

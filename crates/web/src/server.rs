@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// How long an answer may take. What was begun goes on after that.
+/// Time limit for a response. After it, the operation continues in the background.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The same for the log receiver: Cloudflare waits two minutes for the whole request.
 const RECEIVE_WITHIN: Duration = Duration::from_secs(120);
-/// How long requests in flight may take after the server was told to stop.
+/// Time limit for requests in flight when the server stops.
 const GRACE: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,7 +55,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> 
     }
 }
 
-/// The routes with everything around them.
+/// The routes with all middleware.
 pub(crate) fn layered(routes: Router<App>, app: &App) -> Router<App> {
     routes
         .layer(middleware::from_fn(in_time))

@@ -30,7 +30,7 @@ pub(crate) fn router() -> Router<App> {
     router
 }
 
-/// Who the transmitter is.
+/// Configuration of the transmitter.
 async fn metadata(
     State(app): State<App>,
     Path(id): Path<String>,

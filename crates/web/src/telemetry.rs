@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Bounds of the buckets for the time that a request takes, in seconds. Chosen, nothing depends on them.
 const REQUEST_SECONDS: &[f64] = &[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0, 120.0];
 
-/// How often samples are folded into their buckets, so that they do not pile up when nobody asks.
+/// Interval for merging samples into buckets, so that they do not accumulate when nobody reads the metrics.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 pub(crate) fn router() -> Router<App> {

@@ -94,7 +94,7 @@ test("from people to a person to a detection, with its reasons", { skip }, async
   }
   await page.locator("section[aria-labelledby=detections-title] tbody a").first().click();
   assert.match(page.url(), /\/detections\//);
-  assert.ok(await page.getByRole("heading", { name: "Why this matched" }).isVisible());
+  assert.ok(await page.getByRole("heading", { name: "Explanation" }).isVisible());
   assert.ok((await page.locator(".fw-value[data-holds=true]").count()) > 0);
   assert.match(await page.locator(".fw-record").innerText(), /^\{/);
 });

@@ -53,7 +53,7 @@ pub struct MemberBody {
 }
 
 impl MemberBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl MemberBody {
 }
 
 impl MemberBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ pub struct AccessUserBody {
 }
 
 impl AccessUserBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: AccessUserRow, labels: &Labels) -> Self {
         Self {
             connection: labels.get(&row.connection_id).cloned(),
@@ -177,7 +177,7 @@ pub struct AccessGroupBody {
 }
 
 impl AccessGroupBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ pub struct RoleBody {
 }
 
 impl RoleBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: RoleRow, labels: &Labels) -> Self {
         Self {
             connection: labels.get(&row.connection_id).cloned(),
@@ -294,7 +294,7 @@ impl ScopeBody {
 }
 
 impl GrantBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: Grant) -> Self {
         let only = |kind| (row.kind == kind).then(|| row.entitlement_id.clone());
         Self {
@@ -446,7 +446,7 @@ pub struct ObjectBody {
 }
 
 impl ObjectBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///

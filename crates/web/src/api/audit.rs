@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 pub struct AuditBody {
     /// Sequence number.
     pub seq: i64,
-    /// When.
+    /// Time of the entry.
     pub at: DateTime<Utc>,
     /// Actor: a token by name, the command line, or the system.
     pub actor: String,

@@ -104,14 +104,15 @@ impl BacktestBody {
 
 /// Backtests a rule on archived records, regardless of its mode. Stores no detections.
 ///
-/// The server carries out one backtest after the other. If it does not end within 20 seconds, the response is the
-/// operation: `GET /api/v1/operations/{id}` shows its progress and its result, and it can be cancelled. Asking again for
-/// the same backtest while it runs returns the same operation.
+/// The server runs one backtest at a time. If the backtest takes longer than 20 seconds, the response is the
+/// operation: `GET /api/v1/operations/{id}` shows its progress and its result, and it can be cancelled. Repeating the
+/// request while the backtest runs returns the same operation.
 #[utoipa::path(post, path = "/rules/{rule}/backtest", tag = "rules", operation_id = "rule_backtest",
     params(("rule" = String, Path, description = "Rule name or ID")),
     request_body = BacktestAskedBody,
     responses((status = 200, description = "What the rule would have detected", body = BacktestBody),
-        (status = 202, description = "It runs; `Location` is the path of the operation", body = OperationBody), Problems))]
+        (status = 202, description = "Still running; `Location` is the path of the operation", body = OperationBody),
+        Problems))]
 pub async fn run(
     caller: Caller,
     State(app): State<App>,

@@ -138,7 +138,7 @@ impl RejectSampleBody {
 }
 
 impl RejectBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: RejectRow, labels: &Labels) -> Self {
         Self {
             batch_id: row.batch_id,

@@ -44,9 +44,9 @@ pub struct BucketReadQuery {
 /// An object that could not be ingested.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SetAsideBody {
-    /// Which.
+    /// Location of the object.
     pub location: String,
-    /// Why.
+    /// Why it was skipped.
     pub problem: String,
 }
 
@@ -179,7 +179,7 @@ pub async fn forget(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whether the dataset is read from this very place already, with whatever keys.
+/// Whether the dataset is already read from this location, with any credentials.
 async fn is_known(
     app: &App,
     connection: &ConnectionRow,

@@ -53,7 +53,7 @@ pub struct ConnectionBody {
 }
 
 impl ConnectionBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ pub struct ProbeBody {
     pub missing_permission: Option<String>,
     /// Response of Cloudflare.
     pub message: String,
-    /// When.
+    /// Time of the check.
     pub checked_at: DateTime<Utc>,
     /// Label of the connection, in output for several connections.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ pub struct ProbeBody {
 }
 
 impl ProbeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: ProbeRow) -> Self {
         Self {
             feature: row.feature,
@@ -120,7 +120,7 @@ impl ProbeBody {
 /// Freshness of one listing.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListingBody {
-    /// `members`, `roles`, `access_users` or `access_groups`.
+    /// `members`, `roles`, `access_users`, `access_groups`, `apps`, …
     pub kind: String,
     /// When the listing was last fully read.
     pub complete_at: Option<DateTime<Utc>>,
@@ -166,7 +166,7 @@ pub struct SyncRunBody {
 }
 
 impl SyncRunBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ pub struct SyncQuery {
     confirm: bool,
 }
 
-/// A sync that was started.
+/// A requested sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SyncStartedBody {
     /// Path of the connection's sync runs.
@@ -267,11 +267,11 @@ pub struct LimitQuery {
     limit: Option<i64>,
 }
 
-/// The id behind a connection's id or label in a query.
+/// Finds the ID of a connection by the ID or label in a query.
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] when there is none.
+/// [`ApiError::BadRequest`] if there is no such connection.
 pub(crate) async fn id_in_query(app: &App, name: Option<&str>) -> Result<Option<ConnectionId>, ApiError> {
     let Some(name) = name else { return Ok(None) };
     connection::find(app, name)
@@ -384,12 +384,12 @@ pub async fn listings(
     Ok(Json(Page::whole(rows, ListingBody::new)))
 }
 
-/// Asks for a sync and returns immediately. The server does the sync, and its run shows the progress. A sync that is running
-/// already counts as the one that was asked for.
+/// Requests a sync and returns immediately. The server runs the sync; its sync run shows the progress. If a sync of the
+/// connection is already running, another one starts only if the running one fails or is stopped.
 #[utoipa::path(post, path = "/connections/{connection}/sync", tag = "connections",
     operation_id = "connection_sync",
     params(("connection" = String, Path, description = "Connection ID or label"), SyncQuery),
-    responses((status = 202, description = "Started", body = SyncStartedBody), Problems))]
+    responses((status = 202, description = "Requested", body = SyncStartedBody), Problems))]
 pub async fn sync(
     caller: Caller,
     State(app): State<App>,

@@ -60,7 +60,7 @@ pub struct DetectionBody {
 }
 
 impl DetectionBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///

@@ -43,13 +43,13 @@ pub struct EventBody {
     pub country: Option<String>,
     /// ID of the batch that first contained the record.
     pub batch_id: String,
-    /// The raw record without secrets, if the request asks for it.
+    /// The raw record without secrets. Only included with `raw=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Value>,
 }
 
 impl EventBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: EventRow, labels: &Labels) -> Self {
         Self {
             id: row.id.0,

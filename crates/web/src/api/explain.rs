@@ -69,7 +69,7 @@ pub struct ExplanationBody {
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// A group or policy, and what its rules say about the person.
+/// A group or policy, and whether its rules match the person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleSetBody {
     /// Description of the group or policy.
@@ -84,7 +84,7 @@ pub struct RuleSetBody {
     pub other_rules: usize,
 }
 
-/// What one rule says about the person.
+/// A rule, and whether it matches the person.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RuleVerdictBody {
     /// `include`, `require` or `exclude`.
@@ -206,17 +206,17 @@ pub async fn explain(
     Ok(Json(ExplanationBody::new(explanation, connection)))
 }
 
-/// Why there is no answer.
+/// Why no explanation can be returned.
 pub(crate) enum Refusal {
-    /// The connection that was named is not there.
+    /// The connection does not exist.
     NoConnection(String),
-    /// The thing that was named is not there, or there are several.
+    /// The group, application or role does not exist, or the name is ambiguous.
     Explain(ExplainError),
-    /// Anything else.
+    /// Any other error.
     Api(ApiError),
 }
 
-/// Finds what is meant and explains it.
+/// Finds the entitlement and explains the access to it.
 pub(crate) async fn ask(
     app: &App,
     person: &PersonRow,

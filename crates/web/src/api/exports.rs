@@ -11,14 +11,15 @@ use axum::http::{HeaderName, StatusCode, header};
 use hub::App;
 use hub::baton::server;
 
-/// Exports everything known of a connection: people, groups, roles, applications, tokens and certain grants.
+/// Exports the data of a connection: people, groups, roles, applications, tokens, and grants whose certainty is `yes`.
 ///
-/// The server does the work after the response; `GET /api/v1/operations/{id}` shows its progress. Download the file with
-/// `GET` on this address once the operation is `done`. A second request returns the running export.
+/// The export runs in the background; `GET /api/v1/operations/{id}` shows its progress. When its outcome is `done`,
+/// download the file with `GET` on the same path. If an export of the connection is already waiting or running, the
+/// request returns that export.
 #[utoipa::path(post, path = "/connections/{connection}/export", tag = "connections",
     operation_id = "connection_export",
-    params(("connection" = String, Path, description = "ID or label")),
-    responses((status = 202, description = "Accepted", body = OperationBody), Problems))]
+    params(("connection" = String, Path, description = "Connection ID or label")),
+    responses((status = 202, description = "Requested", body = OperationBody), Problems))]
 pub async fn ask(
     caller: Caller,
     State(app): State<App>,
@@ -29,10 +30,10 @@ pub async fn ask(
     Ok((StatusCode::ACCEPTED, Json(OperationBody::new(row)?)))
 }
 
-/// Downloads the newest finished export of a connection. The file also keeps the export before it, for comparison.
+/// Downloads the newest finished export of a connection. The file also contains the previous export, for comparison.
 #[utoipa::path(get, path = "/connections/{connection}/export", tag = "connections",
     operation_id = "connection_export_file",
-    params(("connection" = String, Path, description = "ID or label")),
+    params(("connection" = String, Path, description = "Connection ID or label")),
     responses((status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"),
         Problems))]
 pub async fn file(

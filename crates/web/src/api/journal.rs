@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
-/// How often a stream looks for new entries.
+/// Interval for reading new entries.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is asked whether the reader may still read, while nothing is new.
+/// Interval for checking the permission of the reader while there are no new entries.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How many of the newest entries it looks at.
+/// Number of newest entries that are read each time.
 const LOOK_AT: i64 = 200;
-/// How long a stream lives: after that the reader asks again, and must still be allowed to.
+/// Maximum duration of a stream. The reader then reconnects, which checks the permission again.
 const STREAM_LIFE: Duration = Duration::from_secs(15 * 60);
-/// Streams at once. Chosen: each costs one small query a second.
+/// Maximum number of simultaneous streams. Chosen: each costs one small query a second.
 const STREAMS_MAX: usize = 100;
 
 /// A journal entry.
@@ -78,7 +78,7 @@ impl JournalBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct JournalQuery {
-    /// Only about the person with this address or id.
+    /// Only about the person with this email address or ID.
     person: Option<String>,
     /// Only entries with a `seq` smaller than this.
     before: Option<i64>,
@@ -131,7 +131,7 @@ pub async fn stream(
     let place = Arc::clone(&streams.0)
         .try_acquire_owned()
         .map_err(|_| ApiError::Unavailable {
-            detail: format!("the maximum of {STREAMS_MAX} journal streams is reached"),
+            detail: format!("all {STREAMS_MAX} journal streams are in use: close one, or try again later"),
             retry_after_seconds: 30,
         })?;
     let last = headers
@@ -162,7 +162,7 @@ pub async fn stream(
         .into_response())
 }
 
-/// How many streams there may still be.
+/// Number of streams that can still be opened.
 #[derive(Debug, Clone)]
 pub struct Streams(Arc<Semaphore>);
 
@@ -176,7 +176,7 @@ impl Default for Streams {
 struct Reader {
     app: App,
     shown: Shown,
-    /// When it was last asked whether the reader may still read.
+    /// Time of the last permission check.
     asked: Instant,
     /// Entries up to this one are not shown.
     begin: i64,
@@ -229,8 +229,8 @@ impl Reader {
         self.waiting.pop_front()
     }
 
-    /// Whether the reader may still read. An answer is good for as long as is said, so that a reader costs at most one
-    /// such question a second.
+    /// Whether the reader still has the permission. The result is reused for `answer_lasts`, so that a reader costs at
+    /// most one check a second.
     async fn may_read(&mut self, answer_lasts: Duration) -> bool {
         if self.asked.elapsed() < answer_lasts {
             return true;

@@ -27,7 +27,7 @@ pub struct LogSourceBody {
     /// `new`, `waiting`, `working`, `failing`, `disabled`, `missing`, `unreadable`, `off`, or `unmanaged` for records
     /// from sources that Flareward does not manage.
     pub state: String,
-    /// Why.
+    /// Reason for the state.
     pub problem: Option<String>,
     /// The Logpush destination or the bucket, without secrets.
     pub place: Option<String>,
@@ -56,7 +56,7 @@ pub struct LogSourceBody {
 }
 
 impl LogSourceBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: SourceStatus) -> Self {
         Self {
             connection_id: row.connection_id.0,
@@ -122,7 +122,7 @@ pub struct EnabledLogBody {
 }
 
 impl EnabledLogBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(one: logpush::Enabled) -> Self {
         Self {
             dataset: one.dataset,
@@ -146,14 +146,14 @@ pub struct PulledLogBody {
     pub new_records: usize,
     /// Time up to which the log has been fully read.
     pub cursor_at: Option<DateTime<Utc>>,
-    /// Whether there may be more records than one pull reads.
+    /// Whether more records may be available. The next pull reads them.
     pub has_more: bool,
     /// Why the log was not read, or what is read instead.
     pub problem: Option<String>,
 }
 
 impl PulledLogBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(one: pull::Pulled) -> Self {
         Self {
             dataset: one.dataset,

@@ -190,7 +190,7 @@ pub(crate) fn router() -> Router<App> {
         .layer(axum::Extension(journal::Streams::default()))
 }
 
-/// A record as it came, as JSON; text that is none stays text.
+/// The raw record as JSON; text that is not JSON stays text.
 fn document(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }

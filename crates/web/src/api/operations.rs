@@ -24,7 +24,7 @@ pub struct OperationBody {
     pub id: String,
     /// `backtest`, `replay` or `export`.
     pub kind: &'static str,
-    /// What it concerns.
+    /// Target: a rule or dataset with its time range, or a connection.
     pub target: String,
     /// The request.
     #[schema(value_type = Object)]
@@ -37,7 +37,7 @@ pub struct OperationBody {
     pub finished_at: Option<DateTime<Utc>>,
     /// Number of completed steps.
     pub done: i64,
-    /// Number of all steps; null if not known yet.
+    /// Total number of steps; null if not known yet.
     pub total: Option<i64>,
     /// `done`, `failed` or `cancelled`; null while it waits or runs.
     pub outcome: Option<String>,
@@ -51,7 +51,7 @@ pub struct OperationBody {
 }
 
 impl OperationBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -85,7 +85,7 @@ fn result(row: &OperationRow) -> Result<Option<Value>, StoreError> {
     })
 }
 
-/// The result of a backtest, once it is there.
+/// The result of a completed backtest.
 pub(super) fn backtest(row: &OperationRow) -> Result<Option<BacktestBody>, StoreError> {
     let Some(text) = &row.result else { return Ok(None) };
     let request: BacktestRequest = store::stored("operation", &row.id, "request", &row.request)?;
@@ -136,7 +136,7 @@ pub async fn get_one(
 /// Cancels an operation. It stops at its next step. Requires the permission that starting it requires.
 #[utoipa::path(post, path = "/operations/{operation}/cancel", tag = "operations", operation_id = "operation_cancel",
     params(("operation" = String, Path, description = "ID")),
-    responses((status = 202, description = "It will stop", body = OperationBody), Problems))]
+    responses((status = 202, description = "Cancellation requested", body = OperationBody), Problems))]
 pub async fn cancel(
     caller: Caller,
     State(app): State<App>,

@@ -43,7 +43,7 @@ pub struct PersonBody {
 }
 
 impl PersonBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: PersonRow) -> Self {
         Self {
             id: row.id.0,
@@ -164,7 +164,7 @@ pub struct SessionBody {
 }
 
 impl SeenBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(seen: Seen, labels: &Labels) -> Self {
         Self {
             connection: labels.get(&seen.connection_id).cloned(),
@@ -314,14 +314,14 @@ pub async fn alias_remove(
     Ok(Json(AliasesBody { aliases }))
 }
 
-/// The person with this address or id. Nobody is a 404, never an empty answer.
+/// Finds the person with this address or ID. An unknown person is a 404, never an empty response.
 pub(crate) async fn found(app: &App, wanted: &str) -> Result<PersonRow, ApiError> {
     hub::people::one(app, wanted)
         .await?
         .ok_or(ApiError::NotFound("person"))
 }
 
-/// The person that a query names, if it names one.
+/// Finds the person in a query parameter; `None` if it is missing.
 pub(crate) async fn id_in_query(app: &App, wanted: Option<&str>) -> Result<Option<PersonId>, ApiError> {
     match wanted {
         Some(wanted) => Ok(Some(found(app, wanted).await?.id)),

@@ -111,7 +111,7 @@ pub struct FindingBody {
 }
 
 impl FindingBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -173,12 +173,12 @@ pub struct CheckResultBody {
     pub unknown_reason: Option<String>,
     /// Number of findings, including muted ones.
     pub findings: i64,
-    /// When.
+    /// Time of the check.
     pub checked_at: DateTime<Utc>,
 }
 
 impl CheckResultBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: CheckResultRow, labels: &Labels) -> Self {
         Self {
             connection: labels.get(&row.connection_id).cloned(),
@@ -277,7 +277,7 @@ pub async fn findings(
     Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
-/// This severity and those that are worse; without one, all.
+/// This severity and higher ones; all if `None`.
 fn severities(least: Option<&str>) -> Result<Vec<String>, ApiError> {
     let least: Option<Severity> = word("severity", least)?;
     let severities = least.into_iter().flat_map(Severity::and_worse);

@@ -57,7 +57,7 @@ pub struct PurgeBody {
     pub id: String,
     /// ID of the person.
     pub person_id: String,
-    /// Why.
+    /// Reason given by the actor.
     pub reason: String,
     /// Actor who requested the purge.
     pub actor: String,
@@ -83,7 +83,7 @@ pub struct PurgeBody {
 }
 
 impl PurgeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: PurgeRow) -> Self {
         Self {
             id: row.id,
@@ -120,15 +120,16 @@ pub struct PurgesQuery {
     cursor: Option<String>,
 }
 
-/// Removes all records of a person from the archive and the events. The server does the work after the response. If a purge of
-/// the person has not ended, the response is that purge.
+/// Removes all records of a person from the archive and the events. The purge runs in the background. If the person has
+/// an unfinished purge that was not cancelled, the request resumes it and returns it.
 ///
-/// Only one purge runs at a time; others wait. Other people's records that mention the person are kept, and so are detections.
+/// Only one purge runs at a time; others wait. Detections are kept, and so are other people's records that mention the
+/// person.
 #[utoipa::path(post, path = "/people/{person}/purge", tag = "events", operation_id = "purge_begin",
     params(("person" = String, Path, description = "Email address or \
          ID of the person")),
     request_body = PurgeAskedBody,
-    responses((status = 202, description = "Started; `Location` is the path of the purge", body = PurgeBody),
+    responses((status = 202, description = "Requested; `Location` is the path of the purge", body = PurgeBody),
         (status = 200, description = "The plan, with `plan_only`", body = PurgePlanBody), Problems))]
 pub async fn begin(
     caller: Caller,
@@ -167,7 +168,7 @@ pub async fn begin(
 /// Cancels a purge. It stops at its next batch; what it has removed stays removed.
 #[utoipa::path(post, path = "/purges/{purge}/cancel", tag = "events", operation_id = "purge_cancel",
     params(("purge" = String, Path, description = "ID")),
-    responses((status = 202, description = "It will stop", body = PurgeBody), Problems))]
+    responses((status = 202, description = "Cancellation requested", body = PurgeBody), Problems))]
 pub async fn cancel(
     caller: Caller,
     State(app): State<App>,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use store::StoreError;
 use utoipa::ToSchema;
 
-/// Which records.
+/// The records to replay.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayAskedBody {
@@ -25,17 +25,17 @@ pub struct ReplayAskedBody {
     dataset: Option<String>,
 }
 
-/// What the rules will run over again.
+/// A requested replay.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplayBody {
-    /// Number of batches. `GET /api/v1/batches` shows those that wait as `stored`, and those that are done as `detected`.
+    /// Number of batches. In `GET /api/v1/batches`, waiting batches are `stored` and processed batches are `detected`.
     pub batches: usize,
     /// The operation: `GET /api/v1/operations/{id}` shows its progress.
     pub operation: OperationBody,
 }
 
 impl ReplayBody {
-    /// The body of a replay that was asked for.
+    /// The body of a requested replay.
     ///
     /// # Errors
     ///
@@ -50,10 +50,10 @@ impl ReplayBody {
 
 /// Runs the rules again over received records, for example after a rule changed.
 ///
-/// The server does the work after the response. Repeating a replay changes nothing.
+/// The replay runs in the background. Repeating a replay changes nothing.
 #[utoipa::path(post, path = "/events/replay", tag = "events", operation_id = "event_replay",
     request_body = ReplayAskedBody,
-    responses((status = 202, description = "Accepted", body = ReplayBody), Problems))]
+    responses((status = 202, description = "Requested", body = ReplayBody), Problems))]
 pub async fn ask(
     caller: Caller,
     State(app): State<App>,

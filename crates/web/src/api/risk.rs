@@ -28,7 +28,7 @@ pub struct RiskChangeBody {
     pub current: &'static str,
     /// `policy` for a behaviour, `admin` for a reset.
     pub initiator: String,
-    /// Why.
+    /// Reason for the change.
     pub reason: String,
     /// Behaviour that was triggered.
     pub behaviour: Option<String>,

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 /// Versions of one document that are listed.
 const VERSIONS_MAX: i64 = 1_000;
 
-/// What a document is called while it is only looked at, where no name is given.
+/// Name of a document that is only checked and has no name.
 const UNNAMED: &str = "document";
 
 /// The current version of a rule document.
@@ -209,7 +209,7 @@ pub async fn check(
     }))
 }
 
-/// A document without a rule would be kept and do nothing: surely a mistake.
+/// Rejects an empty document: it would be saved without any effect.
 fn must_say_something(text: &str, pointer: &str) -> Result<(), ApiError> {
     if text.trim().is_empty() {
         return Err(ApiError::invalid(

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use store::RuleParameterRow;
 use utoipa::ToSchema;
 
-/// Values that one list may have: as many as a file of lists may give it.
+/// Maximum number of values in a list; the same as in a file of lists.
 const VALUES_MAX: usize = 10_000;
-/// Characters of one value. Chosen: longer than any address that a log holds.
+/// Maximum length of a value in characters. Chosen: longer than any address in a log.
 const VALUE_CHARS_MAX: usize = 4_096;
-/// Mistakes that are named at once.
+/// Maximum number of errors in one response.
 const PROBLEMS_MAX: usize = 20;
 
 /// A list that rules refer to as `%name%`.
@@ -37,7 +37,7 @@ pub struct RuleParameterBody {
 }
 
 impl RuleParameterBody {
-    /// All lists of the rules, and what the store has of them.
+    /// All lists of the rules, with the actor who set each and the time.
     pub fn all(book: &RuleBook, set: &[RuleParameterRow]) -> Vec<Self> {
         let row = |name: &str| -> Option<&RuleParameterRow> { set.iter().find(|row| row.name == name) };
         let lists = book.parameters.iter().map(|(name, list)| Self {
@@ -110,7 +110,7 @@ async fn lists(app: &App) -> Result<Vec<RuleParameterBody>, ApiError> {
     Ok(RuleParameterBody::all(&app.rules(), &set))
 }
 
-/// The values without blanks around them.
+/// The values without leading and trailing spaces.
 fn checked(values: &[String]) -> Result<Vec<String>, ApiError> {
     if values.len() > VALUES_MAX {
         return Err(ApiError::invalid(

@@ -245,7 +245,7 @@ impl Counts {
     }
 }
 
-/// The answer to what cannot be changed; `text` points at the document's text in the request.
+/// Response to a change that is refused; `text` points to the document text in the request.
 pub(super) fn refusal(error: RuleAdminError, text: &str) -> ApiError {
     match error {
         RuleAdminError::Rule { .. } => ApiError::NotFound("rule"),

@@ -40,7 +40,7 @@ pub struct SyncChangeBody {
 }
 
 impl SyncChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: Changed) -> Self {
         Self {
             kind: row.kind.to_string(),
@@ -74,7 +74,7 @@ pub struct GrantChangeBody {
 }
 
 impl GrantChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: GrantChangeRow) -> Self {
         Self {
             kind: row.kind.to_string(),
@@ -140,7 +140,7 @@ pub async fn get_one(State(app): State<App>, Path(id): Path<String>) -> Result<J
 /// Cancels a running sync, wherever it runs. What it has read is kept; the next sync reads all lists.
 #[utoipa::path(post, path = "/syncs/{sync}/cancel", tag = "connections", operation_id = "sync_cancel",
     params(("sync" = String, Path, description = "ID")),
-    responses((status = 202, description = "It will stop", body = SyncRunBody), Problems))]
+    responses((status = 202, description = "Cancellation requested", body = SyncRunBody), Problems))]
 pub async fn cancel(
     caller: Caller,
     State(app): State<App>,

@@ -37,7 +37,7 @@ pub struct TokenBody {
 }
 
 impl TokenBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -103,7 +103,8 @@ pub async fn list(State(app): State<App>) -> Result<Json<Page<TokenBody>>, ApiEr
     Ok(Json(Page::read_whole(rows, TokenBody::new)?))
 }
 
-/// Creates a token and returns its value, only this once. Callers can grant only permissions that they have.
+/// Creates a token and returns its value. The value cannot be retrieved later. Callers can grant only permissions that
+/// they have.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", operation_id = "token_create",
     request_body = NewTokenBody,
     responses((status = 201, description = "Created", body = MadeTokenBody), Problems))]

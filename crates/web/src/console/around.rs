@@ -13,10 +13,10 @@ use axum::response::{IntoResponse, Response};
 use hub::App;
 use url::Url;
 
-/// The longest refusal that is read to be shown on a page, in bytes. Those of the extractors are a sentence.
+/// Maximum length in bytes of an error message that is shown on a page. Extractors return one sentence.
 const REFUSAL_BYTES: usize = 4 << 10;
 
-/// The layer around the console's routes.
+/// Middleware of all console routes.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     if !request.method().is_safe() && is_foreign(request.headers(), &app.public_url()) {
         return PageError::Foreign.into_response();
@@ -39,7 +39,7 @@ fn is_html(response: &Response) -> bool {
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
-/// A refusal in words or as a problem document, as a page.
+/// Converts an error, as text or problem document, to a page.
 async fn as_page(mut response: Response) -> Response {
     let status = response.status();
     let words = match response.extensions_mut().remove::<Problem>() {
@@ -60,8 +60,8 @@ fn title(status: StatusCode) -> &'static str {
     }
 }
 
-/// Whether a form was sent from a page of another site, by what the browser says of it. Whoever is no browser says
-/// nothing.
+/// Whether a form was submitted from another site, based on the headers that browsers send. Other clients send none of
+/// them.
 fn is_foreign(headers: &HeaderMap, public_url: &str) -> bool {
     let said = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = said("sec-fetch-site").filter(|site| *site != "same-origin") {

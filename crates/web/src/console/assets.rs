@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 
 /// One file.
 struct Asset {
-    /// What templates call it.
+    /// Name in templates.
     name: &'static str,
-    /// Where it is served.
+    /// Path in the URL.
     path: &'static str,
     content_type: &'static str,
     bytes: &'static [u8],
@@ -17,7 +17,7 @@ struct Asset {
 
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
-/// Where the file that templates call `name` is served.
+/// URL path of the file with this name in templates.
 pub(super) fn path(name: &str) -> &'static str {
     ASSETS
         .iter()
@@ -25,7 +25,7 @@ pub(super) fn path(name: &str) -> &'static str {
         .map_or("", |asset| asset.path)
 }
 
-/// One file. Needs no login: the login page loads them, and they hold nothing of the organisation's.
+/// Serves one file. Requires no login: the login page loads these files, and they contain no data of the organisation.
 pub(super) async fn get(Path(file): Path<String>) -> Response {
     let found = ASSETS
         .iter()

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use store::{AccessChangeFilter, AccessChangeRow, LIST_LIMIT_MAX, TimedGrantRow};
 
-/// What may be asked for here: the word, and what the form says.
+/// Changes that the form offers: action and label.
 const ACTIONS: [(&str, &str); 9] = [
     ("group.grant", "Add to an Access group"),
     ("group.revoke", "Remove from an Access group"),
@@ -68,7 +68,7 @@ struct ChangePage {
     before: String,
     after: String,
     calls: Vec<String>,
-    /// When the grant ended, before and after.
+    /// Expiry of the grant before and after the change.
     ends: Option<(String, String)>,
     steps: Vec<AccessChangeRow>,
     may_undo: bool,
@@ -85,17 +85,17 @@ struct AskPage {
     plan: Option<Shown>,
 }
 
-/// A plan in words.
+/// A plan as text.
 struct Shown {
     plan: Plan,
     refused: Option<String>,
     already: Option<String>,
     lines: Vec<String>,
-    /// Before and after, when the grant has or had an end.
+    /// Expiry before and after; `None` if there was and is none.
     ends: Option<(String, String)>,
 }
 
-/// What the form asks for.
+/// The submitted form.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -103,13 +103,13 @@ pub(super) struct Asked {
     action: String,
     connection: String,
     thing: String,
-    /// `yes` when the end that the grant has is to be removed.
+    /// `yes` to remove the expiry of the grant.
     permanent: String,
     hours: String,
     note: String,
 }
 
-/// Which changes.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Filter {
@@ -117,7 +117,7 @@ pub(super) struct Filter {
     before: String,
 }
 
-/// The newest changes, and grants for a time.
+/// Lists the newest changes and the timed grants.
 pub(super) async fn list(
     visitor: Visitor,
     State(app): State<App>,
@@ -218,7 +218,7 @@ pub(super) async fn show_change(
     })
 }
 
-/// Takes a change back.
+/// Undoes a change.
 pub(super) async fn undo(
     visitor: Visitor,
     State(app): State<App>,
@@ -233,7 +233,7 @@ pub(super) async fn undo(
     }
 }
 
-/// The form, and the plan of what it asks for.
+/// Shows the form, and the plan of the requested change.
 pub(super) async fn ask(
     visitor: Visitor,
     State(app): State<App>,
@@ -257,7 +257,7 @@ pub(super) async fn ask(
     })
 }
 
-/// Makes the change that was shown.
+/// Applies the change that was shown.
 pub(super) async fn make(
     visitor: Visitor,
     State(app): State<App>,
@@ -280,7 +280,7 @@ async fn planned(app: &App, asked: &Asked) -> Result<Plan, ApiError> {
         .map_err(crate::api::changes::problem)
 }
 
-/// The form's words as the API takes them.
+/// Converts the form to a request of the API.
 fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
     let hours = asked.hours.trim();
     let for_minutes = if hours.is_empty() {
@@ -288,7 +288,7 @@ fn body(asked: &Asked) -> Result<ChangeRequestBody, ApiError> {
     } else {
         let hours: i64 = hours
             .parse()
-            .map_err(|_| ApiError::invalid("hours", "hours must be a whole number"))?;
+            .map_err(|_| ApiError::invalid("hours", "must be a whole number"))?;
         Some(hours.saturating_mul(60))
     };
     let (action, by_exclusion) = match asked.action.as_str() {
@@ -357,7 +357,7 @@ fn end_text(at: Option<DateTime<Utc>>) -> String {
     })
 }
 
-/// With a capital at the beginning, as a heading has.
+/// Capitalises the first letter, as in a heading.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {

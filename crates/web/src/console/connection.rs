@@ -16,10 +16,10 @@ use store::{BatchCounts, ConnectionRow, ListingRow, ProbeRow, RejectRow, StoreEr
 
 /// Syncs and rejects shown.
 const LATEST_ROWS: i64 = 15;
-/// How long a form waits for what it began before it shows the page, where the rest can be watched. Chosen: what
-/// is refused at once is then seen at once.
+/// How long a form waits for the result before it shows the page with the progress. Chosen: an immediate refusal is
+/// then shown at once.
 const ANSWER_AFTER: Duration = Duration::from_millis(800);
-/// How often it is looked whether a sync that was asked for has been done.
+/// Interval for checking whether a requested sync has ended.
 const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Template)]
@@ -37,7 +37,7 @@ struct ConnectionPage {
     may_write: bool,
 }
 
-/// What a running sync or check has done so far.
+/// Progress of a running sync or check.
 #[derive(Template)]
 #[template(path = "connection_progress.html")]
 struct Progress {
@@ -46,17 +46,17 @@ struct Progress {
     run: Option<Run>,
 }
 
-/// A sync with its counts read.
+/// A sync with its counts.
 struct Run {
     row: SyncRunRow,
-    /// By kind of thing: how many were seen, how many are gone.
+    /// Number of objects seen and gone, by kind.
     counts: Vec<(String, i64, i64)>,
 }
 
-/// The forms of the page.
+/// The submitted form.
 #[derive(Debug, Deserialize)]
 pub(super) struct Order {
-    /// `yes`: accept that counts have fallen by half.
+    /// `yes` to accept lists that shrank by more than half.
     #[serde(default)]
     confirm: String,
 }
@@ -119,7 +119,7 @@ pub(super) async fn show_connection(
     })
 }
 
-/// How far a running sync has come. Once it has ended, the whole page is loaded again.
+/// Shows the progress of a running sync. When the sync has ended, the whole page is reloaded.
 pub(super) async fn progress(
     _: Visitor,
     State(app): State<App>,
@@ -164,7 +164,7 @@ pub(super) async fn sync(
     Ok(Redirect::to(&format!("/connections/{}", path_part(&label))))
 }
 
-/// Checks again what the credential can do.
+/// Checks again which features the credential can use.
 pub(super) async fn check(
     visitor: Visitor,
     State(app): State<App>,

@@ -17,10 +17,10 @@ struct ConnectionsPage {
 
 struct Row {
     connection: ConnectionRow,
-    /// Listings that are not fresh.
+    /// Stale listings.
     stale: Vec<ListingRow>,
     works: usize,
-    /// Features that do not work.
+    /// Features that the credential cannot use.
     dark: Vec<String>,
     counts: BatchCounts,
 }

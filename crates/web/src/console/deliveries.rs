@@ -24,7 +24,7 @@ struct DeliveriesPage {
     messages: Vec<Message>,
     signals_in: String,
     messages_in: String,
-    /// Where the API is, for the commands that are shown.
+    /// Base URL of the API, for the commands on the page.
     base: String,
     signal_states: &'static [SignalState],
     message_states: &'static [MessageState],
@@ -41,7 +41,7 @@ struct Message {
     email: String,
 }
 
-/// Only those in these states.
+/// Filters of the lists, by state.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {

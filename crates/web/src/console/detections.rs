@@ -41,19 +41,19 @@ struct DetectionPage<'a> {
 }
 
 impl DetectionPage<'_> {
-    /// Whether there were more matches than events that are named.
+    /// Whether there were more matches than listed events.
     fn has_more(&self) -> bool {
         usize::try_from(self.detection.matches).is_ok_and(|matches| matches > self.evidence.len())
     }
 }
 
-/// An event behind a detection; nothing when it is no longer kept.
+/// An event of a detection; without data if it is no longer stored.
 struct Evidence {
     id: String,
     event: Option<EventRow>,
 }
 
-/// What to list.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -62,7 +62,7 @@ pub(super) struct Asked {
     before: String,
 }
 
-/// Detections, the newest event first.
+/// Lists detections, newest event first.
 pub(super) async fn list(
     visitor: Visitor,
     State(app): State<App>,

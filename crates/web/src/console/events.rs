@@ -55,7 +55,7 @@ struct UnmappedPage {
     labels: HashMap<ConnectionId, String>,
 }
 
-/// What to list.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -135,7 +135,7 @@ pub(super) async fn show_event(
     })
 }
 
-/// Lines that could not become events.
+/// Lists rejected records.
 pub(super) async fn rejects(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&RejectsPage {
         frame: visitor.frame("Rejected records", Section::Events),
@@ -144,7 +144,7 @@ pub(super) async fn rejects(visitor: Visitor, State(app): State<App>) -> Result<
     })
 }
 
-/// Identifiers that belong to nobody known.
+/// Lists unmapped identifiers.
 pub(super) async fn unmapped(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     page::rendered(&UnmappedPage {
         frame: visitor.frame("Unmapped identifiers", Section::Events),

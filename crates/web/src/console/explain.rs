@@ -20,7 +20,7 @@ struct ExplainPage {
     sets: Vec<RuleSetPart>,
 }
 
-/// A group or policy; what is nested in it is rendered in its place.
+/// A group or policy; nested groups are rendered inside it.
 #[derive(Template)]
 #[template(path = "rule_set.html")]
 struct RuleSetPart {
@@ -37,7 +37,7 @@ fn nested(set: &RuleSet) -> show::Html {
     show::part(&RuleSetPart::new(set))
 }
 
-/// Whose access to what.
+/// The person and the entitlement.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -78,7 +78,10 @@ pub(super) async fn show_explanation(
             })?;
     page::rendered(&ExplainPage {
         frame: visitor.frame(
-            format!("{} and {}", explanation.email, explanation.entitlement_name),
+            format!(
+                "Access explanation: {}, {}",
+                explanation.email, explanation.entitlement_name
+            ),
             Section::People,
         ),
         sets: explanation.rules.iter().map(RuleSetPart::new).collect(),

@@ -4,33 +4,33 @@ use super::show;
 use rules::book::BookRule;
 use serde_json::Value;
 
-/// What became of a rule's parts.
+/// Result of each part of a rule.
 pub(super) struct Explained {
-    /// How the selections are combined, as the rule's author wrote it.
+    /// The condition that combines the selections, as in the rule.
     pub(super) condition: String,
-    /// Each part.
+    /// The selections.
     pub(super) selections: Vec<Selection>,
 }
 
-/// One part of a rule.
+/// A selection of a rule.
 pub(super) struct Selection {
     pub(super) name: String,
     pub(super) matched: bool,
     pub(super) items: Vec<Item>,
 }
 
-/// One thing that a part asks.
+/// A comparison in a selection.
 pub(super) struct Item {
-    /// The field and how it is compared, as written.
+    /// Field and modifiers, as in the rule.
     pub(super) item: String,
-    /// With what.
+    /// The expected values.
     pub(super) wanted: Vec<String>,
     pub(super) matched: bool,
-    /// The record's values that made it match, or, where none did, those that are there.
+    /// The matching values of the record; if none match, all values of the field.
     pub(super) values: Vec<String>,
 }
 
-/// Asks the rule.
+/// Explains how the rule evaluates the record.
 pub(super) fn explained(rule: &BookRule, record: &Value) -> Explained {
     let words = |values: &[Value]| values.iter().map(show::value).collect::<Vec<_>>();
     let explanation = rule.explain(record);

@@ -14,7 +14,7 @@ use model::GrantKind;
 use serde::Deserialize;
 use store::{AccessGroupRow, StoreError};
 
-/// Rules of a group that the list shows; the group's own page shows all.
+/// Number of rules per group in the list; the page of the group shows all.
 const SHOWN_RULES: usize = 4;
 
 #[derive(Template)]
@@ -32,7 +32,7 @@ struct Group {
     rules: Vec<Rules>,
 }
 
-/// One of the three lists.
+/// One list of rules: include, require or exclude.
 struct Rules {
     list: &'static str,
     words: Vec<String>,
@@ -49,7 +49,7 @@ struct GroupPage {
     next: Option<String>,
 }
 
-/// Where the page begins.
+/// Start of the page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -81,7 +81,7 @@ pub(super) async fn list(
     })
 }
 
-/// One group with its rules, and who is in it.
+/// Shows one group with its rules and members.
 pub(super) async fn show_group(
     visitor: Visitor,
     State(app): State<App>,

@@ -31,7 +31,7 @@ impl LogSourcesPage {
     }
 }
 
-/// Every source, by connection and dataset, as last looked at.
+/// Lists all sources by connection and dataset, as of the last check.
 pub(super) async fn list(visitor: Visitor, State(app): State<App>) -> Result<Page, PageError> {
     let page = LogSourcesPage {
         frame: visitor.frame("Log sources", Section::Events),

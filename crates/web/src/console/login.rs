@@ -28,14 +28,14 @@ struct LoginPage {
     problem: Option<String>,
 }
 
-/// Where to go after the login.
+/// The page to open after the login.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     #[serde(default)]
     next: String,
 }
 
-/// What the login form sends.
+/// The submitted login form.
 #[derive(Deserialize)]
 pub(super) struct Given {
     token: String,

@@ -38,7 +38,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 use hub::App;
 
-/// The pages and what they load.
+/// The pages and the files that they load.
 pub fn router(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(overview::show_overview))

@@ -19,7 +19,7 @@ use store::{
 const FEED_ROWS: i64 = 30;
 /// People shown at the highest risk, and rules shown at the top.
 const TOP_ROWS: usize = 8;
-/// Risk changes that the history looks at, at most. Chosen: beyond it the chart's beginning is only flatter.
+/// Maximum number of risk changes in the history. Chosen: with more changes, only the start of the chart is flatter.
 const CHANGES_MAX: usize = 50_000;
 
 #[derive(Template)]
@@ -32,13 +32,13 @@ struct OverviewPage {
     days: i64,
     needs: Vec<Need>,
     rules: Vec<TopRule>,
-    /// How many rules matched at all.
+    /// Number of rules with detections.
     rules_matched: i64,
     people: Vec<PersonRow>,
     feed: Vec<JournalRow>,
 }
 
-/// How many people stand at each level.
+/// Number of people at each level.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Levels {
     low: i64,
@@ -46,7 +46,7 @@ struct Levels {
     high: i64,
 }
 
-/// Something that someone should look at.
+/// A problem that needs attention.
 struct Need {
     tone: &'static str,
     text: String,
@@ -58,7 +58,7 @@ struct TopRule {
     count: RuleCount,
 }
 
-/// Over how many days the chart goes.
+/// Time range of the chart in days.
 #[derive(Debug, Deserialize)]
 pub(super) struct Span {
     days: Option<i64>,
@@ -70,7 +70,7 @@ impl Span {
     }
 }
 
-/// How many people stood at each level, over time.
+/// Number of people at each level over time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct History {
     /// Seconds since 1970.
@@ -119,7 +119,7 @@ pub(super) async fn show_overview(
     })
 }
 
-/// What the chart draws.
+/// Returns the data of the chart.
 pub(super) async fn risk_history(
     State(app): State<App>,
     Query(span): Query<Span>,
@@ -162,10 +162,10 @@ impl Levels {
     }
 }
 
-/// How many people stood at each level, by when things happened rather than when their records came in.
+/// Computes the number of people at each level over time, by event time instead of arrival time.
 ///
-/// Each person's level at a time is the highest of what had happened by then since the last reset; whoever has no
-/// change in the span stood all along where they stand now.
+/// The level of a person at a time is the highest level triggered by then since the last reset. A person without a
+/// change in the time range had the current level throughout.
 fn history(now_at: Levels, changes: &[RiskChangeRow], now: DateTime<Utc>, span: TimeDelta) -> History {
     /// Steps of the chart: an hour over seven days.
     const STEPS: i32 = 168;
@@ -199,7 +199,7 @@ fn history(now_at: Levels, changes: &[RiskChangeRow], now: DateTime<Utc>, span: 
     }
 }
 
-/// One person's level at a time, from all their changes in the span, by when each happened.
+/// The level of one person at a time, from all changes of that person in the time range, by event time.
 fn level_at(changes: &[&RiskChangeRow], at: DateTime<Utc>) -> RiskLevel {
     let before = changes
         .iter()
@@ -234,7 +234,7 @@ async fn riskiest(app: &App) -> Result<Vec<PersonRow>, StoreError> {
     Ok(people)
 }
 
-/// What someone should look at, the worst first.
+/// Problems that need attention.
 async fn needs(app: &App, counts: &Overview) -> Result<Vec<Need>, StoreError> {
     let mut needs = Vec::new();
     let mut need = |tone, text: String, link: String| needs.push(Need { tone, text, link });

@@ -13,7 +13,7 @@ use url::form_urlencoded::Serializer;
 /// Rows on one page of a list.
 pub(super) const PAGE_ROWS: i64 = 50;
 
-/// Where a page stands in the menu. The menu itself is in the base template.
+/// Menu entry of a page. The menu itself is in the base template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     Overview,
@@ -29,32 +29,33 @@ pub(super) enum Section {
     Elsewhere,
 }
 
-/// A word of a filter that names one of several values; `None` when the filter is not set.
+/// Parses the value of a filter; `None` if the filter is not set.
 pub(super) fn word<T: FromStr<Err = UnknownWord>>(word: &str) -> Result<Option<T>, PageError> {
     let given = Some(word).filter(|word| !word.is_empty());
     let value = given.map(str::parse).transpose();
     value.map_err(|error: UnknownWord| PageError::Asked(error.to_string()))
 }
 
-/// What stands around every page's content.
+/// The frame around the content of every page.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     /// The page's title.
     pub(super) title: String,
-    /// Which menu entry is lit.
+    /// The active menu entry.
     pub(super) section: Section,
-    /// What every form of this session carries; empty without a session.
+    /// CSRF token for the forms of this session; empty without a session.
     pub(super) csrf: String,
-    /// What a printed command ends with, so that it works wherever it is typed: this server's data folder and settings.
+    /// Options to append to displayed commands, so that they work in any directory: data folder and settings of this
+    /// server.
     pub(super) options: String,
-    /// How others reach this server.
+    /// Public URL of this server.
     pub(super) public_url: String,
-    /// With which token the session was opened.
+    /// Token that opened the session.
     pub(super) actor: String,
 }
 
 impl Frame {
-    /// Whether the menu entry of this name is lit.
+    /// Whether the menu entry with this name is active.
     pub(super) fn is_in(&self, name: &str) -> bool {
         let lit = match self.section {
             Section::Overview => "overview",
@@ -73,14 +74,14 @@ impl Frame {
     }
 }
 
-/// A page that is ready to be sent.
+/// A rendered page.
 pub(super) struct Page(String);
 
-/// Fills in a template.
+/// Renders a template.
 ///
 /// # Errors
 ///
-/// When a value of it cannot be written.
+/// If a value cannot be rendered.
 pub(super) fn rendered(template: &impl Template) -> Result<Page, PageError> {
     Ok(Page(template.render()?))
 }
@@ -92,37 +93,37 @@ impl IntoResponse for Page {
     }
 }
 
-/// Why a page is not shown.
+/// Why a page cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
-    /// There is no such thing.
+    /// The object does not exist.
     #[error("no such {0}")]
     NotFound(&'static str),
-    /// The session's token may not do this.
+    /// The token of the session lacks the permission.
     #[error("your token lacks the \"{0}\" permission")]
     Forbidden(&'static str),
-    /// A form without the session's mark.
+    /// The CSRF token of the form does not belong to the session.
     #[error("the form belongs to another session: go back, reload the page and submit it again")]
     Csrf,
-    /// A form that a page of another site sent.
+    /// The form was submitted from another site.
     #[error(
         "the form was submitted from another site: open the page in the Flareward console and \
          submit it again"
     )]
     Foreign,
-    /// What was sent is no form.
+    /// The request body is not a form.
     #[error("the body is not a form: send application/x-www-form-urlencoded")]
     NoForm,
-    /// The table of permissions opens the page's route to anyone.
+    /// The permission table makes the route of the page public.
     #[error("the page has no session")]
     NoSession,
-    /// The question makes no sense.
+    /// The request is invalid.
     #[error("{0}")]
     Asked(String),
-    /// The store.
+    /// The database failed.
     #[error("database error")]
     Store(#[from] StoreError),
-    /// The page.
+    /// The page could not be rendered.
     #[error("could not render the page")]
     Render(#[from] askama::Error),
 }
@@ -140,7 +141,7 @@ impl IntoResponse for PageError {
         let (status, title) = match &self {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
             PageError::Forbidden(_) | PageError::Csrf | PageError::Foreign => {
-                (StatusCode::FORBIDDEN, "Refused")
+                (StatusCode::FORBIDDEN, "Request refused")
             }
             PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Invalid request"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Invalid request"),
@@ -155,7 +156,7 @@ impl IntoResponse for PageError {
     }
 }
 
-/// The page of a refusal.
+/// Renders an error page.
 pub(super) fn error_page(status: StatusCode, title: &'static str, message: &str) -> Response {
     let page = rendered(&ErrorPage {
         frame: Frame {
@@ -175,16 +176,16 @@ pub(super) fn error_page(status: StatusCode, title: &'static str, message: &str)
     }
 }
 
-/// A place in a list as a link carries it: time and id.
+/// Encodes a position in a list (time and ID) for a link.
 pub(super) fn cursor_text(at: &DateTime<Utc>, id: &str) -> String {
     format!("{}~{id}", at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
-/// The place that a link carries.
+/// Decodes a position from a link.
 ///
 /// # Errors
 ///
-/// When it is none.
+/// If the link is invalid.
 pub(super) fn cursor_read(text: Option<&str>) -> Result<Option<TimeCursor>, PageError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -200,7 +201,7 @@ pub(super) fn cursor_read(text: Option<&str>) -> Result<Option<TimeCursor>, Page
         .ok_or_else(|| PageError::Asked("invalid page link: open the list again".to_owned()))
 }
 
-/// The rows of one page and, if there are more, the link to the next; `place` is where the next page begins.
+/// Cuts the rows to one page and, if there are more, returns the link to the next page; `place` returns its start.
 pub(super) fn cut<T>(
     rows: &mut Vec<T>,
     path: &str,
@@ -217,12 +218,12 @@ pub(super) fn cut<T>(
     Some(link(path, &parameters))
 }
 
-/// The link to a list's first page, on every page but that.
+/// The link to the first page of a list; `None` on the first page.
 pub(super) fn first(place: &str, path: &str, kept: &[(&str, &str)]) -> Option<String> {
     (!place.is_empty()).then(|| link(path, kept))
 }
 
-/// A link with those parameters that are not empty.
+/// A link with all non-empty parameters.
 pub(super) fn link(path: &str, parameters: &[(&str, &str)]) -> String {
     let mut query = Serializer::new(String::new());
     for (name, value) in parameters.iter().filter(|(_, value)| !value.is_empty()) {
@@ -236,7 +237,7 @@ pub(super) fn link(path: &str, parameters: &[(&str, &str)]) -> String {
     }
 }
 
-/// A part of a path, so that a label or rule name with any letters leads to its page.
+/// Encodes text as one path segment, such as a label or rule name.
 pub(super) fn path_part(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len());

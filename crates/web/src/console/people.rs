@@ -32,7 +32,7 @@ struct Row {
     last_seen: Option<DateTime<Utc>>,
 }
 
-/// What to list.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -109,7 +109,7 @@ async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError>
     Ok(rows)
 }
 
-/// The person with this address or id. Nobody is a page that says so, never an empty list.
+/// Finds the person with this address or ID. An unknown person is an error page, never an empty list.
 pub(super) async fn found(app: &App, wanted: &str) -> Result<PersonRow, PageError> {
     hub::people::one(app, wanted)
         .await?

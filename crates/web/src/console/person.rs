@@ -21,9 +21,9 @@ use store::{
     RiskChangeRow, SignalRow,
 };
 
-/// Rows of each part of the page; links lead to the rest.
+/// Number of rows in each section; links lead to the full lists.
 const PART_ROWS: i64 = 20;
-/// Grants shown. Chosen: more is not readable, and the API gives them all.
+/// Maximum number of grants. Chosen: more are unreadable, and the API returns all.
 const GRANT_ROWS: usize = 500;
 
 #[derive(Template)]
@@ -62,7 +62,7 @@ struct SeenIn {
     seen: Seen,
 }
 
-/// Where the page is that says why a person holds something; what it cannot explain has none.
+/// Link to the explanation of a grant; `None` if grants of its kind cannot be explained.
 fn why(person: &PersonRow, grant: &Grant) -> Option<String> {
     let name = match grant.kind {
         GrantKind::AccessGroup => "group",
@@ -167,7 +167,7 @@ fn member(connection: String, facts: MemberFacts) -> Member {
     }
 }
 
-/// Takes a person's level back, with a reason.
+/// Resets the risk level of a person, with a reason.
 pub(super) async fn reset_risk(
     visitor: Visitor,
     State(app): State<App>,

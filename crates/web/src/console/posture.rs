@@ -16,7 +16,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use store::{CheckResultRow, FindingCount, FindingFilter, FindingRow, StoreError};
 
-/// Findings of each check when all checks are shown; its own page has the rest.
+/// Number of findings per check if all checks are shown; the page of the check shows all.
 const PART_ROWS: i64 = 10;
 
 #[derive(Template)]
@@ -35,7 +35,7 @@ struct PosturePage {
     /// Whether any check has run.
     has_run: bool,
     may_mute: bool,
-    /// Tomorrow: the first day that a mute may end on.
+    /// Tomorrow: the earliest end of a mute.
     tomorrow: String,
     first: Option<String>,
     next: Option<String>,
@@ -49,11 +49,11 @@ struct Tile {
     link: String,
 }
 
-/// A check with what it found.
+/// A check with its findings.
 struct Group {
     check: &'static Check,
     rows: Vec<Row>,
-    /// The link to all of it, when there is more.
+    /// Link to all findings, if there are more.
     more: Option<String>,
 }
 
@@ -61,9 +61,9 @@ struct Row {
     finding: FindingRow,
     connection: String,
     summary: String,
-    /// What else was seen, in words.
+    /// Further evidence as text.
     details: Vec<(String, String)>,
-    /// The command that does what is to be done, as it can be typed.
+    /// The complete command for the remedy.
     command: Option<String>,
     /// The page of the subject, if it has one.
     link: Option<String>,
@@ -75,7 +75,7 @@ struct Unknown {
     reason: String,
 }
 
-/// What to list.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -86,7 +86,7 @@ pub(super) struct Asked {
     after: String,
 }
 
-/// The form that mutes.
+/// The form that mutes a finding.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Mute {
@@ -278,7 +278,7 @@ fn unknown(
         .collect()
 }
 
-/// Accepts a finding, with a reason and perhaps an end.
+/// Mutes a finding, with a reason and optionally an end.
 pub(super) async fn mute(
     visitor: Visitor,
     State(app): State<App>,
@@ -295,7 +295,7 @@ pub(super) async fn mute(
     Ok(back(&finding))
 }
 
-/// Opens a muted finding again.
+/// Reopens a muted finding.
 pub(super) async fn unmute(
     visitor: Visitor,
     State(app): State<App>,
@@ -307,7 +307,7 @@ pub(super) async fn unmute(
     Ok(back(&finding))
 }
 
-/// To the page of open findings, at the check.
+/// Redirects to the open findings of the check.
 fn back(finding: &FindingRow) -> Redirect {
     Redirect::to(&format!("/posture#{}", path_part(&finding.check_id)))
 }

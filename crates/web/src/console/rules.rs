@@ -58,17 +58,17 @@ struct RulePage<'a> {
     datasets: String,
     together: Option<Together>,
     lists: Vec<(&'a str, &'a Parameter)>,
-    /// How many cases it fires on, and how many it stays silent on.
+    /// Number of test cases that match, and that do not.
     cases: Option<(i64, i64)>,
 }
 
-/// What a rule that counts the matches of others looks at.
+/// The rules that a correlation refers to.
 struct Together {
     rules: String,
     group_by: String,
 }
 
-/// Which rules.
+/// Filters of the list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
@@ -76,7 +76,7 @@ pub(super) struct Asked {
     mode: String,
 }
 
-/// What is to become of a rule's matches.
+/// The new mode of a rule.
 #[derive(Debug, Deserialize)]
 pub(super) struct Switch {
     mode: String,
@@ -84,7 +84,7 @@ pub(super) struct Switch {
 
 const MODES: [RuleMode; 3] = [RuleMode::On, RuleMode::Test, RuleMode::Off];
 
-/// The datasets that a rule runs on, in words.
+/// The datasets that a rule runs on, as text.
 fn datasets_of(rule: &BookRule) -> String {
     let words = |name| match name {
         "any" => "all".to_owned(),
@@ -108,7 +108,7 @@ impl Row<'_> {
 }
 
 impl RulePage<'_> {
-    /// What becomes of matches, in a sentence.
+    /// The effect of the mode, in one sentence.
     fn meaning(&self) -> &'static str {
         match self.rule.mode {
             RuleMode::On => "Matches create detections.",
@@ -128,13 +128,13 @@ impl RulePage<'_> {
 
 fn mode_word(mode: &RuleMode) -> &'static str {
     match mode {
-        RuleMode::On => "On",
-        RuleMode::Test => "In test mode",
-        RuleMode::Off => "Off",
+        RuleMode::On => "on",
+        RuleMode::Test => "test",
+        RuleMode::Off => "off",
     }
 }
 
-/// All rules, those that matched most first.
+/// Lists all rules, most detections first.
 pub(super) async fn list(
     visitor: Visitor,
     State(app): State<App>,
@@ -202,7 +202,7 @@ fn mode_of(word: &str) -> Result<RuleMode, PageError> {
         .ok_or_else(|| PageError::Asked(format!("invalid mode \"{word}\": use on, test or off")))
 }
 
-/// How often rules matched in test mode, by id.
+/// Number of matches in test mode, by rule ID.
 async fn tested(app: &App) -> Result<HashMap<String, TestCount>, PageError> {
     let counts = app.store.test_counts().await?.into_iter();
     Ok(counts.map(|count| (count.rule_id.clone(), count)).collect())
@@ -257,7 +257,7 @@ fn cases_of(book: &RuleBook, rule: &BookRule) -> Option<(i64, i64)> {
     Some((count(&cases.fires), count(&cases.silent)))
 }
 
-/// Switches a rule.
+/// Sets the mode of a rule.
 pub(super) async fn switch(
     visitor: Visitor,
     State(app): State<App>,

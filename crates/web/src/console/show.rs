@@ -9,7 +9,7 @@ use model::RiskLevel;
 use serde_json::Value;
 use std::fmt;
 
-/// A piece of a page that needs no escaping any more.
+/// HTML that is already escaped.
 pub(super) struct Html(String);
 
 impl fmt::Display for Html {
@@ -35,7 +35,7 @@ pub(super) fn when(at: &DateTime<Utc>) -> Html {
     ))
 }
 
-/// The time of day, with the whole time behind it.
+/// The time of day, with the full time as its title.
 pub(super) fn clock(at: &DateTime<Utc>) -> Html {
     Html(format!(
         "<time datetime=\"{}\" title=\"{}\">{}</time>",
@@ -45,7 +45,7 @@ pub(super) fn clock(at: &DateTime<Utc>) -> Html {
     ))
 }
 
-/// A time that may not be there.
+/// An optional time.
 pub(super) fn when_or(at: &Option<DateTime<Utc>>, otherwise: &str) -> Html {
     match at {
         Some(at) => when(at),
@@ -53,7 +53,7 @@ pub(super) fn when_or(at: &Option<DateTime<Utc>>, otherwise: &str) -> Html {
     }
 }
 
-/// A text that may not be there.
+/// An optional text.
 pub(super) fn text_or(text: &Option<String>, otherwise: &str) -> Html {
     match text.as_deref().filter(|text| !text.is_empty()) {
         Some(text) => Html(escaped(text)),
@@ -66,7 +66,7 @@ pub(super) fn address(address: &(impl AsRef<str> + ?Sized)) -> String {
     model::address::shown(address.as_ref())
 }
 
-/// Yes, no, or not known, which is neither.
+/// Yes, no or unknown.
 pub(super) fn known(truth: &Option<bool>) -> Html {
     Html(
         match truth {
@@ -104,12 +104,12 @@ pub(super) fn state(word: &(impl fmt::Display + ?Sized)) -> Html {
     ))
 }
 
-/// A part of a page that has a template of its own.
+/// A part of a page with its own template.
 pub(super) fn part(template: &impl Template) -> Html {
     Html(template.render().unwrap_or_default())
 }
 
-/// A count with its thousands apart.
+/// A count with thousands separators.
 pub(super) fn count(number: &i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3 + 1);
@@ -137,7 +137,7 @@ pub(super) fn words(name: &str) -> String {
     name.replace(['_', '-'], " ")
 }
 
-/// A JSON record over several lines; what is no JSON stays as it is.
+/// A record as indented JSON; other text is unchanged.
 pub(super) fn pretty(raw: &str) -> String {
     serde_json::from_str::<Value>(raw)
         .and_then(|value| serde_json::to_string_pretty(&hub::redact::redacted(value)))

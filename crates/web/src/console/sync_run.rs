@@ -10,7 +10,7 @@ use hub::connection::labels;
 use hub::sync::history::Changed;
 use store::{GrantChangeRow, SyncRunRow};
 
-/// Changes shown of each sort. Chosen: more is not readable, and the API gives them all.
+/// Maximum number of changes of each kind. Chosen: more are unreadable, and the API returns all.
 const CHANGE_ROWS: i64 = PAGE_ROWS * 4;
 
 #[derive(Template)]

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use hub::session::Session;
 use hub::{Actor, App, Permission};
 
-/// Someone who is logged in and may read, and what a command ends with that works on this store.
+/// A logged-in person with the `read` permission, and the options that commands need for this store.
 #[derive(Clone)]
 pub(super) struct Visitor {
     session: Session,
@@ -33,8 +33,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// Passes a request to its page if it comes from a session with the permission and, for a form, carries the session's
-/// CSRF token.
+/// Passes a request to its page if its session has the permission and, for a form, the CSRF token belongs to the
+/// session.
 pub(crate) async fn page_with_session(
     app: &App,
     needed: Option<Permission>,
@@ -69,7 +69,7 @@ pub(crate) async fn page_with_session(
     next.run(Request::from_parts(parts, body)).await
 }
 
-/// The same request, if its form carries the session's CSRF token.
+/// Returns the request if its form contains the CSRF token of the session.
 async fn with_csrf(session: &Session, request: Request) -> Result<Request, Response> {
     let (parts, body) = request.into_parts();
     if !is_form(&parts.headers) {
@@ -98,7 +98,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 impl Visitor {
-    /// What stands around a page of this visitor's.
+    /// The frame of a page for this visitor.
     pub(super) fn frame(&self, title: impl Into<String>, section: Section) -> Frame {
         Frame {
             title: title.into(),
@@ -113,17 +113,17 @@ impl Visitor {
         }
     }
 
-    /// What a command ends with that works on this store.
+    /// The options that commands need for this store.
     pub(super) fn command_options(&self) -> &str {
         &self.options
     }
 
-    /// Who asks, for the audit log.
+    /// The actor, for the audit log.
     pub(super) fn actor(&self) -> &Actor {
         &self.session.actor
     }
 
-    /// Whether to offer what needs this permission.
+    /// Whether the visitor has this permission.
     pub(super) fn may(&self, permission: Permission) -> bool {
         self.session.may(permission)
     }
@@ -134,7 +134,7 @@ impl Visitor {
     }
 }
 
-/// Leads to the login and, for a page, back afterwards.
+/// Redirects to the login and, for a page, back to it afterwards.
 fn to_login(request: &Request) -> Response {
     let wanted = match request.uri().path_and_query() {
         Some(wanted) if request.method().is_safe() => wanted.as_str(),

@@ -60,7 +60,7 @@ pub struct ChangeRequestBody {
 pub struct ChangedBody {
     /// `changed`, `already`, `refused` or `unverified`.
     pub outcome: &'static str,
-    /// Why.
+    /// Reason for the outcome.
     pub reason: Option<String>,
     /// The guard that refused the change.
     pub guard: Option<&'static str>,
@@ -90,7 +90,7 @@ pub struct ChangedBody {
 }
 
 impl ChangedBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(changed: Changed) -> Self {
         let ends = changed.plan.ends;
         Self {
@@ -146,7 +146,7 @@ pub struct PlanBody {
 }
 
 impl PlanBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(plan: Plan) -> Self {
         Self {
             summary: plan.summary.clone(),
@@ -194,7 +194,7 @@ pub struct AccessChangeBody {
 }
 
 impl AccessChangeBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     ///
     /// # Errors
     ///
@@ -319,7 +319,7 @@ pub struct TimedGrantBody {
 }
 
 impl TimedGrantBody {
-    /// The body of what is stored.
+    /// Creates the response body.
     pub fn new(row: TimedGrantRow, labels: &Labels) -> Self {
         Self {
             id: row.id,
@@ -386,7 +386,7 @@ pub struct OffboardedBody {
     pub change_id: Option<String>,
     /// Worst outcome of the steps: `already`, `changed`, `refused` or `unverified`; null for plans.
     pub outcome: Option<&'static str>,
-    /// Why.
+    /// Reason for the outcome.
     pub reason: Option<String>,
     /// Result of each step.
     pub steps: Vec<ChangedBody>,

@@ -161,7 +161,7 @@ pub async fn offboard_person(
     Ok(Json(OffboardedBody::new(done)))
 }
 
-/// Makes a change: what the API and the console share.
+/// Applies a change; shared by the API and the console.
 pub(crate) async fn made(
     app: &App,
     request: &Request,
@@ -189,7 +189,7 @@ async fn found(app: &App, id: &str) -> Result<AccessChangeRow, ApiError> {
         .ok_or(ApiError::NotFound("change"))
 }
 
-/// The address of the person that a query names, if it names one.
+/// Finds the address of the person in a query parameter; `None` if it is missing.
 async fn address_of(app: &App, wanted: Option<String>) -> Result<Option<String>, ApiError> {
     match wanted {
         None => Ok(None),
@@ -200,7 +200,7 @@ async fn address_of(app: &App, wanted: Option<String>) -> Result<Option<String>,
     }
 }
 
-/// How a change was asked for.
+/// The request of a change.
 pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Options, ApiError> {
     let is_grant = matches!(request, Request::GroupGrant { .. } | Request::RoleGrant { .. });
     let only_grants = |pointer| ApiError::invalid(pointer, "only a grant of a group or role can expire");
@@ -232,7 +232,7 @@ pub(crate) fn options(body: &ChangeRequestBody, request: &Request) -> Result<Opt
     })
 }
 
-/// What was asked, with names turned into ids.
+/// The request with names resolved to IDs.
 pub(crate) async fn request(app: &App, body: &ChangeRequestBody) -> Result<Request, ApiError> {
     let found = connection::find(app, &body.connection).await?;
     let row = found.ok_or_else(|| {
