@@ -149,7 +149,7 @@ pub(crate) async fn caller(parts: &Parts, app: &App) -> Result<Caller, ApiError>
     })
 }
 
-/// The session of the request's cookie.
+/// The session that the request's cookie identifies.
 pub(crate) async fn session_of(headers: &HeaderMap, app: &App) -> Result<Option<Session>, StoreError> {
     let jar = CookieJar::from_headers(headers);
     match jar.get(SESSION_COOKIE) {

@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// How long a connection may wait for the whole head of a request. Chosen: above the ten seconds for which Logpush
-/// keeps a connection, below what a flood of silent ones would need.
+/// How long a connection may take to send the head of a request. Chosen: longer than the ten seconds that Logpush keeps
+/// a connection open, and short enough that a flood of idle connections does no harm.
 const WAIT: Duration = Duration::from_secs(20);
 /// The largest head of a request, and what one connection buffers at most, in bytes.
 const BUFFER_BYTES: usize = 32 << 10;
@@ -40,7 +40,7 @@ const DESCRIPTORS_KEPT: u64 = 256;
 const KEPT_SHARE: usize = 8;
 /// How long a new connection waits for a slot before it is closed.
 const PLACE_WITHIN: Duration = Duration::from_secs(2);
-/// The pause after an error of the listener that will not go away at once, such as too many open files.
+/// The pause after a lasting error of the listener, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves every connection until `stop`: then idle ones are closed and requests in flight are finished.

@@ -191,9 +191,10 @@ impl ApiError {
                 "the token expired at {}: ask an administrator for a new one",
                 at.format("%Y-%m-%d %H:%M UTC")
             ),
-            Self::Forbidden(permission) => {
-                format!("the token lacks the \"{}\" permission", permission.as_str())
-            }
+            Self::Forbidden(permission) => format!(
+                "the token lacks the \"{}\" permission: use a token that has it",
+                permission.as_str()
+            ),
             Self::Csrf => "the CSRF token is missing or wrong: reload the page".to_owned(),
             Self::BadRequest(problems) | Self::Invalid(problems) => problems
                 .iter()

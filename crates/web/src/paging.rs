@@ -79,7 +79,7 @@ impl<T> Page<T> {
 ///
 /// # Errors
 ///
-/// [`ApiError::BadRequest`] beyond 1 to 1,000.
+/// [`ApiError::BadRequest`] if it is not 1 to 1,000.
 pub fn limit(asked: Option<i64>) -> Result<i64, ApiError> {
     let limit = asked.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIST_LIMIT_MAX).contains(&limit) {
@@ -112,7 +112,7 @@ pub fn read<const N: usize>(cursor: Option<&str>) -> Result<Option<[String; N]>,
         .ok_or_else(no_cursor)
 }
 
-/// A cursor over time and id.
+/// A cursor over time and ID.
 pub fn time_cursor(at: DateTime<Utc>, id: &str) -> String {
     cursor([&at.to_rfc3339_opts(SecondsFormat::Micros, true), id])
 }

@@ -31,14 +31,14 @@ pub enum Needs {
     Anyone,
     /// The log secret of the connection in the path.
     LogSecret,
-    /// A token or a session with the permission; a session that changes something also its CSRF token in the header.
+    /// A token or session with the permission. A session that changes something must also send its CSRF token.
     Caller(Permission),
-    /// The same with at least one of the permissions.
+    /// Same as `Caller`, with at least one of the permissions.
     OneOf(&'static [Permission]),
-    /// A session with the permission and with `read`; a form also its CSRF token. Without a session, it redirects to the
-    /// login.
+    /// A session with the permission and with `read`; for a form, also its CSRF token. Without a session, the response
+    /// redirects to the login.
     Page(Permission),
-    /// Any session, and the form's CSRF token.
+    /// Any session, with the form's CSRF token.
     Session,
 }
 

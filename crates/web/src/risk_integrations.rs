@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::IntegrationRow;
 
-/// Cloudflare's code for a request that is not authenticated or not allowed.
+/// Cloudflare's code for an unauthenticated or unauthorised request.
 const CODE_AUTHENTICATION: u32 = 10_000;
 /// Cloudflare's code for an unknown account or route.
 const CODE_NO_ROUTE: u32 = 7_003;
@@ -32,7 +32,7 @@ const CODE_NOT_FOUND: u32 = 1_002;
 /// Flareward's code for all other errors.
 const CODE_OTHER: u32 = 1_000;
 
-/// Where Cloudflare's API is served.
+/// Path of the API that is compatible with Cloudflare's.
 pub(crate) const BASE: &str = "/client/v4";
 
 pub(crate) fn router() -> Router<App> {

@@ -27,11 +27,11 @@ const GRACE: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Tells answers that never end by themselves, such as the journal's stream, that the server stops.
+/// Ends responses without an end of their own, such as the journal's stream, when the server stops.
 #[derive(Debug, Clone)]
 pub struct Stopping(pub CancellationToken);
 
-/// Serves until `stop`: then no new connection is taken and requests in flight are finished.
+/// Serves until `stop`. Then it accepts no new connections and finishes requests in flight.
 ///
 /// # Errors
 ///
@@ -123,8 +123,8 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     response
 }
 
-/// Bounds how long an answer takes. A change that was begun is finished even when nobody waits for it any more:
-/// its audit entry is written before it, so half of it must not remain.
+/// Limits how long a response takes. A change that has started is finished even if the client no longer waits: its
+/// audit entry is written first, so the change must not stay incomplete.
 async fn in_time(request: Request, next: Next) -> Response {
     let limit = if route_of(&request).starts_with("/ingest/") {
         RECEIVE_WITHIN

@@ -13,7 +13,7 @@ use hub::{App, transmit};
 use model::IntegrationId;
 use signals::{TransmitterMetadata, WellKnown};
 
-/// How long a receiver may keep keys: shorter than the time for which a new key is published before it signs.
+/// How long a receiver may cache keys: shorter than the time between the publication of a new key and its first use.
 const KEYS_FRESH: &str = "public, max-age=3600";
 
 pub(crate) fn router() -> Router<App> {
@@ -48,7 +48,7 @@ async fn keys_of(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     keys(State(app)).await
 }
 
-/// The keys that sign.
+/// The signing keys.
 async fn keys(State(app): State<App>) -> Result<Response, ApiError> {
     let keys = transmit::keys::jwks(&app)
         .await

@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Bounds of the buckets for the time that a request takes, in seconds. Chosen, nothing depends on them.
+/// Bounds of the buckets for request durations, in seconds. Chosen freely; nothing depends on them.
 const REQUEST_SECONDS: &[f64] = &[0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 30.0, 120.0];
 
 /// Interval for merging samples into buckets, so that they do not accumulate when nobody reads the metrics.
@@ -24,8 +24,8 @@ pub(crate) fn router() -> Router<App> {
     Router::new().route("/metrics", get(show))
 }
 
-/// The recorder of this process, installed at first use. Where the program installed another one before, the
-/// counters go there and only the gauges are shown here.
+/// The recorder of this process, installed on first use. If the program has already installed another one, that one
+/// gets the counters, and `/metrics` shows only the gauges.
 fn handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -44,7 +44,7 @@ fn handle() -> &'static PrometheusHandle {
     })
 }
 
-/// Keeps the recorder's memory bounded until `stop`.
+/// Limits the recorder's memory until `stop`.
 pub(crate) async fn upkeep(stop: CancellationToken) {
     let mut ticks = tokio::time::interval(UPKEEP);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {

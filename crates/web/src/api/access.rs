@@ -239,7 +239,7 @@ pub struct GrantBody {
     /// Name.
     pub entitlement_name: String,
     /// Scope of a permission group; null for other kinds. Access to the whole account and access to a part of it are
-    /// two grants.
+    /// separate grants.
     pub scope: Option<ScopeBody>,
     /// ID of the person.
     pub person_id: String,
@@ -338,7 +338,8 @@ macro_rules! listed {
         $(#[$doc])*
         #[utoipa::path(get, path = $path, tag = "access", operation_id = $operation,
             params(ListedQuery),
-            responses((status = 200, description = "A page, by connection and id", body = Page<$body>), Problems))]
+            responses((status = 200, description = "A page, sorted by connection and ID", body = Page<$body>),
+                Problems))]
         pub async fn $name(
             State(app): State<App>,
             Query(query): Query<ListedQuery>,
@@ -385,7 +386,7 @@ placed!(
 /// Lists members of the connected accounts.
 #[utoipa::path(get, path = "/members", tag = "access", operation_id = "member_list",
     params(ListedQuery),
-    responses((status = 200, description = "A page, by connection and id", body = Page<MemberBody>), Problems))]
+    responses((status = 200, description = "A page, sorted by connection and ID", body = Page<MemberBody>), Problems))]
 pub async fn members(
     State(app): State<App>,
     Query(query): Query<ListedQuery>,
@@ -487,10 +488,10 @@ pub struct ObjectsQuery {
     cursor: Option<String>,
 }
 
-/// Applications, policies, identity providers, tokens and all other synced objects.
+/// Lists applications, policies, identity providers, tokens and all other synced objects.
 #[utoipa::path(get, path = "/objects", tag = "access", operation_id = "object_list",
     params(ObjectsQuery),
-    responses((status = 200, description = "A page, by connection and id", body = Page<ObjectBody>), Problems))]
+    responses((status = 200, description = "A page, sorted by connection and ID", body = Page<ObjectBody>), Problems))]
 pub async fn objects(
     State(app): State<App>,
     Query(query): Query<ObjectsQuery>,
@@ -549,7 +550,7 @@ pub struct GrantPage {
 /// Lists grants: who has what, and why.
 #[utoipa::path(get, path = "/grants", tag = "access", operation_id = "grant_list",
     params(GrantsQuery),
-    responses((status = 200, description = "A page, by address", body = GrantPage), Problems))]
+    responses((status = 200, description = "A page, sorted by email address", body = GrantPage), Problems))]
 pub async fn grants(
     State(app): State<App>,
     Query(query): Query<GrantsQuery>,

@@ -59,9 +59,9 @@ pub struct BacktestBody {
 pub struct BacktestDayBody {
     /// The day.
     pub day: NaiveDate,
-    /// Detections.
+    /// Number of detections.
     pub detections: u64,
-    /// People.
+    /// Number of people and unmapped identifiers.
     pub people: usize,
 }
 
@@ -70,7 +70,7 @@ pub struct BacktestDayBody {
 pub struct BacktestPersonBody {
     /// Identifier in the records.
     pub identifier: String,
-    /// Detections.
+    /// Number of detections.
     pub detections: u64,
 }
 

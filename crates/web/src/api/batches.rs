@@ -221,7 +221,7 @@ pub struct CountsQuery {
 /// Lists the newest batches.
 #[utoipa::path(get, path = "/batches", tag = "ingest", operation_id = "batch_list",
     params(BatchesQuery),
-    responses((status = 200, description = "Newest first", body = Page<BatchBody>), Problems))]
+    responses((status = 200, description = "A list, newest first", body = Page<BatchBody>), Problems))]
 pub async fn list(
     State(app): State<App>,
     Query(query): Query<BatchesQuery>,
@@ -271,7 +271,7 @@ pub async fn counts(
 /// Lists the newest rejected lines.
 #[utoipa::path(get, path = "/rejects", tag = "ingest", operation_id = "reject_list",
     params(OfConnectionQuery),
-    responses((status = 200, description = "Newest first", body = Page<RejectBody>), Problems))]
+    responses((status = 200, description = "A list, newest first", body = Page<RejectBody>), Problems))]
 pub async fn rejects(
     State(app): State<App>,
     Query(query): Query<OfConnectionQuery>,
@@ -286,7 +286,7 @@ pub async fn rejects(
 /// Lists identifiers in events that match no person, most frequent first.
 #[utoipa::path(get, path = "/unmapped-identifiers", tag = "ingest", operation_id = "unmapped_list",
     params(OfConnectionQuery),
-    responses((status = 200, description = "Most frequent first", body = Page<UnmappedBody>), Problems))]
+    responses((status = 200, description = "A list, most frequent first", body = Page<UnmappedBody>), Problems))]
 pub async fn unmapped(
     State(app): State<App>,
     Query(query): Query<OfConnectionQuery>,

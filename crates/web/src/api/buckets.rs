@@ -106,7 +106,9 @@ pub async fn put(
         (id, secret) => {
             let missing = [("/access_key_id", id), ("/secret_key", secret)];
             let missing = missing.into_iter().filter(|(_, given)| given.is_none());
-            let problem = |(pointer, _)| FieldProblem::new(pointer, "an access key is required");
+            let problem = |(pointer, _)| {
+                FieldProblem::new(pointer, "is required for a new location, endpoint or key")
+            };
             return Err(ApiError::Invalid(missing.map(problem).collect()));
         }
     };
@@ -166,7 +168,7 @@ pub async fn read(
     operation_id = "bucket_forget",
     params(("connection" = String, Path, description = "Connection ID or label"),
         ("dataset" = String, Path, description = "The dataset")),
-    responses((status = 204, description = "Removed"), Problems))]
+    responses((status = 204, description = "Removed; the bucket is unchanged"), Problems))]
 pub async fn forget(
     caller: Caller,
     State(app): State<App>,

@@ -128,7 +128,7 @@ pub struct MessageBody {
     pub next_attempt_at: DateTime<Utc>,
     /// When the message was created.
     pub created_at: DateTime<Utc>,
-    /// When the channel accepted it.
+    /// When the channel accepted the message.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
@@ -231,7 +231,7 @@ pub async fn update(
 /// Lists the newest messages.
 #[utoipa::path(get, path = "/messages", tag = "coaching", operation_id = "message_list",
     params(MessagesQuery),
-    responses((status = 200, description = "Newest first", body = Page<MessageBody>), Problems))]
+    responses((status = 200, description = "A list, newest first", body = Page<MessageBody>), Problems))]
 pub async fn messages(
     State(app): State<App>,
     Query(query): Query<MessagesQuery>,

@@ -23,7 +23,7 @@ pub struct IntegrationBody {
     pub connection_id: String,
     /// Cloudflare account ID.
     pub account_id: String,
-    /// `Okta`.
+    /// Type of the integration: `Okta`.
     pub integration_type: String,
     /// Base URL of the receiver.
     pub tenant_url: String,
@@ -85,9 +85,9 @@ pub struct SignalBody {
     pub last_status: Option<i64>,
     /// Result of the last attempt.
     pub problem: Option<String>,
-    /// Time of the change.
+    /// Time of the risk level change.
     pub created_at: DateTime<Utc>,
-    /// When the receiver accepted it.
+    /// When the receiver accepted the signal.
     pub delivered_at: Option<DateTime<Utc>>,
 }
 
@@ -140,7 +140,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Page<IntegrationBody>>,
 /// Lists the newest signals.
 #[utoipa::path(get, path = "/signals", tag = "signals", operation_id = "signal_list",
     params(SignalsQuery),
-    responses((status = 200, description = "Newest first", body = Page<SignalBody>), Problems))]
+    responses((status = 200, description = "A list, newest first", body = Page<SignalBody>), Problems))]
 pub async fn signals(
     State(app): State<App>,
     Query(query): Query<SignalsQuery>,

@@ -178,9 +178,9 @@ struct Reader {
     shown: Shown,
     /// Time of the last permission check.
     asked: Instant,
-    /// Entries up to this one are not shown.
+    /// Entries up to this one are not sent.
     begin: i64,
-    /// Entries that were shown: one that is committed late may have a smaller number than one that was shown.
+    /// Entries already sent: an entry committed late can have a smaller number than one already sent.
     seen: BTreeSet<i64>,
     waiting: VecDeque<JournalRow>,
     stop: CancellationToken,
@@ -201,7 +201,7 @@ fn events(reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 impl Reader {
-    /// The next entry, or `None` when the stream ends.
+    /// The next entry; `None` when the stream has ended.
     async fn next(&mut self) -> Option<JournalRow> {
         let mut is_new = false;
         while self.waiting.is_empty() {

@@ -47,7 +47,7 @@ pub struct LogSourceBody {
     pub cursor_at: Option<DateTime<Utc>>,
     /// Seconds since the newest batch, or since the time up to which the log was pulled.
     pub lag_seconds: Option<i64>,
-    /// Fields of the dataset that the job does not include.
+    /// Fields of the dataset that the job does not deliver.
     pub missing_fields: Vec<String>,
     /// Warnings.
     pub warnings: Vec<String>,
@@ -115,7 +115,7 @@ pub struct EnabledLogBody {
     pub job_id: Option<i64>,
     /// Changes that were made.
     pub changes: Vec<String>,
-    /// Problem.
+    /// Reason for the outcome, if the job could not be enabled.
     pub problem: Option<String>,
     /// Warnings.
     pub warnings: Vec<String>,
@@ -185,7 +185,8 @@ pub(super) async fn found(app: &App, name: &str) -> Result<ConnectionRow, ApiErr
 /// Lists log sources with their state at the last check.
 #[utoipa::path(get, path = "/log-sources", tag = "log sources", operation_id = "log_source_list",
     params(LogSourcesQuery),
-    responses((status = 200, description = "By connection, dataset and source", body = Page<LogSourceBody>), Problems))]
+    responses((status = 200, description = "A list, by connection, dataset and source", body = Page<LogSourceBody>),
+        Problems))]
 pub async fn list(
     State(app): State<App>,
     Query(query): Query<LogSourcesQuery>,

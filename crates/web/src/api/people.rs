@@ -32,7 +32,7 @@ pub struct PersonBody {
     pub hub_risk_level: &'static str,
     /// Same as `hub_risk_level` (earlier name).
     pub risk_level: &'static str,
-    /// Since when the person has this level.
+    /// When the person reached this level.
     pub risk_since: Option<DateTime<Utc>>,
     /// When Flareward's level was last reset.
     pub risk_reset_at: Option<DateTime<Utc>>,

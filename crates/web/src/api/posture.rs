@@ -80,7 +80,7 @@ pub struct FindingBody {
     pub severity: String,
     /// `open`, `muted` or `resolved`.
     pub state: String,
-    /// `member`, `app`, `policy`, `account`, …
+    /// Kind of the object: `member`, `app`, `policy`, `account`, …
     pub subject_kind: String,
     /// ID of the object in Cloudflare or Flareward.
     pub subject_id: String,
@@ -258,7 +258,10 @@ pub async fn findings(
         .as_deref()
         .is_some_and(|id| posture::check(id).is_none())
     {
-        return Err(ApiError::bad("check", "no check with this ID"));
+        return Err(ApiError::bad(
+            "check",
+            "no check with this ID; GET /api/v1/posture/checks returns all checks",
+        ));
     }
     let after = paging::read(query.cursor.as_deref())?;
     let filter = FindingFilter {

@@ -67,10 +67,9 @@ pub struct PurgeBody {
     pub cancelled_by: Option<String>,
     /// When the purge was first requested.
     pub started_at: DateTime<Utc>,
-    /// When the purge ended; null while it is running or after it was interrupted. To resume an interrupted purge,
-    /// request it again.
+    /// When the purge ended; null until then. An interrupted purge resumes when the server runs again.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why the purge stopped.
+    /// Why the purge stopped. Flareward retries it after 10 minutes.
     pub problem: Option<String>,
     /// Number of batches searched.
     pub batches: i64,

@@ -48,7 +48,7 @@ impl ReplayBody {
     }
 }
 
-/// Runs the rules again over received records, for example after a rule changed.
+/// Runs the rules again on received records, for example after a rule changed.
 ///
 /// The replay runs in the background. Repeating a replay changes nothing.
 #[utoipa::path(post, path = "/events/replay", tag = "events", operation_id = "event_replay",

@@ -26,7 +26,7 @@ pub struct RiskChangeBody {
     pub previous: &'static str,
     /// New Flareward risk level.
     pub current: &'static str,
-    /// `policy` for a behaviour, `admin` for a reset.
+    /// Cause of the change: `policy` for a behaviour, `admin` for a reset.
     pub initiator: String,
     /// Reason for the change.
     pub reason: String,

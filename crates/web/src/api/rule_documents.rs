@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use store::RuleDocumentRow;
 use utoipa::ToSchema;
 
-/// Versions of one document that are listed.
+/// Maximum number of listed versions of a document.
 const VERSIONS_MAX: i64 = 1_000;
 
 /// Name of a document that is only checked and has no name.
@@ -150,7 +150,9 @@ pub async fn put(
         .into_iter()
         .find(|row| row.name == name && row.version >= version)
         .ok_or_else(|| {
-            ApiError::Conflict("another change removed the document at the same time".to_owned())
+            ApiError::Conflict(
+                "another request removed the document at the same time: save it again if needed".to_owned(),
+            )
         })?;
     Ok(Json(RuleDocumentBody::new(row, &app.rules())))
 }
@@ -174,7 +176,8 @@ pub async fn remove(
 #[utoipa::path(get, path = "/rule-documents/{document}/versions", tag = "rules",
     operation_id = "rule_document_version_list",
     params(("document" = String, Path, description = "Document name")),
-    responses((status = 200, description = "At most 1,000", body = Page<RuleDocumentVersionBody>), Problems))]
+    responses((status = 200, description = "The versions, at most 1,000", body = Page<RuleDocumentVersionBody>),
+        Problems))]
 pub async fn versions(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -57,13 +57,13 @@ pub struct RuleBody {
     pub references: Vec<String>,
     /// Number of detections.
     pub detections: i64,
-    /// Number of people and unmapped identifiers concerned.
+    /// Number of people and unmapped identifiers with detections.
     pub people: i64,
     /// Time of the last matching event.
     pub last_at: Option<DateTime<Utc>>,
     /// Number of matches in test mode in the last 90 days.
     pub test_matches: i64,
-    /// Number of people and unmapped identifiers concerned.
+    /// Number of people and unmapped identifiers with matches in test mode.
     pub test_people: i64,
     /// Time of the last matching event in test mode.
     pub test_last_at: Option<DateTime<Utc>>,
@@ -126,7 +126,7 @@ pub struct RuleProblemBody {
     pub problem: String,
 }
 
-/// A behaviour: a kind of risky conduct with a risk level.
+/// A behaviour: a kind of risky activity with a risk level.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BehaviourBody {
     /// Key used in rules.
@@ -216,7 +216,7 @@ async fn body_of(app: &App, name: &str) -> Result<Json<RuleBody>, ApiError> {
     Ok(Json(RuleBody::new(&book, rule, &counts)))
 }
 
-/// How often rules matched: by name, and in test mode by id.
+/// Counts of matches: by rule name, and in test mode by rule ID.
 #[derive(Debug, Default)]
 pub struct Counts {
     found: HashMap<String, RuleCount>,
@@ -224,7 +224,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Reads them all.
+    /// Reads all counts.
     ///
     /// # Errors
     ///

@@ -56,7 +56,7 @@ impl SyncChangeBody {
     }
 }
 
-/// A grant that was gained, lost, or changed its certainty with a sync.
+/// A grant that was added or removed, or changed its certainty, in a sync.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct GrantChangeBody {
     /// `access-group` or `role`.
@@ -69,7 +69,7 @@ pub struct GrantChangeBody {
     pub email: String,
     /// Previous certainty; null if there was no grant.
     pub before: Option<String>,
-    /// New certainty; null if there is no grant any more.
+    /// New certainty; null if there is no longer a grant.
     pub after: Option<String>,
 }
 
@@ -112,7 +112,7 @@ pub struct PartQuery {
 /// Lists syncs, newest first. The newest 200 of each connection are kept.
 #[utoipa::path(get, path = "/syncs", tag = "connections", operation_id = "sync_list",
     params(SyncsQuery),
-    responses((status = 200, description = "Newest first", body = Page<SyncRunBody>), Problems))]
+    responses((status = 200, description = "A list, newest first", body = Page<SyncRunBody>), Problems))]
 pub async fn list(
     State(app): State<App>,
     Query(query): Query<SyncsQuery>,
@@ -137,7 +137,7 @@ pub async fn get_one(State(app): State<App>, Path(id): Path<String>) -> Result<J
     Ok(Json(SyncRunBody::new(row, &labels)?))
 }
 
-/// Cancels a running sync, wherever it runs. What it has read is kept; the next sync reads all lists.
+/// Cancels a running sync, in whichever process it runs. The data that it read is kept; the next sync reads all lists.
 #[utoipa::path(post, path = "/syncs/{sync}/cancel", tag = "connections", operation_id = "sync_cancel",
     params(("sync" = String, Path, description = "ID")),
     responses((status = 202, description = "Cancellation requested", body = SyncRunBody), Problems))]
@@ -161,7 +161,7 @@ pub async fn cancel(
 /// as changes.
 #[utoipa::path(get, path = "/syncs/{sync}/changes", tag = "connections", operation_id = "sync_changes",
     params(("sync" = String, Path, description = "ID"), PartQuery),
-    responses((status = 200, description = "A page, by kind and id", body = Page<SyncChangeBody>), Problems))]
+    responses((status = 200, description = "A page, sorted by kind and ID", body = Page<SyncChangeBody>), Problems))]
 pub async fn changes(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -179,10 +179,10 @@ pub async fn changes(
     Ok(Json(Page::read(rows, limit, cursor, body)?))
 }
 
-/// Lists the grants of groups and roles that changed with a sync. At most 10,000 are kept.
+/// Lists the grants of groups and roles that changed in a sync. At most 10,000 are kept.
 #[utoipa::path(get, path = "/syncs/{sync}/grant-changes", tag = "connections", operation_id = "sync_grant_changes",
     params(("sync" = String, Path, description = "ID"), PartQuery),
-    responses((status = 200, description = "A page, by kind, group and address", body = Page<GrantChangeBody>),
+    responses((status = 200, description = "A page, sorted by kind, entitlement and address", body = Page<GrantChangeBody>),
         Problems))]
 pub async fn grant_changes(
     State(app): State<App>,

@@ -107,7 +107,7 @@ fn form_page(next: &str, problem: Option<String>) -> Result<Page, PageError> {
     })
 }
 
-/// The page to go to: `next` if it lies on this server, else the overview.
+/// The page to open: `next` if it is on this server, otherwise the overview.
 fn local(next: &str) -> String {
     let here = Url::parse("http://flareward.invalid/").expect("this is a URL");
     let stays = next.starts_with('/')

@@ -100,7 +100,7 @@ pub(super) enum PageError {
     #[error("no such {0}")]
     NotFound(&'static str),
     /// The token of the session lacks the permission.
-    #[error("your token lacks the \"{0}\" permission")]
+    #[error("your token lacks the \"{0}\" permission: log in with a token that has it")]
     Forbidden(&'static str),
     /// The CSRF token of the form does not belong to the session.
     #[error("the form belongs to another session: go back, reload the page and submit it again")]

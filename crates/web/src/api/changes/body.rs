@@ -82,7 +82,7 @@ pub struct ChangedBody {
     pub writes: usize,
     /// When the grant expires; null if it does not.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Expiry of the grant before and after the change; null if there was and is none.
+    /// Expiry of the grant before and after the change; null if the grant had no expiry and has none.
     pub ends: Option<EndsBody>,
     /// The applied plan: before, after, calls, guards, effects, warnings, undo.
     #[schema(value_type = Object)]
@@ -137,7 +137,7 @@ pub struct PlanBody {
     pub summary: String,
     /// The connection's label.
     pub connection: String,
-    /// Expiry of the grant before and after the change; null if there was and is none.
+    /// Expiry of the grant before and after the change; null if the grant had no expiry and has none.
     pub ends: Option<EndsBody>,
     /// Before, after, calls, guards, effects, warnings, remaining access, undo request, and whether the plan changes
     /// anything.
@@ -166,7 +166,7 @@ pub struct AccessChangeBody {
     pub connection_id: String,
     /// Label of the connection.
     pub connection: Option<String>,
-    /// ID of the change that this is a step of.
+    /// ID of the change with several steps that this change is part of.
     pub parent_id: Option<String>,
     /// Action.
     pub action: String,
@@ -189,7 +189,7 @@ pub struct AccessChangeBody {
     pub can_be_undone: bool,
     /// When the change was requested.
     pub created_at: DateTime<Utc>,
-    /// When the outcome was known.
+    /// When the outcome was determined.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
