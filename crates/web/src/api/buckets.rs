@@ -106,9 +106,8 @@ pub async fn put(
         (id, secret) => {
             let missing = [("/access_key_id", id), ("/secret_key", secret)];
             let missing = missing.into_iter().filter(|(_, given)| given.is_none());
-            let problem = |(pointer, _)| {
-                FieldProblem::new(pointer, "is required for a new location, endpoint or key")
-            };
+            let problem =
+                |(pointer, _)| FieldProblem::new(pointer, "is required for a new location, endpoint or key");
             return Err(ApiError::Invalid(missing.map(problem).collect()));
         }
     };
