@@ -1,6 +1,6 @@
 //! Reads parts: opens them with their footers cached, and reads only the row groups and pages that a question needs.
 //!
-//! Start reading at [`Parts::rows`].
+//! Start reading at `Parts::rows`.
 
 use crate::error::PartError;
 use crate::record::RecordId;

@@ -13,7 +13,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::errors::ParquetError;
 use std::sync::{Arc, LazyLock};
 
-/// The version of the columns, in the key-value metadata of each part under [`VERSION_KEY`].
+/// The version of the columns, in the key-value metadata of each part under `flareward.schema`.
 pub const SCHEMA_VERSION: &str = "1";
 pub(crate) const VERSION_KEY: &str = "flareward.schema";
 
