@@ -2,7 +2,7 @@
 //!
 //! A part holds each record as it came, and the columns that searches need. Its rows are sorted by identifier and time,
 //! so that one person's records lie together; statistics, a page index and bloom filters show which pages a question
-//! needs. Other tools (DuckDB, ClickHouse, Trino) read the same files.
+//! needs.
 //!
 //! This crate knows no SQL, no rules and no people. It does not keep the list of parts: whoever stores that list passes
 //! it in ([`PartInfo`]). Start reading at [`write::part`] and [`search::run`].

@@ -1,7 +1,8 @@
 //! Merges parts into fewer ones, and writes parts anew without some of their records.
 //!
-//! Reads the sources row by row in their common order, so that memory holds one step of each source and one part that is
-//! being written. Sources stay as they are: whoever keeps the list of parts replaces them in it, and then removes them.
+//! Reads the sources row by row in their common order: memory holds one compressed row group of each source and the part
+//! that is being written, and each record costs a look at every source. Merge some dozens at once. Sources stay as they
+//! are: whoever keeps the list of parts replaces them in it, and then removes them.
 //! Start reading at [`run`].
 
 use crate::error::PartError;

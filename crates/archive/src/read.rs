@@ -68,7 +68,9 @@ impl Wanted {
             return true;
         };
         match (&part.first_identifier, &part.last_identifier) {
-            (Some(first), Some(last)) => identifiers.range(first.clone()..=last.clone()).next().is_some(),
+            (Some(first), Some(last)) => {
+                first <= last && identifiers.range::<String, _>(first..=last).next().is_some()
+            }
             _ => false,
         }
     }

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// The digest that identifies a record: the same record received twice has the same ID. As text, 32 hex digits.
+/// The digest that identifies a record: the same record received twice has the same ID. As text, 32 hex digits, it is the
+/// ID of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(pub [u8; 16]);
 

@@ -36,10 +36,10 @@ pub struct Search {
     pub after: Option<Cursor>,
     /// The maximum number of records to return.
     pub limit: usize,
-    /// The maximum number of records of the parts that are opened.
+    /// No further part is opened once the opened ones have this number of records.
     pub records_max: u64,
-    /// Parts that are read at once.
-    pub threads: usize,
+    /// Parts that are read at once, on one thread.
+    pub parts_at_once: usize,
 }
 
 /// What was found.
@@ -47,7 +47,8 @@ pub struct Search {
 pub struct Found {
     /// Records, newest first.
     pub records: Vec<Record>,
-    /// Where the next page starts; `None` at the end.
+    /// Where the next page starts. `None` at the end, and when the bound was reached: then the next question ends at
+    /// `searched_until_us`.
     pub next: Option<Cursor>,
     /// The number of records of the parts that were opened.
     pub read: u64,
@@ -142,8 +143,8 @@ pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
     loop {
         // What may still be newer than the oldest record found.
         let is_needed = |part: &&PartInfo| newest.oldest().is_none_or(|oldest| part.last_us >= oldest.at_us);
-        let threads = search.threads.max(1).min(left.len());
-        let (next, rest) = left.split_at(threads);
+        let at_once = search.parts_at_once.max(1).min(left.len());
+        let (next, rest) = left.split_at(at_once);
         let needed: Vec<&PartInfo> = next.iter().copied().take_while(|part| is_needed(part)).collect();
         if needed.is_empty() {
             break;
@@ -155,7 +156,7 @@ pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
         let oldest = newest.oldest();
         let results: Vec<Result<Vec<Record>, PartError>> = stream::iter(needed.iter())
             .map(|part| one(parts, part, &wanted, search, oldest))
-            .buffered(threads)
+            .buffered(at_once)
             .collect()
             .await;
         for (part, result) in needed.iter().zip(results) {
@@ -175,11 +176,10 @@ pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
     }
     let has_more = records.len() > search.limit;
     records.truncate(search.limit);
-    let last = records.last().filter(|_| has_more).map(|record| Cursor {
+    found.next = records.last().filter(|_| has_more).map(|record| Cursor {
         at_us: record.at_us,
         id: record.id,
     });
-    found.next = last;
     found.records = records;
     found
 }

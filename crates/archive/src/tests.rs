@@ -72,7 +72,7 @@ fn everything(limit: usize) -> Search {
         after: None,
         limit,
         records_max: u64::MAX,
-        threads: 2,
+        parts_at_once: 2,
     }
 }
 
@@ -108,22 +108,25 @@ async fn all_pages(archive: &Archive, mut search: Search) -> Vec<Record> {
 
 const NAMES: [Option<&str>; 5] = [None, Some("ana"), Some("bo"), Some("caro"), Some("z\u{fc}")];
 
-fn records() -> impl Strategy<Value = Vec<Vec<(u32, i64, usize)>>> {
-    let one = (0_u32..400, 0_i64..50, 0_usize..NAMES.len());
-    prop::collection::vec(prop::collection::vec(one, 0..120), 0..6)
+/// Numbers of records, part by part: one number is one record, however often it comes.
+fn numbers() -> impl Strategy<Value = Vec<Vec<u32>>> {
+    prop::collection::vec(prop::collection::vec(0_u32..400, 0..120), 0..6)
 }
 
-fn of(rows: &[(u32, i64, usize)]) -> Vec<Record> {
-    // One ID is one record, however often it comes.
-    rows.iter()
-        .map(|(number, ..)| {
-            record(
-                *number,
-                i64::from(*number % 50),
-                NAMES[*number as usize % NAMES.len()],
-            )
-        })
-        .collect()
+/// The archive with these parts, and all records that were written.
+async fn filled(parts: &[Vec<u32>]) -> (Archive, Vec<Record>) {
+    let mut archive = Archive::new();
+    let mut all = Vec::new();
+    for numbers in parts {
+        let name = |number: u32| NAMES[number as usize % NAMES.len()];
+        let records = numbers
+            .iter()
+            .map(|number| record(*number, i64::from(number % 50), name(*number)));
+        let records: Vec<Record> = records.collect();
+        all.extend(records.clone());
+        archive.add(records).await;
+    }
+    (archive, all)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -137,14 +140,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn pages_give_what_was_written_newest_first(rows in records(), limit in 1_usize..40, who in 1_usize..NAMES.len()) {
+    fn pages_give_what_was_written_newest_first(rows in numbers(), limit in 1_usize..40, who in 1_usize..NAMES.len()) {
         block_on(async {
-            let mut archive = Archive::new();
-            let mut all = Vec::new();
-            for rows in &rows {
-                all.extend(of(rows));
-                archive.add(of(rows)).await;
-            }
+            let (archive, all) = filled(&rows).await;
             let found = all_pages(&archive, everything(limit)).await;
             assert_eq!(found, expected(&all, |_| true));
 
@@ -161,14 +159,9 @@ proptest! {
     }
 
     #[test]
-    fn a_merge_keeps_every_record_once(rows in records(), part_bytes in 1_usize..20_000) {
+    fn a_merge_keeps_every_record_once(rows in numbers(), part_bytes in 1_usize..20_000) {
         block_on(async {
-            let mut archive = Archive::new();
-            let mut all = Vec::new();
-            for rows in &rows {
-                all.extend(of(rows));
-                archive.add(of(rows)).await;
-            }
+            let (mut archive, all) = filled(&rows).await;
             let written: u64 = archive.list.iter().map(|part| part.records).sum();
             let (parts, mut made) = (&archive.parts, Vec::new());
             let merged = merge::run(
@@ -201,7 +194,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn one_persons_records_are_found_in_a_large_part_without_reading_the_others() {
+async fn one_persons_records_and_one_id_are_found_in_a_large_part() {
     let mut archive = Archive::new();
     let count = 150_000_u32;
     let name = |number: u32| format!("person-{:05}@corp.example", number % 5_000);
@@ -254,7 +247,7 @@ async fn a_bound_says_how_far_back_the_search_came() {
     }
     let search = Search {
         records_max: 250,
-        threads: 1,
+        parts_at_once: 1,
         condition: Some(Arc::new(|raw: &str| {
             raw.contains("\"n\":1") || raw.contains("\"n\":95")
         })),

@@ -10,7 +10,7 @@ use crate::wake::Written;
 use model::{AuditAction, AuditOutcome, OperationKind, OperationOutcome};
 use serde::Serialize;
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use store::{OperationEnd, OperationRow, StoreError};
 use tokio::sync::Notify;
@@ -137,6 +137,8 @@ pub(crate) async fn finish(
 /// Shows how far an operation is while it runs, and notices when it is cancelled.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
+    done: AtomicUsize,
+    total: AtomicUsize,
     is_cancelled: AtomicBool,
     cancelled: Notify,
 }
@@ -152,18 +154,28 @@ impl Watch {
         self.cancelled.notified().await;
     }
 
-    /// Does `work` and meanwhile writes what `progress` tells (done, total) to the row, about once a second.
-    pub(crate) async fn over<T>(
+    /// Notes how many steps of how many are done.
+    pub(crate) fn show(&self, done: usize, total: usize) {
+        self.done.store(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    async fn record(&self, app: &App, id: &str) -> Result<bool, StoreError> {
+        let count = |of: &AtomicUsize| i64::try_from(of.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let total = Some(count(&self.total)).filter(|total| *total > 0);
+        app.store.operation_progress(id, count(&self.done), total).await
+    }
+
+    /// Does `work`. Meanwhile, about once a second, and once more when it has succeeded, writes its progress to the row.
+    pub(crate) async fn over<T, E: From<StoreError>>(
         &self,
         app: &App,
         id: &str,
-        progress: impl Fn() -> (i64, Option<i64>),
-        work: impl Future<Output = T>,
-    ) -> T {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let show = async {
             loop {
-                let (done, total) = progress();
-                match app.store.operation_progress(id, done, total).await {
+                match self.record(app, id).await {
                     Ok(true) => {}
                     Ok(false) => {
                         self.is_cancelled.store(true, Ordering::Relaxed);
@@ -178,9 +190,11 @@ impl Watch {
                 tokio::time::sleep(SHOWN_EVERY).await;
             }
         };
-        tokio::select! {
-            result = work => result,
+        let result = tokio::select! {
+            result = work => result?,
             () = show => unreachable!("the display loop never ends"),
-        }
+        };
+        self.record(app, id).await?;
+        Ok(result)
     }
 }

@@ -16,7 +16,6 @@ use model::{AuditAction, AuditOutcome, ConnectionId, OperationKind, OperationOut
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use store::{ConnectionRow, OperationRow, StoreError};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -120,23 +119,12 @@ async fn watched(app: &App, row: &OperationRow) -> Result<Exported, RunError> {
     let request: ExportRequest = store::stored("operation", &row.id, "request", &row.request)?;
     let connection = app.store.connection_get(&request.connection_id).await?;
     let connection = connection.ok_or(RunError::NoConnection)?;
-    let (done, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let so_far = || {
-        let count = |of: &AtomicUsize| i64::try_from(of.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        (count(&done), Some(count(&total)).filter(|total| *total > 0))
-    };
-    let show = |now: usize, all: usize| {
-        done.store(now, Ordering::Relaxed);
-        total.store(all, Ordering::Relaxed);
-    };
     let watch = Watch::default();
-    let exported = tokio::select! {
-        exported = watch.over(app, &row.id, so_far, carry_out(app, &connection, &show)) => exported?,
-        () = watch.cancelled() => return Err(RunError::Cancelled),
-    };
-    let (done, total) = so_far();
-    app.store.operation_progress(&row.id, done, total).await?;
-    Ok(exported)
+    let show = |done, total| watch.show(done, total);
+    tokio::select! {
+        exported = watch.over(app, &row.id, carry_out(app, &connection, &show)) => exported,
+        () = watch.cancelled() => Err(RunError::Cancelled),
+    }
 }
 
 async fn carry_out(

@@ -24,7 +24,6 @@ use serde_json::json;
 use sigma::PartOf;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use store::{BatchRow, OperationRow, StoreError};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
@@ -177,25 +176,16 @@ async fn watched(app: &App, row: &OperationRow) -> Result<Backtest, BacktestErro
     let request: BacktestRequest = store::stored("operation", &row.id, "request", &row.request)?;
     let book = app.rules();
     let rule = book.rule(&request.rule).ok_or(BacktestError::Rule)?;
-    let (done, total) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let watch = operation::Watch::default();
-    let so_far = || {
-        let count = |of: &AtomicUsize| i64::try_from(of.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        (count(&done), Some(count(&total)).filter(|total| *total > 0))
-    };
     let work = run(app, &book, rule, request.since, request.until, |now, all| {
-        done.store(now, Ordering::Relaxed);
-        total.store(all, Ordering::Relaxed);
+        watch.show(now, all);
         if watch.is_cancelled() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
     });
-    let found = watch.over(app, &row.id, so_far, work).await?;
-    let (done, total) = so_far();
-    app.store.operation_progress(&row.id, done, total).await?;
-    Ok(found)
+    watch.over(app, &row.id, work).await
 }
 
 /// Tries `rule` of `book` over the records between two times. `progress` is told how many batches of how many
