@@ -1,7 +1,7 @@
 //! Cloudflare's datasets and the detection rules over their records: everything about rules that needs no store, no
 //! connection and no server.
 //!
-//! - [`dataset`] lists the datasets, [`recognise`] finds the dataset of a record, [`form`] finds the records in other
+//! - [`dataset`] lists the datasets, [`field`] their fields, [`recognise`] finds the dataset of a record, [`form`] finds the records in other
 //!   formats (JSON arrays, envelopes, CSV), [`normalise`] reads time, identifier, action and target of a record;
 //! - [`book`] reads the rules, behaviours, lists and tips, both built-in and the organisation's own;
 //! - [`detector`] matches a record against all rules of its dataset, [`watch`] evaluates correlations over the matches;
@@ -16,6 +16,7 @@ mod countries;
 pub mod country;
 pub mod dataset;
 pub mod detector;
+pub mod field;
 pub mod file_run;
 pub mod firing;
 pub mod form;
@@ -28,4 +29,5 @@ pub mod recognise;
 pub mod watch;
 
 pub use dataset::{DATASETS, Dataset, RISK_SCORE_EVENTS};
+pub use field::{Field, FieldType};
 pub use recognise::{dataset_of, dataset_of_line, has_field};
