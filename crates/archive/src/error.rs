@@ -59,6 +59,12 @@ pub enum PartError {
         /// The number that was written.
         expected: u64,
     },
+    /// The task that read it ended.
+    #[error("reading the archived part {path} ended unexpectedly")]
+    Task {
+        /// Which part.
+        path: String,
+    },
     /// A part cannot be encoded.
     #[error("cannot encode records as Parquet")]
     Encode(#[source] ParquetError),
@@ -74,6 +80,20 @@ impl PartError {
                 ..
             }
         )
+    }
+
+    /// The path of the part; `None` for one that is not written yet.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Object { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Column { path, .. }
+            | Self::Version { path, .. }
+            | Self::Checksum { path, .. }
+            | Self::Records { path, .. }
+            | Self::Task { path } => Some(path),
+            Self::Encode(_) => None,
+        }
     }
 
     pub(crate) fn object(path: &str) -> impl FnOnce(object_store::Error) -> Self {

@@ -4,15 +4,18 @@
 //! so that one person's records lie together; statistics, a page index and bloom filters show which pages a question
 //! needs.
 //!
-//! This crate knows no SQL, no rules and no people. It does not keep the list of parts: whoever stores that list passes
-//! it in ([`PartInfo`]). Start reading at [`write::part`] and [`search::run`].
+//! This crate runs no SQL, and knows no rules and no people. It does not keep the list of parts: whoever stores that list passes
+//! it in ([`PartInfo`]). Start reading at [`write::part`] and [`search::run`]; [`sql`] prints the SQL with which other
+//! engines read the parts.
 
 mod error;
+pub mod listing;
 pub mod merge;
 pub mod read;
 pub mod record;
 mod schema;
 pub mod search;
+pub mod sql;
 pub mod verify;
 pub mod write;
 

@@ -50,7 +50,7 @@ impl Source<'_> {
     }
 }
 
-/// Merges `sources`, and passes each part that is complete to `put`. A part ends when it has about `part_bytes`; `name`
+/// Merges `sources`, which have one dataset, and passes each part that is complete to `put`. A part ends when it has about `part_bytes`; `name`
 /// gives the path of the part with a number. Only records that `keep` accepts are written.
 ///
 /// # Errors
@@ -67,12 +67,15 @@ pub async fn run<P>(
 where
     P: Future<Output = Result<(), PartError>>,
 {
+    let Some(dataset) = sources.first().map(|part| part.dataset.as_str()) else {
+        return Ok(Merged::default());
+    };
     let everything = Wanted::default();
     let mut open = Vec::new();
     for part in sources {
         let mut source = Source {
             path: &part.path,
-            rest: parts.rows(part, &everything).await?.boxed(),
+            rest: parts.rows(part, &everything).await?.1.boxed(),
             next: VecDeque::new(),
         };
         source.fill().await?;
@@ -101,9 +104,13 @@ where
         if step.len() >= STEP {
             encoder.add(&step).map_err(PartError::Encode)?;
             step.clear();
+            // Others have their turn: encoding alone never waits for anything.
+            tokio::task::yield_now().await;
             if encoder.bytes() >= part_bytes {
                 let full = std::mem::replace(&mut encoder, Encoder::new().map_err(PartError::Encode)?);
-                if let Some((info, content)) = full.finish(&name(number)).map_err(PartError::Encode)? {
+                if let Some((info, content)) =
+                    full.finish(dataset, &name(number)).map_err(PartError::Encode)?
+                {
                     put(info, content).await?;
                     number += 1;
                 }
@@ -111,7 +118,10 @@ where
         }
     }
     encoder.add(&step).map_err(PartError::Encode)?;
-    if let Some((info, content)) = encoder.finish(&name(number)).map_err(PartError::Encode)? {
+    if let Some((info, content)) = encoder
+        .finish(dataset, &name(number))
+        .map_err(PartError::Encode)?
+    {
         put(info, content).await?;
     }
     Ok(merged)

@@ -3,7 +3,7 @@
 //! Start reading at `Parts::rows`.
 
 use crate::error::PartError;
-use crate::record::RecordId;
+use crate::record::{Record, RecordId};
 use crate::schema::{AT, CONNECTION, ID, IDENTIFIER, Rows, SCHEMA_VERSION, VERSION_KEY};
 use crate::write::PartInfo;
 use arrow_array::cast::AsArray;
@@ -17,11 +17,13 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, RowFilter, RowSelection, RowSelector,
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
+    RowSelection, RowSelector,
 };
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +96,8 @@ struct Footers {
 /// The parts of an object store.
 pub struct Parts {
     objects: Arc<dyn ObjectStore>,
+    /// Where an object is written before it is renamed.
+    staging: Option<String>,
     footer_bytes_max: usize,
     footers: Mutex<Footers>,
 }
@@ -152,13 +156,78 @@ impl Parts {
     pub fn new(objects: Arc<dyn ObjectStore>, footer_bytes_max: usize) -> Self {
         Self {
             objects,
+            staging: None,
             footer_bytes_max,
             footers: Mutex::default(),
         }
     }
 
+    /// Writes each object in `folder` first and renames it then: in a file system, what a killed process has left
+    /// half-written lies there alone.
+    #[must_use]
+    pub fn staged_in(self, folder: &str) -> Self {
+        Self {
+            staging: Some(folder.to_owned()),
+            ..self
+        }
+    }
+
     pub(crate) fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.objects
+    }
+
+    /// What is known of the object at `path`, by reading it whole: for a part that is in no list.
+    ///
+    /// # Errors
+    ///
+    /// See [`PartError`]. An object that is no part is damaged.
+    pub async fn describe(&self, dataset: &str, path: &str) -> Result<PartInfo, PartError> {
+        let place = ObjectPath::from(path);
+        let object = self.objects.get(&place).await.map_err(PartError::object(path))?;
+        let content = object.bytes().await.map_err(PartError::object(path))?;
+        let damaged = || PartError::content(path);
+        let options = ArrowReaderOptions::new();
+        let footer = ArrowReaderMetadata::load(&content, options).map_err(damaged())?;
+        check_version(path, &footer)?;
+        let mut info = PartInfo {
+            path: path.to_owned(),
+            dataset: dataset.to_owned(),
+            records: 0,
+            bytes: content.len() as u64,
+            sha256: hex::encode(Sha256::digest(&content)),
+            first_us: i64::MAX,
+            last_us: i64::MIN,
+            first_identifier: None,
+            last_identifier: None,
+        };
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(content, footer);
+        for batch in reader.build().map_err(damaged())? {
+            let batch = batch.map_err(|error| PartError::content(path)(error.into()))?;
+            let columns = records_of(&batch, path)?;
+            for row in 0..columns.len() {
+                info.records += 1;
+                info.first_us = info.first_us.min(columns.at_us(row));
+                info.last_us = info.last_us.max(columns.at_us(row));
+                let Some(identifier) = columns.identifier(row) else {
+                    continue;
+                };
+                if info
+                    .first_identifier
+                    .as_deref()
+                    .is_none_or(|first| identifier < first)
+                {
+                    info.first_identifier = Some(identifier.to_owned());
+                }
+                if info
+                    .last_identifier
+                    .as_deref()
+                    .is_none_or(|last| identifier > last)
+                {
+                    info.last_identifier = Some(identifier.to_owned());
+                }
+            }
+        }
+        Ok(info)
     }
 
     /// Stores a part under its path. An object appears under its name only when it is whole.
@@ -167,9 +236,18 @@ impl Parts {
     ///
     /// [`PartError::Object`].
     pub async fn put(&self, part: &PartInfo, content: Bytes) -> Result<(), PartError> {
+        let refused = || PartError::object(&part.path);
         let path = ObjectPath::from(part.path.as_str());
-        let put = self.objects.put(&path, PutPayload::from(content)).await;
-        put.map_err(PartError::object(&part.path))?;
+        let staged = match &self.staging {
+            Some(folder) => ObjectPath::from(format!("{folder}/{}", path.filename().unwrap_or_default())),
+            None => path.clone(),
+        };
+        let put = self.objects.put(&staged, PutPayload::from(content)).await;
+        put.map_err(refused())?;
+        if staged != path {
+            let renamed = self.objects.rename(&staged, &path).await;
+            renamed.map_err(refused())?;
+        }
         Ok(())
     }
 
@@ -193,7 +271,8 @@ impl Parts {
         }
     }
 
-    /// Reads the rows of a part that are wanted, in the part's order: identifier, time, ID.
+    /// Reads the rows of a part that are wanted, in the part's order: identifier, time, ID. Returns the number of rows
+    /// that must be looked at, too.
     ///
     /// # Errors
     ///
@@ -202,12 +281,22 @@ impl Parts {
         &self,
         part: &PartInfo,
         wanted: &Wanted,
-    ) -> Result<impl Stream<Item = Result<RecordBatch, PartError>> + Send + Unpin + use<>, PartError> {
+    ) -> Result<
+        (
+            u64,
+            impl Stream<Item = Result<RecordBatch, PartError>> + Send + Unpin + use<>,
+        ),
+        PartError,
+    > {
         let path = part.path.clone();
         let damaged = || PartError::content(&path);
         let mut builder = self.open(part).await?;
         let groups = self.groups(&mut builder, wanted).await.map_err(damaged())?;
         let selection = pages(&builder, &groups, wanted).map_err(damaged())?;
+        let rows = match &selection {
+            Some(selection) => selection.row_count() as u64,
+            None => groups.iter().map(|group| rows_of(&builder, *group)).sum(),
+        };
         builder = builder.with_row_groups(groups).with_batch_size(STEP_ROWS);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
@@ -217,7 +306,29 @@ impl Parts {
             builder = builder.with_row_filter(filter);
         }
         let stream = builder.build().map_err(damaged())?;
-        Ok(stream.map(move |batch| batch.map_err(PartError::content(&path))))
+        Ok((
+            rows,
+            stream.map(move |batch| batch.map_err(PartError::content(&path))),
+        ))
+    }
+
+    /// Reads the records of a part that are wanted, in the part's order, some thousands at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`PartError`]; so do the errors of the stream.
+    pub async fn records(
+        &self,
+        part: &PartInfo,
+        wanted: &Wanted,
+    ) -> Result<impl Stream<Item = Result<Vec<Record>, PartError>> + Send + Unpin + use<>, PartError> {
+        let path = part.path.clone();
+        let (_, rows) = self.rows(part, wanted).await?;
+        Ok(rows.map(move |batch| {
+            let batch = batch?;
+            let columns = records_of(&batch, &path)?;
+            Ok((0..columns.len()).map(|row| columns.record(row)).collect())
+        }))
     }
 
     async fn open(&self, part: &PartInfo) -> Result<Builder, PartError> {
@@ -284,6 +395,10 @@ impl Parts {
         }
         Ok(groups)
     }
+}
+
+fn rows_of(builder: &Builder, group: usize) -> u64 {
+    u64::try_from(builder.metadata().row_group(group).num_rows()).unwrap_or_default()
 }
 
 fn check_version(path: &str, footer: &ArrowReaderMetadata) -> Result<(), PartError> {

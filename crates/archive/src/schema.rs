@@ -159,6 +159,10 @@ impl<'a> Rows<'a> {
         self.is_person.value(row)
     }
 
+    pub(crate) fn identifier(&self, row: usize) -> Option<&'a str> {
+        value(self.identifier, row)
+    }
+
     pub(crate) fn connection(&self, row: usize) -> &'a str {
         self.connection.value(row)
     }

@@ -8,10 +8,11 @@ use crate::error::PartError;
 use crate::read::{Parts, Wanted, records_of};
 use crate::record::{Record, RecordId};
 use crate::write::PartInfo;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::sync::Arc;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The place behind a record in the order of a search: newest first, then by descending ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +24,10 @@ pub struct Cursor {
 }
 
 /// Whether a record as it came is wanted. It is called for records that the other conditions leave.
-pub type Condition = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+pub type Test = Box<dyn FnMut(&str) -> bool + Send>;
+
+/// Makes the test for the records of one part, from its dataset.
+pub type Condition = Arc<dyn Fn(&str) -> Test + Send + Sync>;
 
 /// What to find.
 #[derive(Clone)]
@@ -36,21 +40,21 @@ pub struct Search {
     pub after: Option<Cursor>,
     /// The maximum number of records to return.
     pub limit: usize,
-    /// No further part is opened once the opened ones have this number of records.
+    /// No further part is opened once this number of records was looked at.
     pub records_max: u64,
-    /// Parts that are read at once, on one thread.
+    /// Parts that are read at once, each by a task of its own.
     pub parts_at_once: usize,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Records, newest first.
-    pub records: Vec<Record>,
+    /// Records with their datasets, newest first.
+    pub records: Vec<(Arc<str>, Record)>,
     /// Where the next page starts. `None` at the end, and when the bound was reached: then the next question ends at
     /// `searched_until_us`.
     pub next: Option<Cursor>,
-    /// The number of records of the parts that were opened.
+    /// The number of records that were looked at. Pages that cannot have a wanted record do not count.
     pub read: u64,
     /// If the bound was reached: everything from this time on was searched, and nothing before it.
     pub searched_until_us: Option<i64>,
@@ -59,13 +63,13 @@ pub struct Found {
 }
 
 /// A record in a heap, ordered by its place.
-struct Placed(Record);
+struct Placed(Arc<str>, Record);
 
 impl Placed {
     fn place(&self) -> Cursor {
         Cursor {
-            at_us: self.0.at_us,
-            id: self.0.id,
+            at_us: self.1.at_us,
+            id: self.1.id,
         }
     }
 }
@@ -113,8 +117,7 @@ impl Newest {
         self.heap.peek().filter(|_| is_full).map(|one| one.0.place())
     }
 
-    fn add(&mut self, record: Record) {
-        let placed = Placed(record);
+    fn add(&mut self, placed: Placed) {
         if !self.places.insert(placed.place()) {
             return;
         }
@@ -130,7 +133,7 @@ impl Newest {
 /// Searches `parts`, which may be in any order.
 ///
 /// One more record than [`Search::limit`] is looked for, so that the end is known.
-pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
+pub async fn run(parts: &Arc<Parts>, list: &[PartInfo], search: &Search) -> Found {
     let mut wanted = search.wanted.clone();
     if let Some(after) = search.after {
         wanted.until_us = wanted.until_us.min(after.at_us.saturating_add(1));
@@ -154,29 +157,42 @@ pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
             break;
         }
         let oldest = newest.oldest();
-        let results: Vec<Result<Vec<Record>, PartError>> = stream::iter(needed.iter())
-            .map(|part| one(parts, part, &wanted, search, oldest))
-            .buffered(at_once)
-            .collect()
-            .await;
-        for (part, result) in needed.iter().zip(results) {
-            found.read += part.records;
-            match result {
-                Ok(records) => records.into_iter().for_each(|record| newest.add(record)),
-                Err(error) => found.unread.push(error),
+        let tasks: Vec<_> = needed
+            .iter()
+            .map(|part| {
+                let (parts, part) = (Arc::clone(parts), PartInfo::clone(part));
+                let (wanted, search) = (wanted.clone(), search.clone());
+                let work = async move { one(&parts, &part, &wanted, &search, oldest).await };
+                AbortOnDropHandle::new(tokio::spawn(work))
+            })
+            .collect();
+        for (part, task) in needed.iter().zip(tasks) {
+            match task.await {
+                Ok(Ok((read, records))) => {
+                    found.read += read;
+                    records.into_iter().for_each(|record| newest.add(record));
+                }
+                Ok(Err(error)) => found.unread.push(error),
+                Err(_) => found.unread.push(PartError::Task {
+                    path: part.path.clone(),
+                }),
             }
         }
         left = rest;
     }
-    let mut records: Vec<Record> = newest.heap.into_iter().map(|one| one.0.0).collect();
-    records.sort_unstable_by_key(|record| Reverse((record.at_us, record.id)));
+    let placed = newest
+        .heap
+        .into_iter()
+        .map(|Reverse(Placed(dataset, record))| (dataset, record));
+    let mut records: Vec<(Arc<str>, Record)> = placed.collect();
+    records.sort_unstable_by_key(|(_, record)| Reverse((record.at_us, record.id)));
     if let Some(until) = found.searched_until_us {
         // Older ones would come again on the next page, with those between them.
-        records.retain(|record| record.at_us >= until);
+        records.retain(|(_, record)| record.at_us >= until);
     }
     let has_more = records.len() > search.limit;
     records.truncate(search.limit);
-    found.next = records.last().filter(|_| has_more).map(|record| Cursor {
+    found.next = records.last().filter(|_| has_more).map(|(_, record)| Cursor {
         at_us: record.at_us,
         id: record.id,
     });
@@ -184,16 +200,21 @@ pub async fn run(parts: &Parts, list: &[PartInfo], search: &Search) -> Found {
     found
 }
 
-/// The newest wanted records of one part.
+/// The newest wanted records of one part, and the number of those that were looked at.
 async fn one(
     parts: &Parts,
     part: &PartInfo,
     wanted: &Wanted,
     search: &Search,
     oldest: Option<Cursor>,
-) -> Result<Vec<Record>, PartError> {
+) -> Result<(u64, Vec<Placed>), PartError> {
+    let dataset: Arc<str> = part.dataset.as_str().into();
     let mut newest = Newest::new(search.limit.saturating_add(1));
-    let mut rows = parts.rows(part, wanted).await?;
+    let mut test = search
+        .condition
+        .as_ref()
+        .map(|condition| condition(&part.dataset));
+    let (read, mut rows) = parts.rows(part, wanted).await?;
     while let Some(batch) = rows.try_next().await? {
         let columns = records_of(&batch, &part.path)?;
         for row in 0..columns.len() {
@@ -206,14 +227,16 @@ async fn one(
             if is_behind
                 && is_new(oldest)
                 && is_new(newest.oldest())
-                && search
-                    .condition
-                    .as_ref()
-                    .is_none_or(|fits| fits(columns.raw(row)))
+                && test.as_mut().is_none_or(|fits| fits(columns.raw(row)))
             {
-                newest.add(columns.record(row));
+                newest.add(Placed(Arc::clone(&dataset), columns.record(row)));
             }
         }
+        // Others have their turn: decoding alone never waits for anything.
+        tokio::task::yield_now().await;
     }
-    Ok(newest.heap.into_iter().map(|one| one.0.0).collect())
+    Ok((
+        read,
+        newest.heap.into_iter().map(|Reverse(placed)| placed).collect(),
+    ))
 }

@@ -37,7 +37,7 @@ fn record(number: u32, at_us: i64, identifier: Option<&str>) -> Record {
 
 struct Archive {
     objects: Arc<InMemory>,
-    parts: Parts,
+    parts: Arc<Parts>,
     list: Vec<PartInfo>,
 }
 
@@ -47,14 +47,14 @@ impl Archive {
         let store: Arc<dyn ObjectStore> = objects.clone();
         Self {
             objects,
-            parts: Parts::new(store, 1 << 20),
+            parts: Arc::new(Parts::new(store, 1 << 20)),
             list: Vec::new(),
         }
     }
 
     async fn add(&mut self, records: Vec<Record>) {
         let path = format!("{}/{}.parquet", write::folder("gateway_dns", 0), self.list.len());
-        if let Some((info, content)) = write::part(&path, records).unwrap() {
+        if let Some((info, content)) = write::part("gateway_dns", &path, records).unwrap() {
             self.parts.put(&info, content).await.unwrap();
             self.list.push(info);
         }
@@ -74,6 +74,21 @@ fn everything(limit: usize) -> Search {
         records_max: u64::MAX,
         parts_at_once: 2,
     }
+}
+
+fn plain(found: &Found) -> Vec<Record> {
+    assert!(
+        found
+            .records
+            .iter()
+            .all(|(dataset, _)| &**dataset == "gateway_dns")
+    );
+    found.records.iter().map(|(_, record)| record.clone()).collect()
+}
+
+/// The test for records, whatever their dataset.
+fn test(fits: impl Fn(&str) -> bool + Copy + Send + Sync + 'static) -> Option<search::Condition> {
+    Some(Arc::new(move |_: &str| Box::new(fits)))
 }
 
 fn one_of(identifiers: &[&str]) -> Wanted {
@@ -98,7 +113,7 @@ async fn all_pages(archive: &Archive, mut search: Search) -> Vec<Record> {
         let found = archive.search(&search).await;
         assert!(found.unread.is_empty(), "{:?}", found.unread);
         assert!(found.records.len() <= search.limit);
-        records.extend(found.records);
+        records.extend(plain(&found));
         match found.next {
             Some(next) => search.after = Some(next),
             None => return records,
@@ -149,7 +164,7 @@ proptest! {
             let name = NAMES[who].unwrap();
             let mut search = everything(limit);
             search.wanted = Wanted { since_us: 5, until_us: 40, connection: Some("c1".to_owned()), ..one_of(&[name]) };
-            search.condition = Some(Arc::new(|raw: &str| raw.contains('1')));
+            search.condition = test(|raw: &str| raw.contains('1'));
             let fits = |one: &Record| {
                 one.identifier.as_deref() == Some(name) && (5..40).contains(&one.at_us) && one.connection == "c1"
                     && one.raw.contains('1')
@@ -210,7 +225,7 @@ async fn one_persons_records_and_one_id_are_found_in_a_large_part() {
     let mut search = everything(1_000);
     search.wanted = one_of(&["person-00001@corp.example"]);
     let found = archive.search(&search).await;
-    let numbers: Vec<u64> = found.records.iter().map(|one| one.line).collect();
+    let numbers: Vec<u64> = plain(&found).iter().map(|one| one.line).collect();
     let expected: Vec<u64> = (0..u64::from(count))
         .rev()
         .filter(|n| n % 5_000 == 1 && n % 4 != 0)
@@ -218,12 +233,12 @@ async fn one_persons_records_and_one_id_are_found_in_a_large_part() {
     assert_eq!(numbers, expected);
     let by_id = Search {
         wanted: Wanted {
-            ids: Some(HashSet::from([found.records[3].id])),
+            ids: Some(HashSet::from([plain(&found)[3].id])),
             ..Wanted::default()
         },
         ..everything(10)
     };
-    assert_eq!(archive.search(&by_id).await.records, found.records[3..4]);
+    assert_eq!(plain(&archive.search(&by_id).await), plain(&found)[3..4]);
     search.wanted = one_of(&["nobody@corp.example", "person-99999@corp.example"]);
     let none = archive.search(&search).await;
     assert!(
@@ -248,16 +263,14 @@ async fn a_bound_says_how_far_back_the_search_came() {
     let search = Search {
         records_max: 250,
         parts_at_once: 1,
-        condition: Some(Arc::new(|raw: &str| {
-            raw.contains("\"n\":1") || raw.contains("\"n\":95")
-        })),
+        condition: test(|raw: &str| raw.contains("\"n\":1") || raw.contains("\"n\":95")),
         ..everything(1_000)
     };
     let found = archive.search(&search).await;
     assert_eq!(found.read, 300);
     let until = found.searched_until_us.unwrap();
     assert_eq!(until, 6 * HOUR_US + 100, "the three newest hours were searched");
-    let numbers: Vec<u64> = found.records.iter().map(|one| one.line).collect();
+    let numbers: Vec<u64> = plain(&found).iter().map(|one| one.line).collect();
     assert_eq!(numbers, (950..960).rev().collect::<Vec<u64>>());
     // The next question goes on from there.
     let rest = Search {
@@ -299,7 +312,7 @@ async fn what_is_wrong_with_a_part_is_named_and_the_rest_is_answered() {
     swapped.records += 1;
     archive.list[3] = swapped;
     let found = archive.search(&everything(1_000)).await;
-    let numbers: BTreeSet<u64> = found.records.iter().map(|one| one.line).collect();
+    let numbers: BTreeSet<u64> = plain(&found).iter().map(|one| one.line).collect();
     assert_eq!(numbers, (100..150).collect());
     assert_eq!(found.unread.len(), 3);
     let named = |place: usize| {
@@ -332,7 +345,7 @@ async fn times_of_any_year_and_empty_values_come_back_as_they_were() {
     let far = record(2, 4_102_444_800_000_000, None);
     archive.add(vec![odd.clone(), far.clone()]).await;
     assert_eq!(
-        archive.search(&everything(5)).await.records,
+        plain(&archive.search(&everything(5)).await),
         [far.clone(), odd.clone()]
     );
     let after = Some(Cursor {
@@ -343,7 +356,7 @@ async fn times_of_any_year_and_empty_values_come_back_as_they_were() {
         after,
         ..everything(5)
     };
-    assert_eq!(archive.search(&rest).await.records, [odd]);
+    assert_eq!(plain(&archive.search(&rest).await), [odd]);
     assert_eq!(
         write::folder("gateway_dns", far.at_us),
         "dataset=gateway_dns/date=2100-01-01/hour=00"
@@ -358,8 +371,8 @@ fn the_same_records_give_the_same_bytes() {
     let mut reversed = records.clone();
     reversed.reverse();
     reversed.extend_from_slice(&records[..100]);
-    let first = write::part("p", records).unwrap().unwrap();
-    assert_eq!(first, write::part("p", reversed).unwrap().unwrap());
+    let first = write::part("gateway_dns", "p", records).unwrap().unwrap();
+    assert_eq!(first, write::part("gateway_dns", "p", reversed).unwrap().unwrap());
     assert_eq!(first.0.records, 5_000);
-    assert_eq!(write::part("p", Vec::new()).unwrap(), None);
+    assert_eq!(write::part("gateway_dns", "p", Vec::new()).unwrap(), None);
 }

@@ -30,6 +30,8 @@ const STEP_ROWS: usize = 8 << 10;
 pub struct PartInfo {
     /// The path of the object.
     pub path: String,
+    /// The dataset of its records.
+    pub dataset: String,
     /// The number of records.
     pub records: u64,
     /// The size of the object in bytes.
@@ -84,20 +86,24 @@ static PROPERTIES: LazyLock<WriterProperties> = LazyLock::new(|| {
         .build()
 });
 
-/// Encodes `records` as the part at `path`. Sorts them, and leaves out repeats of a record (same identifier, time and
+/// Encodes `records` of a dataset as the part at `path`. Sorts them, and leaves out repeats of a record (same identifier, time and
 /// ID). `None` without records.
 ///
 /// # Errors
 ///
 /// [`PartError::Encode`].
-pub fn part(path: &str, mut records: Vec<Record>) -> Result<Option<(PartInfo, Bytes)>, PartError> {
+pub fn part(
+    dataset: &str,
+    path: &str,
+    mut records: Vec<Record>,
+) -> Result<Option<(PartInfo, Bytes)>, PartError> {
     records.sort_unstable_by(Record::order);
     records.dedup_by(|later, first| later.order(first).is_eq());
     let mut encoder = Encoder::new().map_err(PartError::Encode)?;
     for step in records.chunks(STEP_ROWS) {
         encoder.add(step).map_err(PartError::Encode)?;
     }
-    encoder.finish(path).map_err(PartError::Encode)
+    encoder.finish(dataset, path).map_err(PartError::Encode)
 }
 
 /// Encodes a part from sorted records that come step by step.
@@ -147,13 +153,14 @@ impl Encoder {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
-    pub(crate) fn finish(self, path: &str) -> Result<Option<(PartInfo, Bytes)>, ParquetError> {
+    pub(crate) fn finish(self, dataset: &str, path: &str) -> Result<Option<(PartInfo, Bytes)>, ParquetError> {
         if self.records == 0 {
             return Ok(None);
         }
         let content = Bytes::from(self.writer.into_inner()?);
         let info = PartInfo {
             path: path.to_owned(),
+            dataset: dataset.to_owned(),
             records: self.records,
             bytes: content.len() as u64,
             sha256: hex::encode(Sha256::digest(&content)),
