@@ -15,7 +15,9 @@ word_enum! {
         AccessExpiryFailed = "access.expiry_failed",
         /// A timed grant that could not be revoked is now gone.
         AccessExpiryEnded = "access.expiry_ended",
-        /// The archive's retention was changed.
+        /// A part of the archive cannot be read.
+        ArchiveDamaged = "archive.damaged",
+        /// Old records were removed from the archive.
         ArchiveRetention = "archive.retention",
         /// Archive objects that were unknown to the database were adopted or removed.
         ArchiveSwept = "archive.swept",

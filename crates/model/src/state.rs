@@ -122,9 +122,7 @@ word_enum! {
     BatchState {
         /// Durable in the archive.
         Archived = "archived",
-        /// Its events and rejects are stored.
-        Stored = "stored",
-        /// The rules have seen its events.
+        /// Its records are in the archive, and the rules have seen them.
         Detected = "detected",
         /// Its object cannot be read; the reason is stored with it.
         Failed = "failed",

@@ -1,7 +1,14 @@
 //! Log batches: the place of each in the archive, and its processing state.
 
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::evidence::{EvidenceRow, evidence_write};
+use crate::group_debt::groups_owe;
+use crate::identifier::{IdentifierSeenRow, identifiers_seen};
+use crate::matches::{MatchRow, MatchRun, WATERMARK_SET, earliest, groups_of, matches_write};
+use crate::part::{PartRow, parts_add};
 use crate::reject::{self, RejectRow, reject_write};
+use crate::rule_admin::TEST_ADD;
+use crate::unmapped::{UnmappedRow, unmapped_count};
 use chrono::{DateTime, Utc};
 use model::{BatchState, ConnectionId};
 use sqlx::QueryBuilder;
@@ -55,8 +62,53 @@ pub struct BatchRow {
     pub rejected: i64,
     /// Records that became events after a repair.
     pub repaired: i64,
-    /// How many times a new look at its events was requested.
-    pub again: i64,
+    /// Whether its object is still in the archive.
+    pub has_object: bool,
+}
+
+/// A match of a rule in test mode: rule, event, person or identifier, time.
+pub type TestMatch = (String, String, String, DateTime<Utc>);
+
+/// What the rules found in the records of a batch.
+#[derive(Debug, Clone)]
+pub struct BatchMatches {
+    /// Matches.
+    pub matches: Vec<MatchRow>,
+    /// The records that matched.
+    pub evidence: Vec<EvidenceRow>,
+    /// Matches of rules in test mode.
+    pub tested: Vec<TestMatch>,
+    /// The run that found them.
+    pub run: MatchRun,
+    /// The time of the newest record, never ahead of the clock.
+    pub newest: Option<DateTime<Utc>>,
+    /// The number of records that were too late for correlations.
+    pub late: i64,
+}
+
+/// Everything that follows from the records of a batch.
+#[derive(Debug)]
+pub struct BatchOutcome {
+    /// Lines and records.
+    pub records: i64,
+    /// Records that are in the parts.
+    pub accepted: i64,
+    /// Records that came more than once in the batch.
+    pub duplicates: i64,
+    /// Records that were repaired.
+    pub repaired: i64,
+    /// Why the object cannot be read further, if it is damaged.
+    pub problem: Option<String>,
+    /// The parts with its records.
+    pub parts: Vec<PartRow>,
+    /// Lines that could not be read.
+    pub rejects: Vec<RejectRow>,
+    /// When its identifiers were seen, in their order.
+    pub seen: Vec<IdentifierSeenRow>,
+    /// The number of its records with unmapped identifiers, in their order.
+    pub unmapped: Vec<UnmappedRow>,
+    /// What the rules found.
+    pub found: BatchMatches,
 }
 
 /// The totals over all batches.
@@ -82,19 +134,14 @@ pub struct BatchCounts {
 pub(crate) const STATEMENTS: &[&str] = &[
     ARCHIVE,
     GET,
-    BEGIN_STORED,
-    STORED,
-    DETECTED,
+    DONE,
+    REJECTED,
     FAILED,
     LIST,
     COUNTS,
-    BETWEEN,
-    REPLAY,
-    REPLAY_TOTAL,
-    REPLAY_LEFT,
-    REPLAY_OWN,
-    REPLAY_CANCEL,
     RECENT,
+    WITH_OBJECT,
+    OBJECT_REMOVED,
 ];
 
 const ARCHIVE: &str = "
@@ -103,58 +150,35 @@ const ARCHIVE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'archived', 0, 0, 0, 0)
     ON CONFLICT (id) DO UPDATE SET deliveries = batch.deliveries + 1,
         path = CASE WHEN batch.state = 'failed' THEN excluded.path ELSE batch.path END,
+        has_object = CASE WHEN batch.state = 'failed' THEN TRUE ELSE batch.has_object END,
         problem = CASE WHEN batch.state = 'failed' THEN NULL ELSE batch.problem END,
         state = CASE WHEN batch.state = 'failed' THEN 'archived' ELSE batch.state END
     RETURNING deliveries";
 const GET: &str = "SELECT * FROM batch WHERE id = $1";
-pub(crate) const PATHS_HEAD: &str = "SELECT id, path FROM batch WHERE id IN (";
-// Counted from what is there, not from what this run inserted: a run that was killed half-way and repeated
-// comes to the same figures. What stands at line 0 is about the whole batch, and no record of it.
-const STORED: &str = "
-    UPDATE batch SET records = $2, repaired = $3,
-        accepted = (SELECT COUNT(*) FROM event WHERE batch_id = $1),
-        rejected = (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject WHERE batch_id = $1),
-        duplicates = $2 - (SELECT COUNT(*) FROM event WHERE batch_id = $1)
-            - (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject WHERE batch_id = $1 AND first_line > 0)
+pub(crate) const PATHS_HEAD: &str = "
+    SELECT id, CASE WHEN has_object THEN path ELSE '' END FROM batch WHERE id IN (";
+// Only by whoever claims it. What stands at line 0 of the rejects is about the whole batch, and no record of it.
+const DONE: &str = "
+    UPDATE batch SET state = CASE WHEN CAST($7 AS TEXT) IS NULL THEN 'detected' ELSE 'failed' END, problem = $7,
+        records = $3, accepted = $4, duplicates = $5, repaired = $6, claimed_by = NULL, claimed_until_ms = 0
+    WHERE id = $1 AND claimed_by = $2 AND state = 'archived'";
+const REJECTED: &str = "
+    UPDATE batch SET rejected = (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject WHERE batch_id = $1)
     WHERE id = $1";
-const BEGIN_STORED: &str = "UPDATE batch SET state = 'stored' WHERE id = $1 AND state = 'archived'";
-// Only by whoever claims it, and only when nothing asked for its events anew since.
-const DETECTED: &str = "
-    UPDATE batch SET state = CASE WHEN again = $3 THEN 'detected' ELSE state END,
-        replay_id = CASE WHEN again = $3 THEN NULL ELSE replay_id END, claimed_by = NULL, claimed_until_ms = 0
-    WHERE id = $1 AND claimed_by = $2 AND state = 'stored'";
 const FAILED: &str = "
-    UPDATE batch SET state = 'failed', problem = $3, replay_id = NULL, claimed_by = NULL, claimed_until_ms = 0
+    UPDATE batch SET state = 'failed', problem = $3, claimed_by = NULL, claimed_until_ms = 0
     WHERE id = $1 AND claimed_by = $2";
 const LIST: &str = "
     SELECT * FROM batch
     WHERE (CAST($1 AS TEXT) IS NULL OR connection_id = $1) AND (CAST($2 AS TEXT) IS NULL OR state = $2)
     ORDER BY received_at DESC, id DESC LIMIT $3";
-// A batch that was pushed may hold records up to a day older than its arrival, any other records of any age.
-const BETWEEN: &str = "
-    SELECT * FROM batch WHERE (received_at >= $1 OR source <> 'logpush') AND state <> 'failed' AND id > $2
-    ORDER BY id LIMIT 1000";
-// A batch that something else sends through detection as well belongs to no replay: cancelling one must not take it back.
-const REPLAY: &str = "
-    UPDATE batch SET state = CASE state WHEN 'detected' THEN 'stored' ELSE state END,
-        replay_id = CASE WHEN state = 'detected' OR replay_id = $4 THEN $4 END, again = again + 1
-    WHERE state IN ('stored', 'detected') AND received_at >= $1 AND received_at < $2
-        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)
-    RETURNING id";
-const REPLAY_TOTAL: &str = "UPDATE operation SET total = $2 WHERE id = $1 AND (total IS NULL OR total < $2)";
-// The index of batches that wait is asked: there are few, however many batches there are.
-const REPLAY_LEFT: &str = "
-    SELECT COUNT(*) FROM batch
-    WHERE state = 'stored' AND state IN ('archived', 'stored') AND received_at >= $1 AND received_at < $2
-        AND (CAST($3 AS TEXT) IS NULL OR dataset = $3)";
-const REPLAY_OWN: &str = "SELECT COUNT(*) FROM batch WHERE replay_id = $1";
-// A process finishes the batch that it works on.
-const REPLAY_CANCEL: &str = "
-    UPDATE batch SET state = 'detected', replay_id = NULL
-    WHERE replay_id = $1 AND state = 'stored' AND claimed_by IS NULL";
+const WITH_OBJECT: &str = "
+    SELECT * FROM batch WHERE has_object AND state = 'detected' AND received_at < $1 AND id > $2
+    ORDER BY id LIMIT $3";
+const OBJECT_REMOVED: &str = "UPDATE batch SET has_object = FALSE WHERE id = $1 AND state = 'detected'";
 const RECENT: &str = "
     SELECT * FROM batch
-    WHERE connection_id = $1 AND dataset = $2 AND source = $3 AND state IN ('stored', 'detected')
+    WHERE connection_id = $1 AND dataset = $2 AND source = $3 AND state = 'detected'
     ORDER BY received_at DESC LIMIT $4";
 const COUNTS: &str = "
     SELECT COUNT(*) AS batches, CAST(COALESCE(SUM(deliveries), 0) AS BIGINT) AS deliveries,
@@ -163,7 +187,7 @@ const COUNTS: &str = "
         CAST(COALESCE(SUM(duplicates), 0) AS BIGINT) AS duplicates,
         CAST(COALESCE(SUM(rejected), 0) AS BIGINT) AS rejected,
         CAST(COALESCE(SUM(repaired), 0) AS BIGINT) AS repaired,
-        COUNT(CASE WHEN state IN ('archived', 'stored') THEN 1 END) AS pending,
+        COUNT(CASE WHEN state = 'archived' THEN 1 END) AS pending,
         COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed
     FROM batch WHERE CAST($1 AS TEXT) IS NULL OR connection_id = $1";
 
@@ -187,7 +211,7 @@ impl Store {
         Ok(on_engine!(self, pool => sqlx::query_as(GET).bind(id).fetch_optional(pool).await?))
     }
 
-    /// The paths of the known batches among these, by id.
+    /// The paths of the known batches among these, by id; empty if the object is no longer needed.
     pub async fn batch_paths(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
         let mut all = HashMap::new();
         for part in ids.chunks(500) {
@@ -205,23 +229,61 @@ impl Store {
         Ok(all)
     }
 
-    /// Marks a batch as stored. It had `records` lines, of which `rejects` could not become events. If another process
-    /// already marked it, nothing changes.
-    pub async fn batch_stored(
+    /// Stores everything that follows from the records of a batch, and ends the claim on it. Returns `false` without a
+    /// change if the claim is lost.
+    pub async fn batch_done(
         &self,
-        id: &str,
-        records: i64,
-        repaired: i64,
-        rejects: &[RejectRow],
-    ) -> Result<(), StoreError> {
+        batch: &BatchRow,
+        claimant: &str,
+        outcome: &BatchOutcome,
+    ) -> Result<bool, StoreError> {
+        let found = &outcome.found;
+        let matches = earliest(&found.matches);
+        let problem = outcome.problem.as_deref().map(|text| storable(text).into_owned());
         in_transaction!(self, tx => {
-            let begun = sqlx::query(BEGIN_STORED).bind(id).execute(&mut *tx).await?.rows_affected();
-            if begun > 0 {
-                sqlx::query(reject::CLEAR).bind(id).execute(&mut *tx).await?;
-                reject_write!(tx, rejects);
-                sqlx::query(STORED).bind(id).bind(records).bind(repaired).execute(&mut *tx).await?;
+            let ended = sqlx::query(DONE).bind(&batch.id).bind(claimant).bind(outcome.records)
+                .bind(outcome.accepted).bind(outcome.duplicates).bind(outcome.repaired).bind(problem)
+                .execute(&mut *tx).await?.rows_affected();
+            if ended == 0 {
+                return Ok(false);
+            }
+            parts_add!(tx, &outcome.parts);
+            sqlx::query(reject::CLEAR).bind(&batch.id).execute(&mut *tx).await?;
+            reject_write!(tx, &outcome.rejects);
+            sqlx::query(REJECTED).bind(&batch.id).execute(&mut *tx).await?;
+            identifiers_seen!(tx, &outcome.seen);
+            unmapped_count!(tx, &outcome.unmapped);
+            evidence_write!(tx, &found.evidence, found.run.began_at);
+            matches_write!(tx, matches, found.run);
+            groups_owe!(tx, groups_of(&matches), &found.run.stamp, found.run.began_at);
+            for (rule, event, who, at) in &found.tested {
+                sqlx::query(TEST_ADD).bind(rule).bind(event).bind(storable(who).into_owned()).bind(at)
+                    .execute(&mut *tx).await?;
+            }
+            if let Some(newest) = found.newest {
+                sqlx::query(WATERMARK_SET).bind(&batch.connection_id.0).bind(&batch.dataset).bind(newest)
+                    .bind(found.late).execute(&mut *tx).await?;
             }
         });
+        Ok(true)
+    }
+
+    /// Processed batches whose object is in the archive and that were received before a time, by
+    /// ID, after `after`.
+    pub async fn batch_with_object(
+        &self,
+        before: DateTime<Utc>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<BatchRow>, StoreError> {
+        Ok(on_engine!(self, pool => {
+            sqlx::query_as(WITH_OBJECT).bind(before).bind(after).bind(bounded(limit)).fetch_all(pool).await?
+        }))
+    }
+
+    /// Records that the object of a processed batch is no longer in the archive.
+    pub async fn batch_object_removed(&self, id: &str) -> Result<(), StoreError> {
+        on_engine!(self, pool => { sqlx::query(OBJECT_REMOVED).bind(id).execute(pool).await?; });
         Ok(())
     }
 
@@ -237,15 +299,6 @@ impl Store {
             sqlx::query_as(RECENT).bind(connection.as_str()).bind(dataset).bind(source).bind(bounded(limit))
                 .fetch_all(pool).await?
         }))
-    }
-
-    /// Marks a batch as detected and ends the claim on it. If a new look at its events was requested since `batch` was
-    /// read, the batch stays in state `stored`.
-    pub async fn batch_detected(&self, batch: &BatchRow, claimant: &str) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
-            sqlx::query(DETECTED).bind(&batch.id).bind(claimant).bind(batch.again).execute(pool).await?;
-        });
-        Ok(())
     }
 
     /// Marks an unreadable batch as failed with the reason, and ends the claim on it. Its object stays in the archive.
@@ -267,70 +320,6 @@ impl Store {
             sqlx::query_as(LIST)
                 .bind(connection.map(ConnectionId::as_str)).bind(state.map(BatchState::as_str))
                 .bind(bounded(limit)).fetch_all(pool).await?
-        }))
-    }
-
-    /// Batches received since a time, and all that were not pushed, of these datasets (an empty list means all), in
-    /// order of arrival.
-    pub async fn batch_between(
-        &self,
-        since: DateTime<Utc>,
-        datasets: &[String],
-    ) -> Result<Vec<BatchRow>, StoreError> {
-        let mut all: Vec<BatchRow> = Vec::new();
-        let mut after = String::new();
-        loop {
-            let part: Vec<BatchRow> = on_reader!(self, pool => {
-                sqlx::query_as(BETWEEN).bind(since).bind(&after).fetch_all(pool).await?
-            });
-            let Some(last) = part.last() else { break };
-            after.clone_from(&last.id);
-            all.extend(
-                part.into_iter()
-                    .filter(|batch| datasets.is_empty() || datasets.contains(&batch.dataset)),
-            );
-        }
-        all.sort_by(|left, right| (left.received_at, &left.id).cmp(&(right.received_at, &right.id)));
-        Ok(all)
-    }
-
-    /// Sends the batches that were received between two times through detection again, and records their number with the
-    /// replay `id`. Returns which.
-    pub async fn batch_replay(
-        &self,
-        id: &str,
-        since: DateTime<Utc>,
-        until: DateTime<Utc>,
-        dataset: Option<&str>,
-    ) -> Result<Vec<String>, StoreError> {
-        Ok(in_transaction!(self, tx => {
-            let batches: Vec<String> = sqlx::query_scalar(REPLAY).bind(since).bind(until).bind(dataset).bind(id)
-                .fetch_all(&mut *tx).await?;
-            let total = i64::try_from(batches.len()).unwrap_or(i64::MAX);
-            sqlx::query(REPLAY_TOTAL).bind(id).bind(total).execute(&mut *tx).await?;
-            batches
-        }))
-    }
-
-    /// The number of batches between two times that wait for detection, for whatever reason.
-    pub async fn batch_replay_left(
-        &self,
-        since: DateTime<Utc>,
-        until: DateTime<Utc>,
-        dataset: Option<&str>,
-    ) -> Result<i64, StoreError> {
-        Ok(on_engine!(self, pool => {
-            sqlx::query_scalar(REPLAY_LEFT).bind(since).bind(until).bind(dataset).fetch_one(pool).await?
-        }))
-    }
-
-    /// Takes back the batches of a replay that nothing else waits for and nobody works on; their detections stay as they
-    /// are. Returns the number of batches that are still worked on.
-    pub async fn batch_replay_cancel(&self, id: &str) -> Result<i64, StoreError> {
-        Ok(in_transaction!(self, tx => {
-            sqlx::query(REPLAY_CANCEL).bind(id).execute(&mut *tx).await?;
-            let left: i64 = sqlx::query_scalar(REPLAY_OWN).bind(id).fetch_one(&mut *tx).await?;
-            left
         }))
     }
 

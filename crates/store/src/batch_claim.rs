@@ -4,7 +4,6 @@ use crate::batch::BatchRow;
 use crate::database_clock::{postgres_now_ms, sqlite_now_ms};
 use crate::engine::{Engine, Store, StoreError, on_engine, on_reader};
 use chrono::TimeDelta;
-use model::BatchState;
 
 /// All statements of this file for either engine.
 #[cfg(test)]
@@ -32,7 +31,7 @@ macro_rules! next {
         concat!(
             "UPDATE batch SET claimed_by = $1, claimed_until_ms = ",
             $now!(),
-            " + $2 WHERE id = (SELECT id FROM batch WHERE state = $3 AND state IN ('archived', 'stored') AND ",
+            " + $2 WHERE id = (SELECT id FROM batch WHERE state = 'archived' AND ",
             free!($now),
             " ORDER BY received_at, id LIMIT 1",
             $lock,
@@ -45,7 +44,7 @@ macro_rules! one {
         concat!(
             "UPDATE batch SET claimed_by = $1, claimed_until_ms = ",
             $now!(),
-            " + $2 WHERE id = $3 AND state IN ('archived', 'stored') AND ",
+            " + $2 WHERE id = $3 AND state = 'archived' AND ",
             free!($now),
             " RETURNING *"
         )
@@ -69,15 +68,13 @@ const RENEW_POSTGRES: &str = renew!(postgres_now_ms);
 const RELEASE: &str =
     "UPDATE batch SET claimed_by = NULL, claimed_until_ms = 0 WHERE id = $1 AND claimed_by = $2";
 // The index of batches that wait is asked: it is empty when nothing waits, however many batches there are.
-const WAITS: &str =
-    "SELECT EXISTS (SELECT 1 FROM batch WHERE state = $1 AND state IN ('archived', 'stored'))";
+const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM batch WHERE state = 'archived')";
 
 impl Store {
-    /// Claims the oldest unclaimed batch in this state, for `length` from now. A claim that ends later than that was
+    /// Claims the oldest unclaimed batch that waits to be processed, for `length` from now. A claim that ends later than that was
     /// taken before the clock was set back, and is ignored.
     pub async fn batch_claim(
         &self,
-        state: BatchState,
         claimant: &str,
         length: TimeDelta,
     ) -> Result<Option<BatchRow>, StoreError> {
@@ -85,11 +82,11 @@ impl Store {
         Ok(match &self.engine {
             Engine::Sqlite { write, .. } => {
                 let query = sqlx::query_as(NEXT_SQLITE).bind(claimant).bind(length);
-                query.bind(state.as_str()).fetch_optional(write).await?
+                query.fetch_optional(write).await?
             }
             Engine::Postgres(pool) => {
                 let query = sqlx::query_as(NEXT_POSTGRES).bind(claimant).bind(length);
-                query.bind(state.as_str()).fetch_optional(pool).await?
+                query.fetch_optional(pool).await?
             }
         })
     }
@@ -141,10 +138,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether any batch is in this state, claimed or not.
-    pub async fn batch_waits(&self, state: BatchState) -> Result<bool, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_scalar(WAITS).bind(state.as_str()).fetch_one(pool).await?
-        }))
+    /// Whether any batch waits to be processed, claimed or not.
+    pub async fn batch_waits(&self) -> Result<bool, StoreError> {
+        Ok(on_reader!(self, pool => sqlx::query_scalar(WAITS).fetch_one(pool).await?))
     }
 }

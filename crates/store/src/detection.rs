@@ -1,7 +1,10 @@
 //! Detections: a rule matched an event.
 
 use crate::TimeCursor;
-use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
+use crate::engine::{
+    Store, StoreError, bounded, in_transaction, json_columns, on_engine, on_reader, storable,
+};
+use crate::evidence::evidence_hold;
 use crate::group_debt::{GroupDebt, PAID_HEAD, PAID_STAMPS};
 use crate::journal::{JournalEntry, journal_write, journal_write_many};
 use chrono::{DateTime, Utc};
@@ -55,6 +58,12 @@ pub struct DetectionRow {
     pub last_at: DateTime<Utc>,
     /// The ids of the events that are its evidence, as a JSON list, oldest first.
     pub evidence: String,
+}
+
+json_columns! {
+    DetectionRow in "detection" by |row| &row.id;
+    /// The ids of the events that are its evidence, oldest first.
+    evidence_ids = evidence: Vec<String>;
 }
 
 /// The required changes of the detections of some groups.
@@ -162,6 +171,11 @@ impl Store {
         summary: &(dyn Fn(&DetectionRow) -> String + Sync),
         now: DateTime<Utc>,
     ) -> Result<Option<usize>, StoreError> {
+        let mut held = Vec::new();
+        for found in changes.new.iter().chain(&changes.revised) {
+            held.push(found.event_id.0.clone());
+            held.extend(found.evidence_ids()?);
+        }
         let new = in_transaction!(self, tx => {
             let mut new = 0;
             let of_watches = paid.chunk_by(|one, next| one.watch == next.watch);
@@ -215,6 +229,7 @@ impl Store {
                 new += entries.len();
                 journal_write_many!(tx, &entries);
             }
+            evidence_hold!(tx, held);
             new
         });
         Ok(Some(new))

@@ -1,9 +1,10 @@
-//! Deletions on purpose: batches past their retention, and the data of one person.
+//! Deletions on purpose: batches and parts past their retention, and the data of one person.
 
 use crate::TimeCursor;
 use crate::batch::BatchRow;
 use crate::engine::{Store, StoreError, bounded, in_transaction, on_engine, on_reader, storable};
 use crate::journal::{JournalEntry, journal_write};
+use crate::part::{self, PartRow};
 use crate::person::like_anywhere;
 use chrono::{DateTime, Utc};
 use model::PersonId;
@@ -43,9 +44,7 @@ pub struct PurgeRow {
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
     OLD,
-    FORGET_EVENTS,
     FORGET_REJECTS,
-    FORGET_MATCHES,
     FORGET,
     PURGE_START,
     PURGE_OPEN,
@@ -58,13 +57,9 @@ pub(crate) const STATEMENTS: &[&str] = &[
     PURGE_PROGRESS,
     PURGE_FINISH,
     BATCHES_AFTER,
-    IDENTIFIERS,
-    MATCHES_OF_PERSON,
-    TEST_MATCHES_OF_PERSON,
-    EVENTS_OF_PERSON,
-    EVENTS_OF_IDENTIFIER,
-    COUNT_OF_PERSON,
-    COUNT_OF_IDENTIFIER,
+    MATCHES_OF_IDENTIFIER,
+    TEST_MATCHES_OF_IDENTIFIER,
+    EVIDENCE_OF_IDENTIFIER,
     UNMAPPED,
     REJECT_SAMPLES,
 ];
@@ -72,9 +67,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
 const OLD: &str = "
     SELECT * FROM batch WHERE dataset = $1 AND received_at < $2 AND state IN ('detected', 'failed')
     ORDER BY received_at, id LIMIT $3";
-const FORGET_EVENTS: &str = "DELETE FROM event WHERE batch_id = $1";
 const FORGET_REJECTS: &str = "DELETE FROM reject WHERE batch_id = $1";
-const FORGET_MATCHES: &str = "DELETE FROM rule_hit WHERE batch_id = $1";
 const FORGET: &str = "DELETE FROM batch WHERE id = $1";
 const PURGE_START: &str = "
     INSERT INTO purge (id, person_id, reason, actor, started_at, position, batches, objects, records, events)
@@ -95,22 +88,12 @@ const PURGE_PROGRESS: &str = "
     UPDATE purge SET position = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
 const PURGE_FINISH: &str = "
     UPDATE purge SET finished_at = $2, batches = $3, objects = $4, records = $5, events = $6 WHERE id = $1";
-const BATCHES_AFTER: &str = "SELECT * FROM batch WHERE id > $1 ORDER BY id LIMIT $2";
-const IDENTIFIERS: &str = "
-    SELECT DISTINCT identifier FROM event WHERE person_id = $1 AND identifier IS NOT NULL ORDER BY identifier
-    LIMIT 10000";
-const EVENTS_OF_PERSON: &str = "
-    DELETE FROM event WHERE id IN (SELECT id FROM event WHERE person_id = $1 ORDER BY at, id LIMIT 1000)";
-// What rules remember of events, for correlations and for rules in test mode.
-const MATCHES_OF_PERSON: &str = "
-    DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
-const TEST_MATCHES_OF_PERSON: &str = "
-    DELETE FROM test_match WHERE event_id IN (SELECT id FROM event WHERE person_id = $1)";
-const EVENTS_OF_IDENTIFIER: &str = "
-    DELETE FROM event
-    WHERE id IN (SELECT id FROM event WHERE person_id IS NULL AND identifier = $1 ORDER BY id LIMIT 1000)";
-const COUNT_OF_PERSON: &str = "SELECT COUNT(*) FROM event WHERE person_id = $1";
-const COUNT_OF_IDENTIFIER: &str = "SELECT COUNT(*) FROM event WHERE person_id IS NULL AND identifier = $1";
+const BATCHES_AFTER: &str = "SELECT * FROM batch WHERE has_object AND id > $1 ORDER BY id LIMIT $2";
+// What rules remember of records, for correlations and for rules in test mode.
+const MATCHES_OF_IDENTIFIER: &str = "
+    DELETE FROM rule_hit WHERE event_id IN (SELECT id FROM evidence WHERE identifier = $1)";
+const TEST_MATCHES_OF_IDENTIFIER: &str = "DELETE FROM test_match WHERE who = $1";
+const EVIDENCE_OF_IDENTIFIER: &str = "DELETE FROM evidence WHERE identifier = $1";
 const UNMAPPED: &str = "DELETE FROM unmapped_identifier WHERE identifier = $1";
 const REJECT_SAMPLES: &str = "
     DELETE FROM reject_sample WHERE LOWER(excerpt) LIKE $1 ESCAPE '!' OR LOWER(detail) LIKE $1 ESCAPE '!'";
@@ -128,37 +111,39 @@ impl Store {
         }))
     }
 
-    /// Deletes batches with their events and rejects, and writes the number to the journal. Returns the number of
-    /// events.
-    pub async fn batch_forget(
+    /// Deletes batches with their rejects, drops parts, and writes the number of records to the journal, as `summary`.
+    pub async fn archive_forget(
         &self,
-        ids: &[String],
+        batches: &[String],
+        parts: &[PartRow],
         dataset: &str,
         days: i64,
-        summary: &(dyn Fn(u64) -> String + Sync),
+        summary: &str,
         now: DateTime<Utc>,
-    ) -> Result<u64, StoreError> {
-        Ok(in_transaction!(self, tx => {
-            let mut events = 0;
-            for id in ids {
-                events += sqlx::query(FORGET_EVENTS).bind(id).execute(&mut *tx).await?.rows_affected();
+    ) -> Result<(), StoreError> {
+        in_transaction!(self, tx => {
+            for id in batches {
                 sqlx::query(FORGET_REJECTS).bind(id).execute(&mut *tx).await?;
-                sqlx::query(FORGET_MATCHES).bind(id).execute(&mut *tx).await?;
                 sqlx::query(FORGET).bind(id).execute(&mut *tx).await?;
             }
-            let batches = ids.len();
+            for part in parts {
+                sqlx::query(part::DROP).bind(&part.path).bind(now).execute(&mut *tx).await?;
+            }
+            let events: i64 = parts.iter().map(|part| part.records).sum();
+            let (batches, parts) = (batches.len(), parts.len());
             let entry = JournalEntry {
                 at: now,
                 kind: model::JournalKind::ArchiveRetention,
                 person_id: None,
                 connection_id: None,
                 subject_id: Some(dataset.to_owned()),
-                summary: summary(events),
-                data: serde_json::json!({ "dataset": dataset, "batches": batches, "events": events, "days": days }),
+                summary: summary.to_owned(),
+                data: serde_json::json!({ "dataset": dataset, "batches": batches, "parts": parts, "events": events,
+                    "days": days }),
             };
             journal_write!(tx, &entry);
-            events
-        }))
+        });
+        Ok(())
     }
 
     /// Starts a purge.
@@ -265,60 +250,21 @@ impl Store {
         Ok(())
     }
 
-    /// Batches by id, after `after`.
+    /// Batches whose object is in the archive, by id, after `after`.
     pub async fn batch_after(&self, after: &str, limit: i64) -> Result<Vec<BatchRow>, StoreError> {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(BATCHES_AFTER).bind(after).bind(bounded(limit)).fetch_all(pool).await?
         }))
     }
 
-    /// The identifiers in a person's events.
-    pub async fn event_identifiers(&self, person: &PersonId) -> Result<Vec<String>, StoreError> {
-        Ok(on_reader!(self, pool => {
-            sqlx::query_scalar(IDENTIFIERS).bind(&person.0).fetch_all(pool).await?
-        }))
-    }
-
-    /// Deletes the matches and sightings that rules stored from a person's events.
-    pub async fn event_memory_purge(&self, person: &PersonId) -> Result<(), StoreError> {
+    /// Deletes what rules remember of records with this identifier, and their evidence.
+    pub async fn evidence_purge(&self, identifier: &str) -> Result<(), StoreError> {
         in_transaction!(self, tx => {
-            sqlx::query(MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
-            sqlx::query(TEST_MATCHES_OF_PERSON).bind(&person.0).execute(&mut *tx).await?;
+            sqlx::query(MATCHES_OF_IDENTIFIER).bind(identifier).execute(&mut *tx).await?;
+            sqlx::query(TEST_MATCHES_OF_IDENTIFIER).bind(identifier).execute(&mut *tx).await?;
+            sqlx::query(EVIDENCE_OF_IDENTIFIER).bind(identifier).execute(&mut *tx).await?;
         });
         Ok(())
-    }
-
-    /// Deletes up to 1,000 events of a person. Returns the number; 0 if none is left.
-    pub async fn event_purge(&self, person: &PersonId) -> Result<u64, StoreError> {
-        Ok(on_engine!(self, pool => {
-            sqlx::query(EVENTS_OF_PERSON).bind(&person.0).execute(pool).await?.rows_affected()
-        }))
-    }
-
-    /// Deletes up to 1,000 events with an unmapped identifier. Returns the number.
-    pub async fn event_purge_unmapped(&self, identifier: &str) -> Result<u64, StoreError> {
-        Ok(on_engine!(self, pool => {
-            sqlx::query(EVENTS_OF_IDENTIFIER).bind(identifier).execute(pool).await?.rows_affected()
-        }))
-    }
-
-    /// The number of events that a purge would delete: those of the person, and unmapped ones with one of the person's
-    /// identifiers.
-    pub async fn event_purge_count(
-        &self,
-        person: &PersonId,
-        identifiers: impl IntoIterator<Item = &String>,
-    ) -> Result<i64, StoreError> {
-        let mut count: i64 = on_reader!(self, pool => {
-            sqlx::query_scalar(COUNT_OF_PERSON).bind(&person.0).fetch_one(pool).await?
-        });
-        for identifier in identifiers {
-            let more: i64 = on_reader!(self, pool => {
-                sqlx::query_scalar(COUNT_OF_IDENTIFIER).bind(identifier).fetch_one(pool).await?
-            });
-            count += more;
-        }
-        Ok(count)
     }
 
     /// Deletes an unmapped identifier, and the samples of rejected lines that contain it.

@@ -61,7 +61,7 @@ const OVERVIEW: &str = "
         (SELECT COUNT(*) FROM member WHERE gone_at IS NULL) AS members,
         (SELECT COUNT(*) FROM access_user WHERE gone_at IS NULL) AS access_users,
         (SELECT COUNT(*) FROM access_group WHERE gone_at IS NULL) AS access_groups,
-        (SELECT COUNT(*) FROM event) AS events,
+        (SELECT CAST(COALESCE(SUM(records), 0) AS BIGINT) FROM part WHERE dropped_at IS NULL) AS events,
         (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM reject) AS rejects,
         (SELECT COUNT(*) FROM detection) AS detections,
         (SELECT COUNT(*) FROM message WHERE state = 'delivered') AS messages_delivered,

@@ -5,7 +5,6 @@ use crate::journal::{JournalEntry, journal_write};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, SourceState};
 use sqlx::QueryBuilder;
-use std::collections::HashSet;
 
 /// One dataset of one connection through one delivery method.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -167,7 +166,6 @@ const OBJECT_PROBLEMS: &str = "
 const OBJECTS_COUNT: &str = "SELECT COUNT(*) FROM object_read WHERE connection_id = $1 AND dataset = $2";
 const OBJECTS_FORGET: &str = "DELETE FROM object_read WHERE connection_id = $1 AND dataset = $2";
 
-pub(crate) const KNOWN_HEAD: &str = "SELECT id FROM event WHERE id IN ";
 pub(crate) const OBJECTS_HEAD: &str = "SELECT * FROM object_read WHERE connection_id = ";
 
 impl Store {
@@ -252,26 +250,6 @@ impl Store {
         Ok(on_reader!(self, pool => {
             sqlx::query_as(LAST_BATCHES).bind(connection.map(ConnectionId::as_str)).fetch_all(pool).await?
         }))
-    }
-
-    /// Which of these events are already stored.
-    pub async fn event_known(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
-        let mut known = HashSet::new();
-        // Below the number of parameters that either engine takes.
-        for part in ids.chunks(1_000) {
-            let found: Vec<String> = on_reader!(self, pool => {
-                let mut query = QueryBuilder::new(KNOWN_HEAD);
-                query.push("(");
-                let mut list = query.separated(", ");
-                for id in part {
-                    list.push_bind(id);
-                }
-                query.push(")");
-                query.build_query_scalar().fetch_all(pool).await?
-            });
-            known.extend(found);
-        }
-        Ok(known)
     }
 
     /// Records that an object was read, or why it could not be, together with a journal entry. Counts the attempts.

@@ -1,6 +1,7 @@
 //! Matches, stored as long as a correlation may need them, and the watermark of each source.
 
 use crate::engine::{Store, StoreError, in_transaction, on_engine, on_reader, storable};
+use crate::evidence::{EvidenceRow, evidence_write};
 use crate::group_debt::groups_owe;
 use chrono::{DateTime, Utc};
 use model::ConnectionId;
@@ -72,8 +73,6 @@ pub struct WatermarkRow {
 /// All statements of this file for either engine.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&str] = &[
-    OF_BATCH,
-    FORGET_BATCH,
     FORGET_DERIVED,
     PRUNE,
     PRUNE_UNKNOWN,
@@ -95,10 +94,12 @@ pub(crate) const GROUPS_HEAD: &str = "
     SELECT watch, group_key, slot, part, value, at_us, event_id, batch_id FROM rule_hit WHERE watch = ";
 pub(crate) const GROUPS_TAIL: &str = ") AND at_us >= ";
 pub(crate) const GROUPS_ORDER: &str = " ORDER BY group_key, at_us LIMIT ";
-const OF_BATCH: &str = "
-    SELECT watch, group_key, MIN(at_us) AS at_us FROM rule_hit WHERE batch_id = $1 AND kept_at < $2
-    GROUP BY watch, group_key ORDER BY watch, group_key";
-const FORGET_BATCH: &str = "DELETE FROM rule_hit WHERE batch_id = $1 AND kept_at < $2";
+// What was derived names its source with a blank; it follows from other matches, not from a record.
+pub(crate) const OF_EVENTS_HEAD: &str = "
+    SELECT watch, group_key, MIN(at_us) AS at_us FROM rule_hit WHERE event_id IN (";
+pub(crate) const OF_EVENTS_MIDDLE: &str = ") AND batch_id NOT LIKE '% %' AND kept_at < ";
+pub(crate) const OF_EVENTS_TAIL: &str = " GROUP BY watch, group_key ORDER BY watch, group_key";
+pub(crate) const FORGET_EVENTS_HEAD: &str = "DELETE FROM rule_hit WHERE event_id IN (";
 const FORGET_DERIVED: &str =
     "DELETE FROM rule_hit WHERE watch = $1 AND group_key = $2 AND batch_id = $3 AND at_us >= $4";
 const PRUNE: &str = "DELETE FROM rule_hit WHERE watch = $1 AND at_us < $2 AND kept_at < $3";
@@ -112,7 +113,7 @@ const WATCHES: &str = "
     SELECT watch FROM each WHERE watch IS NOT NULL";
 const WATERMARKS: &str = "SELECT * FROM watermark ORDER BY connection_id, dataset LIMIT 10000";
 const WATERMARK: &str = "SELECT at FROM watermark WHERE connection_id = $1 AND dataset = $2";
-const WATERMARK_SET: &str = "
+pub(crate) const WATERMARK_SET: &str = "
     INSERT INTO watermark (connection_id, dataset, at, late) VALUES ($1, $2, $3, $4)
     ON CONFLICT (connection_id, dataset) DO UPDATE SET late = watermark.late + excluded.late,
         at = CASE WHEN excluded.at > watermark.at THEN excluded.at ELSE watermark.at END";
@@ -120,29 +121,30 @@ const WATERMARK_SET: &str = "
 /// Writes matches in the transaction `$tx`.
 macro_rules! matches_write {
     ($tx:expr, $matches:expr, $run:expr) => {{
-        let matches: &[&MatchRow] = &$matches;
-        for part in matches.chunks(ROWS) {
-            let mut query = QueryBuilder::new(MATCH_HEAD);
+        let matches: &[&$crate::matches::MatchRow] = &$matches;
+        for part in matches.chunks(500) {
+            let mut query = sqlx::QueryBuilder::new($crate::matches::MATCH_HEAD);
             query.push_values(part, |mut row, one| {
                 row.push_bind(&one.watch)
-                    .push_bind(storable(&one.group_key).into_owned())
+                    .push_bind($crate::engine::storable(&one.group_key).into_owned())
                     .push_bind(&one.slot)
                     .push_bind(one.part)
-                    .push_bind(storable(&one.value).into_owned())
+                    .push_bind($crate::engine::storable(&one.value).into_owned())
                     .push_bind(one.at_us)
                     .push_bind(&one.event_id)
                     .push_bind(&one.batch_id)
                     .push_bind($run.began_at);
             });
-            query.push(MATCH_TAIL);
+            query.push($crate::matches::MATCH_TAIL);
             query.build().execute(&mut *$tx).await?;
         }
     }};
 }
+pub(crate) use matches_write;
 
 /// For matches with the same key, the earliest one, in the order of their keys, so that two transactions lock rows in
 /// the same order.
-fn earliest(matches: &[MatchRow]) -> Vec<&MatchRow> {
+pub(crate) fn earliest(matches: &[MatchRow]) -> Vec<&MatchRow> {
     let mut first = BTreeMap::new();
     for one in matches {
         let key = (&one.watch, &one.group_key, &one.slot, one.part, &one.value);
@@ -155,7 +157,7 @@ fn earliest(matches: &[MatchRow]) -> Vec<&MatchRow> {
 }
 
 /// The groups of these matches, with the earliest time in each.
-fn groups_of<'m>(matches: &[&'m MatchRow]) -> Vec<(&'m str, &'m str, i64)> {
+pub(crate) fn groups_of<'m>(matches: &[&'m MatchRow]) -> Vec<(&'m str, &'m str, i64)> {
     let mut groups = BTreeMap::new();
     for one in matches {
         let from = groups
@@ -170,17 +172,65 @@ fn groups_of<'m>(matches: &[&'m MatchRow]) -> Vec<(&'m str, &'m str, i64)> {
 }
 
 impl Store {
-    /// Stores matches, and records that the detections of their groups must be recomputed. An already stored match is
-    /// kept, with the earlier of the two times.
-    pub async fn match_keep(&self, matches: &[MatchRow], run: &MatchRun) -> Result<(), StoreError> {
+    /// Stores matches with their evidence, and records that the detections of their groups must be recomputed. An
+    /// already stored match is kept, with the earlier of the two times.
+    pub async fn match_keep(
+        &self,
+        matches: &[MatchRow],
+        evidence: &[EvidenceRow],
+        run: &MatchRun,
+    ) -> Result<(), StoreError> {
         if matches.is_empty() {
             return Ok(());
         }
         let matches = earliest(matches);
         let groups = groups_of(&matches);
         in_transaction!(self, tx => {
+            evidence_write!(tx, evidence, run.began_at);
             matches_write!(tx, matches, run);
             groups_owe!(tx, groups, &run.stamp, run.began_at);
+        });
+        Ok(())
+    }
+
+    /// The same for records that the rules saw before: deletes the matches of the records `looked_at` that this run did
+    /// not find again, and records that the detections of their groups must be recomputed, too.
+    pub async fn match_keep_again(
+        &self,
+        looked_at: &[String],
+        matches: &[MatchRow],
+        evidence: &[EvidenceRow],
+        run: &MatchRun,
+    ) -> Result<(), StoreError> {
+        let matches = earliest(matches);
+        in_transaction!(self, tx => {
+            evidence_write!(tx, evidence, run.began_at);
+            matches_write!(tx, matches, run);
+            groups_owe!(tx, groups_of(&matches), &run.stamp, run.began_at);
+            for some in looked_at.chunks(ROWS) {
+                let mut query = QueryBuilder::new(OF_EVENTS_HEAD);
+                let mut list = query.separated(", ");
+                for id in some {
+                    list.push_bind(id);
+                }
+                query.push(OF_EVENTS_MIDDLE).push_bind(run.began_at).push(OF_EVENTS_TAIL);
+                let groups: Vec<MatchGroup> = query.build_query_as().fetch_all(&mut *tx).await?;
+                if groups.is_empty() {
+                    continue;
+                }
+                let mut query = QueryBuilder::new(FORGET_EVENTS_HEAD);
+                let mut list = query.separated(", ");
+                for id in some {
+                    list.push_bind(id);
+                }
+                query.push(OF_EVENTS_MIDDLE).push_bind(run.began_at);
+                query.build().execute(&mut *tx).await?;
+                let groups = groups
+                    .iter()
+                    .map(|group| (group.watch.as_str(), group.group_key.as_str(), group.at_us))
+                    .collect();
+                groups_owe!(tx, groups, &run.stamp, run.began_at);
+            }
         });
         Ok(())
     }
@@ -206,24 +256,6 @@ impl Store {
             query.push(GROUPS_TAIL).push_bind(from_us).push(GROUPS_ORDER).push_bind(MATCHES_MAX);
             query.build_query_as().fetch_all(pool).await?
         }))
-    }
-
-    /// Deletes the matches of a batch that an earlier run stored and this one did not, and records that the detections
-    /// of their groups must be recomputed.
-    pub async fn match_forget_batch(&self, batch: &str, run: &MatchRun) -> Result<(), StoreError> {
-        in_transaction!(self, tx => {
-            let groups: Vec<MatchGroup> = sqlx::query_as(OF_BATCH)
-                .bind(batch).bind(run.began_at).fetch_all(&mut *tx).await?;
-            if !groups.is_empty() {
-                sqlx::query(FORGET_BATCH).bind(batch).bind(run.began_at).execute(&mut *tx).await?;
-                let groups = groups
-                    .iter()
-                    .map(|group| (group.watch.as_str(), group.group_key.as_str(), group.at_us))
-                    .collect();
-                groups_owe!(tx, groups, &run.stamp, run.began_at);
-            }
-        });
-        Ok(())
     }
 
     /// Replaces the matches that one watch's firings since `from_us` created in another watch's group, whose detections
@@ -284,20 +316,5 @@ impl Store {
         Ok(on_engine!(self, pool => {
             sqlx::query_scalar(WATERMARK).bind(&connection.0).bind(dataset).fetch_optional(pool).await?
         }))
-    }
-
-    /// Moves a source's watermark forward, never back, and adds to its number of late records.
-    pub async fn watermark_move(
-        &self,
-        connection: &ConnectionId,
-        dataset: &str,
-        at: DateTime<Utc>,
-        late: i64,
-    ) -> Result<(), StoreError> {
-        on_engine!(self, pool => {
-            sqlx::query(WATERMARK_SET).bind(&connection.0).bind(dataset).bind(at).bind(late)
-                .execute(pool).await?;
-        });
-        Ok(())
     }
 }

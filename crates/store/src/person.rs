@@ -76,6 +76,7 @@ const LIST: &str = "
     ORDER BY email LIMIT $4";
 const COUNT: &str = "SELECT COUNT(*) FROM person";
 pub(crate) const ALIAS_HEAD: &str = "SELECT address, person_id FROM person_alias WHERE address IN ";
+pub(crate) const GET_MANY_HEAD: &str = "SELECT * FROM person WHERE id IN (";
 pub(crate) const FIND_HEAD: &str = "SELECT email, id FROM person WHERE email IN ";
 
 /// The pattern that finds `text` anywhere; LIKE's special characters in it are literal.
@@ -127,6 +128,24 @@ impl Store {
     /// One person.
     pub async fn person_get(&self, id: &PersonId) -> Result<Option<PersonRow>, StoreError> {
         Ok(on_reader!(self, pool => sqlx::query_as(GET).bind(&id.0).fetch_optional(pool).await?))
+    }
+
+    /// The people among these ids, by id.
+    pub async fn person_get_many(&self, ids: &[String]) -> Result<HashMap<String, PersonRow>, StoreError> {
+        let mut all = HashMap::new();
+        for some in ids.chunks(500) {
+            let rows: Vec<PersonRow> = on_reader!(self, pool => {
+                let mut query = QueryBuilder::new(GET_MANY_HEAD);
+                let mut list = query.separated(", ");
+                for id in some {
+                    list.push_bind(id);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(pool).await?
+            });
+            all.extend(rows.into_iter().map(|row| (row.id.0.clone(), row)));
+        }
+        Ok(all)
     }
 
     /// The person with this main address or alias, which must be in lower case.

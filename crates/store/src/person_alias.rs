@@ -31,7 +31,6 @@ pub(crate) const STATEMENTS: &[&str] = &[
     RISK_SET,
     MOVE_MEMBER,
     MOVE_USER,
-    MOVE_EVENT,
     MOVE_DETECTION,
     MOVE_RISK,
     MOVE_SIGNAL,
@@ -55,7 +54,6 @@ const RISK: &str = "SELECT risk_level, risk_since FROM person WHERE id = $1";
 const RISK_SET: &str = "UPDATE person SET risk_level = $2, risk_since = $3, updated_at = $4 WHERE id = $1";
 const MOVE_MEMBER: &str = "UPDATE member SET person_id = $2 WHERE person_id = $1";
 const MOVE_USER: &str = "UPDATE access_user SET person_id = $2 WHERE person_id = $1";
-const MOVE_EVENT: &str = "UPDATE event SET person_id = $2 WHERE person_id = $1";
 const MOVE_DETECTION: &str = "UPDATE detection SET person_id = $2 WHERE person_id = $1";
 const MOVE_RISK: &str = "UPDATE risk_change SET person_id = $2 WHERE person_id = $1";
 const MOVE_SIGNAL: &str = "UPDATE signal SET person_id = $2 WHERE person_id = $1";
@@ -123,7 +121,7 @@ impl Store {
                 sqlx::query(RISK_SET).bind(&into.0).bind(level).bind(since).bind(now).execute(&mut *tx).await?;
             }
             for statement in [
-                MOVE_MEMBER, MOVE_USER, MOVE_EVENT, MOVE_DETECTION, MOVE_RISK, MOVE_SIGNAL, MOVE_MESSAGE,
+                MOVE_MEMBER, MOVE_USER, MOVE_DETECTION, MOVE_RISK, MOVE_SIGNAL, MOVE_MESSAGE,
                 MOVE_JOURNAL, MOVE_ALIAS,
             ] {
                 sqlx::query(statement).bind(&from.0).bind(&into.0).execute(&mut *tx).await?;

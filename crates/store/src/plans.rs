@@ -98,16 +98,20 @@ const ALLOWED: &[(&str, &str)] = &[
     ("SELECT risk_level, COUNT(*)", TOTAL),
     ("SELECT (SELECT COUNT(*) FROM connection)", TOTAL),
     ("SELECT COUNT(*) FROM person", TOTAL),
+    ("SELECT dataset, COUNT(*) AS parts", TOTAL),
     ("SELECT connection_id, dataset, source, MAX(received_at)", TOTAL),
     // What a purge or a removal costs once.
     ("DELETE FROM connection WHERE id", REMOVAL),
     ("DELETE FROM operation WHERE finished_at", REMOVAL),
     ("DELETE FROM rule_hit WHERE event_id IN", REMOVAL),
-    ("DELETE FROM test_match WHERE event_id IN", REMOVAL),
+    ("DELETE FROM test_match WHERE who", REMOVAL),
+    ("DELETE FROM identifier_seen WHERE dataset", REMOVAL),
+    ("DELETE FROM evidence WHERE NOT is_held", REMOVAL),
     ("DELETE FROM unmapped_identifier WHERE identifier", REMOVAL),
     ("DELETE FROM reject_sample WHERE LOWER(excerpt)", REMOVAL),
     // Bounded by what is compared: one batch, one run, the people or the grants of one connection.
-    ("FROM rule_hit WHERE batch_id = $1", BOUNDED),
+    ("FROM rule_hit WHERE event_id IN", BOUNDED),
+    ("FROM identifier_seen WHERE connection_id", BOUNDED),
     ("FROM rule_hit WHERE watch = $1 AND group_key IN", BOUNDED),
     ("FROM reject WHERE batch_id = $1", BOUNDED),
     (
@@ -118,10 +122,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ("SELECT c.object_id, MAX(c.at) FROM sync_change", BOUNDED),
     ("SELECT c.* FROM sync_change c JOIN sync_run", BOUNDED),
     ("DELETE FROM sync_run WHERE connection_id", BOUNDED),
-    (
-        "SELECT person_id, MAX(at) FROM event WHERE connection_id",
-        BOUNDED,
-    ),
     ("SELECT m.id, MAX(u.gone_at) FROM member", BOUNDED),
     ("FROM risk_score_read WHERE connection_id", BOUNDED),
     ("FROM object_read WHERE connection_id", BOUNDED),
@@ -134,6 +134,13 @@ const ALLOWED: &[(&str, &str)] = &[
     ("FROM signal s JOIN integration i", OPEN),
     ("FROM batch WHERE dataset = $1 AND received_at <", OPEN),
     ("FROM unmapped_identifier u JOIN person", OPEN),
+    ("FROM batch WHERE has_object", OPEN),
+    (
+        "FROM part WHERE dropped_at IS NULL AND dataset = $1 AND last_us <",
+        OPEN,
+    ),
+    ("FROM part WHERE dropped_at IS NULL AND last_us >=", BOUNDED),
+    ("FROM part WHERE dropped_at IS NULL AND problem IS NOT NULL", OPEN),
 ];
 const PAGE: &str = "a page in the order of an index, which ends at its limit";
 const TOTAL: &str = "a total over all rows";
@@ -445,6 +452,8 @@ async fn no_statement_reads_or_sorts_a_table_that_grows() {
     let scratches = crate::scratch::stores().await.unwrap();
     let engines = scratches.len();
     for scratch in &scratches {
+        // As it is once the records of earlier versions are in the archive.
+        scratch.store.earlier_events_end().await.unwrap();
         fill_all(scratch).await;
         let store = &scratch.store;
         let own = crate::prepared::of_engine(&store.engine);

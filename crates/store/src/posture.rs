@@ -1,5 +1,5 @@
-//! Data that posture checks need in addition to the lists: when each member was first seen, the audit log's events
-//! about members, and former Access users.
+//! Data that posture checks need in addition to the lists: when each member was first seen, and former Access
+//! users.
 
 use crate::engine::{Store, StoreError, bounded, on_reader};
 use chrono::{DateTime, Utc};
@@ -7,7 +7,7 @@ use model::ConnectionId;
 
 /// All statements of this file for either engine.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[ADDED, RUN_FIRST, AUDIT_FIRST, AUDIT_LAST, USER_GONE];
+pub(crate) const STATEMENTS: &[&str] = &[ADDED, RUN_FIRST, USER_GONE];
 
 const ADDED: &str = "
     SELECT c.object_id, MAX(c.at) FROM sync_change c JOIN sync_run r ON r.id = c.run_id
@@ -16,12 +16,6 @@ const ADDED: &str = "
 const RUN_FIRST: &str = "
     SELECT MIN(started_at) FROM sync_run
     WHERE connection_id = $1 AND outcome IN ('complete', 'partial')";
-const AUDIT_FIRST: &str = "
-    SELECT MIN(at) FROM event WHERE connection_id = $1 AND dataset IN ('audit_logs', 'audit_logs_v2')";
-const AUDIT_LAST: &str = "
-    SELECT person_id, MAX(at) FROM event
-    WHERE connection_id = $1 AND dataset IN ('audit_logs', 'audit_logs_v2') AND person_id > $2
-    GROUP BY person_id ORDER BY person_id LIMIT $3";
 const USER_GONE: &str = "
     SELECT m.id, MAX(u.gone_at)
     FROM member m JOIN access_user u ON u.connection_id = m.connection_id AND u.person_id = m.person_id
@@ -63,11 +57,6 @@ impl Store {
         ADDED
     );
     by_id!(
-        /// People with their last entry in the account's audit log, as far as Flareward received it, after an id.
-        posture_audit_last,
-        AUDIT_LAST
-    );
-    by_id!(
         /// Members who were Access users and no longer are, with the time, after a member's id.
         posture_user_gone,
         USER_GONE
@@ -76,10 +65,5 @@ impl Store {
         /// When the oldest stored sync started.
         posture_run_first,
         RUN_FIRST
-    );
-    one_time!(
-        /// The time of the oldest entry of the account's audit log that Flareward received.
-        posture_audit_first,
-        AUDIT_FIRST
     );
 }

@@ -13,14 +13,14 @@ fn with_rows(head: &str, columns: usize, tail: &str) -> String {
 
 fn built() -> Vec<String> {
     use crate::{
-        access, account_object, batch, detection, event, group_debt, journal, log_source, matches, person,
-        reject, sync_change,
+        access, account_object, batch, detection, evidence, group_debt, identifier, journal, log_source,
+        matches, part, person, reject, sync_change, unmapped,
     };
     vec![
         with_rows(person::UPSERT_HEAD, 6, person::UPSERT_TAIL),
+        format!("{}$1, $2)", person::GET_MANY_HEAD),
         format!("{} ($1, $2)", person::FIND_HEAD),
         format!("{} ($1, $2)", person::ALIAS_HEAD),
-        format!("{} ($1, $2)", log_source::KNOWN_HEAD),
         format!(
             "{} $1 AND dataset = $2 AND location IN ($3, $4)",
             log_source::OBJECTS_HEAD
@@ -33,14 +33,29 @@ fn built() -> Vec<String> {
         with_rows(sync_change::CHANGE_HEAD, 8, sync_change::CHANGE_TAIL),
         with_rows(sync_change::GRANT_CHANGE_HEAD, 7, sync_change::GRANT_CHANGE_TAIL),
         format!("{}$1, $2)", batch::PATHS_HEAD),
-        format!("{}$1, $2)", event::GET_MANY_HEAD),
-        format!("{}$1, $2)", event::BATCH_HEAD),
+        format!("{}$1, $2)", evidence::GET_MANY_HEAD),
+        format!("{}$1, $2)", evidence::HOLD_HEAD),
+        with_rows(evidence::INSERT_HEAD, 14, evidence::INSERT_TAIL),
+        format!("{}$1, $2)", identifier::GET_HEAD),
+        with_rows(identifier::SEEN_HEAD, 5, identifier::SEEN_TAIL),
+        format!("{}$1, $2)", part::KNOWN_HEAD),
+        with_rows(part::INSERT_HEAD, 11, ""),
+        format!(
+            "{}$1, $2{}$3{}",
+            matches::OF_EVENTS_HEAD,
+            matches::OF_EVENTS_MIDDLE,
+            matches::OF_EVENTS_TAIL
+        ),
+        format!(
+            "{}$1, $2{}$3",
+            matches::FORGET_EVENTS_HEAD,
+            matches::OF_EVENTS_MIDDLE
+        ),
         with_rows(journal::INSERT_HEAD, 7, ""),
         with_rows(detection::INSERT_HEAD, 20, detection::INSERT_TAIL),
         format!("{}$1, $2)", detection::GET_MANY_HEAD),
         format!("{}$1, $2{}", reject::SAMPLES_HEAD, reject::SAMPLES_TAIL),
-        with_rows(event::UNMAPPED_HEAD, 6, event::UNMAPPED_TAIL),
-        with_rows(event::INSERT_HEAD, 12, event::INSERT_TAIL),
+        with_rows(unmapped::UNMAPPED_HEAD, 6, unmapped::UNMAPPED_TAIL),
         with_rows(group_debt::OWE_HEAD, 5, group_debt::OWE_TAIL),
         format!(
             "{}$1 AND group_key IN ($2, $3{} VALUES ($4, $5), ($6, $7))",
@@ -77,7 +92,10 @@ pub(crate) fn statements() -> Vec<String> {
         crate::coaching::STATEMENTS,
         crate::connection::STATEMENTS,
         crate::detection::STATEMENTS,
-        crate::event::STATEMENTS,
+        crate::evidence::STATEMENTS,
+        crate::identifier::STATEMENTS,
+        crate::part::STATEMENTS,
+        crate::unmapped::STATEMENTS,
         crate::finding::STATEMENTS,
         crate::forget::STATEMENTS,
         crate::group_debt::STATEMENTS,

@@ -98,7 +98,7 @@ const REVISION: &str = "
         || COALESCE((SELECT CAST(COUNT(*) AS TEXT) FROM rule_mode), '') || ' '
         || COALESCE((SELECT CAST(MAX(set_at) AS TEXT) FROM rule_parameter), '') || ' '
         || COALESCE((SELECT CAST(COUNT(*) AS TEXT) FROM rule_parameter), '')";
-const TEST_ADD: &str = "
+pub(crate) const TEST_ADD: &str = "
     INSERT INTO test_match (rule_id, event_id, who, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const TEST_COUNTS: &str = "
     SELECT rule_id, COUNT(*) AS matches, COUNT(DISTINCT who) AS people, MAX(at) AS last_at

@@ -47,6 +47,30 @@ impl Place {
 }
 
 impl Scratch {
+    /// Puts records back into rows, as versions did that had no archive of records.
+    ///
+    /// # Errors
+    ///
+    /// If the database returns an error.
+    pub async fn events_as_before(&self, rows: &[crate::EvidenceRow]) -> Result<(), StoreError> {
+        on_engine!(self.store, pool => {
+            let time = if self.store.engine_name() == "SQLite" { "TEXT" } else { "TIMESTAMPTZ" };
+            let create = format!(
+                "CREATE TABLE event_before (id TEXT PRIMARY KEY, connection_id TEXT NOT NULL, dataset TEXT NOT NULL,
+                    at {time} NOT NULL, person_id TEXT, identifier TEXT, action TEXT, target TEXT, source_ip TEXT,
+                    country TEXT, batch_id TEXT NOT NULL, raw TEXT NOT NULL)"
+            );
+            sqlx::query(AssertSqlSafe(create)).execute(pool).await?;
+            for row in rows {
+                sqlx::query("INSERT INTO event_before (id, connection_id, dataset, at, identifier, batch_id, raw)
+                        VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                    .bind(&row.id.0).bind(&row.connection_id.0).bind(&row.dataset).bind(row.at)
+                    .bind(&row.identifier).bind(&row.batch_id).bind(&row.raw).execute(pool).await?;
+            }
+        });
+        Ok(())
+    }
+
     /// Makes the store look like one from before the fingerprint of its key was stored.
     ///
     /// # Errors

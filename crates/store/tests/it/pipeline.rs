@@ -3,26 +3,101 @@
 use crate::access::{connection, noon, person};
 use crate::journal::entries;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::{BatchState, ConnectionId, DetectionId, EventId, IntegrationId, PersonId, RiskLevel, SignalId};
+use model::{ConnectionId, DetectionId, EventId, IntegrationId, PersonId, RiskLevel, SignalId};
+use std::collections::HashSet;
 use store::{
-    DetectionChanges, DetectionRow, EventFilter, EventRow, IntegrationRow, NewBatch, NewRiskChange,
-    NewSignal, RejectRow, RejectSample, Store, TimeCursor, scratch,
+    BatchMatches, BatchOutcome, DetectionChanges, DetectionRow, EvidenceRow, IdentifierSeenRow,
+    IntegrationRow, MatchRow, MatchRun, NewBatch, NewRiskChange, NewSignal, PartFilter, PartRow, RejectRow,
+    RejectSample, Store, UnmappedRow, scratch,
 };
 
-fn event(connection: &ConnectionId, id: &str, person: Option<&PersonId>, at: DateTime<Utc>) -> EventRow {
-    EventRow {
+fn evidence(connection: &ConnectionId, id: &str, at: DateTime<Utc>) -> EvidenceRow {
+    EvidenceRow {
         id: EventId(id.to_owned()),
         connection_id: connection.clone(),
         dataset: "gateway_dns".to_owned(),
         at,
-        person_id: person.map(|person| person.0.clone()),
         identifier: Some("ana@x.example".to_owned()),
+        is_person: true,
         action: Some("allowed".to_owned()),
         target: Some("nul\0byte.example".to_owned()),
         source_ip: None,
         country: None,
         batch_id: "b1".to_owned(),
         raw: "{\"n\":1}".to_owned(),
+    }
+}
+
+fn part(path: &str) -> PartRow {
+    PartRow {
+        path: path.to_owned(),
+        dataset: "gateway_dns".to_owned(),
+        records: 2,
+        bytes: 900,
+        sha256: "ab".repeat(32),
+        first_us: noon().timestamp_micros(),
+        last_us: noon().timestamp_micros() + 1_000_000,
+        first_identifier: Some("ana@x.example".to_owned()),
+        last_identifier: Some("nul\0".to_owned()),
+        made_at: noon(),
+        dropped_at: None,
+        verified_at: noon(),
+        problem: None,
+    }
+}
+
+fn matched(id: &str, at: DateTime<Utc>) -> MatchRow {
+    MatchRow {
+        watch: "w".to_owned(),
+        group_key: "[]".to_owned(),
+        slot: id.to_owned(),
+        part: 0,
+        value: String::new(),
+        at_us: at.timestamp_micros(),
+        event_id: id.to_owned(),
+        batch_id: "b1".to_owned(),
+    }
+}
+
+fn outcome(connection: &ConnectionId, rejects: Vec<RejectRow>) -> BatchOutcome {
+    let later = noon() + TimeDelta::seconds(1);
+    BatchOutcome {
+        records: 5,
+        accepted: 2,
+        duplicates: 1,
+        repaired: 0,
+        problem: None,
+        parts: vec![part("dataset=gateway_dns/p1.parquet")],
+        rejects,
+        seen: vec![IdentifierSeenRow {
+            identifier: "ana@x.example".to_owned(),
+            dataset: "gateway_dns".to_owned(),
+            connection_id: connection.clone(),
+            first_at: noon(),
+            last_at: later,
+        }],
+        unmapped: vec![UnmappedRow {
+            connection_id: connection.clone(),
+            identifier: "ana@x.example".to_owned(),
+            dataset: "gateway_dns".to_owned(),
+            events: 2,
+            first_at: noon(),
+            last_at: later,
+        }],
+        found: BatchMatches {
+            matches: vec![matched("e1", noon()), matched("e2", later)],
+            evidence: vec![
+                evidence(connection, "e1", noon()),
+                evidence(connection, "e2", later),
+            ],
+            tested: vec![("r".to_owned(), "e1".to_owned(), "ana".to_owned(), noon())],
+            run: MatchRun {
+                began_at: noon(),
+                stamp: "s1".to_owned(),
+            },
+            newest: Some(later),
+            late: 0,
+        },
     }
 }
 
@@ -48,11 +123,6 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
             !store.batch_archive(&batch(&corp), &[]).await.unwrap(),
             "the same content again"
         );
-        let events = [
-            event(&corp, "e1", None, noon()),
-            event(&corp, "e1", None, noon()),
-            event(&corp, "e2", None, noon() + TimeDelta::seconds(1)),
-        ];
         let reject = RejectRow {
             batch_id: "b1".to_owned(),
             reason: "not JSON".to_owned(),
@@ -67,76 +137,146 @@ async fn a_batch_delivered_and_processed_twice_counts_once() {
                 excerpt: "{oops\0".to_owned(),
             }],
         };
-        for expected_new in [2, 0] {
-            let stored = store.event_store(events.to_vec()).await.unwrap();
-            let ids: Vec<&str> = stored.of_batch.iter().map(|event| event.id.as_str()).collect();
-            assert_eq!((stored.new, ids), (expected_new, vec!["e1", "e2"]));
-        }
-        let mut again = event(&corp, "e2", None, noon());
-        again.batch_id = "b2".to_owned();
-        let stored = store.event_store(vec![again]).await.unwrap();
-        assert_eq!(
-            (stored.new, stored.of_batch.len()),
-            (0, 0),
-            "another batch had it first"
+        let length = TimeDelta::seconds(6);
+        let claim = async |who: &str| store.batch_claim(who, length).await.unwrap();
+        let row = claim("one").await.unwrap();
+        assert_eq!(row.id, "b1");
+        assert!(claim("two").await.is_none(), "somebody works on it");
+        store.batch_claim_release("b1", "two").await.unwrap();
+        assert!(claim("two").await.is_none(), "only who claims it gives it back");
+        let outcome = outcome(&corp, vec![reject]);
+        assert!(
+            !store.batch_done(&row, "two", &outcome).await.unwrap(),
+            "only who claims it ends it"
         );
-        for rejects in [std::slice::from_ref(&reject), &[]] {
-            store.batch_stored("b1", 5, 0, rejects).await.unwrap();
-        }
+        assert_eq!(store.part_list(&PartFilter::default()).await.unwrap().len(), 0);
+        assert!(store.batch_done(&row, "one", &outcome).await.unwrap());
+        assert!(
+            !store.batch_done(&row, "one", &outcome).await.unwrap(),
+            "it is done"
+        );
         let counts = store.batch_counts(Some(&corp)).await.unwrap();
-        assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 5, 1));
+        assert_eq!((counts.deliveries, counts.records, counts.pending), (2, 5, 0));
         assert_eq!((counts.accepted, counts.duplicates, counts.rejected), (2, 1, 2));
         assert_eq!(store.unmapped_list(None, 10).await.unwrap()[0].events, 2);
-        let length = TimeDelta::seconds(6);
-        let claim = async |who: &str| {
-            let claimed = store.batch_claim(BatchState::Stored, who, length).await.unwrap();
-            claimed.map(|batch| batch.id)
-        };
-        assert_eq!(claim("one").await.as_deref(), Some("b1"));
-        assert_eq!(claim("two").await, None, "somebody works on it");
-        store.batch_claim_release("b1", "two").await.unwrap();
-        assert_eq!(claim("two").await, None, "only who claims it gives it back");
-        store.batch_claim_release("b1", "one").await.unwrap();
-        assert_eq!(claim("two").await.as_deref(), Some("b1"));
+        let seen = store
+            .identifier_seen(&["ana@x.example".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!(
+            (seen[0].first_at, seen[0].last_at),
+            (noon(), noon() + TimeDelta::seconds(1))
+        );
+        assert_eq!(store.group_debt_watches().await.unwrap(), ["w"]);
+        let mut kept = store
+            .evidence_get_many(&["e1".to_owned(), "e9".to_owned()])
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept.remove(0).target.as_deref(), Some("nul\u{fffd}byte.example"));
+        let at = store.watermark_get(&corp, "gateway_dns").await.unwrap();
+        assert_eq!(at, Some(noon() + TimeDelta::seconds(1)));
     }
 }
 
 #[tokio::test]
-async fn events_are_read_page_by_page_without_gap() {
+async fn a_second_look_replaces_what_an_earlier_one_found_and_nothing_else() {
     for scratch in scratch::stores().await.unwrap() {
         let store = &scratch.store;
         let corp = connection(store, "corp").await;
-        let ana = person(store, "ana@x.example").await;
-        // Two share one time: the id decides.
-        let events: Vec<EventRow> = (0..5_i64)
-            .map(|n| {
-                event(
-                    &corp,
-                    &format!("e{n}"),
-                    Some(&ana),
-                    noon() + TimeDelta::milliseconds(n / 2),
-                )
-            })
-            .collect();
-        store.event_store(events).await.unwrap();
-        let mut seen = Vec::new();
-        let mut before = None;
-        loop {
-            let filter = EventFilter {
-                person_id: Some(ana.clone()),
-                before,
-                limit: 2,
-                ..EventFilter::default()
-            };
-            let page = store.event_list(&filter).await.unwrap();
-            let Some(last) = page.last() else { break };
-            before = Some(TimeCursor {
-                at: last.at,
-                id: last.id.0.clone(),
-            });
-            seen.extend(page.into_iter().map(|row| row.id.0));
-        }
-        assert_eq!(seen, ["e4", "e3", "e2", "e1", "e0"]);
+        store.batch_archive(&batch(&corp), &[]).await.unwrap();
+        let row = store
+            .batch_claim("one", TimeDelta::seconds(6))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            store
+                .batch_done(&row, "one", &outcome(&corp, Vec::new()))
+                .await
+                .unwrap()
+        );
+        // What was derived from a match of the same record stays: it follows from that match.
+        let derived = MatchRow {
+            watch: "outer".to_owned(),
+            batch_id: "w []".to_owned(),
+            ..matched("e1", noon())
+        };
+        let run = |second: i64, stamp: &str| MatchRun {
+            began_at: noon() + TimeDelta::seconds(second),
+            stamp: stamp.to_owned(),
+        };
+        store.match_keep(&[derived], &[], &run(0, "s2")).await.unwrap();
+        let again = matched("e2", noon() + TimeDelta::seconds(1));
+        let looked_at = ["e1".to_owned(), "e2".to_owned()];
+        store
+            .match_keep_again(&looked_at, &[again], &[], &run(9, "s3"))
+            .await
+            .unwrap();
+        let left = store.match_groups("w", &["[]"], i64::MIN).await.unwrap();
+        assert_eq!(
+            left.iter().map(|one| one.event_id.as_str()).collect::<Vec<_>>(),
+            ["e2"]
+        );
+        assert_eq!(
+            store
+                .match_groups("outer", &["[]"], i64::MIN)
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+        let debts = store.group_debt_list("w", 10).await.unwrap();
+        assert_eq!(
+            (debts[0].from_us, debts[0].stamp.as_str()),
+            (noon().timestamp_micros(), "s3"),
+            "from the match that is gone"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_replaced_once_and_its_object_may_go_later() {
+    for scratch in scratch::stores().await.unwrap() {
+        let store = &scratch.store;
+        assert!(
+            store
+                .part_replace(&[], &[part("a"), part("b")], noon())
+                .await
+                .unwrap()
+        );
+        let paths = async |filter: &PartFilter| {
+            let listed = store.part_list(filter).await.unwrap();
+            listed.into_iter().map(|part| part.path).collect::<Vec<_>>()
+        };
+        assert!(
+            store
+                .part_replace(&["a", "b"], &[part("c")], noon())
+                .await
+                .unwrap()
+        );
+        assert!(
+            !store.part_replace(&["b"], &[part("d")], noon()).await.unwrap(),
+            "another process replaced it"
+        );
+        assert_eq!(paths(&PartFilter::default()).await, ["c"]);
+        let other = PartFilter {
+            dataset: Some("gateway_http".to_owned()),
+            ..PartFilter::default()
+        };
+        assert!(paths(&other).await.is_empty());
+        let before = PartFilter {
+            until_us: Some(noon().timestamp_micros()),
+            ..PartFilter::default()
+        };
+        assert!(paths(&before).await.is_empty());
+        let dropped = store.part_dropped(noon()).await.unwrap();
+        assert_eq!(dropped.len(), 2);
+        store.part_forget("a").await.unwrap();
+        store.part_forget("c").await.unwrap();
+        let all = ["a", "b", "c", "d"].map(str::to_owned);
+        let known = store.part_known(&all).await.unwrap();
+        assert_eq!(known, HashSet::from(["b".to_owned(), "c".to_owned()]));
     }
 }
 
