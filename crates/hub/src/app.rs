@@ -4,6 +4,7 @@
 use crate::archive::{Archive, ArchiveError};
 use crate::egress::EgressGuard;
 use crate::private;
+use crate::progress::Progress;
 use crate::sealing_key::{self, SealingKeyError};
 use crate::secret::{Sealer, SecretError, digest};
 use crate::settings::Settings;
@@ -68,6 +69,9 @@ pub enum OpenError {
     /// The archive.
     #[error("could not open the archive")]
     Archive(#[from] ArchiveError),
+    /// Records of an earlier version.
+    #[error("could not move stored records into the archive; the next start continues")]
+    CarryOver(#[from] crate::carry_over::CarryOverError),
     /// The HTTP client.
     #[error("could not start the HTTP client")]
     Http(#[from] reqwest::Error),
@@ -109,6 +113,18 @@ impl App {
         Self::open_with(settings, Arc::new(SystemClock), Arc::new(RandomIds)).await
     }
 
+    /// The same, for a caller who shows how far the move of an earlier version's records is.
+    ///
+    /// # Errors
+    ///
+    /// What could not be opened.
+    pub async fn open_showing(
+        settings: Settings,
+        show: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<App, OpenError> {
+        Self::opened(settings, Arc::new(SystemClock), Arc::new(RandomIds), show).await
+    }
+
     /// The same with a clock and ids of the caller's.
     ///
     /// # Errors
@@ -118,6 +134,15 @@ impl App {
         settings: Settings,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
+    ) -> Result<App, OpenError> {
+        Self::opened(settings, clock, ids, &|_| {}).await
+    }
+
+    async fn opened(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        show: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<App, OpenError> {
         let folder = &settings.data.dir;
         private::folder(folder).map_err(|source| OpenError::Folder {
@@ -143,6 +168,7 @@ impl App {
             slots: Arc::default(),
             clients: Arc::default(),
         };
+        crate::carry_over::run(&app, show).await?;
         crate::rule_admin::reload(&app).await?;
         Ok(app)
     }

@@ -1,10 +1,11 @@
 //! The archive: where log batches lie as they came, before anything else is done with them.
 //!
-//! Objects are gzip NDJSON under `dataset=…/date=…/hour=…/`, so that other tools can query them as they lie.
-//! An object appears under its name only when it is whole and durable.
+//! Batches are gzip NDJSON under `batches/dataset=…/date=…/hour=…/`, parts are Parquet under `dataset=…/date=…/hour=…/`, so
+//! that other tools can query the parts as they lie. An object appears under its name only when it is whole and durable.
 
 use crate::bucket::{self, BucketError, Caller};
 use crate::{private, settings};
+use archive::read::Parts;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -14,11 +15,18 @@ use object_store::{
     path::Path as ObjectPath, prefix::PrefixStore,
 };
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Bytes collected before a part is written: object stores take parts of 5 MiB and more.
 const PART_BYTES: usize = 8 << 20;
+
+/// Memory for the footers of parts that were read lately. Chosen: those of some hundred parts.
+const FOOTER_BYTES_MAX: usize = 32 << 20;
+
+/// Where batches lie until their records are in parts, and longer if the settings say so.
+const BATCHES: &str = "batches/";
 
 /// Where objects lie until they are whole.
 const INCOMING: &str = "incoming/";
@@ -29,6 +37,7 @@ pub struct Archive {
     objects: Arc<dyn ObjectStore>,
     /// Of one in a folder: where. What is being written there is a file that no listing shows.
     folder: Option<PathBuf>,
+    parts: Arc<Parts>,
 }
 
 /// An object or a file that lies in the archive.
@@ -51,6 +60,9 @@ pub enum ArchiveError {
     /// An object cannot be written or read.
     #[error("could not read or write the archive")]
     Object(#[from] object_store::Error),
+    /// A part cannot be written or read.
+    #[error(transparent)]
+    Part(#[from] archive::PartError),
 }
 
 impl ArchiveError {
@@ -80,9 +92,12 @@ impl Archive {
         let objects = LocalFileSystem::new_with_prefix(folder)?
             .with_automatic_cleanup(true)
             .with_fsync(true);
+        let objects: Arc<dyn ObjectStore> = Arc::new(objects);
+        let parts = Parts::new(Arc::clone(&objects), FOOTER_BYTES_MAX);
         Ok(Self {
-            objects: Arc::new(objects),
+            objects,
             folder: Some(folder.to_owned()),
+            parts: Arc::new(parts.staged_in(INCOMING.trim_end_matches('/'))),
         })
     }
 
@@ -115,9 +130,15 @@ impl Archive {
     /// An archive over any store of objects.
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
         Self {
+            parts: Arc::new(Parts::new(Arc::clone(&objects), FOOTER_BYTES_MAX)),
             objects,
             folder: None,
         }
+    }
+
+    /// Its parts.
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.parts
     }
 
     /// Whether it lies in a folder, rather than in a bucket.
@@ -125,11 +146,21 @@ impl Archive {
         self.folder.is_some()
     }
 
-    /// Whether a batch lies in it.
-    pub(crate) async fn has_batch(&self) -> Result<bool, ArchiveError> {
+    /// The datasets that have parts, by the names of the objects.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be listed.
+    pub async fn datasets(&self) -> Result<BTreeSet<String>, ArchiveError> {
+        Ok(archive::listing::datasets(&*self.objects).await?)
+    }
+
+    /// Whether a batch or a part lies in it.
+    pub(crate) async fn has_records(&self) -> Result<bool, ArchiveError> {
         let mut objects = self.objects.list(None);
         while let Some(found) = objects.try_next().await? {
-            if matches!(Place::of(found.location.as_ref()), Place::Batch { .. }) {
+            let place = Place::of(found.location.as_ref());
+            if matches!(place, Place::Batch { .. } | Place::Part { .. }) {
                 return Ok(true);
             }
         }
@@ -241,7 +272,7 @@ pub fn batch_path(
         format!(".{source}")
     };
     format!(
-        "dataset={dataset}/date={}/hour={}/{connection}-{id}{mark}{BATCH_END}",
+        "{BATCHES}dataset={dataset}/date={}/hour={}/{connection}-{id}{mark}{BATCH_END}",
         received_at.format("%Y-%m-%d"),
         received_at.format("%H"),
     )
@@ -266,6 +297,8 @@ pub(crate) enum Place {
         id: String,
         source: &'static str,
     },
+    /// Records of a dataset.
+    Part { dataset: String },
     /// Not of ours.
     Other,
 }
@@ -275,10 +308,23 @@ impl Place {
         if path.starts_with(INCOMING) {
             return Self::Incoming;
         }
-        Self::batch(path).unwrap_or(Self::Other)
+        Self::batch(path)
+            .or_else(|| Self::part(path))
+            .unwrap_or(Self::Other)
+    }
+
+    fn part(path: &str) -> Option<Self> {
+        let (folders, name) = path.rsplit_once('/')?;
+        let (dataset, rest) = folders.strip_prefix("dataset=")?.split_once('/')?;
+        let is_ours = rest.starts_with("date=") && name.starts_with("part-") && name.ends_with(".parquet");
+        is_ours.then(|| Self::Part {
+            dataset: dataset.to_owned(),
+        })
     }
 
     fn batch(path: &str) -> Option<Self> {
+        // Earlier versions had batches and parts in the same folders.
+        let path = path.strip_prefix(BATCHES).unwrap_or(path);
         let (folders, name) = path.rsplit_once('/')?;
         let (dataset, rest) = folders.strip_prefix("dataset=")?.split_once('/')?;
         let (date, hour) = rest.split_once('/')?;
@@ -454,7 +500,7 @@ mod tests {
         }
         for other in [
             "notes.txt".to_owned(),
-            "dataset=gateway_dns/date=2026-11-20/hour=12/part-1.parquet".to_owned(),
+            "dataset=gateway_dns/date=2026-11-20/hour=12/1.parquet".to_owned(),
             "dataset=gateway_dns/date=2026-11-20/hour=12/c-short.ndjson.gz".to_owned(),
             format!("dataset=gateway_dns/c-{id}.ndjson.gz"),
             format!("dataset=gateway_dns/date=2026-11-20/hour=12/c-{id}.unknown.ndjson.gz"),
@@ -462,6 +508,15 @@ mod tests {
             assert_eq!(Place::of(&other), Place::Other, "{other}");
         }
         assert_eq!(Place::of("incoming/0198#1"), Place::Incoming);
+        let part = Place::Part {
+            dataset: "gateway_dns".to_owned(),
+        };
+        for path in [
+            "date=2026-11-20/hour=12/part-1.parquet",
+            "date=mixed/hour=mixed/part-1.parquet",
+        ] {
+            assert_eq!(Place::of(&format!("dataset=gateway_dns/{path}")), part, "{path}");
+        }
     }
 
     #[test]

@@ -58,9 +58,9 @@ pub(crate) fn message_failed(message: &MessageRow, reason: &str) -> String {
     format!("Message not delivered: {}: {reason}", message.title)
 }
 
-pub(crate) fn batches_removed(dataset: &str, batches: usize, events: u64, days: i64) -> String {
+pub(crate) fn archive_removed(dataset: &str, batches: usize, records: i64, days: i64) -> String {
     format!(
-        "{batches} batches of {dataset} with {events} events were older than {days} days and were removed"
+        "{records} records and {batches} batches of {dataset} were older than {days} days and were removed"
     )
 }
 

@@ -12,7 +12,7 @@ use crate::wake::Written;
 use chrono::{DateTime, Utc};
 use model::{PersonId, address};
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use store::{LIST_LIMIT_MAX, PersonRow, PersonSeen, StoreError};
 
 /// Who said so, for an address that a rule joined.
@@ -144,10 +144,37 @@ async fn join(
 ///
 /// When the store refuses.
 pub async fn find(app: &App, addresses: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
-    let mut found = app.store.person_find(addresses).await?;
+    let (mut found, joined) = look_up(app, addresses).await?;
+    for (address, person) in joined {
+        let now = app.clock.now();
+        app.store
+            .person_alias_set(&address, &person, BY_RULE, now)
+            .await?;
+        found.insert(address, person);
+    }
+    Ok(found)
+}
+
+/// The same without writing anything.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn whose(app: &App, addresses: &[String]) -> Result<HashMap<String, PersonId>, StoreError> {
+    let (mut found, joined) = look_up(app, addresses).await?;
+    found.extend(joined);
+    Ok(found)
+}
+
+/// The people of addresses, and of those that a rule joins with another one.
+async fn look_up(
+    app: &App,
+    addresses: &[String],
+) -> Result<(HashMap<String, PersonId>, Vec<(String, PersonId)>), StoreError> {
+    let found = app.store.person_find(addresses).await?;
     let rules = AddressRules::new(&app.settings.people);
     if rules.is_empty() {
-        return Ok(found);
+        return Ok((found, Vec::new()));
     }
     let joined: Vec<(&String, String)> = addresses
         .iter()
@@ -157,14 +184,50 @@ pub async fn find(app: &App, addresses: &[String]) -> Result<HashMap<String, Per
         .collect();
     let mains: Vec<String> = joined.iter().map(|(_, main)| main.clone()).collect();
     let mains = app.store.person_find(&mains).await?;
-    for (address, main) in joined {
-        if let Some(person) = mains.get(&main) {
-            let now = app.clock.now();
-            app.store.person_alias_set(address, person, BY_RULE, now).await?;
-            found.insert(address.clone(), person.clone());
+    let joined = joined
+        .into_iter()
+        .filter_map(|(address, main)| Some((address.clone(), mains.get(&main)?.clone())));
+    Ok((found, joined.collect()))
+}
+
+/// Every identifier that records of this person carry, in lower case.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn identifiers(app: &App, person: &PersonId) -> Result<BTreeSet<String>, StoreError> {
+    let mut all = BTreeSet::new();
+    if let Some(row) = app.store.person_get(person).await? {
+        all.insert(address::compared(&row.email));
+    }
+    all.extend(app.store.person_alias_by_person(person).await?);
+    Ok(all.into_iter().map(|one| one.to_lowercase()).collect())
+}
+
+/// When records of each of these people were last seen.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn last_seen(
+    app: &App,
+    people: &[PersonId],
+) -> Result<HashMap<PersonId, DateTime<Utc>>, StoreError> {
+    let mut owners: HashMap<String, &PersonId> = HashMap::new();
+    for person in people {
+        for identifier in identifiers(app, person).await? {
+            owners.insert(identifier, person);
         }
     }
-    Ok(found)
+    let names: Vec<String> = owners.keys().cloned().collect();
+    let mut last: HashMap<PersonId, DateTime<Utc>> = HashMap::new();
+    for seen in app.store.identifier_seen(&names).await? {
+        if let Some(person) = owners.get(&seen.identifier) {
+            let at = last.entry((*person).clone()).or_insert(seen.last_at);
+            *at = seen.last_at.max(*at);
+        }
+    }
+    Ok(last)
 }
 
 /// The person with this address or id.

@@ -10,9 +10,7 @@ use model::{ConnectionId, GrantKind};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
-use store::{
-    AccessUserDetailRow, AccessUserRow, EventFilter, LIST_LIMIT_MAX, MemberRow, PersonRow, StoreError,
-};
+use store::{AccessUserDetailRow, AccessUserRow, LIST_LIMIT_MAX, MemberRow, PersonRow, StoreError};
 
 /// What is known.
 #[derive(Debug)]
@@ -128,12 +126,7 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
         let sign_in = sign_ins[&row.connection_id].of(&row.email);
         members.push(member(row, sign_in, &grants)?);
     }
-    let newest = EventFilter {
-        person_id: Some(person.id.clone()),
-        limit: 1,
-        ..EventFilter::default()
-    };
-    let newest = store.event_list(&newest).await?;
+    let newest = crate::people::last_seen(app, std::slice::from_ref(&person.id)).await?;
     let seen: Vec<Seen> = store
         .access_user_detail_by_person(&person.id)
         .await?
@@ -143,7 +136,7 @@ pub async fn of(app: &App, person: &PersonRow) -> Result<PersonDetail, StoreErro
     let last_seen_at = users
         .iter()
         .filter_map(|user| user.last_login_at)
-        .chain(newest.iter().map(|event| event.at))
+        .chain(newest.get(&person.id).copied())
         .chain(seen.iter().filter_map(|seen| seen.last_seen_at))
         .max();
     Ok(PersonDetail {

@@ -1,7 +1,7 @@
 //! Removes what the logs hold of one person, when someone asks for it.
 //!
-//! Looks through every archived object, writes those anew that hold records of the person, and then removes the
-//! events. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
+//! Looks through every part and every object that is kept as it came, writes those anew that hold records of the person,
+//! and removes their evidence. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
 //! is removed when it names one. What other people's records say about the person stays, and so do detections.
 //!
 //! [`begin`] writes down that it is wanted; the stage [`run`] does it, and resumes with the next batch after a kill.
@@ -12,10 +12,16 @@ use crate::archive::{ArchiveError, Place};
 use crate::audit;
 use crate::fault;
 use crate::journal_words;
+use crate::people;
 use crate::permission::Actor;
 use crate::progress::Progress;
+use crate::record;
 use crate::sweep::{self, SweepError, Unknown};
 use crate::wake::Written;
+use archive::merge;
+use archive::read::Wanted;
+use archive::write::PartInfo;
+use archive::{PartError, Record};
 use async_compression::tokio::bufread::GzipDecoder;
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::{Compression, write::GzEncoder};
@@ -28,7 +34,7 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
-use store::{BatchRow, PersonRow, PurgeRow, StoreError};
+use store::{BatchRow, PartFilter, PartRow, PersonRow, PurgeRow, StoreError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
@@ -92,6 +98,9 @@ pub enum PurgeError {
         #[source]
         source: std::io::Error,
     },
+    /// A part of the archive cannot be read or written.
+    #[error(transparent)]
+    Part(#[from] PartError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -147,13 +156,13 @@ impl Tried {
 pub struct PurgePlan {
     /// Addresses and names that mark a record as the person's, in lower case.
     pub identifiers: Vec<String>,
-    /// Batches that were looked through.
+    /// Kept batches that were looked through.
     pub batches: i64,
-    /// Archived objects that would be written anew.
+    /// Parts and kept batches that would be written anew.
     pub objects: i64,
-    /// Records that would be left out of them.
+    /// Records that would be left out of kept batches.
     pub records: i64,
-    /// Events that would be removed.
+    /// Records that would be left out of parts.
     pub events: i64,
     /// Whether batches wait to be processed: whose their records are is not known yet.
     pub is_pending: bool,
@@ -169,15 +178,16 @@ pub async fn plan(
     person: &PersonRow,
     show: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<PurgePlan, PurgeError> {
-    let identifiers = identifiers(app, person).await?;
+    let identifiers = people::identifiers(app, &person.id).await?;
     let mut plan = PurgePlan {
         identifiers: identifiers.iter().cloned().collect(),
         batches: 0,
         objects: 0,
         records: 0,
-        events: app.store.event_purge_count(&person.id, &identifiers).await?,
-        is_pending: app.store.batch_waits(BatchState::Archived).await?,
+        events: 0,
+        is_pending: app.store.batch_waits().await?,
     };
+    count_in_parts(app, &identifiers, &mut plan).await?;
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     let mut after = String::new();
     loop {
@@ -199,6 +209,31 @@ pub async fn plan(
             });
         }
     }
+}
+
+/// Adds the parts that would be written anew, and their records of the person.
+async fn count_in_parts(
+    app: &App,
+    identifiers: &BTreeSet<String>,
+    plan: &mut PurgePlan,
+) -> Result<(), PurgeError> {
+    let wanted = Wanted {
+        identifiers: Some(identifiers.clone()),
+        ..Wanted::default()
+    };
+    for part in app.store.part_list(&PartFilter::default()).await? {
+        let part = record::part_info(part);
+        if !wanted.may_be_in(&part) {
+            continue;
+        }
+        let count = match count(app, &part, &wanted).await {
+            Err(error) if error.is_missing() => 0,
+            counted => counted?,
+        };
+        plan.objects += i64::from(count > 0);
+        plan.events += count;
+    }
+    Ok(())
 }
 
 /// Writes down that the records of a person are to be removed; answers the purge that was cut off, if there is one.
@@ -315,7 +350,7 @@ async fn remove(
 ) -> Result<PurgeRow, PurgeError> {
     stop_if_cancelled(app, &row).await?;
     // Cheaper to ask than the sweep, which lists the whole archive.
-    if app.store.batch_waits(BatchState::Archived).await? {
+    if app.store.batch_waits().await? {
         return Err(PurgeError::Pending);
     }
     // What a receive that was cut off has left may hold records of the person too.
@@ -327,10 +362,10 @@ async fn remove(
         });
     }
     // Whose a record is, is known once it has been processed.
-    if app.store.batch_waits(BatchState::Archived).await? {
+    if app.store.batch_waits().await? {
         return Err(PurgeError::Pending);
     }
-    let identifiers = identifiers(app, person).await?;
+    let identifiers = people::identifiers(app, &person.id).await?;
     look_through_arrivals(app, &mut row, &identifiers).await?;
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     loop {
@@ -358,25 +393,12 @@ async fn remove(
     }
     look_through_unknown(app, &mut row, &identifiers).await?;
     fault::point("purge.looked_through");
-    // The events last: they tell which identifiers are the person's.
-    app.store.event_memory_purge(&person.id).await?;
-    loop {
-        let removed = app.store.event_purge(&person.id).await?;
-        if removed == 0 {
-            break;
-        }
-        row.events += i64::try_from(removed).unwrap_or(0);
-        app.store.purge_progress(&row).await?;
-    }
+    remove_from_parts(app, &mut row, &identifiers, show).await?;
+    app.store.evidence_purge(person.id.as_str()).await?;
     for identifier in &identifiers {
-        loop {
-            let removed = app.store.event_purge_unmapped(identifier).await?;
-            if removed == 0 {
-                break;
-            }
-            row.events += i64::try_from(removed).unwrap_or(0);
-        }
+        app.store.evidence_purge(identifier).await?;
         app.store.identifier_purge(identifier).await?;
+        app.store.identifier_forget(identifier).await?;
     }
     fault::point("purge.removed");
     // Told before it counts as ended: cut off in between, it is told twice rather than never.
@@ -396,6 +418,111 @@ async fn remove(
         .await?;
     row.finished_at = Some(now);
     Ok(row)
+}
+
+/// Writes every part that has records of the person anew without them, and looks again until none has any.
+async fn remove_from_parts(
+    app: &App,
+    row: &mut PurgeRow,
+    identifiers: &BTreeSet<String>,
+    show: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<(), PurgeError> {
+    let wanted = Wanted {
+        identifiers: Some(identifiers.clone()),
+        ..Wanted::default()
+    };
+    loop {
+        let mut list = app.store.part_list(&PartFilter::default()).await?;
+        list.retain(|part| wanted.may_be_in(&record::part_info(part.clone())));
+        let total = u64::try_from(list.len()).ok();
+        let mut is_clean = true;
+        for (done, part) in list.into_iter().enumerate() {
+            stop_if_cancelled(app, row).await?;
+            show(Progress {
+                what: "searching the archive".to_owned(),
+                done: done as u64,
+                total,
+            });
+            let part = record::part_info(part);
+            let count = match count(app, &part, &wanted).await {
+                // Another process has replaced it: its records are looked at with the next list. Or it is lost, and has
+                // no records of anyone.
+                Err(error) if error.is_missing() => {
+                    is_clean &= app.store.part_is_listed(&part.path).await?;
+                    continue;
+                }
+                counted => counted?,
+            };
+            if count == 0 {
+                continue;
+            }
+            is_clean = false;
+            if rewrite(app, &part, identifiers).await? {
+                row.objects += 1;
+                row.events += count;
+                app.store.purge_progress(row).await?;
+            }
+        }
+        if is_clean {
+            break;
+        }
+    }
+    // Parts that were replaced before may still be there for their readers.
+    for part in app.store.part_dropped(app.clock.now()).await? {
+        app.archive.parts().remove(&part.path).await?;
+        app.store.part_forget(&part.path).await?;
+    }
+    Ok(())
+}
+
+async fn count(app: &App, part: &PartInfo, wanted: &Wanted) -> Result<i64, PartError> {
+    let mut records = app.archive.parts().records(part, wanted).await?;
+    let mut count = 0;
+    while let Some(some) = records.try_next().await? {
+        count += i64::try_from(some.len()).unwrap_or(i64::MAX);
+    }
+    Ok(count)
+}
+
+/// Replaces a part by one without the records of these identifiers. Returns `false` if another process replaced it first.
+async fn rewrite(app: &App, part: &PartInfo, identifiers: &BTreeSet<String>) -> Result<bool, PurgeError> {
+    let folder = part.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let name = |_| format!("{folder}/part-{}.parquet", app.ids.new_id(app.clock.now()));
+    let keep = |record: &Record| {
+        record
+            .identifier
+            .as_ref()
+            .is_none_or(|own| !identifiers.contains(own))
+    };
+    let made = Mutex::new(Vec::new());
+    let put = |info: PartInfo, content| {
+        let made = &made;
+        async move {
+            app.archive.parts().put(&info, content).await?;
+            made.lock().unwrap_or_else(PoisonError::into_inner).push(info);
+            Ok(())
+        }
+    };
+    let sources = std::slice::from_ref(part);
+    let merged = merge::run(app.archive.parts(), sources, usize::MAX, keep, name, put).await;
+    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let now = app.clock.now();
+    let rows: Vec<PartRow> = made.into_iter().map(|info| record::part_row(info, now)).collect();
+    let is_replaced = match merged {
+        Ok(_) => app.store.part_replace(&[&part.path], &rows, now).await?,
+        Err(_) => false,
+    };
+    if !is_replaced {
+        for row in &rows {
+            app.archive.parts().remove(&row.path).await?;
+        }
+        merged?;
+        return Ok(false);
+    }
+    fault::point("purge.rewritten");
+    app.archive.parts().remove(&part.path).await?;
+    app.store.part_forget(&part.path).await?;
+    Ok(true)
 }
 
 /// Looks through the batches that came after the purge was begun and lie before the place that it had reached: they
@@ -455,14 +582,6 @@ async fn look_through_unknown(
         }
     }
     Ok(())
-}
-
-/// Every address and name that records of this person carry, in lower case.
-async fn identifiers(app: &App, person: &PersonRow) -> Result<BTreeSet<String>, StoreError> {
-    let mut all = BTreeSet::from([model::address::compared(&person.email)]);
-    all.extend(app.store.person_alias_by_person(&person.id).await?);
-    all.extend(app.store.event_identifiers(&person.id).await?);
-    Ok(all.into_iter().map(|one| one.to_lowercase()).collect())
 }
 
 /// An archived object that is looked through.

@@ -1,7 +1,8 @@
 //! Removes what has been kept as long as it may be.
 //!
-//! Reads `batch`, removes archived objects, then `event`, `reject` and `batch`, with a journal entry. What is not
-//! processed yet stays, however old. Detections stay: they are what came of the records.
+//! Drops parts whose records are all too old, and removes batches with their objects and rejects, with a journal entry;
+//! removes objects of processed batches that the settings keep for a while. What is not processed yet stays, however old.
+//! Detections and their evidence stay: they are what came of the records.
 //!
 //! Safe to repeat: an object that is gone already is no problem. Start reading at [`run`].
 
@@ -27,7 +28,7 @@ pub enum RetentionError {
     Store(#[from] StoreError),
 }
 
-/// Removes every batch that is older than the setting of its dataset. Answers how many.
+/// Removes every part and batch that is older than the setting of its dataset. Answers how many batches.
 ///
 /// # Errors
 ///
@@ -40,25 +41,52 @@ pub async fn run(app: &App) -> Result<usize, RetentionError> {
             continue;
         }
         let now = app.clock.now();
-        let days = i64::try_from(days.min(36_500)).unwrap_or(36_500);
+        let days = bounded(days);
         let before = now - TimeDelta::days(days);
         loop {
-            let part = app.store.batch_old(dataset.name, before, PART).await?;
-            if part.is_empty() {
+            let batches = app.store.batch_old(dataset.name, before, PART).await?;
+            let parts = app
+                .store
+                .part_old(dataset.name, before.timestamp_micros())
+                .await?;
+            if batches.is_empty() && parts.is_empty() {
                 break;
             }
             // The objects first: a row that is left over leads to its object, an object that is left over to nothing.
-            for batch in &part {
+            for batch in batches.iter().filter(|batch| batch.has_object) {
                 app.archive.remove(&batch.path).await?;
             }
             fault::point("retention.removed");
-            let ids: Vec<String> = part.into_iter().map(|batch| batch.id).collect();
-            let summary = |events| journal_words::batches_removed(dataset.name, ids.len(), events, days);
+            let ids: Vec<String> = batches.into_iter().map(|batch| batch.id).collect();
+            let records = parts.iter().map(|part| part.records).sum();
+            let summary = journal_words::archive_removed(dataset.name, ids.len(), records, days);
             app.store
-                .batch_forget(&ids, dataset.name, days, &summary, now)
+                .archive_forget(&ids, &parts, dataset.name, days, &summary, now)
                 .await?;
             removed += ids.len();
         }
+        app.store.identifier_forget_old(dataset.name, before).await?;
     }
+    kept_objects(app).await?;
     Ok(removed)
+}
+
+fn bounded(days: u64) -> i64 {
+    i64::try_from(days.min(36_500)).unwrap_or(36_500)
+}
+
+/// Removes the objects of processed batches that were kept long enough.
+async fn kept_objects(app: &App) -> Result<(), RetentionError> {
+    let days = bounded(app.settings.archive.keep_batches_days);
+    let before = app.clock.now() - TimeDelta::days(days);
+    let mut after = String::new();
+    loop {
+        let batches = app.store.batch_with_object(before, &after, PART).await?;
+        let Some(last) = batches.last() else { return Ok(()) };
+        after.clone_from(&last.id);
+        for batch in &batches {
+            app.archive.remove(&batch.path).await?;
+            app.store.batch_object_removed(&batch.id).await?;
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::permission::Actor;
 use crate::wake::Written;
 use model::{PersonId, RiskLevel};
 use serde_json::json;
+use std::collections::BTreeSet;
 use store::{DetectionRow, NewRiskChange, PersonRow, StoreError};
 
 /// The consumer's name in the journal.
@@ -44,8 +45,17 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
     while let Some(part) = consumer::next(app, CONSUMER, READS).await? {
         let ids = part.subjects();
         let detections = app.store.detection_get_many(&ids).await?;
+        let people: BTreeSet<String> = detections
+            .values()
+            .filter_map(|row| row.person_id.clone())
+            .collect();
+        let people: Vec<String> = people.into_iter().collect();
+        let mut people = app.store.person_get_many(&people).await?;
         for detection in ids.iter().filter_map(|id| detections.get(id)) {
-            changed += usize::from(apply(app, detection).await?);
+            let person = detection.person_id.as_ref().and_then(|id| people.get_mut(id));
+            if let Some(person) = person {
+                changed += usize::from(apply(app, person, detection).await?);
+            }
         }
         fault::point("risk.applied");
         app.store.consumer_advance(CONSUMER, part.upto).await?;
@@ -53,21 +63,21 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
     Ok(changed)
 }
 
-async fn apply(app: &App, detection: &DetectionRow) -> Result<bool, StoreError> {
-    let Some(person) = detection.person_id.clone().map(PersonId) else {
-        return Ok(false);
-    };
+/// Applies a detection to a person, as read a moment ago: brings the row in step, too.
+async fn apply(app: &App, person: &mut PersonRow, detection: &DetectionRow) -> Result<bool, StoreError> {
     loop {
-        let Some(row) = app.store.person_get(&person).await? else {
+        let Some(change) = plan(app, person, detection) else {
             return Ok(false);
         };
-        let Some(change) = plan(app, &row, detection) else {
-            return Ok(false);
+        let is_changed = app.store.risk_change(&change).await?;
+        // A reset may have come in between: then look again.
+        let Some(row) = app.store.person_get(&person.id).await? else {
+            return Ok(is_changed);
         };
-        if app.store.risk_change(&change).await? {
+        *person = row;
+        if is_changed {
             return Ok(true);
         }
-        // A reset came in between: look again.
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) async fn open(
     let found = Sealer::read(from_environment.as_deref(), &file)?;
     let is_new = recorded.is_none() && sealed.is_none();
     // A bucket is not asked by someone who begins.
-    if is_new && (found.is_some() || archive.is_folder()) && archive.has_batch().await? {
+    if is_new && (found.is_some() || archive.is_folder()) && archive.has_records().await? {
         return Err(SealingKeyError::Emptied {
             archive: archive.to_string(),
         });

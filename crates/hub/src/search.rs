@@ -1,15 +1,21 @@
 //! Hunting: stored events by person, dataset, time, and any field, in the words of Sigma.
 //!
-//! Reads `event`, newest first, and looks at each record that the filters leave. Start reading at [`run`].
+//! Reads the archive, newest first, and looks at each record that the filters leave. Start reading at [`run`].
 
 use crate::app::App;
+use crate::event::{self, EVENTS_MAX, Event, EventFilter};
+use archive::search::{Condition, Test};
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, PersonId};
 use rules::Dataset;
 use serde_json::{Map, Value, json};
 use sigma::{CompiledRule, Matcher, Placeholders, Scratch, parse_rules};
-use store::{EventFilter, EventRow, LIST_LIMIT_MAX, StoreError, TimeCursor};
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::StoreError;
 
+/// Records that are looked at before the progress is shown.
+const STEP: u64 = 500_000;
 /// Conditions of one search.
 const CONDITIONS_MAX: usize = 50;
 
@@ -56,11 +62,13 @@ pub enum SearchError {
 #[derive(Debug, Default)]
 pub struct Found {
     /// Events, newest first.
-    pub events: Vec<EventRow>,
+    pub events: Vec<Event>,
     /// How many were looked at.
     pub looked_at: u64,
     /// Whether there may be more.
     pub is_cut: bool,
+    /// Parts that could not be read, with the reason. Their events are missing.
+    pub unread: Vec<String>,
 }
 
 /// Looks. `progress` is told how many events were looked at, and how far back it came.
@@ -78,57 +86,58 @@ pub async fn run(
     {
         return Err(SearchError::Dataset { name: name.clone() });
     }
-    let rule = compiled(&search.conditions)?;
-    let matchers: Vec<(&str, Matcher)> = rules::DATASETS
-        .iter()
-        .filter(|dataset| search.dataset.as_deref().is_none_or(|name| name == dataset.name))
-        .map(|dataset| {
-            let rules = rule.iter().map(|rule| (0, rule));
-            (dataset.name, Matcher::new(rules, dataset.identifier, &[]))
-        })
-        .collect();
-    let mut scratch = Scratch::default();
-    let mut found = Found::default();
     let mut filter = EventFilter {
         person_id: search.person.clone(),
         dataset: search.dataset.clone(),
         connection_id: search.connection.clone(),
-        before: search.until.map(|at| TimeCursor {
-            at,
-            id: String::new(),
-        }),
-        limit: LIST_LIMIT_MAX,
+        since: search.since,
+        until: search.until,
+        condition: conditions(search)?,
+        read_max: STEP,
+        ..EventFilter::default()
     };
-    loop {
-        let rows = app.store.event_list(&filter).await?;
-        let Some(last) = rows.last() else { return Ok(found) };
-        filter.before = Some(TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        let reached = last.at;
-        for row in rows {
-            if search.since.is_some_and(|since| row.at < since) {
-                return Ok(found);
-            }
-            found.looked_at += 1;
-            let fits = rule.is_none()
-                || matchers.iter().any(|(dataset, matcher)| {
-                    *dataset == row.dataset
-                        && matcher
-                            .scan(row.raw.as_bytes(), &mut scratch, |_, matched| !matched.is_empty())
-                            .unwrap_or(false)
-                });
-            if fits {
-                if found.events.len() >= search.limit {
-                    found.is_cut = true;
-                    return Ok(found);
-                }
-                found.events.push(row);
-            }
-        }
-        progress(found.looked_at, reached);
+    let mut found = Found::default();
+    while found.events.len() < search.limit {
+        let left = search.limit - found.events.len();
+        filter.limit = i64::try_from(left).unwrap_or(EVENTS_MAX);
+        let page = event::find(app, &filter).await?;
+        found.looked_at += page.looked_at;
+        found.unread.extend(page.unread);
+        found.events.extend(page.events);
+        found.is_cut = page.next.is_some();
+        let Some(next) = page.next else { break };
+        progress(found.looked_at, next.at);
+        filter.before = Some(next);
     }
+    Ok(found)
+}
+
+/// The conditions as the archive tests records by them; `None` when there is none.
+fn conditions(search: &Search) -> Result<Option<Condition>, SearchError> {
+    let Some(rule) = compiled(&search.conditions)? else {
+        return Ok(None);
+    };
+    let matchers: HashMap<&str, Arc<Matcher>> = rules::DATASETS
+        .iter()
+        .map(|dataset| {
+            let rules = std::iter::once((0, &rule));
+            (
+                dataset.name,
+                Arc::new(Matcher::new(rules, dataset.identifier, &[])),
+            )
+        })
+        .collect();
+    Ok(Some(Arc::new(move |dataset: &str| -> Test {
+        let Some(matcher) = matchers.get(dataset).cloned() else {
+            return Box::new(|_| false);
+        };
+        let mut scratch = Scratch::default();
+        Box::new(move |raw| {
+            matcher
+                .scan(raw.as_bytes(), &mut scratch, |_, matched| !matched.is_empty())
+                .unwrap_or(false)
+        })
+    })))
 }
 
 /// Reads `Field|modifier=value`, or `Field|modifier=one,other` of which one must hold.

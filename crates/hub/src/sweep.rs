@@ -1,5 +1,6 @@
 //! Finds what lies in the archive and the database does not know: what a receive that was cut off has left.
 //!
+//! A part that is in no list is adopted: its records may be elsewhere too, and repeats fall away when parts are merged.
 //! A batch that is whole is adopted: written down as it would have been, and processed like any other. What was left
 //! half-written, what is damaged and what the database knows at another place is removed; nobody was told that it is
 //! kept. Never touches what may still be received, what the database knows, and what is not of ours. A batch of a
@@ -13,6 +14,7 @@ use crate::archive::{Archive, ArchiveError, Lying, Place, begin_id};
 use crate::audit;
 use crate::fault;
 use crate::permission::Actor;
+use crate::record;
 use crate::wake::Written;
 use async_compression::tokio::bufread::GzipDecoder;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,7 +47,7 @@ pub enum SweepError {
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Batches that are written down now.
+    /// Batches and parts that are written down now.
     pub adopted: usize,
     /// Objects and files that are gone now.
     pub removed: usize,
@@ -142,8 +144,12 @@ impl Found {
 enum Why {
     /// It never came to its place.
     Incoming,
-    /// It is at its place, and not in the database.
+    /// It is a batch at its place, and not in the database.
     Unrecorded,
+    /// It is a part that is in no list.
+    Unlisted,
+    /// The records of the batch are in parts.
+    Processed,
     /// The database has the batch at another place.
     Elsewhere(String),
     Foreign,
@@ -186,17 +192,32 @@ impl<'a> Unknown<'a> {
             })
             .collect();
         let known = self.app.store.batch_paths(&ids).await?;
+        let parts: Vec<String> = page
+            .iter()
+            .filter(|(place, _)| matches!(place, Place::Part { .. }))
+            .map(|(_, lying)| lying.path.clone())
+            .collect();
+        let listed = self.app.store.part_known(&parts).await?;
         let found = page.into_iter().filter_map(|(place, lying)| {
-            let why = self.why(&place, &lying.path, &known)?;
+            let why = self.why(&place, &lying.path, &known, &listed)?;
             Some(Found { lying, place, why })
         });
         Ok(Some(found.collect()))
     }
 
     /// Why something is not known; `None` for what is, and for what is not of ours.
-    fn why(&self, place: &Place, path: &str, known: &HashMap<String, String>) -> Option<Why> {
+    fn why(
+        &self,
+        place: &Place,
+        path: &str,
+        known: &HashMap<String, String>,
+        listed: &HashSet<String>,
+    ) -> Option<Why> {
         match place {
             Place::Other => None,
+            Place::Part { .. } if listed.contains(path) => None,
+            Place::Part { dataset } if Dataset::named(dataset).is_none() => Some(Why::Foreign),
+            Place::Part { .. } => Some(Why::Unlisted),
             Place::Incoming => Some(Why::Incoming),
             Place::Batch {
                 dataset,
@@ -205,6 +226,7 @@ impl<'a> Unknown<'a> {
                 ..
             } => match known.get(id) {
                 Some(own) if own == path => None,
+                Some(own) if own.is_empty() => Some(Why::Processed),
                 Some(own) => Some(Why::Elsewhere(own.clone())),
                 None if Dataset::named(dataset).is_none() || !self.connections.contains(connection) => {
                     Some(Why::Foreign)
@@ -231,7 +253,8 @@ async fn settle(app: &App, cut_off: Vec<Found>, report: &mut Report) -> Result<(
                     found.path()
                 );
             }
-            Why::Elsewhere(_) | Why::Incoming => remove.push(found),
+            Why::Unlisted => adopt.push((found, 0)),
+            Why::Elsewhere(_) | Why::Incoming | Why::Processed => remove.push(found),
             Why::Foreign => {}
         }
     }
@@ -288,6 +311,9 @@ async fn is_still_unknown(app: &App, found: &Found) -> Result<bool, SweepError> 
 }
 
 async fn adopted(app: &App, found: &Found, bytes: u64) -> Result<bool, SweepError> {
+    if let Place::Part { dataset } = &found.place {
+        return part_adopted(app, dataset, found.path()).await;
+    }
     let Place::Batch {
         dataset,
         connection,
@@ -310,6 +336,33 @@ async fn adopted(app: &App, found: &Found, bytes: u64) -> Result<bool, SweepErro
         received_at: app.clock.now(),
     };
     Ok(app.store.batch_archive(&batch, &[]).await?)
+}
+
+/// Lists a part. One that cannot be read stays where it is, and is told of.
+async fn part_adopted(app: &App, dataset: &str, path: &str) -> Result<bool, SweepError> {
+    let info = match app.archive.parts().describe(dataset, path).await {
+        Ok(info) => info,
+        Err(error) => {
+            tracing::error!(
+                "cannot adopt a part that is in no list: {}",
+                crate::causes(&error)
+            );
+            return Ok(false);
+        }
+    };
+    if info.records == 0 {
+        return Ok(false);
+    }
+    let row = record::part_row(info, app.clock.now());
+    if !app
+        .store
+        .part_known(std::slice::from_ref(&row.path))
+        .await?
+        .is_empty()
+    {
+        return Ok(false);
+    }
+    Ok(app.store.part_replace(&[], &[row], app.clock.now()).await?)
 }
 
 /// The size of a batch, unpacked, if its content is what its name says.

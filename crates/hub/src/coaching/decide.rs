@@ -6,13 +6,14 @@
 use super::campaign::rules_of;
 use crate::app::App;
 use crate::consumer;
+use crate::event::{self, Event};
 use crate::fault;
 use chrono::TimeDelta;
 use minijinja::{Environment, context};
 use model::{CampaignId, MessageId, MessageState, PersonId};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use store::{CampaignRow, DetectionRow, EventRow, NewMessage, StoreError};
+use store::{CampaignRow, DetectionRow, NewMessage, StoreError};
 
 /// The consumer's name in the journal.
 pub const CONSUMER: &str = "coaching";
@@ -47,9 +48,7 @@ pub async fn run(app: &App) -> Result<usize, StoreError> {
             .iter()
             .map(|(detection, _)| detection.event_id.0.clone())
             .collect();
-        let events: HashMap<String, EventRow> = app
-            .store
-            .event_get_many(&events)
+        let events: HashMap<String, Event> = event::evidence(app, &events)
             .await?
             .into_iter()
             .map(|event| (event.id.0.clone(), event))
@@ -83,7 +82,7 @@ async fn decide(
     app: &App,
     campaign: &CampaignRow,
     detection: &DetectionRow,
-    event: Option<&EventRow>,
+    event: Option<&Event>,
     decided: &mut HashMap<(CampaignId, PersonId), chrono::DateTime<chrono::Utc>>,
 ) -> Result<Option<NewMessage>, StoreError> {
     let (Some(person), Some(topic)) = (detection.person_id.clone().map(PersonId), detection.topic.clone())
@@ -142,7 +141,7 @@ fn message_id(campaign: &CampaignRow, detection: &DetectionRow) -> MessageId {
 }
 
 /// The tip with what was seen and when. A template that fails is sent as it stands rather than not at all.
-fn render(template: &str, detection: &DetectionRow, event: Option<&EventRow>) -> String {
+fn render(template: &str, detection: &DetectionRow, event: Option<&Event>) -> String {
     let target = detection
         .detail
         .as_deref()

@@ -4,28 +4,28 @@
 //! reading at [`run`].
 
 use crate::app::App;
-use crate::archive::ArchiveError;
 use crate::operation;
 use crate::permission::Actor;
+use crate::record;
+use archive::PartError;
+use archive::read::Wanted;
+use archive::write::PartInfo;
 use chrono::{DateTime, NaiveDate, Utc};
-use futures::TryStreamExt;
-use model::{EventId, OperationKind, OperationOutcome};
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{OperationKind, OperationOutcome};
 use rules::book::{BookRule, RuleBook};
-use rules::detector::{Detector, DetectorScratch};
+use rules::detector::{Detector, DetectorScratch, Match};
 use rules::firing::fire;
-use rules::form::{Former, second_look};
-use rules::lines::Lines;
 use rules::matches::Groups;
-use rules::normalise::{id_in_batch, normalise};
-use rules::recognise::keys_of_line;
-use rules::{Dataset, has_field};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sigma::PartOf;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
-use store::{BatchRow, OperationRow, StoreError};
-use tokio_util::io::{StreamReader, SyncIoBridge};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use store::{OperationRow, PartFilter, StoreError};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Matches that are kept while a rule is tried. Chosen: about 1 GB.
 const MATCHES_MAX: usize = 5_000_000;
@@ -35,8 +35,9 @@ const NAMED_MAX: usize = 20;
 /// What a rule would have found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Backtest {
-    /// Batches that were read.
-    pub batches: usize,
+    /// Parts of the archive that were read. A backtest that was stored by an earlier version says batches.
+    #[serde(alias = "batches")]
+    pub parts: usize,
     /// Records in the stretch of time.
     pub events: u64,
     /// Records that the rule, or those that it looks at, match.
@@ -49,7 +50,7 @@ pub struct Backtest {
     pub days: BTreeMap<NaiveDate, BacktestDay>,
     /// Those with most detections, at most 20.
     pub most: Vec<(String, u64)>,
-    /// Batches that could not be read, with the reason.
+    /// Parts that could not be read, with the reason.
     pub unread: Vec<String>,
 }
 
@@ -99,14 +100,10 @@ pub struct BacktestRequest {
 }
 
 struct Trial {
-    detector: Detector,
+    detector: Arc<Detector>,
     source: PartOf,
     is_stateful: bool,
     collapse_us: i64,
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
-    now: DateTime<Utc>,
-    events: u64,
     matches: u64,
     groups: Groups,
     /// Who, on what, in which stretch of time: the earliest.
@@ -114,6 +111,16 @@ struct Trial {
     /// Whose each kept record is, and when it happened.
     whose: Vec<(String, DateTime<Utc>)>,
     seen: HashSet<u128>,
+}
+
+/// A record that the rule, or one of those that it looks at, matches.
+struct Matched {
+    id: u128,
+    at_us: i64,
+    who: String,
+    target: String,
+    rules: Vec<usize>,
+    matches: Vec<Match>,
 }
 
 /// Asks for a backtest, which a stage carries out. Answers the one that waits or runs already, if it is the same. With
@@ -188,12 +195,12 @@ async fn watched(app: &App, row: &OperationRow) -> Result<Backtest, BacktestErro
     watch.over(app, &row.id, work).await
 }
 
-/// Tries `rule` of `book` over the records between two times. `progress` is told how many batches of how many
+/// Tries `rule` of `book` over the records between two times, on all cores. `progress` is told how many parts of how many
 /// are read, and says whether to go on.
 ///
 /// # Errors
 ///
-/// See [`BacktestError`]. A batch that cannot be read is named in the answer instead.
+/// See [`BacktestError`]. A part that cannot be read is named in the answer instead.
 pub async fn run(
     app: &App,
     book: &RuleBook,
@@ -202,51 +209,78 @@ pub async fn run(
     until: DateTime<Utc>,
     progress: impl Fn(usize, usize) -> ControlFlow<()>,
 ) -> Result<Backtest, BacktestError> {
-    let datasets: Vec<String> = rule
-        .datasets()
-        .iter()
-        .map(|dataset| dataset.name.to_owned())
-        .collect();
-    let batches = app.store.batch_between(since, &datasets).await?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let (found, is_replaced) = read(app, book, rule, since, until, &progress).await?;
+        // Parts were replaced meanwhile: counted from the new list, each record counts once.
+        if !is_replaced || tries == record::TRIES {
+            return Ok(found);
+        }
+    }
+}
+
+/// The backtest, and whether parts were replaced while it ran.
+async fn read(
+    app: &App,
+    book: &RuleBook,
+    rule: &BookRule,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+    progress: &impl Fn(usize, usize) -> ControlFlow<()>,
+) -> Result<(Backtest, bool), BacktestError> {
+    let wanted = Wanted {
+        since_us: since.timestamp_micros(),
+        until_us: until.timestamp_micros(),
+        ..Wanted::default()
+    };
+    let mut parts = Vec::new();
+    for dataset in rule.datasets() {
+        let filter = PartFilter {
+            dataset: Some(dataset.name.to_owned()),
+            since_us: Some(wanted.since_us),
+            until_us: Some(wanted.until_us),
+        };
+        parts.extend(app.store.part_list(&filter).await?);
+    }
     let mut trial = Trial {
-        detector: book.detector_of(rule),
+        detector: Arc::new(book.detector_of(rule)),
         source: rule.source,
         is_stateful: rule.is_stateful(),
-        collapse_us: i64::from(app.settings.detection.collapse_minutes.max(1)) * 60_000_000,
-        since,
-        until,
-        now: app.clock.now(),
-        events: 0,
+        collapse_us: super::collapse_us(app),
         matches: 0,
         groups: Groups::default(),
         repeats: HashMap::new(),
         whose: Vec::new(),
         seen: HashSet::new(),
     };
-    let mut backtest = Backtest::default();
-    let all = batches.len();
-    for (place, batch) in batches.into_iter().enumerate() {
-        if progress(place, all).is_break() {
+    let (mut backtest, mut is_replaced) = (Backtest::default(), false);
+    let all = parts.len();
+    let detector = Arc::clone(&trial.detector);
+    let mut reads = stream::iter(parts)
+        .map(|part| {
+            let (app, detector, wanted) = (app.clone(), Arc::clone(&detector), wanted.clone());
+            let part = record::part_info(part);
+            let read = async move { matched(&app, &detector, &part, &wanted).await };
+            AbortOnDropHandle::new(tokio::spawn(read))
+        })
+        // In order: the first of one record counts, so that the same archive gives the same answer.
+        .buffered(available_parallelism().map_or(1, usize::from));
+    for done in 0..all {
+        if progress(done, all).is_break() {
             return Err(BacktestError::Cancelled);
         }
-        let label = batch.path.clone();
-        let reader = match app.archive.read(&batch.path).await {
-            Ok(object) => SyncIoBridge::new(StreamReader::new(object.map_err(std::io::Error::other))),
-            Err(error) => {
-                backtest.unread.push(unread(&label, &error));
-                continue;
+        match reads.next().await {
+            Some(Ok(Ok((events, found)))) => {
+                backtest.parts += 1;
+                backtest.events += events;
+                found.into_iter().for_each(|one| trial.add(one));
             }
-        };
-        let (back, outcome) = tokio::task::spawn_blocking(move || {
-            let outcome = trial.batch(&batch, Box::new(reader));
-            (trial, outcome)
-        })
-        .await
-        .map_err(|_| BacktestError::Thread)?;
-        trial = back;
-        backtest.batches += 1;
-        if let Err(error) = outcome {
-            backtest.unread.push(format!("{label}: {error}"));
+            Some(Ok(Err(error))) => {
+                is_replaced |= record::is_replaced(app, &error).await?;
+                backtest.unread.push(crate::causes(&error));
+            }
+            Some(Err(_)) | None => return Err(BacktestError::Thread),
         }
         if trial.whose.len() + trial.repeats.len() > MATCHES_MAX {
             return Err(BacktestError::TooMany);
@@ -254,121 +288,71 @@ pub async fn run(
     }
     let _ = progress(all, all);
     trial.conclude(&mut backtest);
-    Ok(backtest)
+    Ok((backtest, is_replaced))
 }
 
-fn has_any_field(line: &[u8], dataset: &Dataset) -> bool {
-    let keys = keys_of_line(line).unwrap_or_default();
-    keys.iter().any(|key| has_field(dataset.name, key))
-}
-
-fn unread(label: &str, error: &ArchiveError) -> String {
-    format!("{label}: {}", crate::causes(error))
+/// The number of records of a part, and those that match.
+async fn matched(
+    app: &App,
+    detector: &Detector,
+    part: &PartInfo,
+    wanted: &Wanted,
+) -> Result<(u64, Vec<Matched>), PartError> {
+    let mut records = app.archive.parts().records(part, wanted).await?;
+    let (mut events, mut all) = (0, Vec::new());
+    let mut scratch = DetectorScratch::default();
+    while let Some(some) = records.try_next().await? {
+        events += some.len() as u64;
+        for record in some {
+            let looked = detector.look(Some(&part.dataset), record.raw.as_bytes(), None, &mut scratch);
+            let found = &mut scratch.found;
+            if looked.is_err() || (found.rules.is_empty() && found.matches.is_empty()) {
+                continue;
+            }
+            all.push(Matched {
+                id: u128::from_be_bytes(record.id.0),
+                at_us: record.at_us,
+                who: record.identifier.unwrap_or_default(),
+                target: record.target.unwrap_or_default(),
+                rules: found.rules.clone(),
+                matches: found.matches.drain(..).collect(),
+            });
+        }
+    }
+    Ok((events, all))
 }
 
 impl Trial {
-    fn batch(&mut self, batch: &BatchRow, reader: Box<dyn std::io::Read + Send>) -> std::io::Result<()> {
-        let Some(dataset) = Dataset::named(&batch.dataset) else {
-            return Err(std::io::Error::other("this version does not support the dataset"));
-        };
-        let mut lines = Lines::new(reader)?;
-        let mut scratch = DetectorScratch::default();
-        let mut former = Former::default();
-        let mut formed = Vec::new();
-        let mut alike = HashMap::new();
-        let mut is_over = false;
-        while !is_over {
-            match lines.next_line()? {
-                Some((number, Some(line))) => former.take(number, line, &mut formed),
-                Some((_, None)) => {}
-                None => {
-                    former.end(&mut formed);
-                    is_over = true;
-                }
-            }
-            for line in formed.drain(..).filter_map(|one| one.line.ok()) {
-                if self.record(batch, dataset, &line, &mut scratch, &mut alike) {
-                    continue;
-                }
-                // What is no record as it stands was taken in as those that it holds.
-                for record in second_look(&line, Some(dataset)).unwrap_or_default() {
-                    self.record(batch, dataset, record.text.as_bytes(), &mut scratch, &mut alike);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at one record; answers whether it is one.
-    fn record(
-        &mut self,
-        batch: &BatchRow,
-        dataset: &Dataset,
-        line: &[u8],
-        scratch: &mut DetectorScratch,
-        alike: &mut HashMap<EventId, u32>,
-    ) -> bool {
-        let name = Some(dataset.name);
-        if self.detector.look(name, line, None, scratch).is_err() {
-            return false;
-        }
-        let found = &mut scratch.found;
-        if found.rules.is_empty() {
-            // Only what has an object inside may be an envelope.
-            let is_nested = memchr::memchr(b'{', line.get(1..).unwrap_or_default()).is_some();
-            if is_nested && !has_any_field(line, dataset) {
-                return false;
-            }
-            self.events += 1;
-            return true;
-        }
-        // Only what matches is normalised: that is slow, and few do.
-        let Some(record) = std::str::from_utf8(line)
-            .ok()
-            .and_then(|text| normalise(text, dataset, &batch.connection_id, self.now).ok())
-        else {
-            return false;
-        };
-        self.events += 1;
-        if record.at < self.since || record.at >= self.until {
-            return true;
-        }
-        let id = if record.is_keyed || batch.source == "pull" {
-            record.id.clone()
-        } else {
-            let occurrence = alike.entry(record.id.clone()).or_default();
-            *occurrence += 1;
-            id_in_batch(&record.id, &batch.id, *occurrence - 1)
-        };
-        let id = u128::from_str_radix(&id.0, 16).unwrap_or_default();
-        // The same record may lie in two batches.
-        if !self.seen.insert(id) {
-            return true;
+    fn add(&mut self, one: Matched) {
+        // The same record may lie in two parts.
+        if !self.seen.insert(one.id) {
+            return;
         }
         self.matches += 1;
-        let who = record.identifier.unwrap_or_default();
+        let at = record::time(one.at_us);
         if let PartOf::Rule(rule) = self.source
             && !self.is_stateful
-            && found.rules.contains(&rule)
+            && one.rules.contains(&rule)
         {
-            let stretch = record.at.timestamp_micros().div_euclid(self.collapse_us);
-            let target = sigma::fold(&record.target.unwrap_or_default()).into_owned();
-            let key = (who.clone(), target, stretch);
-            let first = self.repeats.entry(key).or_insert(record.at);
-            *first = record.at.min(*first);
+            let stretch = one.at_us.div_euclid(self.collapse_us);
+            let target = sigma::fold(&one.target).into_owned();
+            let first = self
+                .repeats
+                .entry((one.who.clone(), target, stretch))
+                .or_insert(at);
+            *first = at.min(*first);
         }
-        let at_ns = record.at.timestamp_nanos_opt().unwrap_or_default();
-        if !found.matches.is_empty() {
-            self.whose.push((who, record.at));
+        if one.matches.is_empty() {
+            return;
         }
-        for one in found.matches.drain(..) {
-            self.groups.add(one, at_ns, self.whose.len() as u64 - 1);
+        self.whose.push((one.who, at));
+        let at_ns = one.at_us.saturating_mul(1_000);
+        for found in one.matches {
+            self.groups.add(found, at_ns, self.whose.len() as u64 - 1);
         }
-        true
     }
 
     fn conclude(self, backtest: &mut Backtest) {
-        backtest.events = self.events;
         backtest.matches = self.matches;
         let mut found: Vec<(String, DateTime<Utc>)> = self
             .repeats

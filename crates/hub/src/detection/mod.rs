@@ -1,65 +1,43 @@
-//! Runs the rules over events: as they are stored, and again over stored ones.
+//! Runs the rules over records: as they are processed, and again over archived ones.
 //!
-//! The driver lets `Detecting` look at a new batch's events while they are at hand. What was interrupted,
-//! or is to be looked at again, waits as a `batch` in state `stored` and is read back by [`run`]. Both write `rule_hit`, `detection`, `watermark`, the journal, and the
-//! batch's state. Every match is kept as long as it may bear on others ([`store::MatchRow`]); which detections there
-//! should be is a pure function of the matches of one group, and `settle` makes the stored ones so. A batch may
-//! be repeated at any point, and records may come in any order: what is there in the end is the same.
+//! The driver lets `Detecting` look at a new batch's records while they are at hand. What they match is stored with the
+//! batch; `again` looks at archived records, for replays and for identifiers that became known. Both write `rule_hit`,
+//! `evidence` and `group_debt`. Every match is kept as long as it may bear on others ([`store::MatchRow`]); which
+//! detections there should be is a pure function of the matches of one group, and `settle` makes the stored ones so. Any
+//! step may be repeated, and records may come in any order: what is there in the end is the same.
 //!
 //! Start reading at [`run`].
 
+pub mod adopt;
+mod again;
 pub mod backtest;
 pub mod replay;
 mod settle;
 
 use crate::app::App;
-use crate::claim;
 use crate::fault;
+use crate::record;
+use archive::Record;
 use chrono::{DateTime, TimeDelta, Utc};
-use model::BatchState;
+use model::PersonId;
 use rules::book::{RuleBook, RuleMode};
 use rules::detector::{DetectorScratch, MatchValue};
 use serde_json::json;
 use sigma::PartOf;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use store::{BatchRow, EventRow, LIST_LIMIT_MAX, MatchRow, MatchRun, StoreError};
+use store::{BatchMatches, BatchRow, EvidenceRow, MatchRow, MatchRun, StoreError, TestMatch};
 
-/// What a run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Batches that were looked at.
-    pub batches: usize,
-    /// Events that were looked at.
-    pub events: usize,
-    /// Detections that are new.
-    pub detections: usize,
-}
+/// Matches of one batch that are stored before its end, so that memory is bounded. Chosen: some 20 MB with their records.
+const MATCHES_MAX: usize = 20_000;
 
-impl Report {
-    /// Whether there was anything to do.
-    pub fn did_anything(&self) -> bool {
-        self.batches > 0 || self.detections > 0
-    }
-}
-
-/// Shows every stored event to the rules.
+/// Settles every group that is owed its detections. Answers how many are new.
 ///
 /// # Errors
 ///
-/// When the store refuses; the next run goes on with the same batch.
-pub async fn run(app: &App) -> Result<Report, StoreError> {
-    let mut report = Report::default();
-    while let Some(batch) = app
-        .store
-        .batch_claim(BatchState::Stored, &app.holder, claim::LENGTH)
-        .await?
-    {
-        one(app, &batch, &mut report).await?;
-    }
-    // What others caused and did not live to settle.
-    report.detections += settle::settle(app, &app.rules()).await?;
-    Ok(report)
+/// When the store refuses; the next run goes on.
+pub async fn run(app: &App) -> Result<usize, StoreError> {
+    settle::settle(app, &app.rules()).await
 }
 
 /// Whether any group is owed its detections by the rules that run.
@@ -72,49 +50,16 @@ pub async fn owes(app: &App) -> Result<bool, StoreError> {
     Ok(settle::in_order(&app.rules(), &owed).next().is_some())
 }
 
-/// Shows the events of a batch that is claimed to the rules again.
-///
-/// # Errors
-///
-/// When the store refuses. The batch is given back then.
-pub(crate) async fn one(app: &App, batch: &BatchRow, report: &mut Report) -> Result<(), StoreError> {
-    let book = app.rules();
-    claim::keep(app, batch, Box::pin(detect(app, book, batch, report))).await?;
-    Ok(())
-}
-
-async fn detect(
-    app: &App,
-    book: Arc<RuleBook>,
-    batch: &BatchRow,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    report.batches += 1;
-    let mut detecting = Detecting::begin(app, book, batch).await?;
-    let mut after = String::new();
-    loop {
-        let events = app
-            .store
-            .event_by_batch(&batch.id, &after, LIST_LIMIT_MAX)
-            .await?;
-        let Some(last) = events.last() else { break };
-        after.clone_from(&last.id.0);
-        report.events += events.len();
-        detecting.take(&events).await?;
-    }
-    report.detections += detecting.end().await?;
-    app.store.batch_detected(batch, &app.holder).await
-}
-
-/// The rules at work on one batch, whose events come in parts and in any order.
+/// The rules at work on one batch, whose records come step by step and in any order.
 pub(crate) struct Detecting<'a> {
     app: &'a App,
     book: Arc<RuleBook>,
     batch: &'a BatchRow,
     began_at: DateTime<Utc>,
     late_before: Option<DateTime<Utc>>,
-    newest: Option<DateTime<Utc>>,
+    newest_us: Option<i64>,
     late: i64,
+    found: Looked,
     scratch: DetectorScratch,
 }
 
@@ -138,22 +83,40 @@ impl<'a> Detecting<'a> {
             late_before: watermark
                 .filter(|_| batch.source != "file")
                 .map(|watermark| watermark - lateness),
-            newest: None,
+            newest_us: None,
             late: 0,
+            found: Looked::default(),
             scratch: DetectorScratch::default(),
         })
     }
 
-    /// Shows some of the batch's events to the rules, and keeps what matches.
-    pub(crate) async fn take(&mut self, events: &[EventRow]) -> Result<(), StoreError> {
-        self.newest = self.newest.max(events.iter().map(|event| event.at).max());
-        let looked = look(self.app, &self.book, events, self.late_before, &mut self.scratch);
-        self.late += looked.late;
+    /// Shows some of the batch's records to the rules. Many matches are stored at once, the others with the batch.
+    pub(crate) async fn take(
+        &mut self,
+        records: &[Record],
+        people: &HashMap<String, PersonId>,
+    ) -> Result<(), StoreError> {
+        self.newest_us = self
+            .newest_us
+            .max(records.iter().map(|record| record.at_us).max());
+        let look = Look {
+            dataset: &self.batch.dataset,
+            book: &self.book,
+            people,
+            collapse_us: collapse_us(self.app),
+            late_before_us: self.late_before.map(|before| before.timestamp_micros()),
+        };
+        look.at(records, &mut self.scratch, &mut self.found);
+        self.late += std::mem::take(&mut self.found.late);
+        if self.found.matches.len() < MATCHES_MAX {
+            return Ok(());
+        }
+        let found = std::mem::take(&mut self.found);
         let store = &self.app.store;
-        store.test_match_record(&looked.tested).await?;
-        store.match_keep(&looked.matches, &self.match_run()).await?;
-        fault::point("detection.kept");
-        Ok(())
+        store.test_match_record(&found.tested).await?;
+        store
+            .match_keep(&found.matches, &found.evidence, &self.match_run())
+            .await
     }
 
     fn match_run(&self) -> MatchRun {
@@ -163,20 +126,25 @@ impl<'a> Detecting<'a> {
         }
     }
 
+    /// What was found and is not stored yet.
+    pub(crate) fn found(&mut self) -> BatchMatches {
+        let found = std::mem::take(&mut self.found);
+        let now = self.app.clock.now();
+        BatchMatches {
+            matches: found.matches,
+            evidence: found.evidence,
+            tested: found.tested,
+            run: self.match_run(),
+            newest: self.newest_us.map(|at_us| record::time(at_us).min(now)),
+            late: self.late,
+        }
+    }
+
     /// Makes the detections what all matches say. Answers how many are new.
     pub(crate) async fn end(self) -> Result<usize, StoreError> {
         let (app, batch, late) = (self.app, self.batch, self.late);
-        // What an earlier run kept and this one did not, is none any more.
-        app.store.match_forget_batch(&batch.id, &self.match_run()).await?;
-        fault::point("detection.forgot");
         let new = settle::settle(app, &self.book).await?;
         fault::point("detection.settled");
-        if let Some(newest) = self.newest {
-            let at = newest.min(app.clock.now());
-            app.store
-                .watermark_move(&batch.connection_id, &batch.dataset, at, late)
-                .await?;
-        }
         if late > 0 {
             metrics::counter!("flareward_late_records_total", "dataset" => batch.dataset.clone())
                 .increment(u64::try_from(late).unwrap_or_default());
@@ -185,36 +153,59 @@ impl<'a> Detecting<'a> {
     }
 }
 
+/// Repeats of a match within one stretch of this length are one detection.
+fn collapse_us(app: &App) -> i64 {
+    i64::from(app.settings.detection.collapse_minutes.max(1)) * 60_000_000
+}
+
 #[derive(Default)]
 struct Looked {
     matches: Vec<MatchRow>,
-    tested: Vec<(String, String, String, DateTime<Utc>)>,
+    evidence: Vec<EvidenceRow>,
+    tested: Vec<TestMatch>,
     late: i64,
 }
 
-/// What the rules find in events of one batch.
-fn look(
-    app: &App,
-    book: &RuleBook,
-    events: &[EventRow],
-    late_before: Option<DateTime<Utc>>,
-    scratch: &mut DetectorScratch,
-) -> Looked {
-    let collapse_us = i64::from(app.settings.detection.collapse_minutes.max(1)) * 60_000_000;
-    let mut looked = Looked::default();
-    for event in events {
-        let who = event.person_id.as_deref().or(event.identifier.as_deref());
-        let dataset = Some(event.dataset.as_str());
-        if book
-            .detector
-            .look(dataset, event.raw.as_bytes(), who, scratch)
-            .is_err()
-        {
-            // It was read when the event was stored, so this is a record that one of the two readers refuses.
-            tracing::warn!(event = %event.id, "cannot evaluate rules on a stored event");
-            continue;
+/// A look at records of one dataset.
+struct Look<'l> {
+    dataset: &'l str,
+    book: &'l RuleBook,
+    /// The people of identifiers.
+    people: &'l HashMap<String, PersonId>,
+    collapse_us: i64,
+    late_before_us: Option<i64>,
+}
+
+impl Look<'_> {
+    /// Adds what the rules find.
+    fn at(&self, records: &[Record], scratch: &mut DetectorScratch, looked: &mut Looked) {
+        for record in records {
+            let identifier = record.identifier.as_deref();
+            let person = identifier
+                .filter(|_| record.is_person)
+                .and_then(|own| self.people.get(own));
+            let who = person.map(|person| person.0.as_str()).or(identifier);
+            let dataset = Some(self.dataset);
+            if self
+                .book
+                .detector
+                .look(dataset, record.raw.as_bytes(), who, scratch)
+                .is_err()
+            {
+                // It was read when it was normalised, so one of the two readers refuses it.
+                tracing::warn!(event = %record.id, "cannot evaluate rules on a record");
+                continue;
+            }
+            if scratch.found.rules.is_empty() && scratch.found.matches.is_empty() {
+                continue;
+            }
+            self.keep(record, who, scratch, looked);
         }
-        let at_us = event.at.timestamp_micros();
+    }
+
+    fn keep(&self, record: &Record, who: Option<&str>, scratch: &mut DetectorScratch, looked: &mut Looked) {
+        let at_us = record.at_us;
+        let id = record.id.to_string();
         let row = |watch: String, group_key: String, slot: String, part: usize, value: String| MatchRow {
             watch,
             group_key,
@@ -222,11 +213,13 @@ fn look(
             part: i64::try_from(part).unwrap_or(i64::MAX),
             value,
             at_us,
-            event_id: event.id.0.clone(),
-            batch_id: event.batch_id.clone(),
+            event_id: id.clone(),
+            batch_id: record.batch.clone(),
         };
+        let before = looked.matches.len();
         for place in &scratch.found.rules {
-            let Some(rule) = book
+            let Some(rule) = self
+                .book
                 .reported(PartOf::Rule(*place))
                 .filter(|rule| !rule.is_stateful())
             else {
@@ -236,34 +229,34 @@ fn look(
                 let who = who.unwrap_or_default().to_owned();
                 looked
                     .tested
-                    .push((rule.id.clone(), event.id.0.clone(), who, event.at));
+                    .push((rule.id.clone(), id.clone(), who, record::time(at_us)));
                 continue;
             }
             // Without anyone and anything to tell repeats by, each event is one of its own.
-            let own = event.identifier.is_none() && event.target.is_none();
+            let own = record.identifier.is_none() && record.target.is_none();
             let key = json!([
                 who,
-                event.target.as_deref().map(sigma::fold),
-                at_us.div_euclid(collapse_us),
-                own.then_some(&event.id.0)
+                record.target.as_deref().map(sigma::fold),
+                at_us.div_euclid(self.collapse_us),
+                own.then_some(&id)
             ]);
             looked.matches.push(row(
                 settle::repeats_of(&rule.id),
                 key.to_string(),
-                event.id.0.clone(),
+                id.clone(),
                 0,
                 String::new(),
             ));
         }
-        if late_before.is_some_and(|before| event.at < before) {
+        if self.late_before_us.is_some_and(|before| at_us < before) {
             looked.late += i64::from(!scratch.found.matches.is_empty());
         }
         for one in scratch.found.matches.drain(..) {
-            let watch = &book.detector.watches[one.watch];
+            let watch = &self.book.detector.watches[one.watch];
             let slot = if watch.is_daily() {
                 sigma::day(at_us.saturating_mul(1_000)).to_string()
             } else {
-                event.id.0.clone()
+                id.clone()
             };
             let value = match one.value {
                 None => String::new(),
@@ -278,8 +271,10 @@ fn look(
                 value,
             ));
         }
+        if looked.matches.len() > before {
+            looked.evidence.push(record::evidence(self.dataset, record));
+        }
     }
-    looked
 }
 
 /// Forgets matches that can bear on nothing any more, and old matches of rules in test mode.
@@ -300,6 +295,7 @@ pub async fn prune(app: &App) -> Result<u64, StoreError> {
         .map(|watch| (watch.id.as_str(), TimeDelta::nanoseconds(watch.reach_ns())))
         .collect();
     let mut forgotten = app.store.test_prune(now - TimeDelta::days(90)).await?;
+    forgotten += app.store.evidence_prune(now - day).await?;
     for watch in app.store.match_watches().await? {
         let reach = match reaches.get(watch.as_str()) {
             Some(reach) => Some(*reach),

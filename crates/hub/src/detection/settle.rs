@@ -3,6 +3,7 @@
 //! Start reading at [`settle`].
 
 use crate::app::App;
+use crate::event::{self, Event};
 use crate::fault;
 use crate::journal_words;
 use chrono::{DateTime, Utc};
@@ -14,12 +15,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 use store::{
-    DetectionChanges, DetectionRow, EventRow, GroupDebt, MATCHES_MAX, MatchGroup, MatchRow, MatchRun,
-    StoreError,
+    DetectionChanges, DetectionRow, GroupDebt, MATCHES_MAX, MatchGroup, MatchRow, MatchRun, StoreError,
 };
 
 /// Groups that are settled with one question and one transaction.
-const GROUPS: i64 = 200;
+const GROUPS: i64 = 1_000;
 /// What the watch of a rule's repeats is called.
 const REPEATS: &str = "repeats:";
 /// Events that are named as proof.
@@ -167,7 +167,7 @@ struct Settled<'g> {
 }
 
 /// The events that detections begin with and that no stored one begins with.
-async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String, EventRow>, StoreError> {
+async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String, Event>, StoreError> {
     let wanted: Vec<String> = settled
         .iter()
         .flat_map(|group| {
@@ -178,7 +178,7 @@ async fn events_of(app: &App, settled: &[Settled<'_>]) -> Result<HashMap<String,
         })
         .map(|fired| fired.event.clone())
         .collect();
-    let events = app.store.event_get_many(&wanted).await?;
+    let events = event::evidence(app, &wanted).await?;
     Ok(events
         .into_iter()
         .map(|event| (event.id.0.clone(), event))
@@ -353,7 +353,7 @@ impl Settled<'_> {
         rule: &BookRule,
         watch: &str,
         reach_us: i64,
-        events: &HashMap<String, EventRow>,
+        events: &HashMap<String, Event>,
         now: DateTime<Utc>,
         changes: &mut DetectionChanges,
     ) {
@@ -387,7 +387,7 @@ impl Settled<'_> {
         rule: &BookRule,
         watch: &str,
         fired: &Fired,
-        events: &HashMap<String, EventRow>,
+        events: &HashMap<String, Event>,
         now: DateTime<Utc>,
     ) -> Option<DetectionRow> {
         let Some(event) = events.get(&fired.event) else {
@@ -430,7 +430,7 @@ fn evidence(fired: &Fired) -> String {
 }
 
 /// The row as it should be; nothing when it is so already.
-fn revised(mut row: DetectionRow, fired: &Fired, events: &HashMap<String, EventRow>) -> Option<DetectionRow> {
+fn revised(mut row: DetectionRow, fired: &Fired, events: &HashMap<String, Event>) -> Option<DetectionRow> {
     let matches = i64::try_from(fired.count).unwrap_or(i64::MAX);
     let is_same = row.event_id.0 == fired.event
         && row.at == fired.at

@@ -14,11 +14,13 @@ use crate::purge::PurgeError;
 use crate::{coaching, detection, ingest, risk, rule_admin, sync, transmit};
 use model::BatchState;
 use std::time::Duration;
-use store::{PersonRow, PurgeRow, StoreError};
+use store::{OperationRow, PersonRow, PurgeRow, StoreError};
 
 /// How long a command waits for the server to do what follows from its batches: a server looks every two seconds, and
 /// one that was killed holds its lease for six.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(12);
+/// How often the progress of a replay is shown.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether another process is done with a batch.
 const CLAIM_POLL: Duration = Duration::from_millis(100);
 
@@ -85,7 +87,6 @@ pub async fn finish(
         finish_one(app, id).await?;
     }
     show(batches.len());
-    detection::replay::run(app).await?;
     follow_or_wait(app).await?;
     Ok(())
 }
@@ -137,16 +138,65 @@ async fn finish_one(app: &App, id: &str) -> Result<(), FinishError> {
         let claimed = app.store.batch_claim_one(id, &app.holder, claim::LENGTH).await?;
         match claimed {
             None => tokio::time::sleep(CLAIM_POLL).await,
-            Some(batch) if batch.state == BatchState::Archived => {
+            Some(batch) => {
                 let mut report = ingest::process::Report::default();
                 let processed = ingest::process::one(app, &Rules, &batch, &mut report).await?;
                 if let Some(ingest::process::Processed::Waits(error)) = processed {
                     return Err(FinishError::Archive(error));
                 }
             }
-            Some(batch) => detection::one(app, &batch, &mut detection::Report::default()).await?,
         }
     }
+}
+
+/// Carries out a replay that was asked for, or waits for the server that does it; then does what follows from it. `show`
+/// is told how many parts of how many are done.
+///
+/// # Errors
+///
+/// When the store refuses.
+pub async fn replay(
+    app: &App,
+    id: &str,
+    show: &(dyn Fn(u64, Option<u64>) + Send + Sync),
+) -> Result<OperationRow, StageError> {
+    let holder = app.ids.new_id(app.clock.now());
+    let find = async || {
+        let row = app.store.operation_get(id).await?;
+        row.ok_or(StoreError::Gone("the replay"))
+    };
+    let count = |number: i64| u64::try_from(number).unwrap_or_default();
+    rule_admin::reload(app).await?;
+    let row = loop {
+        let row = find().await?;
+        show(count(row.done), row.total.map(count));
+        if row.finished_at.is_some() {
+            break row;
+        }
+        if let Some(held) = Lease::take(app, &Stage::Replay.lease(), &holder, LEASE).await? {
+            let work = async {
+                let following = async {
+                    loop {
+                        tokio::time::sleep(SHOWN_EVERY).await;
+                        if let Ok(row) = find().await {
+                            show(count(row.done), row.total.map(count));
+                        }
+                    }
+                };
+                tokio::select! {
+                    ended = detection::replay::carry_out(app) => ended,
+                    () = following => unreachable!("the display loop never ends"),
+                }
+            };
+            let ended = held.keep(Box::pin(work)).await;
+            held.release().await;
+            ended.transpose()?;
+            continue;
+        }
+        tokio::time::sleep(CLAIM_POLL).await;
+    };
+    follow_or_wait(app).await?;
+    Ok(row)
 }
 
 /// Removes the records of a person from a command: begins the purge and does it, or waits for the server that does it.
@@ -239,7 +289,7 @@ pub async fn pass(app: &App) -> Result<(), StageError> {
 /// When the store refuses.
 pub async fn is_quiet(app: &App) -> Result<bool, StoreError> {
     let store = &app.store;
-    if store.batch_waits(BatchState::Archived).await? || store.batch_waits(BatchState::Stored).await? {
+    if store.batch_waits().await? {
         return Ok(false);
     }
     if is_anything_to_follow(app).await? || detection::owes(app).await? {

@@ -7,7 +7,7 @@
 mod command;
 mod stage;
 
-pub use command::{FinishError, asked_syncs, finish, is_quiet, pass, pipeline, purge, until_quiet};
+pub use command::{FinishError, asked_syncs, finish, is_quiet, pass, pipeline, purge, replay, until_quiet};
 pub use stage::StageError;
 
 use crate::app::App;

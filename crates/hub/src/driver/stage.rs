@@ -5,13 +5,16 @@ use crate::due::is_due;
 use crate::transmit::deliver::DeliverError;
 use crate::wake::Written;
 use crate::{
-    baton, coaching, detection, ingest, posture, provisioning, purge, retention, risk, rule_admin, source,
-    sweep, sync, transmit,
+    baton, coaching, compact, detection, ingest, posture, provisioning, purge, retention, risk, rule_admin,
+    source, sweep, sync, transmit,
 };
+use archive::Record;
 use chrono::TimeDelta;
+use model::PersonId;
 use model::SyncOutcome;
+use std::collections::HashMap;
 use std::time::Duration;
-use store::{BatchRow, EventRow, StoreError};
+use store::{BatchMatches, BatchRow, StoreError};
 
 /// A stage looks at least this often, also when nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -27,6 +30,8 @@ const SCHEDULE: Duration = Duration::from_secs(20);
 const SOURCES: Duration = Duration::from_secs(20);
 /// How often it is looked whether something is older than it may be.
 const RETENTION: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether parts are to be merged.
+const COMPACT: Duration = Duration::from_secs(30);
 /// How often more is read about a few Access users.
 const DETAILS: Duration = Duration::from_secs(60);
 
@@ -48,6 +53,9 @@ pub enum StageError {
     /// The sweep of the archive.
     #[error(transparent)]
     Sweep(#[from] sweep::SweepError),
+    /// Merging parts.
+    #[error(transparent)]
+    Compact(#[from] compact::CompactError),
     /// Changes of access.
     #[error(transparent)]
     Provision(#[from] provisioning::ProvisionError),
@@ -71,6 +79,7 @@ pub(super) enum Stage {
     Sources,
     Retention,
     Sweep,
+    Compact,
     Prune,
     Purge,
     Backtest,
@@ -79,7 +88,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Stage; 20] = [
+    pub(super) const ALL: [Stage; 21] = [
         Stage::Process,
         Stage::Adopt,
         Stage::Detect,
@@ -95,6 +104,7 @@ impl Stage {
         Stage::Sources,
         Stage::Retention,
         Stage::Sweep,
+        Stage::Compact,
         Stage::Prune,
         Stage::Purge,
         Stage::Backtest,
@@ -128,6 +138,7 @@ impl Stage {
             Stage::Sources => "sources",
             Stage::Retention => "retention",
             Stage::Sweep => "sweep",
+            Stage::Compact => "compact",
             Stage::Prune => "prune",
             Stage::Purge => "purge",
             Stage::Backtest => "backtest",
@@ -153,6 +164,7 @@ impl Stage {
             Stage::Adopt => ADOPT,
             Stage::Purge => PURGE,
             Stage::Sources => SOURCES,
+            Stage::Compact => COMPACT,
             Stage::Retention | Stage::Sweep | Stage::Prune => RETENTION,
             _ => LOOK_AGAIN,
         }
@@ -172,7 +184,12 @@ impl Stage {
             Stage::Backtest | Stage::Replay | Stage::Export => &[Written::Operations],
             Stage::Posture => &[Written::People, Written::Access],
             Stage::Schedule => &[Written::Syncs],
-            Stage::Details | Stage::Sources | Stage::Retention | Stage::Sweep | Stage::Prune => &[],
+            Stage::Details
+            | Stage::Sources
+            | Stage::Retention
+            | Stage::Sweep
+            | Stage::Compact
+            | Stage::Prune => &[],
         }
     }
 
@@ -194,10 +211,10 @@ impl Stage {
                 rule_admin::reload(app).await?;
                 ingest::process::run(app, &Rules).await?.batches > 0
             }
-            Stage::Adopt => ingest::adopt::run(app).await? > 0,
+            Stage::Adopt => detection::adopt::run(app).await? > 0,
             Stage::Detect => {
                 rule_admin::reload(app).await?;
-                detection::run(app).await?.did_anything()
+                detection::run(app).await? > 0
             }
             Stage::Risk => {
                 rule_admin::reload(app).await?;
@@ -216,7 +233,7 @@ impl Stage {
                 rule_admin::reload(app).await?;
                 detection::backtest::carry_out(app).await?
             }
-            Stage::Replay => detection::replay::run(app).await?,
+            Stage::Replay => detection::replay::carry_out(app).await?,
             Stage::Export => baton::server::run(app).await?,
             Stage::Schedule => scheduled_syncs(app).await?,
             // The next part of the following has its time, however much there is to do.
@@ -241,6 +258,7 @@ impl Stage {
                 sweep::run(app, app.clock.now()).await?;
                 false
             }
+            Stage::Compact => compact::run(app).await?,
             Stage::Prune => {
                 detection::prune(app).await?;
                 false
@@ -255,7 +273,7 @@ impl Stage {
     }
 }
 
-/// The rules look at events while these are at hand.
+/// The rules look at records while these are at hand.
 pub(super) struct Rules;
 
 pub(super) struct Looking<'a>(detection::Detecting<'a>);
@@ -271,8 +289,16 @@ impl ingest::process::Next for Rules {
 }
 
 impl ingest::process::Look for Looking<'_> {
-    async fn take(&mut self, events: &[EventRow]) -> Result<(), StoreError> {
-        self.0.take(events).await
+    async fn take(
+        &mut self,
+        records: &[Record],
+        people: &HashMap<String, PersonId>,
+    ) -> Result<(), StoreError> {
+        self.0.take(records, people).await
+    }
+
+    fn found(&mut self) -> BatchMatches {
+        self.0.found()
     }
 
     async fn end(self) -> Result<usize, StoreError> {

@@ -1,38 +1,44 @@
-//! Makes events of the records of archived batches, and shows them to whoever looks at them next.
+//! Makes records of archived batches: writes them as parts, and shows them to the rules.
 //!
-//! Reads `batch` in state `archived` and its object; writes `event`, `reject`, `unmapped_identifier`, and the batch's
-//! state. The driver says who looks at the events: to read them again from the store would cost more than all else. Stores a part at a time, so that a large batch never holds the
-//! database long; a part that is stored twice changes nothing. Start reading at `run`.
+//! Reads `batch` in state `archived` and its object; writes parts and, in one transaction at the end of the batch,
+//! everything that follows from its records ([`store::BatchOutcome`]). Killed before that, the next run does the same
+//! again; the parts of the first run are in no list, and the sweep removes them. The driver says who looks at the records:
+//! to read them again would cost more than all else. Memory is bounded, however large the batch is.
+//! Start reading at `run`.
 
+use super::part_writer::PartWriter;
 use super::reject::Rejects;
 use crate::app::App;
 use crate::archive::ArchiveError;
 use crate::claim;
 use crate::fault;
+use archive::{PartError, Record, RecordId};
 use async_compression::tokio::bufread::GzipDecoder;
+use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use model::{BatchState, EventId};
+use model::{EventId, PersonId};
 use rules::dataset::Dataset;
 use rules::form::{Formed, Former, Mended, second_look};
 use rules::normalise::{Normalised, id_in_batch, normalise, others};
 use rules::reason::Reason;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
-use store::{BatchRow, EventRow, StoreError};
+use store::{BatchMatches, BatchOutcome, BatchRow, IdentifierSeenRow, StoreError, UnmappedRow};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
-/// Records that are stored in one transaction. Their ids lie all over an index, whose pages are written once for all of
-/// them. Chosen: a quarter of a second of the database at most.
-const PART: usize = 5_000;
-/// Bytes of records after which they are stored, however few they are: a record may have a megabyte.
-const PART_BYTES: usize = 8 << 20;
+/// Records that are shown to the rules at once.
+const STEP: usize = 5_000;
+/// Bytes of records after which they are shown, however few they are: a record may have a megabyte.
+const STEP_BYTES: usize = 8 << 20;
+/// Identifiers of a batch whose people are remembered. Chosen: some 10 MB.
+const PEOPLE_MAX: usize = 100_000;
 /// So long batches are worked on before changed rules are looked for. Chosen: nobody notices the wait.
 const SLICE: Duration = Duration::from_secs(1);
 /// How much of a line is kept that is too long to be read.
 const EXCERPT_BYTES: usize = 800;
 
-/// Who looks at events while they are at hand.
+/// Who looks at records while they are at hand.
 pub(crate) trait Next {
     /// The look at one batch.
     type Look<'a>: Look
@@ -47,29 +53,36 @@ pub(crate) trait Next {
     ) -> impl Future<Output = Result<Self::Look<'a>, StoreError>> + Send;
 }
 
-/// A look at the events of one batch, which come in parts.
+/// A look at the records of one batch, which come step by step.
 pub(crate) trait Look: Send {
-    /// Looks at a part that is stored.
-    fn take(&mut self, events: &[EventRow]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Looks at some records. `people` has the people of their identifiers.
+    fn take(
+        &mut self,
+        records: &[Record],
+        people: &HashMap<String, PersonId>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Ends the look: all events of the batch were shown.
+    /// What it found and has not stored yet: the batch's transaction stores it.
+    fn found(&mut self) -> BatchMatches;
+
+    /// Ends the look: all records were shown, and what it found is stored.
     fn end(self) -> impl Future<Output = Result<usize, StoreError>> + Send;
 }
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Batches that were stored.
+    /// Batches that were processed.
     pub batches: usize,
     /// Lines that they held.
     pub records: usize,
-    /// Events that were new.
+    /// Records that are in the parts.
     pub new_events: usize,
     /// Lines that could not be understood.
     pub rejects: usize,
 }
 
-/// Stores archived batches, and shows them to `next`, until there are none or a slice of time has passed.
+/// Processes archived batches, until there are none or a slice of time has passed.
 ///
 /// # Errors
 ///
@@ -79,13 +92,10 @@ pub(crate) async fn run(app: &App, next: &impl Next) -> Result<Report, StoreErro
     let mut report = Report::default();
     let begun = Instant::now();
     while begun.elapsed() < SLICE
-        && let Some(batch) = app
-            .store
-            .batch_claim(BatchState::Archived, &app.holder, claim::LENGTH)
-            .await?
+        && let Some(batch) = app.store.batch_claim(&app.holder, claim::LENGTH).await?
     {
         match one(app, next, &batch, &mut report).await? {
-            // An archive that cannot be read now may be read later: the batch waits, and so do those behind it.
+            // An archive that cannot be used now may be used later: the batch waits, and so do those behind it.
             Some(Processed::Waits(_)) => return Ok(report),
             Some(Processed::Done) | None => {}
         }
@@ -93,12 +103,12 @@ pub(crate) async fn run(app: &App, next: &impl Next) -> Result<Report, StoreErro
     Ok(report)
 }
 
-/// What became of a batch.
+/// The outcome of processing a batch.
 #[derive(Debug)]
 pub(crate) enum Processed {
     /// It is processed, or set aside with the reason.
     Done,
-    /// The archive cannot be read now.
+    /// The archive cannot be read or written now.
     Waits(ArchiveError),
 }
 
@@ -114,14 +124,14 @@ pub(crate) async fn one(
     report: &mut Report,
 ) -> Result<Option<Processed>, StoreError> {
     let work = async {
-        match store_batch(app, next, batch, report).await {
+        match process(app, next, batch, report).await {
             Ok(()) => {
                 report.batches += 1;
                 Ok(Processed::Done)
             }
             Err(ProcessError::Store(error)) => Err(error),
             Err(ProcessError::Archive(error)) if !error.is_missing() => {
-                tracing::error!(batch = %batch.id, "cannot read the archive: {}", crate::causes(&error));
+                tracing::error!(batch = %batch.id, "cannot use the archive: {}", crate::causes(&error));
                 claim::release(app, batch).await;
                 Ok(Processed::Waits(error))
             }
@@ -142,13 +152,21 @@ enum ProcessError {
     Dataset,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("cannot decompress the object")]
-    Unpack(#[from] std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-async fn store_batch(
+impl From<PartError> for ProcessError {
+    fn from(error: PartError) -> Self {
+        Self::Archive(error.into())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot decompress the object")]
+struct Unpack(#[source] std::io::Error);
+
+async fn process(
     app: &App,
     next: &impl Next,
     batch: &BatchRow,
@@ -163,60 +181,95 @@ async fn store_batch(
         BufReader::with_capacity(64 << 10, decoder),
         app.settings.ingest.line_limit_bytes,
     );
-    let mut part = Part::default();
+    let mut work = Work::new(app, batch, dataset);
     let mut look = next.begin(app, batch).await?;
     fault::point("ingest.begun");
     let mut former = Former::default();
     let mut formed = Vec::new();
+    let mut problem = None;
     loop {
-        match lines.next().await? {
-            Some((number, Ok(line))) => former.take(number, &line, &mut formed),
-            Some((number, Err(unreadable))) => {
-                part.reject(number, unreadable.reason.into(), &unreadable.excerpt);
+        match lines.next().await {
+            Ok(Some((number, Ok(line)))) => former.take(number, &line, &mut formed),
+            Ok(Some((number, Err(unreadable)))) => {
+                work.reject(number, unreadable.reason.into(), &unreadable.excerpt);
             }
-            None => former.end(&mut formed),
+            Ok(None) => former.end(&mut formed),
+            Err(error) => match error.downcast::<object_store::Error>() {
+                // An archive that cannot be read now does not make the object damaged.
+                Ok(refused) => return Err(ArchiveError::from(refused).into()),
+                // What could be read is kept.
+                Err(error) => {
+                    problem = Some(crate::causes(&Unpack(error)));
+                    former.end(&mut formed);
+                    lines.is_over = true;
+                }
+            },
         }
         let is_over = formed.is_empty() && lines.is_over;
         for one in formed.drain(..) {
-            part.take(app, batch, dataset, one);
-            if part.events.len() >= PART || part.bytes >= PART_BYTES {
-                part.store(app, report, &mut look).await?;
+            work.take(one);
+            if work.fresh.len() >= STEP || work.fresh_bytes >= STEP_BYTES {
+                work.step(&mut look).await?;
             }
         }
         if is_over {
             break;
         }
     }
-    part.store(app, report, &mut look).await?;
-    report.records += usize::try_from(part.lines).unwrap_or_default();
-    report.rejects += part.rejects.total();
-    let rejects = std::mem::take(&mut part.rejects).rows(batch, app.clock.now());
-    app.store
-        .batch_stored(&batch.id, part.records, part.repaired, &rejects)
-        .await?;
-    fault::point("ingest.stored");
-    look.end().await?;
-    fault::point("ingest.detected");
-    app.store.batch_detected(batch, &app.holder).await?;
-    Ok(())
+    work.step(&mut look).await?;
+    work.finish(problem, look, report).await
 }
 
-#[derive(Default)]
-struct Part {
-    events: Vec<(EventRow, bool)>,
-    bytes: usize,
-    /// Of the whole batch: what could not become events.
+/// The work on one batch.
+struct Work<'a> {
+    app: &'a App,
+    batch: &'a BatchRow,
+    dataset: &'a Dataset,
+    /// Records that nobody has looked at yet.
+    fresh: Vec<Record>,
+    fresh_bytes: usize,
+    writer: PartWriter,
+    ids: HashSet<RecordId>,
+    /// How often a record without a key came so far, by its id.
+    alike: HashMap<EventId, u32>,
+    /// The people of identifiers; `None` for those of nobody.
+    people: HashMap<String, Option<PersonId>>,
+    seen: BTreeMap<String, (DateTime<Utc>, DateTime<Utc>)>,
+    unmapped: BTreeMap<String, (i64, DateTime<Utc>, DateTime<Utc>)>,
     rejects: Rejects,
-    /// Of the whole batch: lines and records, further recipients of mails counted or not, and those that were repaired.
+    rejected_line: Option<u64>,
+    /// Lines and records, further recipients of mails counted or not, and those that were repaired.
     records: i64,
     lines: i64,
     repaired: i64,
-    rejected_line: Option<u64>,
-    /// How often a record without a key came in the batch so far, by its id.
-    alike: HashMap<EventId, u32>,
+    accepted: i64,
+    duplicates: i64,
 }
 
-impl Part {
+impl<'a> Work<'a> {
+    fn new(app: &'a App, batch: &'a BatchRow, dataset: &'a Dataset) -> Self {
+        Self {
+            app,
+            batch,
+            dataset,
+            fresh: Vec::new(),
+            fresh_bytes: 0,
+            writer: PartWriter::new(app, &batch.dataset),
+            ids: HashSet::new(),
+            alike: HashMap::new(),
+            people: HashMap::new(),
+            seen: BTreeMap::new(),
+            unmapped: BTreeMap::new(),
+            rejects: Rejects::default(),
+            rejected_line: None,
+            records: 0,
+            lines: 0,
+            repaired: 0,
+            accepted: 0,
+            duplicates: 0,
+        }
+    }
+
     fn reject(&mut self, number: u64, reason: Reason, excerpt: &str) {
         // Of a line that holds several records, the first reason stands for all.
         if self.rejected_line.replace(number) == Some(number) {
@@ -228,123 +281,201 @@ impl Part {
     }
 
     /// Takes one line: a record, or several in an envelope.
-    fn take(&mut self, app: &App, batch: &BatchRow, dataset: &Dataset, formed: Formed) {
+    fn take(&mut self, formed: Formed) {
+        let (number, is_repaired) = (formed.number, formed.is_repaired);
         let line = match formed.line {
             Ok(line) => line,
-            Err(reason) => return self.reject(formed.number, reason, ""),
+            Err(reason) => return self.reject(number, reason, ""),
         };
-        let now = app.clock.now();
+        let (dataset, connection) = (self.dataset, &self.batch.connection_id);
+        let now = self.app.clock.now();
         // Nearly every line is a record as it stands.
-        let reason = match String::from_utf8(line) {
-            Ok(text) => match normalise(&text, dataset, &batch.connection_id, now) {
-                Ok(record) => return self.accept(batch, dataset, record, text, formed.is_repaired),
+        let (first_reason, line) = match String::from_utf8(line) {
+            Ok(text) => match normalise(&text, dataset, connection, now) {
+                Ok(record) => return self.accept(number, record, text, is_repaired),
                 Err(reason) => (reason, text.into_bytes()),
             },
             Err(error) => (Reason::from("not UTF-8"), error.into_bytes()),
         };
-        let (first_reason, line) = reason;
         let shown = String::from_utf8_lossy(&line);
         let looked = match second_look(&line, Some(dataset)) {
             Ok(records) => records,
-            Err(reason) => return self.reject(formed.number, reason, &shown),
+            Err(reason) => return self.reject(number, reason, &shown),
         };
         let is_same = matches!(looked.as_slice(), [only] if only.text.as_bytes() == line);
         if is_same {
-            return self.reject(formed.number, first_reason, &shown);
+            return self.reject(number, first_reason, &shown);
         }
-        for Mended { text, is_repaired } in looked {
-            match normalise(&text, dataset, &batch.connection_id, now) {
-                Ok(record) => {
-                    self.accept(batch, dataset, record, text, is_repaired || formed.is_repaired);
-                }
-                Err(reason) => self.reject(formed.number, reason, &text),
+        for Mended {
+            text,
+            is_repaired: is_mended,
+        } in looked
+        {
+            match normalise(&text, dataset, connection, now) {
+                Ok(record) => self.accept(number, record, text, is_mended || is_repaired),
+                Err(reason) => self.reject(number, reason, &text),
             }
         }
     }
 
-    fn accept(
-        &mut self,
-        batch: &BatchRow,
-        dataset: &Dataset,
-        mut record: Normalised,
-        text: String,
-        is_repaired: bool,
-    ) {
+    fn accept(&mut self, line: u64, mut normalised: Normalised, text: String, is_repaired: bool) {
         // What is pulled comes again while its time is near: there, alike lines are one record.
-        if !record.is_keyed && batch.source != "pull" {
-            let occurrence = self.alike.entry(record.id.clone()).or_default();
-            record.id = id_in_batch(&record.id, &batch.id, *occurrence);
+        if !normalised.is_keyed && self.batch.source != "pull" {
+            let occurrence = self.alike.entry(normalised.id.clone()).or_default();
+            normalised.id = id_in_batch(&normalised.id, &self.batch.id, *occurrence);
             *occurrence += 1;
         }
-        let others = others(&record, &text, dataset);
+        let others = others(&normalised, &text, self.dataset);
         self.lines += 1;
         self.records += 1 + i64::try_from(others.len()).unwrap_or(i64::MAX);
         self.repaired += i64::from(is_repaired);
-        self.bytes += text.len() * (1 + others.len());
-        for record in others {
-            self.events.push(event(batch, record, text.clone()));
+        for other in others {
+            self.add(line, other, text.clone(), is_repaired);
         }
-        self.events.push(event(batch, record, text));
+        self.add(line, normalised, text, is_repaired);
     }
 
-    /// Finds the people behind the events, stores the part and shows it to the next stage.
-    async fn store(
-        &mut self,
-        app: &App,
-        report: &mut Report,
-        look: &mut impl Look,
-    ) -> Result<(), StoreError> {
-        if self.events.is_empty() {
+    fn add(&mut self, line: u64, normalised: Normalised, raw: String, is_repaired: bool) {
+        let Ok(id) = normalised.id.0.parse() else {
+            return self.reject(line, Reason::from("its ID cannot be stored"), &raw);
+        };
+        if !self.ids.insert(id) {
+            self.duplicates += 1;
+            return;
+        }
+        self.accepted += 1;
+        let record = Record {
+            id,
+            at_us: normalised.at.timestamp_micros(),
+            is_person: normalised.identifier.is_some() && !normalised.is_non_identity,
+            identifier: normalised.identifier,
+            action: normalised.action,
+            target: normalised.target,
+            source_ip: normalised.source_ip,
+            country: normalised.country,
+            connection: self.batch.connection_id.0.clone(),
+            batch: self.batch.id.clone(),
+            line,
+            is_repaired,
+            raw,
+        };
+        self.fresh_bytes += record.size_bytes();
+        self.fresh.push(record);
+    }
+
+    /// Finds the people behind the fresh records, shows these, and hands them on to be written.
+    async fn step(&mut self, look: &mut impl Look) -> Result<(), ProcessError> {
+        if self.fresh.is_empty() {
             return Ok(());
         }
-        let mut addresses: Vec<String> = self
-            .events
-            .iter()
-            .filter(|(_, may_map)| *may_map)
-            .filter_map(|(event, _)| event.identifier.clone())
-            .collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        let people: HashMap<String, model::PersonId> = crate::people::find(app, &addresses).await?;
-        let events: Vec<EventRow> = std::mem::take(&mut self.events)
-            .into_iter()
-            .map(|(mut event, may_map)| {
-                if may_map {
-                    let person = event
-                        .identifier
-                        .as_deref()
-                        .and_then(|identifier| people.get(identifier));
-                    event.person_id = person.map(|person| person.0.clone());
-                }
-                event
-            })
-            .collect();
-        let stored = app.store.event_store(events).await?;
-        fault::point("ingest.part_stored");
-        report.new_events += stored.new;
-        self.bytes = 0;
-        look.take(&stored.of_batch).await
+        let people = self.people_of_fresh().await?;
+        for record in &self.fresh {
+            let Some(identifier) = &record.identifier else {
+                continue;
+            };
+            let at = crate::record::time(record.at_us);
+            let (first, last) = self.seen.entry(identifier.clone()).or_insert((at, at));
+            (*first, *last) = (at.min(*first), at.max(*last));
+            if !(record.is_person && people.contains_key(identifier)) {
+                let entry = self.unmapped.entry(identifier.clone()).or_insert((0, at, at));
+                *entry = (entry.0 + 1, at.min(entry.1), at.max(entry.2));
+            }
+        }
+        look.take(&self.fresh, &people).await?;
+        self.fresh_bytes = 0;
+        self.writer.add(self.fresh.drain(..)).await?;
+        Ok(())
     }
-}
 
-/// The event that a record becomes, and whether it may belong to a person.
-fn event(batch: &BatchRow, record: Normalised, raw: String) -> (EventRow, bool) {
-    let may_map = !record.is_non_identity;
-    let event = EventRow {
-        id: record.id,
-        connection_id: batch.connection_id.clone(),
-        dataset: batch.dataset.clone(),
-        at: record.at,
-        person_id: None,
-        identifier: record.identifier,
-        action: record.action,
-        target: record.target,
-        source_ip: record.source_ip,
-        country: record.country,
-        batch_id: batch.id.clone(),
-        raw,
-    };
-    (event, may_map)
+    async fn people_of_fresh(&mut self) -> Result<HashMap<String, PersonId>, StoreError> {
+        if self.people.len() > PEOPLE_MAX {
+            self.people.clear();
+        }
+        let mut unknown: Vec<String> = self
+            .fresh
+            .iter()
+            .filter(|record| record.is_person)
+            .filter_map(|record| record.identifier.clone())
+            .filter(|identifier| !self.people.contains_key(identifier))
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if !unknown.is_empty() {
+            let mut found = crate::people::find(self.app, &unknown).await?;
+            for identifier in unknown {
+                let person = found.remove(&identifier);
+                self.people.insert(identifier, person);
+            }
+        }
+        let named = self.fresh.iter().filter_map(|record| record.identifier.as_ref());
+        Ok(named
+            .filter_map(|own| Some((own.clone(), self.people.get(own)?.clone()?)))
+            .collect())
+    }
+
+    /// Stores everything that follows from the records.
+    async fn finish(
+        mut self,
+        problem: Option<String>,
+        mut look: impl Look,
+        report: &mut Report,
+    ) -> Result<(), ProcessError> {
+        let (app, batch) = (self.app, self.batch);
+        let parts = self.writer.finish().await?;
+        fault::point("ingest.parts_written");
+        let source =
+            |identifier: String, (first_at, last_at): (DateTime<Utc>, DateTime<Utc>)| IdentifierSeenRow {
+                identifier,
+                dataset: batch.dataset.clone(),
+                connection_id: batch.connection_id.clone(),
+                first_at,
+                last_at,
+            };
+        let unmapped = |(identifier, (events, first_at, last_at))| UnmappedRow {
+            connection_id: batch.connection_id.clone(),
+            identifier,
+            dataset: batch.dataset.clone(),
+            events,
+            first_at,
+            last_at,
+        };
+        report.records += usize::try_from(self.lines).unwrap_or_default();
+        report.rejects += self.rejects.total();
+        report.new_events += usize::try_from(self.accepted).unwrap_or_default();
+        let is_whole = problem.is_none();
+        let outcome = BatchOutcome {
+            records: self.records,
+            accepted: self.accepted,
+            duplicates: self.duplicates,
+            repaired: self.repaired,
+            problem,
+            parts,
+            rejects: self.rejects.rows(batch, app.clock.now()),
+            seen: self
+                .seen
+                .into_iter()
+                .map(|(name, times)| source(name, times))
+                .collect(),
+            unmapped: self.unmapped.into_iter().map(unmapped).collect(),
+            found: look.found(),
+        };
+        if !app.store.batch_done(batch, &app.holder, &outcome).await? {
+            // Another process has the batch by now, and writes parts of its own.
+            for part in &outcome.parts {
+                app.archive.parts().remove(&part.path).await?;
+            }
+            return Ok(());
+        }
+        fault::point("ingest.stored");
+        look.end().await?;
+        fault::point("ingest.detected");
+        if is_whole && app.settings.archive.keep_batches_days == 0 {
+            app.archive.remove(&batch.path).await?;
+            fault::point("ingest.object_removed");
+            app.store.batch_object_removed(&batch.id).await?;
+        }
+        Ok(())
+    }
 }
 
 struct Unreadable {

@@ -7,6 +7,7 @@ use super::check::{Unknown, permission, words};
 use crate::access::dashboard::{self, Dashboard, Role, Seat, UserGroup};
 use crate::access::rule::Selector;
 use crate::app::App;
+use crate::people;
 use chrono::{DateTime, Utc};
 use model::{ConnectionId, CredentialKind, RiskLevel, address};
 use serde_json::Value;
@@ -614,14 +615,32 @@ fn user(row: AccessUserRow) -> Result<User, StoreError> {
 }
 
 async fn audit(app: &App, id: &ConnectionId) -> Result<Known<Audit>, StoreError> {
-    let Some(first_at) = app.store.posture_audit_first(id).await? else {
+    let mut first_at: Option<DateTime<Utc>> = None;
+    let mut last_by_person: HashMap<String, DateTime<Utc>> = HashMap::new();
+    for dataset in ["audit_logs", "audit_logs_v2"] {
+        let mut after = String::new();
+        loop {
+            let page = app.store.identifier_seen_list(id, dataset, &after).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.identifier);
+            let names: Vec<String> = page.iter().map(|one| one.identifier.clone()).collect();
+            let people = people::whose(app, &names).await?;
+            for one in page {
+                first_at = Some(first_at.map_or(one.first_at, |first| first.min(one.first_at)));
+                if let Some(person) = people.get(&one.identifier) {
+                    let at = last_by_person.entry(person.0.clone()).or_insert(one.last_at);
+                    *at = one.last_at.max(*at);
+                }
+            }
+        }
+    }
+    let Some(first_at) = first_at else {
         return Ok(Err(Unknown(
             "Flareward does not receive the account's audit log: push the dataset audit_logs_v2 (or \
                  audit_logs) with Logpush, which needs the permission \"Logs Write\""
                 .to_owned(),
         )));
     };
-    let last_by_person = by_id!(|after| app.store.posture_audit_last(id, &after, LIST_LIMIT_MAX).await?);
     Ok(Ok(Audit {
         first_at,
         last_by_person,

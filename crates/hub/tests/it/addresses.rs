@@ -33,12 +33,12 @@ async fn an_address_that_is_given_to_someone_brings_its_events() {
             .unwrap()
             .unwrap();
         let events = async || {
-            let filter = store::EventFilter {
+            let filter = hub::event::EventFilter {
                 person_id: Some(ben.id.clone()),
                 limit: 10,
                 ..Default::default()
             };
-            app.store.event_list(&filter).await.unwrap().len()
+            hub::event::find(app, &filter).await.unwrap().events.len()
         };
         assert_eq!(events().await, 0);
         let steps = people::plan(
@@ -142,13 +142,13 @@ async fn a_renamed_domain_and_tags_are_one_person_everywhere() {
         assert_eq!(app.store.member_by_person(&ben.id).await.unwrap().len(), 1);
         // Whoever was there under the old domain was merged, and nobody was made twice.
         assert_eq!(app.store.person_count().await.unwrap(), people_before);
-        hub::ingest::adopt::run(&app).await.unwrap();
-        let filter = store::EventFilter {
+        hub::detection::adopt::run(&app).await.unwrap();
+        let filter = hub::event::EventFilter {
             person_id: Some(ben.id.clone()),
             limit: 10,
             ..Default::default()
         };
-        assert_eq!(app.store.event_list(&filter).await.unwrap().len(), 1);
+        assert_eq!(hub::event::find(&app, &filter).await.unwrap().events.len(), 1);
         // Rules still know the address that signs in.
         let detail = hub::person_detail::of(&app, &ben).await.unwrap();
         assert!(

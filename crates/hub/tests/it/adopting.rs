@@ -1,10 +1,11 @@
 //! Logs that come in before their people are known.
 
 use crate::kit::{Hub, each, story};
+use hub::event::EventFilter;
 use model::RiskLevel;
 use sandbox::Sandbox;
 use serde_json::json;
-use store::{DetectionFilter, EventFilter};
+use store::DetectionFilter;
 
 const INES: &str = "ines.moreau@tidewater.example";
 
@@ -47,7 +48,7 @@ async fn events_from_before_the_first_sync_find_their_person_and_count() {
             limit: 10,
             ..EventFilter::default()
         };
-        assert_eq!(store.event_list(&filter).await.unwrap().len(), 3);
+        assert_eq!(hub::event::find(&hub.app, &filter).await.unwrap().events.len(), 3);
         let filter = DetectionFilter {
             person_id: Some(ines.id),
             limit: 10,

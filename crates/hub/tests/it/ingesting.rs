@@ -4,6 +4,7 @@ use crate::kit::{Hub, each, receive, story};
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures::StreamExt;
+use hub::event::{Event, EventFilter};
 use hub::ingest::{IngestError, Received};
 use model::BatchState;
 use sandbox::Sandbox;
@@ -11,7 +12,7 @@ use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use store::scratch::Scratch;
-use store::{BatchRow, EventFilter, EventRow, RejectSample};
+use store::{BatchRow, RejectSample};
 
 async fn ready(scratch: Scratch) -> (Sandbox, Hub) {
     ready_with(scratch, |_| {}).await
@@ -48,19 +49,19 @@ fn stored(received: Result<Received, IngestError>) -> String {
     }
 }
 
-async fn events(hub: &Hub) -> Vec<EventRow> {
+async fn events(hub: &Hub) -> Vec<Event> {
     let filter = EventFilter {
         limit: 1_000,
         ..EventFilter::default()
     };
-    hub.app.store.event_list(&filter).await.unwrap()
+    hub::event::find(&hub.app, &filter).await.unwrap().events
 }
 
 async fn batches(hub: &Hub) -> Vec<BatchRow> {
     hub.app.store.batch_list(None, None, 1_000).await.unwrap()
 }
 
-/// Every file below the archive.
+/// What lies in the archive, but for parts.
 fn archived(hub: &Hub) -> Vec<PathBuf> {
     fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -68,7 +69,7 @@ fn archived(hub: &Hub) -> Vec<PathBuf> {
             if path.is_dir() {
                 walk(&path, files);
             } else {
-                files.push(path);
+                files.extend(Some(path).filter(|path| path.extension().is_none_or(|end| end != "parquet")));
             }
         }
     }
@@ -130,12 +131,20 @@ async fn the_same_content_is_kept_once_however_it_was_packed() {
         assert_eq!((batch.deliveries, batch.records, batch.accepted), (4, 50, 50));
         // The same lines as another dataset are another batch.
         stored(hub.receive("gateway_http", text).await);
-        // Single records that come again in another batch are no new events.
-        stored(hub.receive("gateway_dns", lookups(40, 60)).await);
+        // Single records that come again in another batch, or in the same one, are no new events.
+        stored(
+            hub.receive("gateway_dns", [lookups(40, 60), lookups(55, 60)].concat())
+                .await,
+        );
         hub.pipeline().await;
         let lately = batches(&hub).await;
-        let overlap = lately.iter().find(|batch| batch.records == 20).unwrap();
-        assert_eq!((overlap.accepted, overlap.duplicates), (10, 10));
+        let overlap = lately.iter().find(|batch| batch.records == 25).unwrap();
+        assert_eq!((overlap.accepted, overlap.duplicates), (20, 5));
+        let lookups = events(&hub)
+            .await
+            .into_iter()
+            .filter(|event| event.dataset == "gateway_dns");
+        assert_eq!(lookups.count(), 60);
     })
     .await;
 }
@@ -211,7 +220,7 @@ async fn a_body_that_is_not_whole_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn what_follows_the_last_gzip_member_costs_no_record() {
     each(async |scratch| {
-        let (_sandbox, hub) = ready(scratch).await;
+        let (_sandbox, hub) = ready_with(scratch, |settings| settings.archive.keep_batches_days = 10).await;
         let padded = [gzip(lookups(0, 3), 6), vec![0; 700]].concat();
         let several = [
             gzip(lookups(3, 5), 6),
@@ -244,6 +253,7 @@ async fn what_follows_the_last_gzip_member_costs_no_record() {
             (10, 10, 0, 1)
         );
         // Other tools read what is archived.
+        assert_eq!(archived(&hub).len(), 3);
         for path in archived(&hub) {
             let mut text = String::new();
             let mut whole = flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap());
@@ -519,7 +529,8 @@ async fn an_archive_that_cannot_be_written_takes_nothing_until_it_can() {
         assert_eq!(events(&hub).await.len(), 3);
 
         // The last step fails: the folder of the dataset is not one.
-        std::fs::write(archive.join("dataset=ssh_logs"), "in the way").unwrap();
+        std::fs::create_dir_all(archive.join("batches")).unwrap();
+        std::fs::write(archive.join("batches/dataset=ssh_logs"), "in the way").unwrap();
         let before = archived(&hub).len();
         let error = hub.receive("ssh_logs", lookups(0, 3)).await.unwrap_err();
         assert!(matches!(error, IngestError::Archive(_)), "{error}");

@@ -4,6 +4,7 @@
 use crate::kit::{Hub, each, story};
 use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
+use hub::event::EventFilter;
 use hub::fault::{POINTS, killed_at};
 use hub::settings::Settings;
 use hub::source::logpush::{Outcome, enable};
@@ -14,8 +15,8 @@ use model::{Clock, SystemClock};
 use sandbox::Sandbox;
 use serde_json::json;
 use std::io::Write;
+use store::FindingFilter;
 use store::scratch::Scratch;
-use store::{EventFilter, FindingFilter};
 
 /// What the tests below kill at.
 const KILLED: [&str; 6] = [
@@ -50,7 +51,7 @@ async fn events(hub: &Hub, dataset: &str) -> usize {
         limit: 1_000,
         ..EventFilter::default()
     };
-    hub.app.store.event_list(&filter).await.unwrap().len()
+    hub::event::find(&hub.app, &filter).await.unwrap().events.len()
 }
 
 async fn told(hub: &Hub, kind: &str) -> usize {
@@ -214,7 +215,7 @@ async fn a_sweep_that_is_killed_adopts_each_batch_once() {
         let ids: Vec<String> = batches.into_iter().map(|batch| batch.id).collect();
         let now = hub.app.clock.now();
         store
-            .batch_forget(&ids, "gateway_dns", 0, &|_| "Batches removed".to_owned(), now)
+            .archive_forget(&ids, &[], "gateway_dns", 0, "Batches removed", now)
             .await
             .unwrap();
         // The archive goes by the machine's clock.

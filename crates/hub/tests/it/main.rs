@@ -3,9 +3,12 @@
 
 mod addresses;
 mod adopting;
+mod again;
 mod both_paths;
 mod capabilities;
+mod carrying_over;
 mod coaching;
+mod compacting;
 mod connecting;
 mod cut_off;
 mod detecting;

@@ -3,12 +3,12 @@
 use crate::kit::{Hub, each, start, story};
 use chrono::TimeDelta;
 use hub::Actor;
+use hub::event::EventFilter;
 use hub::settings::Settings;
 use hub::source::pull::{Pulled, pull};
 use hub::source::{SourceStatus, logpush, status};
 use sandbox::{Faults, Sandbox};
 use std::collections::BTreeSet;
-use store::EventFilter;
 use store::scratch::Scratch;
 
 async fn ready_with(scratch: Scratch, change: impl FnOnce(&mut Settings)) -> (Sandbox, Hub) {
@@ -41,7 +41,7 @@ async fn stored(hub: &Hub, dataset: &str) -> usize {
         limit: 1_000,
         ..EventFilter::default()
     };
-    hub.app.store.event_list(&filter).await.unwrap().len()
+    hub::event::find(&hub.app, &filter).await.unwrap().events.len()
 }
 
 async fn fares(hub: &Hub, dataset: &str, source: &str) -> SourceStatus {
@@ -70,7 +70,11 @@ async fn every_record_is_read_once_and_nothing_new_leaves_no_batch() {
             limit: 1,
             ..EventFilter::default()
         };
-        let login = hub.app.store.event_list(&filter).await.unwrap().remove(0);
+        let login = hub::event::find(&hub.app, &filter)
+            .await
+            .unwrap()
+            .events
+            .remove(0);
         assert!(login.country.is_some() && login.source_ip.is_some() && login.target.is_some());
         let before = batches(&hub).await;
         let again = round(&hub, &[]).await;
@@ -327,7 +331,11 @@ async fn risk_events_are_read_once_and_only_of_users_who_have_new_ones() {
             limit: 1,
             ..EventFilter::default()
         };
-        let newest = hub.app.store.event_list(&filter).await.unwrap().remove(0);
+        let newest = hub::event::find(&hub.app, &filter)
+            .await
+            .unwrap()
+            .events
+            .remove(0);
         assert_eq!(newest.identifier.as_deref(), Some(TRAVELLER));
         assert_eq!(newest.action.as_deref(), Some("imp_travel"));
         assert_eq!(newest.target.as_deref(), Some("high"));

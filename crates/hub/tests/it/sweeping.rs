@@ -25,7 +25,11 @@ fn lookup(id: &str) -> Value {
 /// A hub whose archive is in a folder or, in memory, like a bucket; and what lies in it.
 async fn ready(scratch: Scratch, is_folder: bool) -> (Sandbox, Hub, Arc<dyn ObjectStore>) {
     let sandbox = Sandbox::start(story()).await.unwrap();
-    let mut hub = Hub::start_with(scratch, |settings| settings.logs.pull = false).await;
+    let mut hub = Hub::start_with(scratch, |settings| {
+        settings.logs.pull = false;
+        settings.archive.keep_batches_days = 1_000;
+    })
+    .await;
     let objects: Arc<dyn ObjectStore> = if is_folder {
         let folder = hub.folder.path().join("archive");
         Arc::new(LocalFileSystem::new_with_prefix(folder).unwrap())
@@ -55,7 +59,7 @@ async fn cut_off(hub: &Hub, id: &str) -> (String, String) {
     let now = hub.app.clock.now();
     hub.app
         .store
-        .batch_forget(forgotten, "gateway_dns", 0, &|_| "Batch removed".to_owned(), now)
+        .archive_forget(forgotten, &[], "gateway_dns", 0, "Batch removed", now)
         .await
         .unwrap();
     (batch, row.path)
@@ -64,6 +68,7 @@ async fn cut_off(hub: &Hub, id: &str) -> (String, String) {
 async fn paths(objects: &dyn ObjectStore) -> Vec<String> {
     let listed: Vec<_> = objects.list(None).try_collect().await.unwrap();
     let mut paths: Vec<String> = listed.into_iter().map(|one| one.location.to_string()).collect();
+    paths.retain(|path| !path.ends_with(".parquet"));
     paths.sort();
     paths
 }

@@ -14,6 +14,7 @@ mod risk;
 use super::logpush::{is_delivering, pushed_lately};
 use super::{SourceError, client_of, is_due, keep, logpush, objects};
 use crate::app::App;
+use crate::event;
 use crate::fault;
 use crate::ingest::{Received, receive};
 use crate::probe::{NOT_ENTITLED, OFF_PLAN};
@@ -23,7 +24,7 @@ use cloudflare::paging::Pages;
 use cloudflare::{AccountId, AuditWindow, Client, CloudflareError};
 use flate2::{Compression, write::GzEncoder};
 use futures::TryStreamExt;
-use model::{ConnectionState, SourceState};
+use model::{ConnectionState, EventId, SourceState};
 use record::{access_record, audit_record, audit_v1_record, risk_record};
 use rules::normalise::{normalise, read_time};
 use rules::{Dataset, RISK_SCORE_EVENTS};
@@ -34,6 +35,9 @@ use store::{ConnectionRow, LogSourceRow, StoreError};
 
 /// What batches of this source are marked with.
 pub(crate) const SOURCE: &str = "pull";
+/// The ID of a record, and its time.
+type Identity = (EventId, DateTime<Utc>);
+
 /// Pushed batches are younger than their records: this much before the newest is read when pulling takes over.
 const BEFORE_PUSHED: TimeDelta = TimeDelta::hours(1);
 
@@ -502,20 +506,20 @@ impl Round<'_> {
         let Some(dataset) = Dataset::named(log.dataset()) else {
             return Ok(());
         };
-        let lines: Vec<(String, Option<String>)> = records
+        let lines: Vec<(String, Option<Identity>)> = records
             .iter()
             .map(|record| {
                 let line = record.to_string();
-                let id = normalise(&line, dataset, &self.connection.id, now).ok();
-                (line, id.map(|read| read.id.0))
+                let read = normalise(&line, dataset, &self.connection.id, now).ok();
+                (line, read.map(|read| (read.id, read.at)))
             })
             .collect();
-        let ids: Vec<String> = lines.iter().filter_map(|(_, id)| id.clone()).collect();
-        let known = self.app.store.event_known(&ids).await?;
+        let ids: Vec<Identity> = lines.iter().filter_map(|(_, id)| id.clone()).collect();
+        let known = event::known(self.app, dataset.name, &ids).await?;
         let mut packed = GzEncoder::new(Vec::new(), Compression::default());
         let mut count = 0;
         for (line, id) in &lines {
-            if id.as_ref().is_some_and(|id| known.contains(id)) {
+            if id.as_ref().is_some_and(|(id, _)| known.contains(id)) {
                 continue;
             }
             packed.write_all(line.as_bytes())?;
