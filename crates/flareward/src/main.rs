@@ -137,6 +137,8 @@ enum Command {
     Events(commands::events::EventsArgs),
     /// List rejected log lines, with the reason
     Rejects(commands::lists::ListArgs<commands::lists::ByConnection>),
+    /// Print SQL with which other engines query the archive
+    Archive(commands::archive::ArchiveArgs),
     /// Export lists as CSV, JSON, NDJSON or XLSX, or a connection's state as .c1z
     Export(commands::export::ExportArgs),
     /// Call a capability, as other systems do over the API
@@ -342,6 +344,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Posture(args) => return commands::posture::run(args, global).await,
         Command::Events(args) => return commands::events::run(args, global).await,
         Command::Rejects(args) => commands::lists::rejects(args, global).await?,
+        Command::Archive(args) => return commands::archive::run(args, global).await,
         Command::Export(args) => commands::export::run(args, global).await?,
         Command::Capability(args) => return commands::capability::run(args, global).await,
         Command::Capabilities(args) => commands::capability::capabilities(args, format)?,
@@ -364,13 +367,13 @@ pub(crate) async fn open(global: &Global) -> anyhow::Result<App> {
     let settings = settings(global)?;
     match commands::data_missing(global, &settings) {
         Some(missing) => Err(missing.into()),
-        None => Ok(App::open(settings).await?),
+        None => opened(settings).await,
     }
 }
 
 /// The same, but creates an empty store if there is none.
 pub(crate) async fn open_or_make(global: &Global) -> anyhow::Result<App> {
-    Ok(App::open(settings(global)?).await?)
+    opened(settings(global)?).await
 }
 
 /// The same as [`open`], for commands that also work without a store.
@@ -378,8 +381,21 @@ pub(crate) async fn open_if_there(global: &Global) -> anyhow::Result<Option<App>
     let settings = settings(global)?;
     match commands::data_missing(global, &settings) {
         Some(_) => Ok(None),
-        None => Ok(Some(App::open(settings).await?)),
+        None => opened(settings).await.map(Some),
     }
+}
+
+/// Opens the store. What an earlier version stored is moved first, with its progress on the terminal.
+pub(crate) async fn opened(settings: Settings) -> anyhow::Result<App> {
+    let bar = progress::ProgressBar::new(None, false);
+    let app = App::open_showing(settings, &|progress| {
+        bar.set_message(progress.what);
+        bar.set_length(progress.total.unwrap_or_default());
+        bar.set_position(progress.done);
+    })
+    .await;
+    bar.finish_and_clear();
+    Ok(app?)
 }
 
 /// Makes all files of this process readable by their owner only: databases, archives and exports hold personal data.

@@ -241,6 +241,15 @@ impl FieldProblem {
     }
 }
 
+impl From<hub::event::EventError> for ApiError {
+    fn from(error: hub::event::EventError) -> Self {
+        match error {
+            hub::event::EventError::Store(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {

@@ -115,6 +115,7 @@ pub const TABLE: &[(&str, &str, Needs)] = &[
     ("GET", "/api/v1/access/explain", CallerWith(Read)),
     ("POST", "/api/v1/access/plans", CallerWith(AccessWrite)),
     ("GET", "/api/v1/access/timed-grants", CallerWith(Read)),
+    ("GET", "/api/v1/archive", CallerWith(Read)),
     ("GET", "/api/v1/audit", CallerWith(Admin)),
     ("GET", "/api/v1/batches", CallerWith(Read)),
     ("GET", "/api/v1/behaviours", CallerWith(Read)),

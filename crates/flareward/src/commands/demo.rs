@@ -3,12 +3,14 @@
 //! Nothing here is special to the demo but the other end: the stages, the receiver and the deliveries are those
 //! of `flareward serve`, and all traffic is HTTP on this machine.
 
+use super::lists::all_read;
 use super::{asked_to_end, serve};
 use crate::output::{Format, object};
 use anyhow::{Context, bail, ensure};
 use cloudflare::Credential;
 use hub::coaching::campaign::{self, CampaignRequest};
 use hub::connect::{ConnectRequest, connect};
+use hub::event::{self, EventFilter};
 use hub::integration::NewIntegration;
 use hub::settings::Settings;
 use hub::source::logpush::{self, Outcome};
@@ -338,18 +340,18 @@ async fn summary(
 
 async fn count_events(app: &App, dataset: &str) -> anyhow::Result<usize> {
     let mut count = 0;
-    let mut filter = store::EventFilter {
+    let mut filter = EventFilter {
         dataset: Some(dataset.to_owned()),
-        limit: store::LIST_LIMIT_MAX,
-        ..Default::default()
+        limit: event::EVENTS_MAX,
+        ..EventFilter::default()
     };
     loop {
-        let page = app.store.event_list(&filter).await?;
-        let Some(last) = page.last() else { return Ok(count) };
-        filter.before = Some(store::TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        count += page.len();
+        let page = event::find(app, &filter).await?;
+        all_read(page.unread)?;
+        count += page.events.len();
+        match page.next {
+            Some(next) => filter.before = Some(next),
+            None => return Ok(count),
+        }
     }
 }

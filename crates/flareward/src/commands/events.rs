@@ -1,5 +1,6 @@
 //! `flareward events`: log records: listed, searched, shown to the rules again, and those of one person removed.
 
+use super::lists::all_read;
 use super::lists::{self, EventArgs, ListAction, ListArgs};
 use super::removal::{Confirm, Removal};
 use super::rules::moment;
@@ -31,7 +32,7 @@ enum Action {
     List(EventArgs),
     /// Search records by person, dataset, time and field values
     Search(SearchArgs),
-    /// Evaluate the rules again on records received in a time range, for example after changing rules
+    /// Evaluate the rules again on archived records of a time range, for example after changing rules
     Replay {
         /// Start of the range: a time (RFC 3339), or a duration before now such as 7d
         #[arg(long)]
@@ -207,7 +208,7 @@ async fn find(args: SearchArgs, global: &Global) -> anyhow::Result<()> {
         ""
     };
     eprintln!("{count} of {looked_at} events match{more}");
-    Ok(())
+    all_read(found.unread)
 }
 
 async fn replay(
@@ -223,15 +224,28 @@ async fn replay(
         until: until.map(|until| moment(until, now)).transpose()?,
         dataset: dataset.map(str::to_owned),
     };
-    let mut asked = replay::ask(&app, &request, &Actor::CommandLine).await?;
+    let asked = replay::ask(&app, &request, &Actor::CommandLine).await?;
     let before = app.store.overview().await?.detections;
-    super::finish_batches(&app, &asked.batches).await?;
+    let bar = ProgressBar::new(None, false);
+    bar.set_message("parts");
+    let show = |done: u64, total: Option<u64>| {
+        bar.set_length(total.unwrap_or_default());
+        bar.set_position(done);
+    };
+    let ended = hub::driver::replay(&app, &asked.id, &show).await;
+    bar.finish_and_clear();
+    let body = ReplayBody::new(ended?)?;
     let after = app.store.overview().await?.detections;
-    if let Some(now) = app.store.operation_get(&asked.operation.id).await? {
-        asked.operation = now;
-    }
-    let body = ReplayBody::new(asked)?;
-    let shown = json!({ "batches": body.batches, "detections_before": before, "detections_now": after });
+    let result = body.operation.result.clone().unwrap_or_default();
+    let shown = json!({ "records": result["records"], "detections_before": before, "detections_now": after });
     output::body(global.output, &body, &shown)?;
+    let unread: Vec<String> = serde_json::from_value(result["unread"].clone()).unwrap_or_default();
+    for problem in &unread {
+        eprintln!("could not read: {problem}");
+    }
+    if let Some(problem) = &body.operation.problem {
+        anyhow::bail!("the replay failed: {problem}");
+    }
+    anyhow::ensure!(unread.is_empty(), "part of the archive could not be read");
     Ok(())
 }

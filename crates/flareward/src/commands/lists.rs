@@ -7,11 +7,12 @@ use crate::Global;
 use crate::output::Printer;
 use hub::App;
 use hub::access::{AccessView, GrantFilter, Scope, SignIns};
+use hub::event::{self, EVENTS_MAX, EventFilter};
 use model::{ConnectionId, GrantKind, PersonId};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use store::{DetectionFilter, EventFilter, LIST_LIMIT_MAX, TimeCursor};
+use store::{DetectionFilter, LIST_LIMIT_MAX, TimeCursor};
 use web::api::access::{AccessGroupBody, AccessUserBody, GrantBody, MemberBody, ObjectBody, RoleBody};
 use web::api::batches::RejectBody;
 use web::api::detections::DetectionBody;
@@ -474,22 +475,48 @@ pub(crate) async fn write_events(
     filters: &EventArgs,
     printer: &mut Printer,
 ) -> anyhow::Result<()> {
-    let filter = EventFilter {
+    let mut filter = EventFilter {
         person_id: someone(app, filters.person.as_deref()).await?,
         dataset: filters.dataset.clone(),
         connection_id: named(app, filters.connection.as_deref()).await?,
-        before: None,
-        limit: LIST_LIMIT_MAX,
+        ..EventFilter::default()
     };
     let labels = hub::connection::labels(app).await?;
-    newest_first!(app, event_list, filter, filters.limit, printer, |row| {
-        let body = EventBody::with_record(row, &labels);
-        let cells = [
-            ("email", json!(body.identifier)),
-            ("person", json!(body.person_id)),
-        ];
-        printer.body(&body, &cells)
-    })
+    let mut left = if filters.limit == 0 {
+        usize::MAX
+    } else {
+        filters.limit
+    };
+    let mut unread = Vec::new();
+    while left > 0 && !printer.is_unread() {
+        filter.limit = i64::try_from(left).unwrap_or(EVENTS_MAX);
+        let page = event::find(app, &filter).await?;
+        unread.extend(page.unread);
+        left = left.saturating_sub(page.events.len());
+        for event in page.events {
+            let body = EventBody::with_record(event, &labels);
+            let cells = [
+                ("email", json!(body.identifier)),
+                ("person", json!(body.person_id)),
+            ];
+            printer.body(&body, &cells)?;
+        }
+        let Some(next) = page.next else { break };
+        filter.before = Some(next);
+    }
+    all_read(unread)
+}
+
+/// Refuses an answer with gaps: it is printed, but the command fails.
+pub(crate) fn all_read(mut unread: Vec<String>) -> anyhow::Result<()> {
+    unread.sort_unstable();
+    unread.dedup();
+    anyhow::ensure!(
+        unread.is_empty(),
+        "part of the archive could not be read, so events may be missing: {}",
+        unread.join("; ")
+    );
+    Ok(())
 }
 
 pub(crate) async fn write_rejects(

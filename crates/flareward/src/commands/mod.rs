@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod access;
+pub(crate) mod archive;
 pub(crate) mod capability;
 pub(crate) mod change;
 pub(crate) mod changes;

@@ -350,7 +350,7 @@ async fn explain(rule: &str, event: &str, global: &Global) -> anyhow::Result<Exi
         (record, book)
     } else {
         let app = crate::open(global).await?;
-        let row = app.store.event_get(&EventId(event.to_owned())).await?;
+        let row = hub::event::get(&app, &EventId(event.to_owned()), None).await?;
         let row = row.with_context(|| format!("\"{event}\" is neither an event ID nor a file"))?;
         let book = if Path::new(rule).is_file() {
             std::sync::Arc::new(book_of(Path::new(rule))?)
@@ -434,7 +434,7 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
     };
     let found = named(&book, rule)?;
     let bar = ProgressBar::new(None, false);
-    bar.set_message("batches");
+    bar.set_message("parts");
     let backtest = backtest::run(&app, &book, found, since, until, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
@@ -452,13 +452,13 @@ async fn try_rule(rule: &str, since: &str, until: Option<&str>, global: &Global)
             println!("{count:>6}  {who}");
         }
         println!(
-            "{}: {} detections for {} people, from {} matches in {} records of {} batches",
+            "{}: {} detections for {} people, from {} matches in {} records of {} parts of the archive",
             found.name,
             backtest.detections,
             backtest.people,
             backtest.matches,
             backtest.events,
-            backtest.batches
+            backtest.parts
         );
     } else {
         let body = BacktestBody::new(&found.name, since, until, backtest.clone());

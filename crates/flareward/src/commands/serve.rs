@@ -34,7 +34,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         .with_context(|| format!("cannot listen on {}", settings.server.listen))?;
     // A port of 0 becomes the one that was given.
     settings.server.listen = listener.local_addr()?.to_string();
-    let app = App::open(settings).await?;
+    let app = crate::opened(settings).await?;
     for wide in hub::private::wide(&app.settings) {
         tracing::warn!("{wide}");
     }

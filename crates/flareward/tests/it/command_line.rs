@@ -73,6 +73,8 @@ const OTHERS: &[&str] = &[
     "people alias add b@corp.example --person a@corp.example",
     "people alias remove b@corp.example --plan",
     "connections tag x y",
+    "archive sql duckdb",
+    "archive sql trino",
     "export csv",
     "capability getIPOverview --input {}",
     "token revoke x --plan",
@@ -201,6 +203,7 @@ async fn every_form_is_honoured_or_refused_with_words_and_tables_fit_the_screen(
         "posture reference",
         "completions bash",
         "man",
+        "archive sql duckdb",
         "export csv",
         "grant --person noor.aziz@tidewater.example --group Finance --plan",
         "offboard --person mei.tanaka@tidewater.example --plan",
@@ -281,6 +284,7 @@ async fn a_reader_that_goes_away_is_no_failure_and_never_a_panic() {
         "capabilities manifest",
         "completions zsh",
         "man",
+        "archive sql clickhouse",
         "doctor",
         "export csv --list members",
         "grant --person noor.aziz@tidewater.example --group Finance --plan",
@@ -443,7 +447,15 @@ async fn what_destroys_has_a_plan_with_counts_asks_and_takes_yes() {
         assert_eq!(again.stdout, plan.stdout, "{arguments} removed something unasked");
     }
     let purge: Value = serde_json::from_slice(&run(&format!("{} --plan -o json", table[0])).stdout).unwrap();
-    assert_eq!(purge["counts"]["archived_records_removed"], 1, "{purge}");
+    let counts = &purge["counts"];
+    assert_eq!(
+        (
+            &counts["archived_objects_written_anew"],
+            &counts["events_removed"]
+        ),
+        (&Value::from(1), &Value::from(1)),
+        "{purge}"
+    );
     for arguments in &table {
         let done = run(&format!("{arguments} --yes -o json"));
         assert_eq!(done.status.code(), Some(0), "{arguments}: {}", text(&done.stderr));

@@ -3,10 +3,14 @@
 
 use crate::program::{Server, connect, sandbox};
 use flate2::{Compression, write::GzEncoder};
+use hub::App;
+use hub::event::{self, EVENTS_MAX, EventFilter};
+use hub::settings::Settings;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
-use store::{EventFilter, LIST_LIMIT_MAX, Store, TimeCursor, scratch};
+use store::{Store, scratch};
 
 const KILLS: usize = 20;
 const RECORDS_PER_BATCH: usize = 300;
@@ -93,7 +97,7 @@ async fn nothing_answered_is_lost_or_doubled_by_twenty_kills() {
         wait_until_done(&scratch.store).await;
         server.kill();
 
-        let ids = query_ids(&scratch.store).await;
+        let ids = query_ids(folder.path(), &scratch.address).await;
         let of_answered = ids.iter().filter(|(number, _)| answered.contains(number)).count();
         assert_eq!(of_answered, expected, "{}", scratch.store.engine_name());
         let unique: BTreeSet<_> = ids.iter().collect();
@@ -143,24 +147,28 @@ async fn wait_until_done(store: &Store) {
 }
 
 /// Batch and record number of every event.
-async fn query_ids(store: &Store) -> Vec<(usize, usize)> {
+async fn query_ids(folder: &Path, address: &str) -> Vec<(usize, usize)> {
+    let mut settings = Settings::default();
+    settings.data.dir = folder.to_owned();
+    address.clone_into(&mut settings.store.url);
+    let app = App::open(settings).await.unwrap();
     let mut filter = EventFilter {
-        limit: LIST_LIMIT_MAX,
+        limit: EVENTS_MAX,
         ..EventFilter::default()
     };
     let mut ids = Vec::new();
     loop {
-        let page = store.event_list(&filter).await.unwrap();
-        let Some(last) = page.last() else { return ids };
-        filter.before = Some(TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        for event in page {
+        let page = event::find(&app, &filter).await.unwrap();
+        assert!(page.unread.is_empty(), "{:?}", page.unread);
+        for event in page.events {
             let raw: serde_json::Value = serde_json::from_str(&event.raw).unwrap();
             let mut parts = raw["QueryID"].as_str().unwrap().split('-').skip(1);
             let mut next = || parts.next().unwrap().parse().unwrap();
             ids.push((next(), next()));
+        }
+        match page.next {
+            Some(next) => filter.before = Some(next),
+            None => return ids,
         }
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod archive_sql;
 mod baton;
 mod changing;
 mod command_line;

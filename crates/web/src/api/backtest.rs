@@ -36,8 +36,8 @@ pub struct BacktestBody {
     pub since: DateTime<Utc>,
     /// End of the range.
     pub until: DateTime<Utc>,
-    /// Number of batches read.
-    pub batches: usize,
+    /// Number of parts of the archive read.
+    pub parts: usize,
     /// Number of records evaluated.
     pub events: u64,
     /// Number of records that match the rule, or the rules that it refers to.
@@ -50,7 +50,7 @@ pub struct BacktestBody {
     pub days: Vec<BacktestDayBody>,
     /// The people with the most detections, at most 20.
     pub most: Vec<BacktestPersonBody>,
-    /// Batches that could not be read, with the reason.
+    /// Parts of the archive that could not be read, with the reason.
     pub unread: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl BacktestBody {
             rule: rule.to_owned(),
             since,
             until,
-            batches: found.batches,
+            parts: found.parts,
             events: found.events,
             matches: found.matches,
             detections: found.detections,

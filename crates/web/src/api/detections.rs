@@ -152,7 +152,8 @@ pub async fn get_one(
         .detection_get(&DetectionId(id))
         .await?
         .ok_or(ApiError::NotFound("detection"))?;
-    let event = app.store.event_get(&row.event_id).await?;
+    let ids = std::slice::from_ref(&row.event_id.0);
+    let event = hub::event::evidence(&app, ids).await?.pop();
     let rules = app.rules();
     let explanation = event
         .as_ref()

@@ -5,15 +5,15 @@ use super::document;
 use super::people;
 use crate::error::{ApiError, Problems};
 use crate::extract::{Json, Path, Query};
-use crate::paging::{self, Page};
+use crate::paging;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::connection::{self, Labels};
+use hub::event::{self, Event, EventFilter};
 use model::EventId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{EventFilter, EventRow};
 use utoipa::{IntoParams, ToSchema};
 
 /// A normalised log record.
@@ -50,7 +50,7 @@ pub struct EventBody {
 
 impl EventBody {
     /// Creates the response body.
-    pub fn new(row: EventRow, labels: &Labels) -> Self {
+    pub fn new(row: Event, labels: &Labels) -> Self {
         Self {
             id: row.id.0,
             connection: labels.get(&row.connection_id).cloned(),
@@ -69,7 +69,7 @@ impl EventBody {
     }
 
     /// The same with the raw record.
-    pub fn with_record(row: EventRow, labels: &Labels) -> Self {
+    pub fn with_record(row: Event, labels: &Labels) -> Self {
         let raw = Some(record(&row));
         Self {
             raw,
@@ -85,6 +85,21 @@ pub struct EventDetailBody {
     pub event: EventBody,
     /// The raw record.
     pub raw: Value,
+}
+
+/// A page of events.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventPageBody {
+    /// The events.
+    pub items: Vec<EventBody>,
+    /// Value of `cursor` for the next page; null on the last page. A page with fewer events than `limit` can have a next
+    /// page: see `searched_until`.
+    pub next_cursor: Option<String>,
+    /// Set if the search stopped because it had read as many records as one request may: events before this time were
+    /// not searched. The next page continues there.
+    pub searched_until: Option<DateTime<Utc>>,
+    /// Parts of the archive that could not be read, with the reason. Their events are missing on this page.
+    pub unread: Vec<String>,
 }
 
 /// Filters for events.
@@ -105,26 +120,41 @@ pub struct EventsQuery {
     limit: Option<i64>,
     /// The `next_cursor` of the previous page.
     cursor: Option<String>,
+    /// Only events at or after this time.
+    since: Option<DateTime<Utc>>,
+    /// Only events before this time.
+    until: Option<DateTime<Utc>>,
+}
+
+/// The time of an event, if it is known.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventAtQuery {
+    /// Time of the event, as `at` in a list: with it, the event is found faster.
+    at: Option<DateTime<Utc>>,
 }
 
 /// Lists events, newest first.
 #[utoipa::path(get, path = "/events", tag = "events", operation_id = "event_list",
     params(EventsQuery),
-    responses((status = 200, description = "A page of events", body = Page<EventBody>), Problems))]
+    responses((status = 200, description = "A page of events", body = EventPageBody), Problems))]
 pub async fn list(
     State(app): State<App>,
     Query(query): Query<EventsQuery>,
-) -> Result<Json<Page<EventBody>>, ApiError> {
+) -> Result<Json<EventPageBody>, ApiError> {
     let limit = paging::limit(query.limit)?;
     let filter = EventFilter {
         person_id: people::id_in_query(&app, query.person.as_deref()).await?,
         dataset: query.dataset,
         connection_id: id_in_query(&app, query.connection.as_deref()).await?,
         before: paging::read_time(query.cursor.as_deref())?,
+        since: query.since,
+        until: query.until,
         limit,
+        ..EventFilter::default()
     };
-    let rows = app.store.event_list(&filter).await?;
-    let cursor = |row: &EventRow| paging::time_cursor(row.at, row.id.as_str());
+    let page = event::find(&app, &filter).await?;
     let labels = connection::labels(&app).await?;
     let body = |row| {
         if query.raw {
@@ -133,20 +163,24 @@ pub async fn list(
             EventBody::new(row, &labels)
         }
     };
-    Ok(Json(Page::new(rows, limit, cursor, body)))
+    Ok(Json(EventPageBody {
+        next_cursor: page.next.map(|next| paging::time_cursor(next.at, &next.id)),
+        searched_until: page.searched_until,
+        unread: page.unread,
+        items: page.events.into_iter().map(body).collect(),
+    }))
 }
 
 /// Returns one event with its raw record.
 #[utoipa::path(get, path = "/events/{event}", tag = "events", operation_id = "event_get",
-    params(("event" = String, Path, description = "ID")),
+    params(("event" = String, Path, description = "ID"), EventAtQuery),
     responses((status = 200, description = "The event", body = EventDetailBody), Problems))]
 pub async fn get_one(
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(query): Query<EventAtQuery>,
 ) -> Result<Json<EventDetailBody>, ApiError> {
-    let row = app
-        .store
-        .event_get(&EventId(id))
+    let row = event::get(&app, &EventId(id), query.at)
         .await?
         .ok_or(ApiError::NotFound("event"))?;
     let raw = record(&row);
@@ -158,6 +192,6 @@ pub async fn get_one(
 }
 
 /// The record as it was received, without secrets; text that is not JSON stays text.
-fn record(row: &EventRow) -> Value {
+fn record(row: &Event) -> Value {
     hub::redact::redacted(document(&row.raw))
 }

@@ -4,6 +4,7 @@
 //! (`PersonBody`), so that renaming a column breaks no caller; sealed secrets and digests are in none of them.
 
 pub mod access;
+pub mod archive;
 pub mod audit;
 pub mod backtest;
 pub mod batches;
@@ -121,6 +122,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(events::list))
         .routes(routes!(events::get_one))
         .routes(routes!(replay::ask))
+        .routes(routes!(archive::get_one))
         .routes(routes!(exports::ask, exports::file))
         .routes(routes!(operations::list))
         .routes(routes!(operations::get_one))

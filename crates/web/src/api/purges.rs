@@ -40,11 +40,11 @@ pub struct PurgePlanBody {
     pub identifiers: Vec<String>,
     /// Number of batches searched.
     pub batches: i64,
-    /// Number of archived objects that would be rewritten.
+    /// Number of archived objects (parts and kept batches) that would be rewritten.
     pub objects: i64,
-    /// Number of archived records that would be removed.
+    /// Number of records that would be removed from kept batches.
     pub records: i64,
-    /// Number of events that would be removed.
+    /// Number of records that would be removed from parts.
     pub events: i64,
     /// Whether there are unprocessed batches. Their records are not counted yet.
     pub pending: bool,
@@ -73,11 +73,11 @@ pub struct PurgeBody {
     pub problem: Option<String>,
     /// Number of batches searched.
     pub batches: i64,
-    /// Number of archived objects rewritten.
+    /// Number of archived objects (parts and kept batches) rewritten.
     pub objects: i64,
-    /// Number of archived records removed.
+    /// Number of records removed from kept batches.
     pub records: i64,
-    /// Number of events removed.
+    /// Number of records removed from parts.
     pub events: i64,
 }
 

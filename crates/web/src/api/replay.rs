@@ -1,4 +1,4 @@
-//! Running the rules again over records that were received before.
+//! Running the rules again over archived records.
 
 use super::operations::OperationBody;
 use crate::auth::Caller;
@@ -10,16 +10,16 @@ use chrono::{DateTime, Utc};
 use hub::App;
 use hub::detection::replay::{self, ReplayError, ReplayRequest};
 use serde::{Deserialize, Serialize};
-use store::StoreError;
+use store::{OperationRow, StoreError};
 use utoipa::ToSchema;
 
 /// The records to replay.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayAskedBody {
-    /// Records of batches received from this time on.
+    /// Only records from this time on.
     since: DateTime<Utc>,
-    /// Records of batches received before this time. Default: now.
+    /// Only records before this time. Default: now.
     until: Option<DateTime<Utc>>,
     /// Only records of this dataset, for example `gateway_dns`.
     dataset: Option<String>,
@@ -28,9 +28,7 @@ pub struct ReplayAskedBody {
 /// A requested replay.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReplayBody {
-    /// Number of batches. In `GET /api/v1/batches`, waiting batches are `stored` and processed batches are `detected`.
-    pub batches: usize,
-    /// The operation: `GET /api/v1/operations/{id}` shows its progress.
+    /// The operation: `GET /api/v1/operations/{id}` shows its progress and its result.
     pub operation: OperationBody,
 }
 
@@ -40,15 +38,14 @@ impl ReplayBody {
     /// # Errors
     ///
     /// When a stored document is damaged.
-    pub fn new(asked: replay::Asked) -> Result<Self, StoreError> {
+    pub fn new(operation: OperationRow) -> Result<Self, StoreError> {
         Ok(Self {
-            batches: asked.batches.len(),
-            operation: OperationBody::new(asked.operation)?,
+            operation: OperationBody::new(operation)?,
         })
     }
 }
 
-/// Runs the rules again on received records, for example after a rule changed.
+/// Runs the rules again on archived records, for example after a rule changed.
 ///
 /// The replay runs in the background. Repeating a replay changes nothing.
 #[utoipa::path(post, path = "/events/replay", tag = "events", operation_id = "event_replay",
@@ -70,6 +67,8 @@ pub async fn ask(
             ReplayError::Dataset { .. } => ApiError::invalid("/dataset", error.to_string()),
             ReplayError::Time => ApiError::invalid("/since", error.to_string()),
             ReplayError::Store(error) => error.into(),
+            // Only the stage that carries it out can meet this.
+            ReplayError::Cancelled => ApiError::invalid("/since", error.to_string()),
         })?;
     Ok((StatusCode::ACCEPTED, Json(ReplayBody::new(asked)?)))
 }

@@ -9,10 +9,12 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use hub::App;
 use hub::connection::labels;
-use model::{DetectionId, EventId, PersonId};
+use hub::event::{self, Event};
+use model::{DetectionId, PersonId};
 use rules::book::{Behaviour, BookRule};
 use serde::Deserialize;
-use store::{DetectionFilter, DetectionRow, EventRow, PersonRow};
+use std::collections::HashMap;
+use store::{DetectionFilter, DetectionRow, PersonRow};
 
 #[derive(Template)]
 #[template(path = "detections.html")]
@@ -33,7 +35,7 @@ struct DetectionPage<'a> {
     detection: DetectionRow,
     connection: String,
     person: Option<PersonRow>,
-    event: Option<EventRow>,
+    event: Option<Event>,
     rule: Option<&'a BookRule>,
     behaviour: Option<&'a Behaviour>,
     explanation: Option<Explained>,
@@ -50,7 +52,7 @@ impl DetectionPage<'_> {
 /// An event of a detection; without data if it is no longer stored.
 struct Evidence {
     id: String,
-    event: Option<EventRow>,
+    event: Option<Event>,
 }
 
 /// Filters of the list.
@@ -119,13 +121,23 @@ pub(super) async fn show_detection(
         .detection_get(&DetectionId(id))
         .await?
         .ok_or(PageError::NotFound("detection"))?;
-    let event = app.store.event_get(&detection.event_id).await?;
-    let ids: Vec<String> = store::stored("detection", &detection.id, "evidence", &detection.evidence)?;
-    let mut evidence = Vec::with_capacity(ids.len());
-    for id in ids {
-        let event = app.store.event_get(&EventId(id.clone())).await?;
-        evidence.push(Evidence { id, event });
-    }
+    let ids = detection.evidence_ids()?;
+    let mut wanted = ids.clone();
+    wanted.push(detection.event_id.0.clone());
+    let mut events: HashMap<String, Event> = event::evidence(&app, &wanted)
+        .await?
+        .into_iter()
+        .map(|event| (event.id.0.clone(), event))
+        .collect();
+    let first = events.get(detection.event_id.as_str()).cloned();
+    let evidence = ids
+        .into_iter()
+        .map(|id| Evidence {
+            event: events.remove(&id),
+            id,
+        })
+        .collect();
+    let event = first;
     let person = match detection.person_id.clone() {
         Some(id) => app.store.person_get(&PersonId(id)).await?,
         None => None,

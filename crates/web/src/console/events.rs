@@ -6,13 +6,15 @@ use super::visitor::Visitor;
 use super::{assets, page, show};
 use askama::Template;
 use axum::extract::{Path, Query, State};
+use chrono::{DateTime, Utc};
 use hub::App;
 use hub::connection::labels;
+use hub::event::{self, Event, EventFilter};
 use model::{ConnectionId, EventId, PersonId};
 use rules::dataset::DATASETS;
 use serde::Deserialize;
 use std::collections::HashMap;
-use store::{EventFilter, EventRow, PersonRow, RejectRow, UnmappedRow};
+use store::{PersonRow, RejectRow, UnmappedRow};
 
 /// Rejects and unmapped identifiers shown.
 const LATEST_ROWS: i64 = 200;
@@ -25,7 +27,9 @@ struct EventsPage {
     datasets: Vec<&'static str>,
     asked_person: String,
     person: Option<PersonRow>,
-    rows: Vec<EventRow>,
+    rows: Vec<Event>,
+    searched_until: Option<DateTime<Utc>>,
+    unread: Vec<String>,
     first: Option<String>,
     next: Option<String>,
 }
@@ -34,7 +38,7 @@ struct EventsPage {
 #[template(path = "event.html")]
 struct EventPage {
     frame: Frame,
-    event: EventRow,
+    event: Event,
     connection: String,
     person: Option<PersonRow>,
 }
@@ -79,20 +83,16 @@ pub(super) async fn list(
     let filter = EventFilter {
         person_id: person.as_ref().map(|person| person.id.clone()),
         dataset: Some(asked.dataset.clone()).filter(|dataset| !dataset.is_empty()),
-        connection_id: None,
         before: cursor_read(Some(&asked.before))?,
-        limit: PAGE_ROWS + 1,
+        limit: PAGE_ROWS,
+        ..EventFilter::default()
     };
-    let mut rows = app.store.event_list(&filter).await?;
+    let found = event::find(&app, &filter).await?;
     let kept = [("dataset", asked.dataset.as_str()), ("person", whose)];
-    let next = page::cut(
-        &mut rows,
-        "/events",
-        &kept,
-        ("before", |last: &EventRow| {
-            cursor_text(&last.at, last.id.as_str())
-        }),
-    );
+    let next = found.next.map(|next| {
+        let before = cursor_text(&next.at, &next.id);
+        page::link("/events", &[kept[0], kept[1], ("before", before.as_str())])
+    });
     let first = page::first(&asked.before, "/events", &kept);
     page::rendered(&EventsPage {
         frame: visitor.frame("Events", Section::Events),
@@ -102,10 +102,19 @@ pub(super) async fn list(
         datasets: DATASETS.iter().map(|dataset| dataset.name).collect(),
         dataset: asked.dataset,
         person,
-        rows,
+        rows: found.events,
+        searched_until: found.searched_until,
+        unread: found.unread,
         first,
         next,
     })
+}
+
+/// The time of an event, which links from lists carry.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct At {
+    at: Option<DateTime<Utc>>,
 }
 
 /// One event.
@@ -113,10 +122,9 @@ pub(super) async fn show_event(
     visitor: Visitor,
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(at): Query<At>,
 ) -> Result<Page, PageError> {
-    let event = app
-        .store
-        .event_get(&EventId(id))
+    let event = event::get(&app, &EventId(id), at.at)
         .await?
         .ok_or(PageError::NotFound("event"))?;
     let person = match event.person_id.clone() {

@@ -123,6 +123,9 @@ pub(super) enum PageError {
     /// The database failed.
     #[error("database error")]
     Store(#[from] StoreError),
+    /// An event could not be read.
+    #[error(transparent)]
+    Event(#[from] hub::event::EventError),
     /// The page could not be rendered.
     #[error("could not render the page")]
     Render(#[from] askama::Error),
@@ -145,7 +148,7 @@ impl IntoResponse for PageError {
             }
             PageError::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Invalid request"),
             PageError::Asked(_) => (StatusCode::BAD_REQUEST, "Invalid request"),
-            PageError::NoSession | PageError::Store(_) | PageError::Render(_) => {
+            PageError::NoSession | PageError::Store(_) | PageError::Event(_) | PageError::Render(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Server error")
             }
         };

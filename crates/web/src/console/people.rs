@@ -8,10 +8,10 @@ use axum::extract::{Query, State};
 use chrono::{DateTime, Utc};
 use hub::App;
 use hub::connection::labels;
-use model::{ConnectionId, RiskLevel};
+use model::{ConnectionId, PersonId, RiskLevel};
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use store::{EventFilter, PersonFilter, PersonRow, StoreError};
+use store::{PersonFilter, PersonRow, StoreError};
 
 #[derive(Template)]
 #[template(path = "people.html")]
@@ -79,17 +79,11 @@ pub(super) async fn list(
 async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError> {
     let labels = labels(app).await?;
     let mut rows = Vec::with_capacity(people.len());
+    let ids: Vec<PersonId> = people.iter().map(|person| person.id.clone()).collect();
+    let last_seen = hub::people::last_seen(app, &ids).await?;
     for person in people {
         let members = app.store.member_by_person(&person.id).await?;
         let users = app.store.access_user_by_person(&person.id).await?;
-        let newest = app
-            .store
-            .event_list(&EventFilter {
-                person_id: Some(person.id.clone()),
-                limit: 1,
-                ..EventFilter::default()
-            })
-            .await?;
         let connections: BTreeSet<&ConnectionId> = members
             .iter()
             .map(|member| &member.connection_id)
@@ -101,7 +95,7 @@ async fn rows(app: &App, people: Vec<PersonRow>) -> Result<Vec<Row>, StoreError>
             last_seen: users
                 .iter()
                 .filter_map(|user| user.last_login_at)
-                .chain(newest.iter().map(|event| event.at))
+                .chain(last_seen.get(&person.id).copied())
                 .max(),
             person,
         });

@@ -11,14 +11,14 @@ use axum::response::Redirect;
 use chrono::{DateTime, Utc};
 use hub::access::Grant;
 use hub::connection::labels;
+use hub::event::{self, Event, EventFilter};
 use hub::person_detail::{MemberFacts, Seen};
 use hub::risk::RiskError;
 use hub::{App, Permission, person_detail, risk};
 use model::{ConnectionId, GrantKind, RiskLevel};
 use serde::Deserialize;
 use store::{
-    AccessUserRow, DetectionFilter, DetectionRow, EventFilter, EventRow, MemberRow, MessageRow, PersonRow,
-    RiskChangeRow, SignalRow,
+    AccessUserRow, DetectionFilter, DetectionRow, MemberRow, MessageRow, PersonRow, RiskChangeRow, SignalRow,
 };
 
 /// Number of rows in each section; links lead to the full lists.
@@ -40,7 +40,8 @@ struct PersonPage {
     gaps: Vec<String>,
     apps: Vec<Grant>,
     detections: Vec<DetectionRow>,
-    events: Vec<EventRow>,
+    events: Vec<Event>,
+    unread: Vec<String>,
     messages: Vec<MessageRow>,
     signals: Vec<SignalRow>,
     last_seen: Option<DateTime<Utc>>,
@@ -113,7 +114,7 @@ pub(super) async fn show_person(
         limit: PART_ROWS,
         ..EventFilter::default()
     };
-    let events = app.store.event_list(&events).await?;
+    let events = event::find(&app, &events).await?;
     page::rendered(&PersonPage {
         frame: visitor.frame(
             person.name.clone().unwrap_or_else(|| person.email.clone()),
@@ -148,7 +149,8 @@ pub(super) async fn show_person(
         detections: app.store.detection_list(&detections).await?,
         messages: app.store.message_list(None, Some(&id), None, PART_ROWS).await?,
         signals: app.store.signal_list(None, Some(&id), None, PART_ROWS).await?,
-        events,
+        events: events.events,
+        unread: events.unread,
         last_seen: detail.last_seen_at,
         may_change: visitor.may(Permission::AccessWrite),
         may_reset: visitor.may(Permission::RiskWrite) && person.risk_level != RiskLevel::Unscored,

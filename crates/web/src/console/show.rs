@@ -26,6 +26,11 @@ fn escaped(text: &str) -> String {
         .unwrap_or_default()
 }
 
+/// A time for a link, to the microsecond.
+pub(super) fn instant(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
 /// A time in UTC, to the second.
 pub(super) fn when(at: &DateTime<Utc>) -> Html {
     Html(format!(
@@ -91,8 +96,7 @@ pub(super) fn state(word: &(impl fmt::Display + ?Sized)) -> Html {
     let tone = match word.as_str() {
         "connected" | "complete" | "delivered" | "yes" | "detected" | "accepted" | "matched" | "working"
         | "on" => "good",
-        "syncing" | "validating" | "running" | "pending" | "new" | "archived" | "stored" | "waiting"
-        | "test" => "busy",
+        "syncing" | "validating" | "running" | "pending" | "new" | "archived" | "waiting" | "test" => "busy",
         "degraded" | "partial" | "paused" | "interrupted" | "conditional" | "medium" | "suspended"
         | "suppressed" => "warn",
         "failed" | "failing" | "disabled" | "missing" | "unreadable" | "dead" | "high" | "critical" => "bad",

@@ -5,8 +5,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use hub::Permission;
+use hub::event::EventFilter;
 use model::{PersonId, RiskLevel};
-use store::{EventFilter, PersonSeen};
+use store::PersonSeen;
 use tower::ServiceExt;
 use url::form_urlencoded::Serializer;
 
@@ -96,7 +97,11 @@ async fn pages(world: &World) -> Vec<String> {
         limit: 1,
         ..EventFilter::default()
     };
-    let event = world.app.store.event_list(&filter).await.unwrap().remove(0);
+    let event = hub::event::find(&world.app, &filter)
+        .await
+        .unwrap()
+        .events
+        .remove(0);
     let fixed = [
         "/",
         "/?days=30",
@@ -482,7 +487,11 @@ async fn a_hostile_name_stays_text() {
         limit: 1,
         ..EventFilter::default()
     };
-    let event = world.app.store.event_list(&filter).await.unwrap().remove(0);
+    let event = hub::event::find(&world.app, &filter)
+        .await
+        .unwrap()
+        .events
+        .remove(0);
     for path in [
         "/",
         "/people",

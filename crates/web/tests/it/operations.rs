@@ -59,7 +59,7 @@ async fn a_backtest_is_one_operation_for_all_who_ask_and_can_be_cancelled() {
     );
     let result = &world.get(&format!("/api/v1/operations/{next}")).await.json()["result"];
     assert_eq!(
-        (&result["rule"], &result["batches"]),
+        (&result["rule"], &result["parts"]),
         (&json!(rule.name), &json!(1)),
         "{list}"
     );
@@ -97,11 +97,9 @@ async fn a_replay_that_is_cancelled_leaves_what_was_detected_before() {
         .await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
     assert_eq!(cancel(&world, &path).await.status, StatusCode::ACCEPTED);
-    assert!(replay::run(&world.app).await.unwrap());
+    assert!(replay::carry_out(&world.app).await.unwrap());
     let ended = world.get(&path).await.json();
     assert_eq!(ended["outcome"], "cancelled", "{ended}");
-    let stored = world.get("/api/v1/batches?state=stored").await.json();
-    assert_eq!(stored["items"], json!([]));
     assert_eq!(world.get("/api/v1/detections").await.json(), before);
 }
 
@@ -123,21 +121,16 @@ async fn cancelling_a_replay_takes_nothing_from_one_that_is_asked_for_meanwhile(
     let outcome = async |path: &str| world.get(path).await.json()["outcome"].clone();
     let first = ask(None).await;
     assert_eq!(cancel(&world, &first).await.status, StatusCode::ACCEPTED);
-    // The same again, before anyone has stopped the first; and another that shares its batch.
+    // The same again, before anyone has stopped the first; and another that shares its records.
     let second = ask(None).await;
     assert_ne!(first, second);
     let third = ask(Some("gateway_dns")).await;
     assert_eq!(cancel(&world, &third).await.status, StatusCode::ACCEPTED);
-    assert!(replay::run(&world.app).await.unwrap());
+    while replay::carry_out(&world.app).await.unwrap() {}
     assert_eq!(
         (outcome(&first).await, outcome(&third).await),
         (json!("cancelled"), json!("cancelled"))
     );
-    assert_eq!(outcome(&second).await, json!(null), "its batch still waits");
-    let stored = world.get("/api/v1/batches?state=stored").await.json();
-    assert_eq!(stored["items"].as_array().unwrap().len(), 1);
-    while hub::driver::pipeline(&world.app).await.unwrap() {}
-    assert!(replay::run(&world.app).await.unwrap());
     assert_eq!(outcome(&second).await, json!("done"));
 }
 

@@ -1,12 +1,13 @@
 //! What must hold when everything that was asked has been done: nothing lost, nothing twice, nothing stuck.
 
 use super::arena::{Arena, PHISHING, RECORDS, email, files};
-use model::{BatchState, ChangeOutcome, ConnectionState, JournalKind, MessageState, TimedGrantState};
+use hub::event::EventFilter;
+use model::{ChangeOutcome, ConnectionState, JournalKind, MessageState, TimedGrantState};
 use sandbox::Sink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use store::{AccessChangeFilter, AccessChangeRow, EventFilter, LIST_LIMIT_MAX, TimeCursor};
+use store::{AccessChangeFilter, AccessChangeRow, LIST_LIMIT_MAX, PartFilter};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
@@ -44,10 +45,8 @@ pub(super) async fn wait_until_quiet(arena: &Arena) {
 pub(super) async fn stuck(arena: &Arena) -> Vec<String> {
     let store = &arena.app.store;
     let mut left = Vec::new();
-    for state in [BatchState::Archived, BatchState::Stored] {
-        if store.batch_waits(state).await.unwrap() {
-            left.push(format!("batches that are {state}"));
-        }
+    if store.batch_waits().await.unwrap() {
+        left.push("batches that wait to be processed".to_owned());
     }
     if !store.group_debt_watches().await.unwrap().is_empty() {
         left.push("groups that are owed their detections".to_owned());
@@ -102,24 +101,24 @@ pub(super) async fn faults(arena: &Arena, asked: &Asked) -> (Vec<String>, Vec<St
 /// Batch and record number of every event.
 async fn numbers(arena: &Arena) -> Vec<(usize, usize)> {
     let mut filter = EventFilter {
-        limit: LIST_LIMIT_MAX,
+        limit: hub::event::EVENTS_MAX,
         ..EventFilter::default()
     };
     let mut numbers = Vec::new();
     loop {
-        let page = arena.app.store.event_list(&filter).await.unwrap();
-        let Some(last) = page.last() else { return numbers };
-        filter.before = Some(TimeCursor {
-            at: last.at,
-            id: last.id.0.clone(),
-        });
-        for event in page {
+        let page = hub::event::find(&arena.app, &filter).await.unwrap();
+        assert!(page.unread.is_empty(), "{:?}", page.unread);
+        for event in page.events {
             let raw: serde_json::Value = serde_json::from_str(&event.raw).unwrap();
             let Some(id) = raw["QueryID"].as_str() else {
                 continue;
             };
             let mut parts = id.split('-').skip(1).map(|part| part.parse().unwrap());
             numbers.push((parts.next().unwrap(), parts.next().unwrap()));
+        }
+        match page.next {
+            Some(next) => filter.before = Some(next),
+            None => return numbers,
         }
     }
 }
@@ -313,7 +312,25 @@ async fn archive(arena: &Arena, asked: &Asked, lost: &mut Vec<String>, twice: &m
     for path in found.difference(&known) {
         twice.push(format!("{}, which nobody knows", path.display()));
     }
+    for part in arena.app.store.part_list(&PartFilter::default()).await.unwrap() {
+        if !folder.join(&part.path).exists() {
+            lost.push(part.path);
+        }
+    }
     for who in &asked.purged {
+        let filter = EventFilter {
+            identifiers: Some(BTreeSet::from([email(who)])),
+            limit: 1,
+            ..EventFilter::default()
+        };
+        if !hub::event::find(&arena.app, &filter)
+            .await
+            .unwrap()
+            .events
+            .is_empty()
+        {
+            lost.push(format!("the removal of {who} from the parts"));
+        }
         for path in &found {
             let packed = std::fs::read(path).unwrap();
             let mut text = String::new();
@@ -330,6 +347,6 @@ async fn archive(arena: &Arena, asked: &Asked, lost: &mut Vec<String>, twice: &m
 fn is_object(path: &Path) -> bool {
     path.components().any(|part| {
         let name = part.as_os_str().to_string_lossy();
-        name.starts_with("dataset=") || name == "incoming"
+        name == "batches" || name == "incoming"
     })
 }

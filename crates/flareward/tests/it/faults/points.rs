@@ -21,9 +21,19 @@ async fn a_kill_at_every_point_on_postgresql() {
     kill_at_every_point("PostgreSQL").await;
 }
 
-/// Points of what goes by days, by jobs at Cloudflare or by buckets: `hub/tests/it/killed_upkeep.rs` kills there, where
-/// these can be made.
-const IN_THE_HUB: [&str; 6] = ["posture", "logpush", "source", "objects", "retention", "sweep"];
+/// Points of what goes by days, by jobs at Cloudflare, by buckets or over records of before: `hub/tests/it/killed_upkeep.rs`
+/// and `again.rs` there kill at them, where these can be made.
+const IN_THE_HUB: [&str; 9] = [
+    "posture",
+    "logpush",
+    "source",
+    "objects",
+    "retention",
+    "sweep",
+    "adopt",
+    "compact",
+    "carry_over",
+];
 
 /// Whether the program is killed at the point here.
 fn is_here(point: &str) -> bool {
@@ -83,12 +93,18 @@ async fn kill_at_every_point(engine: &str) {
                 dies_and_is_asked_again(&arena, point, &["offboard", "--person", &person, "--yes"]).await;
                 asked.offboarded.insert(who);
             }
+            "replay" => {
+                let arguments = ["events", "replay", "--since", "2000-01-01T00:00:00Z"];
+                dies_and_is_asked_again(&arena, point, &arguments).await;
+            }
             "sync" => dies_and_is_asked_again(&arena, point, &["sync"]).await,
             "purge" => {
                 let person = email(&who);
                 let arguments = [
                     "events", "purge", "--person", &person, "--reason", "asked", "--yes",
                 ];
+                // A part that a killed process has left is judged once it is old enough.
+                until_judged(&arena).await;
                 dies_and_is_asked_again(&arena, point, &arguments).await;
             }
             other => panic!("nothing comes to points of {other}"),
@@ -137,6 +153,19 @@ async fn dies_and_is_asked_again(arena: &Arena, point: &str, arguments: &[&str])
     arena.scratch.store.leases_run_out().await.unwrap();
     let (succeeded, told) = arena.run(arguments);
     assert!(succeeded, "after {point}: {told}");
+}
+
+/// Waits until what killed processes have left in the archive is old enough to be judged: before that, a purge is refused.
+async fn until_judged(arena: &Arena) {
+    let begun = Instant::now();
+    loop {
+        let report = hub::sweep::run(&arena.app, arena.app.clock.now()).await.unwrap();
+        if report.young == 0 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{report:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Sends a batch to a server that comes to the point and is killed there.
