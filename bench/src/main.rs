@@ -89,12 +89,7 @@ async fn main() -> anyhow::Result<()> {
         receiver::measure().await?;
     }
     if is_wanted("growth") {
-        for figures in growth::all().await? {
-            print(
-                "What the next batch costs as the store grows (baseline: the first)",
-                &figures,
-            );
-        }
+        growth::all().await?;
     }
     if is_wanted("rules") {
         rules::measure()?;
