@@ -1,7 +1,7 @@
-"""DuckDB reads the archive as it lies, without Flareward, by the command of README.md.
+"""DuckDB reads the archive of a running program through its views, by the command of README.md.
 
 Starts the program, sends it batches of two datasets with times in every form that Cloudflare has and a line that is
-rejected, and lets DuckDB count the records of the archive's folder.
+rejected, and lets DuckDB count the records once they are in parts.
 `FLAREWARD_BINARY` is the program, `FLAREWARD_SANDBOX` what `flareward sandbox -o json` prints. Run with
 `python -m unittest`.
 """
@@ -13,6 +13,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import urllib.request
 from pathlib import Path
@@ -52,7 +53,7 @@ def http(number):
     }
 
 
-# Batches by dataset. They differ in size; the archive keeps each as a file of its own.
+# Batches by dataset. They differ in size.
 SENT = {
     "gateway_dns": [[dns(number) for number in range(start, start + count)] for start, count in [(0, 120), (120, 1), (121, 79)]],
     "gateway_http": [[http(number) for number in range(start, start + count)] for start, count in [(0, 30), (30, 45)]],
@@ -61,8 +62,8 @@ SENT = {
 
 # The same instant in each form, in a batch of its own: DuckDB must not settle on the first that it meets.
 TIMES = ["2026-11-20T09:14:05Z", "2026-11-20T09:14:05.123456789Z", 1763630045, 1763630045123456789]
-for place, time in enumerate(TIMES):
-    SENT["gateway_dns"].append([{**dns(200 + place), "Datetime": time, "ResolvedIPs": [] if place % 2 else None}])
+for place, moment in enumerate(TIMES):
+    SENT["gateway_dns"].append([{**dns(200 + place), "Datetime": moment, "ResolvedIPs": [] if place % 2 else None}])
 REJECTED = '{"Datetime": "2026-11-20T09:14:05Z", "Email": "person'
 README = Path(__file__).parents[3] / "README.md"
 
@@ -72,13 +73,15 @@ class Archive(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
-        data = Path(cls.folder.name, "data")
+        cls.data = data = Path(cls.folder.name, "data")
         secret = cls.connect(data)
         cls.address = cls.serve(data)
         for dataset, batches in SENT.items():
             for batch in batches:
                 cls.send(dataset, batch, secret)
-        cls.archive = data / "archive"
+        cls.wait()
+        cls.connection = duckdb.connect()
+        cls.connection.execute(cls.run_program("archive", "sql", "duckdb"))
 
     @classmethod
     def connect(cls, data):
@@ -121,34 +124,47 @@ class Archive(unittest.TestCase):
             received = json.load(answer)
         assert received["received"] == "stored", received
 
-    def query(self, select):
-        files = f"{self.archive}/dataset=*/date=*/hour=*/*.ndjson.gz"
-        # The program also pulls what the sandbox's account has, under other datasets.
-        sent = ", ".join(f"'{dataset}'" for dataset in SENT)
-        source = f"read_ndjson_objects('{files}', hive_partitioning=true, ignore_errors=true)"
-        return duckdb.sql(select.format(source=f"(FROM {source} WHERE json IS NOT NULL AND dataset IN ({sent}))")).fetchall()
+    @classmethod
+    def wait(cls):
+        """Until every record is in a part."""
+        expected = {dataset: sum(map(len, batches)) for dataset, batches in SENT.items()}
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            found = {one["dataset"]: one["records"] for one in cls.run_program("-o", "json", "archive", "stats")["datasets"]}
+            if all(found.get(dataset) == count for dataset, count in expected.items()):
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"only {found} of {expected}")
+
+    @classmethod
+    def run_program(cls, *arguments):
+        made = subprocess.run([BINARY, "--data-dir", cls.data, *arguments], env=ENVIRONMENT, check=True,
+                              capture_output=True, text=True, timeout=60)
+        return json.loads(made.stdout) if "json" in arguments else made.stdout
 
     def test_the_command_of_the_readme_answers(self):
-        command = re.search(r'duckdb -c "(.*?)"', README.read_text(), re.DOTALL)[1]
-        command = command.replace("flareward-data/archive", str(self.archive))
-        counted = {dataset: (records, people) for dataset, records, people in duckdb.sql(command).fetchall()}
-        for dataset, batches in SENT.items():
-            self.assertEqual(counted[dataset], (sum(map(len, batches)), 7))
+        command = re.search(r'duckdb -init views.sql -c "(.*?)"', README.read_text(), re.DOTALL)[1]
+        found = self.connection.sql(command).fetchall()
+        self.assertEqual(len(found), 10)
+        self.assertTrue(all(name.startswith("host") and (lookups, people) == (1, 1) for name, lookups, people in found))
 
     def test_each_dataset_holds_what_was_sent(self):
-        counted = self.query("SELECT dataset, count(*) FROM {source} GROUP BY dataset ORDER BY dataset")
-        sent = sorted((dataset, sum(map(len, batches))) for dataset, batches in SENT.items())
-        self.assertEqual(counted, sent)
+        for dataset, batches in SENT.items():
+            counted = self.connection.sql(f"SELECT count(*), count(DISTINCT identifier) FROM {dataset}").fetchall()
+            self.assertEqual(counted, [(sum(map(len, batches)), 7)])
 
     def test_a_record_is_as_it_came(self):
-        found = self.query("SELECT DISTINCT json->>'QueryName' FROM {source} WHERE dataset = 'gateway_dns' AND json->>'QueryID' = 'query-120'")
-        self.assertEqual(found, [("host120.example",)])
-        people = self.query("SELECT count(DISTINCT json->>'Email') FROM {source}")
-        self.assertEqual(people, [(7,)])
+        found = self.connection.sql("SELECT raw, QueryName FROM gateway_dns WHERE QueryID = 'query-120'").fetchall()
+        self.assertEqual([(json.loads(raw), name) for raw, name in found], [(dns(120), "host120.example")])
 
-    def test_the_day_and_the_hour_are_columns(self):
-        parts = self.query("SELECT DISTINCT date IS NOT NULL AND hour IS NOT NULL FROM {source}")
-        self.assertEqual(parts, [(True,)])
+    def test_times_of_every_form_are_times(self):
+        found = self.connection.sql("""SELECT QueryID, epoch("at")::BIGINT FROM gateway_dns
+                                       WHERE QueryID BETWEEN 'query-200' AND 'query-203' ORDER BY 1""").fetchall()
+        seconds = [1795166045, 1795166045, 1763630045, 1763630045]
+        self.assertEqual(found, [(f"query-{200 + place}", second) for place, second in enumerate(seconds)])
+
+    def test_every_part_is_as_it_was_written(self):
+        self.assertEqual(self.run_program("-o", "json", "archive", "verify"), [])
 
 
 if __name__ == "__main__":

@@ -67,6 +67,7 @@ class S3(unittest.TestCase):
             "FLAREWARD_EGRESS_ALLOW_LOOPBACK": "true",
             "FLAREWARD_ARCHIVE_URL": "s3://archive/zero/trust",
             "FLAREWARD_ARCHIVE_ENDPOINT": cls.endpoint,
+            "FLAREWARD_ARCHIVE_KEEP_BATCHES_DAYS": "30",
             "AWS_ACCESS_KEY_ID": KEYS[0],
             "AWS_SECRET_ACCESS_KEY": KEYS[1],
         }
@@ -93,7 +94,8 @@ class S3(unittest.TestCase):
     @classmethod
     def objects(cls):
         pages = cls.s3.get_paginator("list_objects_v2").paginate(Bucket="archive")
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [key for key in keys if not key.endswith(".parquet")]
 
     @classmethod
     def text(cls, key):
@@ -103,7 +105,7 @@ class S3(unittest.TestCase):
         return len(self.rows("events", "search", "--dataset", "gateway_dns", "--where", f"Email={email}", "--limit", "100000"))
 
     def replayed(self):
-        return self.rows("events", "replay", "--since", "1d")["batches"]
+        return self.rows("events", "replay", "--since", "2000-01-01T00:00:00Z")["operation"]["result"]["records"]
 
     def test_1_batches_lie_in_the_bucket_by_dataset_day_and_hour(self):
         file = self.folder / "many.ndjson"
@@ -115,13 +117,16 @@ class S3(unittest.TestCase):
         self.assertEqual(again[0]["received"], "duplicate")
         keys = self.objects()
         self.assertEqual(len(keys), 1, keys)
-        self.assertRegex(keys[0], r"^zero/trust/dataset=gateway_dns/date=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.ndjson\.gz$")
+        self.assertRegex(keys[0], r"^zero/trust/batches/dataset=gateway_dns/date=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.ndjson\.gz$")
         size = self.s3.head_object(Bucket="archive", Key=keys[0])["ContentLength"]
         self.assertGreater(size, 5 << 20)
         self.assertEqual(self.text(keys[0]), file.read_text())
         self.assertEqual(self.found(self.other), MANY // 3)
-        self.assertEqual(self.replayed(), 1)
+        self.assertEqual(self.replayed(), MANY)
         self.assertEqual(self.found(self.other), MANY // 3)
+        [stats] = self.rows("archive", "stats")["datasets"]
+        self.assertEqual((stats["dataset"], stats["records"]), ("gateway_dns", MANY))
+        self.assertEqual(self.rows("archive", "verify"), [])
         # Nothing is left of uploads that did not end.
         self.assertNotIn("Uploads", self.s3.list_multipart_uploads(Bucket="archive"))
 
@@ -165,7 +170,8 @@ class S3(unittest.TestCase):
     def test_3_a_purge_writes_the_objects_anew(self):
         before = self.objects()
         done = self.rows("events", "purge", "--person", self.one, "--reason", "asked", "--yes")
-        self.assertEqual(done["objects"], 6)
+        self.assertGreater(done["objects"], 6, "parts are written anew, too")
+        self.assertEqual(done["events"], MANY - MANY // 3 + 6)
         self.assertEqual(done["records"], MANY - MANY // 3 + 6)
         self.assertEqual(self.objects(), before)
         for key in before:
@@ -174,8 +180,21 @@ class S3(unittest.TestCase):
         self.assertEqual((self.found(self.one), self.found(self.other)), (0, MANY // 3))
         again = self.rows("events", "purge", "--person", self.one, "--reason", "again", "--yes")
         self.assertEqual((again["objects"], again["records"], again["events"]), (0, 0, 0))
-        self.assertEqual(self.replayed(), 6)
+        self.assertEqual(self.replayed(), MANY // 3)
         self.assertEqual((self.found(self.one), self.found(self.other)), (0, MANY // 3))
+
+    def test_4_the_views_name_the_bucket_and_no_key(self):
+        self.s3.put_object(Bucket="archive", Key="zero/trust/dataset=ssh_logs/date=2026-11-27/hour=08/part-1.parquet", Body=b"PAR1")
+        place = "zero/trust/dataset=ssh_logs/date=*/hour=*/part-*.parquet"
+        for engine, expected in [("duckdb", f"'s3://archive/{place}'"), ("clickhouse", f"'{place[11:]}'"),
+                                 ("trino", "'s3://archive/zero/trust/dataset=ssh_logs/'")]:
+            ended = subprocess.run([BINARY, "archive", "sql", engine], env=self.environment, capture_output=True, text=True, timeout=60)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertIn(expected, ended.stdout)
+            # Batches are no parts.
+            self.assertEqual(engine == "duckdb", 'VIEW "gateway_dns"' not in ended.stdout.replace("hive.flareward.", ""))
+            for key in KEYS:
+                self.assertNotIn(key, ended.stdout)
 
 
 if __name__ == "__main__":
