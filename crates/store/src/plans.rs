@@ -103,7 +103,6 @@ const ALLOWED: &[(&str, &str)] = &[
     // What a purge or a removal costs once.
     ("DELETE FROM connection WHERE id", REMOVAL),
     ("DELETE FROM operation WHERE finished_at", REMOVAL),
-    ("DELETE FROM rule_hit WHERE event_id IN", REMOVAL),
     ("DELETE FROM test_match WHERE who", REMOVAL),
     ("DELETE FROM identifier_seen WHERE dataset", REMOVAL),
     ("DELETE FROM evidence WHERE NOT is_held", REMOVAL),
