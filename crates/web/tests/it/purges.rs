@@ -2,9 +2,7 @@
 
 use crate::world::World;
 use axum::http::{Method, StatusCode};
-use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const ASKED: &str = "/api/v1/people/p1/purge";
@@ -81,7 +79,7 @@ async fn a_purge_is_begun_goes_on_after_what_stopped_it_and_tells_its_end() {
     std::fs::write(file, [0x1f, 0x8b, 8, 0, 1]).unwrap();
     let stopped = ended(&world, &ask(&world).await).await;
     assert!(
-        stopped["problem"].as_str().unwrap().contains("cannot decompress"),
+        stopped["problem"].as_str().unwrap().contains("archived part"),
         "{stopped}"
     );
     assert!(stopped["finished_at"].is_null());
@@ -97,7 +95,7 @@ async fn a_purge_is_begun_goes_on_after_what_stopped_it_and_tells_its_end() {
     assert!(done["problem"].is_null(), "{done}");
     assert_eq!(
         (&done["records"], &done["events"], &done["objects"]),
-        (&json!(1), &json!(1), &json!(1))
+        (&json!(0), &json!(1), &json!(1))
     );
     let events = world.get("/api/v1/events").await.json();
     assert_eq!(
@@ -105,10 +103,11 @@ async fn a_purge_is_begun_goes_on_after_what_stopped_it_and_tells_its_end() {
         1,
         "of the other: {events}"
     );
-    let mut text = String::new();
-    MultiGzDecoder::new(&std::fs::read(file).unwrap()[..])
-        .read_to_string(&mut text)
-        .unwrap();
+    let mut files = Vec::new();
+    archived(&world.archive(), &mut files);
+    let [left] = &files[..] else { panic!("{files:?}") };
+    // The first and the last identifier of a part are in clear.
+    let text = String::from_utf8_lossy(&std::fs::read(left).unwrap()).into_owned();
     assert!(
         !text.contains("ana@corp.example") && text.contains("stranger@else.example"),
         "{text}"
