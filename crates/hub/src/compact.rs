@@ -188,20 +188,13 @@ async fn merged(app: &App, folder: &str, sources: Vec<&PartRow>) -> Result<bool,
         if record::is_replaced(app, &error).await? {
             return Ok(false);
         }
-        return Err(failed(app, &sources, error).await?.into());
+        // The others are merged without the one that is in the way.
+        for part in &sources {
+            check(app, part).await?;
+        }
+        return Err(error.into());
     }
     Ok(is_replaced)
-}
-
-/// Stores which part is in the way, so that the others are merged without it.
-async fn failed(app: &App, sources: &[&PartRow], error: PartError) -> Result<PartError, StoreError> {
-    let reason = crate::causes(&error);
-    if !matches!(error, PartError::Object { .. }) || error.is_missing() {
-        for part in sources.iter().filter(|part| reason.contains(&part.path)) {
-            report(app, part, &reason).await?;
-        }
-    }
-    Ok(error)
 }
 
 /// Stores why a part cannot be read, and writes it to the journal once.
@@ -270,7 +263,10 @@ pub async fn check(app: &App, part: &PartRow) -> Result<Option<String>, StoreErr
         Err(error) if record::is_replaced(app, &error).await? => Ok(None),
         Err(error) => {
             let reason = crate::causes(&error);
-            report(app, part, &reason).await?;
+            // An archive that cannot be read now says nothing about the part.
+            if error.is_missing() || !matches!(error, PartError::Object { .. }) {
+                report(app, part, &reason).await?;
+            }
             Ok(Some(reason))
         }
     }
