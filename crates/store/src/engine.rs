@@ -152,9 +152,8 @@ impl Store {
                 .busy_timeout(Duration::from_secs(30))
                 // Rows come from a thread of their own: without room for many, each one wakes the other side.
                 .row_buffer_size(1_024)
-                // Events are stored under digests, all over the file: 64 MiB of it stay in memory, and the log is
-                // written back every 32 MiB. With 16 MiB, the fourth equal batch costs a quarter more
-                // (`make bench PART=growth`).
+                // Detections and their evidence are stored under digests, all over the file: 64 MiB of it stay in
+                // memory, and the log is written back every 32 MiB.
                 .pragma("cache_size", "-65536")
                 .pragma("wal_autocheckpoint", "8192");
             make_private(options.get_filename())?;
