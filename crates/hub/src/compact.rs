@@ -1,7 +1,7 @@
 //! Merges parts into fewer ones, deletes the objects of parts that were replaced, and verifies checksums.
 //!
 //! While an hour fills, parts of about the same size are merged as soon as there are many. When nothing came to an hour for
-//! a while, all its parts are merged; two days later, all parts of the day. The parts of a day lie in the order of
+//! a while, all its parts are merged; a day after its last part, all parts of the day. The parts of a day lie in the order of
 //! identifiers, so that one person's records are in one of them. Repeats of a record that meet in a merge fall away.
 //!
 //! Reads and writes `part` and the objects. Readers are not stopped: a part that was replaced leaves the list at once, and
@@ -9,16 +9,13 @@
 //! Start reading at [`run`].
 
 use crate::app::App;
-use crate::fault;
-use crate::record;
-use archive::merge;
+use crate::record::{self, RewriteError};
 use archive::write::PartInfo;
 use archive::{PartError, verify};
 use chrono::{DateTime, TimeDelta, Utc};
 use model::JournalKind;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use store::{JournalEntry, PartFilter, PartRow, StoreError};
 
 /// A part ends when it has so many bytes; larger ones than half of it are not merged again.
@@ -31,7 +28,8 @@ const SOURCES_MAX: usize = 64;
 const QUIET: TimeDelta = TimeDelta::minutes(10);
 /// So long after its last part a day is merged.
 const QUIET_DAY: TimeDelta = TimeDelta::hours(24);
-/// The object of a part that was replaced is kept so long for those who read it. Chosen: far longer than any question.
+/// The object of a part that was replaced is kept so long for those who read it. Chosen: longer than most questions; one
+/// that takes longer lists the parts again.
 const READERS: TimeDelta = TimeDelta::minutes(15);
 /// Parts that are verified in one turn.
 const VERIFIED: usize = 20;
@@ -45,6 +43,15 @@ pub enum CompactError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<RewriteError> for CompactError {
+    fn from(error: RewriteError) -> Self {
+        match error {
+            RewriteError::Part(error) => Self::Part(error),
+            RewriteError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Merges what is due, once for each dataset. Answers whether anything was merged.
@@ -72,7 +79,7 @@ pub async fn run(app: &App) -> Result<bool, CompactError> {
             Err(error) => return Err(error),
         }
     }
-    delete_replaced(app, now - READERS).await?;
+    record::delete_dropped(app, now - READERS).await?;
     verify_some(app, now).await?;
     match problem {
         Some(error) => Err(error.into()),
@@ -154,47 +161,19 @@ fn due_in_hour<'p>(parts: &[&'p PartRow], now: DateTime<Utc>) -> Option<Vec<&'p 
 
 /// Merges parts. Returns `false` if another process replaced or removed one of them meanwhile.
 async fn merged(app: &App, folder: &str, sources: Vec<&PartRow>) -> Result<bool, CompactError> {
-    let old: Vec<&str> = sources.iter().map(|part| part.path.as_str()).collect();
     let infos: Vec<PartInfo> = sources
         .iter()
         .map(|part| record::part_info((*part).clone()))
         .collect();
-    let name = |_| format!("{folder}/part-{}.parquet", app.ids.new_id(app.clock.now()));
-    let made = Mutex::new(Vec::new());
-    let put = |info: PartInfo, content| {
-        let made = &made;
-        async move {
-            app.archive.parts().put(&info, content).await?;
-            made.lock().unwrap_or_else(PoisonError::into_inner).push(info);
-            Ok(())
-        }
-    };
     let bytes = usize::try_from(PART_BYTES).unwrap_or(usize::MAX);
-    let ended = merge::run(app.archive.parts(), &infos, bytes, |_| true, name, put).await;
-    fault::point("compact.written");
-    let now = app.clock.now();
-    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let rows: Vec<PartRow> = made.into_iter().map(|info| record::part_row(info, now)).collect();
-    let is_replaced = match &ended {
-        Ok(_) => app.store.part_replace(&old, &rows, now).await?,
-        Err(_) => false,
-    };
-    if !is_replaced {
-        for row in &rows {
-            app.archive.parts().remove(&row.path).await?;
-        }
-    }
-    if let Err(error) = ended {
-        if record::is_replaced(app, &error).await? {
-            return Ok(false);
-        }
+    let ended = record::rewrite(app, &infos, folder, bytes, |_| true).await;
+    if let Err(RewriteError::Part(_)) = &ended {
         // The others are merged without the one that is in the way.
         for part in &sources {
             check(app, part).await?;
         }
-        return Err(error.into());
     }
-    Ok(is_replaced)
+    Ok(ended?)
 }
 
 /// Stores why a part cannot be read, and writes it to the journal once.
@@ -218,21 +197,6 @@ async fn report(app: &App, part: &PartRow, reason: &str) -> Result<(), StoreErro
         data: json!({ "dataset": part.dataset, "path": part.path, "records": part.records }),
     };
     app.store.journal_append(&entry).await
-}
-
-/// Deletes the objects of parts that were replaced or removed before a time.
-async fn delete_replaced(app: &App, before: DateTime<Utc>) -> Result<(), CompactError> {
-    loop {
-        let dropped = app.store.part_dropped(before).await?;
-        if dropped.is_empty() {
-            return Ok(());
-        }
-        for part in dropped {
-            app.archive.parts().remove(&part.path).await?;
-            fault::point("compact.deleted");
-            app.store.part_forget(&part.path).await?;
-        }
-    }
 }
 
 /// Compares the content of some parts with their checksums: those that were not compared for the longest time.

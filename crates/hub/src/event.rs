@@ -250,7 +250,7 @@ async fn ask(app: &App, filter: &EventFilter) -> Result<Option<Asked>, StoreErro
 ///
 /// # Errors
 ///
-/// When the store refuses, and [`StoreError`]'s own for an archive that could not be read completely.
+/// See [`EventError`].
 pub async fn get(app: &App, id: &EventId, at: Option<DateTime<Utc>>) -> Result<Option<Event>, EventError> {
     if let Some(found) = evidence(app, std::slice::from_ref(&id.0)).await?.pop() {
         return Ok(Some(found));

@@ -1,11 +1,14 @@
 //! Records and parts between the archive, which knows no SQL, and the store, which knows no Parquet.
 
 use crate::app::App;
+use crate::fault;
+use archive::merge;
 use archive::write::{self, PartInfo};
 use archive::{PartError, Record};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use model::{ConnectionId, EventId};
+use model::{Clock, ConnectionId, EventId, IdSource};
+use std::sync::{Mutex, PoisonError};
 use store::{EvidenceRow, PartRow, StoreError};
 
 /// A time in microseconds since 1970. One that no calendar has is 1970.
@@ -58,6 +61,86 @@ pub(crate) async fn encode(
     tokio::task::spawn_blocking(move || write::part(&dataset, &path, records))
         .await
         .map_err(|_| PartError::Task { path: task_path })?
+}
+
+/// A path in `folder` that no other part has.
+pub(crate) fn part_path(ids: &dyn IdSource, clock: &dyn Clock, folder: &str) -> String {
+    format!("{folder}/part-{}.parquet", ids.new_id(clock.now()))
+}
+
+/// Writes the records of `sources` that `keep` accepts as new parts of about `part_bytes` in `folder`, and replaces the
+/// sources in the list. Their objects stay. Returns `false` without a change if another process replaced one of the
+/// sources first.
+///
+/// # Errors
+///
+/// When a source cannot be read, an object cannot be written, or the store refuses. Nothing is changed then.
+pub(crate) async fn rewrite(
+    app: &App,
+    sources: &[PartInfo],
+    folder: &str,
+    part_bytes: usize,
+    keep: impl Fn(&Record) -> bool,
+) -> Result<bool, RewriteError> {
+    let parts = app.archive.parts();
+    let made = Mutex::new(Vec::new());
+    let put = |info: PartInfo, content| {
+        let made = &made;
+        async move {
+            parts.put(&info, content).await?;
+            made.lock().unwrap_or_else(PoisonError::into_inner).push(info);
+            Ok(())
+        }
+    };
+    let name = |_| part_path(&*app.ids, &*app.clock, folder);
+    let merged = merge::run(parts, sources, part_bytes, keep, name, put).await;
+    fault::point("rewrite.written");
+    let now = app.clock.now();
+    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let rows: Vec<PartRow> = made.into_iter().map(|info| part_row(info, now)).collect();
+    let is_replaced = match &merged {
+        Ok(_) => {
+            let old: Vec<&str> = sources.iter().map(|part| part.path.as_str()).collect();
+            app.store.part_replace(&old, &rows, now).await?
+        }
+        Err(_) => false,
+    };
+    if !is_replaced {
+        for row in &rows {
+            parts.remove(&row.path).await?;
+        }
+    }
+    match merged {
+        Err(error) if self::is_replaced(app, &error).await? => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(is_replaced),
+    }
+}
+
+/// Why parts cannot be written anew.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RewriteError {
+    /// The archive.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Deletes the objects of parts that were replaced or removed until a time.
+pub(crate) async fn delete_dropped(app: &App, until: DateTime<Utc>) -> Result<(), RewriteError> {
+    loop {
+        let dropped = app.store.part_dropped(until).await?;
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        for part in dropped {
+            app.archive.parts().remove(&part.path).await?;
+            fault::point("rewrite.deleted");
+            app.store.part_forget(&part.path).await?;
+        }
+    }
 }
 
 /// Times that a question is asked again because parts were replaced while it was answered.

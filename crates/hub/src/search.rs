@@ -119,6 +119,7 @@ fn conditions(search: &Search) -> Result<Option<Condition>, SearchError> {
     };
     let matchers: HashMap<&str, Arc<Matcher>> = rules::DATASETS
         .iter()
+        .filter(|dataset| search.dataset.as_deref().is_none_or(|only| only == dataset.name))
         .map(|dataset| {
             let rules = std::iter::once((0, &rule));
             (

@@ -92,7 +92,7 @@ impl PartWriter {
         while self.writing.len() >= AT_ONCE {
             self.join().await?;
         }
-        let path = format!("{folder}/part-{}.parquet", self.ids.new_id(self.clock.now()));
+        let path = record::part_path(&*self.ids, &*self.clock, folder);
         let (parts, dataset) = (Arc::clone(&self.parts), self.dataset.clone());
         self.writing.spawn(async move {
             let Some((info, content)) = record::encode(&dataset, path, records).await? else {

@@ -94,13 +94,13 @@ async fn a_merge_that_is_killed_loses_and_doubles_nothing() {
         }
         hub.clock.advance(TimeDelta::minutes(11));
         let run = Box::pin(compact::run(&hub.app));
-        assert!(killed_at("compact.written", run).await.is_none());
+        assert!(killed_at("rewrite.written", run).await.is_none());
         assert_eq!((parts(&hub).await.len(), found(&hub).await.0), (4, 4));
         while compact::run(&hub.app).await.unwrap() {}
         assert_eq!((parts(&hub).await.len(), found(&hub).await.0), (1, 4));
         hub.clock.advance(TimeDelta::minutes(16));
         let run = Box::pin(compact::run(&hub.app));
-        assert!(killed_at("compact.deleted", run).await.is_none());
+        assert!(killed_at("rewrite.deleted", run).await.is_none());
         compact::run(&hub.app).await.unwrap();
         assert!(
             hub.app

@@ -8,6 +8,7 @@ const STAGES: &[&str] = &[
     "baton",
     "capability",
     "coaching",
+    "compact",
     "connect",
     "detection",
     "ingest",

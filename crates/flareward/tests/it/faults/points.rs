@@ -31,7 +31,7 @@ const IN_THE_HUB: [&str; 9] = [
     "retention",
     "sweep",
     "adopt",
-    "compact",
+    "rewrite",
     "carry_over",
 ];
 

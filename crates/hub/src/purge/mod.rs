@@ -7,6 +7,8 @@
 //! [`begin`] writes down that it is wanted; the stage [`run`] does it, and resumes with the next batch after a kill.
 //! Start reading at [`resume`].
 
+mod parts;
+
 use crate::app::App;
 use crate::archive::{ArchiveError, Place};
 use crate::audit;
@@ -15,13 +17,10 @@ use crate::journal_words;
 use crate::people;
 use crate::permission::Actor;
 use crate::progress::Progress;
-use crate::record;
+use crate::record::RewriteError;
 use crate::sweep::{self, SweepError, Unknown};
 use crate::wake::Written;
-use archive::merge;
-use archive::read::Wanted;
-use archive::write::PartInfo;
-use archive::{PartError, Record};
+use archive::PartError;
 use async_compression::tokio::bufread::GzipDecoder;
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::{Compression, write::GzEncoder};
@@ -34,7 +33,7 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
-use store::{BatchRow, PartFilter, PartRow, PersonRow, PurgeRow, StoreError};
+use store::{BatchRow, PersonRow, PurgeRow, StoreError};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::io::StreamReader;
 
@@ -151,6 +150,15 @@ impl Tried {
     }
 }
 
+impl From<RewriteError> for PurgeError {
+    fn from(error: RewriteError) -> Self {
+        match error {
+            RewriteError::Part(error) => Self::Part(error),
+            RewriteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// What a purge would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PurgePlan {
@@ -187,7 +195,7 @@ pub async fn plan(
         events: 0,
         is_pending: app.store.batch_waits().await?,
     };
-    count_in_parts(app, &identifiers, &mut plan).await?;
+    parts::plan(app, &identifiers, &mut plan).await?;
     let total = u64::try_from(app.store.batch_counts(None).await?.batches).ok();
     let mut after = String::new();
     loop {
@@ -209,31 +217,6 @@ pub async fn plan(
             });
         }
     }
-}
-
-/// Adds the parts that would be written anew, and their records of the person.
-async fn count_in_parts(
-    app: &App,
-    identifiers: &BTreeSet<String>,
-    plan: &mut PurgePlan,
-) -> Result<(), PurgeError> {
-    let wanted = Wanted {
-        identifiers: Some(identifiers.clone()),
-        ..Wanted::default()
-    };
-    for part in app.store.part_list(&PartFilter::default()).await? {
-        let part = record::part_info(part);
-        if !wanted.may_be_in(&part) {
-            continue;
-        }
-        let count = match count(app, &part, &wanted).await {
-            Err(error) if error.is_missing() => 0,
-            counted => counted?,
-        };
-        plan.objects += i64::from(count > 0);
-        plan.events += count;
-    }
-    Ok(())
 }
 
 /// Writes down that the records of a person are to be removed; answers the purge that was cut off, if there is one.
@@ -393,7 +376,7 @@ async fn remove(
     }
     look_through_unknown(app, &mut row, &identifiers).await?;
     fault::point("purge.looked_through");
-    remove_from_parts(app, &mut row, &identifiers, show).await?;
+    parts::remove(app, &mut row, &identifiers, show).await?;
     app.store.evidence_purge(person.id.as_str()).await?;
     for identifier in &identifiers {
         app.store.evidence_purge(identifier).await?;
@@ -418,111 +401,6 @@ async fn remove(
         .await?;
     row.finished_at = Some(now);
     Ok(row)
-}
-
-/// Writes every part that has records of the person anew without them, and looks again until none has any.
-async fn remove_from_parts(
-    app: &App,
-    row: &mut PurgeRow,
-    identifiers: &BTreeSet<String>,
-    show: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<(), PurgeError> {
-    let wanted = Wanted {
-        identifiers: Some(identifiers.clone()),
-        ..Wanted::default()
-    };
-    loop {
-        let mut list = app.store.part_list(&PartFilter::default()).await?;
-        list.retain(|part| wanted.may_be_in(&record::part_info(part.clone())));
-        let total = u64::try_from(list.len()).ok();
-        let mut is_clean = true;
-        for (done, part) in list.into_iter().enumerate() {
-            stop_if_cancelled(app, row).await?;
-            show(Progress {
-                what: "searching the archive".to_owned(),
-                done: done as u64,
-                total,
-            });
-            let part = record::part_info(part);
-            let count = match count(app, &part, &wanted).await {
-                // Another process has replaced it: its records are looked at with the next list. Or it is lost, and has
-                // no records of anyone.
-                Err(error) if error.is_missing() => {
-                    is_clean &= app.store.part_is_listed(&part.path).await?;
-                    continue;
-                }
-                counted => counted?,
-            };
-            if count == 0 {
-                continue;
-            }
-            is_clean = false;
-            if rewrite(app, &part, identifiers).await? {
-                row.objects += 1;
-                row.events += count;
-                app.store.purge_progress(row).await?;
-            }
-        }
-        if is_clean {
-            break;
-        }
-    }
-    // Parts that were replaced before may still be there for their readers.
-    for part in app.store.part_dropped(app.clock.now()).await? {
-        app.archive.parts().remove(&part.path).await?;
-        app.store.part_forget(&part.path).await?;
-    }
-    Ok(())
-}
-
-async fn count(app: &App, part: &PartInfo, wanted: &Wanted) -> Result<i64, PartError> {
-    let mut records = app.archive.parts().records(part, wanted).await?;
-    let mut count = 0;
-    while let Some(some) = records.try_next().await? {
-        count += i64::try_from(some.len()).unwrap_or(i64::MAX);
-    }
-    Ok(count)
-}
-
-/// Replaces a part by one without the records of these identifiers. Returns `false` if another process replaced it first.
-async fn rewrite(app: &App, part: &PartInfo, identifiers: &BTreeSet<String>) -> Result<bool, PurgeError> {
-    let folder = part.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let name = |_| format!("{folder}/part-{}.parquet", app.ids.new_id(app.clock.now()));
-    let keep = |record: &Record| {
-        record
-            .identifier
-            .as_ref()
-            .is_none_or(|own| !identifiers.contains(own))
-    };
-    let made = Mutex::new(Vec::new());
-    let put = |info: PartInfo, content| {
-        let made = &made;
-        async move {
-            app.archive.parts().put(&info, content).await?;
-            made.lock().unwrap_or_else(PoisonError::into_inner).push(info);
-            Ok(())
-        }
-    };
-    let sources = std::slice::from_ref(part);
-    let merged = merge::run(app.archive.parts(), sources, usize::MAX, keep, name, put).await;
-    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let now = app.clock.now();
-    let rows: Vec<PartRow> = made.into_iter().map(|info| record::part_row(info, now)).collect();
-    let is_replaced = match merged {
-        Ok(_) => app.store.part_replace(&[&part.path], &rows, now).await?,
-        Err(_) => false,
-    };
-    if !is_replaced {
-        for row in &rows {
-            app.archive.parts().remove(&row.path).await?;
-        }
-        merged?;
-        return Ok(false);
-    }
-    fault::point("purge.rewritten");
-    app.archive.parts().remove(&part.path).await?;
-    app.store.part_forget(&part.path).await?;
-    Ok(true)
 }
 
 /// Looks through the batches that came after the purge was begun and lie before the place that it had reached: they
