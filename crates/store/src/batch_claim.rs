@@ -71,8 +71,8 @@ const RELEASE: &str =
 const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM batch WHERE state = 'archived')";
 
 impl Store {
-    /// Claims the oldest unclaimed batch that waits to be processed, for `length` from now. A claim that ends later than that was
-    /// taken before the clock was set back, and is ignored.
+    /// Claims the oldest unclaimed batch that waits to be processed, for `length` from now. A claim that ends later than
+    /// that was taken before the clock was set back, and is ignored.
     pub async fn batch_claim(
         &self,
         claimant: &str,

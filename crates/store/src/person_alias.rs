@@ -49,7 +49,7 @@ const LIST: &str = "
     SELECT a.address, a.person_id, p.email, a.source, a.created_at
     FROM person_alias a JOIN person p ON p.id = a.person_id
     WHERE a.address > $1 ORDER BY a.address LIMIT $2";
-const BY_PERSON: &str = "SELECT address FROM person_alias WHERE person_id = $1 ORDER BY address LIMIT 100";
+const BY_PERSON: &str = "SELECT address FROM person_alias WHERE person_id = $1 ORDER BY address LIMIT 10000";
 const RISK: &str = "SELECT risk_level, risk_since FROM person WHERE id = $1";
 const RISK_SET: &str = "UPDATE person SET risk_level = $2, risk_since = $3, updated_at = $4 WHERE id = $1";
 const MOVE_MEMBER: &str = "UPDATE member SET person_id = $2 WHERE person_id = $1";
