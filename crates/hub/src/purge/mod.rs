@@ -1,8 +1,9 @@
 //! Removes what the logs hold of one person, when someone asks for it.
 //!
 //! Looks through every part and every object that is kept as it came, writes those anew that hold records of the person,
-//! and removes their evidence. A record is the person's when it carries one of their identifiers as its own; a line that cannot be read
-//! is removed when it names one. What other people's records say about the person stays, and so do detections.
+//! and removes their evidence. A record is the person's when it carries one of their identifiers as its own; a line that
+//! cannot be read is removed when it names one. What other people's records say about the person stays, and so do
+//! detections. `parts` has the work on parts.
 //!
 //! [`begin`] writes down that it is wanted; the stage [`run`] does it, and resumes with the next batch after a kill.
 //! Start reading at [`resume`].
